@@ -937,6 +937,90 @@ loop23:
 	VZEROUPPER
 	RET
 
+// func meanAVX2(dst []float32, parts [][]float32, weights []float64, factor float64)
+// Requires: AVX
+TEXT ·meanAVX2(SB), NOSPLIT, $0-80
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         parts_base+24(FP), DX
+	MOVQ         weights_base+48(FP), BX
+	MOVQ         weights_len+56(FP), SI
+	VBROADCASTSD factor+72(FP), Y0
+	XORQ         DI, DI
+
+loop24:
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	MOVQ   DX, R8
+	XORQ   R9, R9
+
+loop25:
+	MOVQ         (R8), R10
+	VBROADCASTSD (BX)(R9*8), Y9
+	VCVTPS2PD    (R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y1, Y1
+	VCVTPS2PD    16(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y2, Y2
+	VCVTPS2PD    32(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y3, Y3
+	VCVTPS2PD    48(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y4, Y4
+	VCVTPS2PD    64(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    80(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y6, Y6
+	VCVTPS2PD    96(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    112(R10)(DI*4), Y10
+	VMULPD       Y9, Y10, Y10
+	VADDPD       Y10, Y8, Y8
+	ADDQ         $0x18, R8
+	ADDQ         $0x01, R9
+	CMPQ         R9, SI
+	JLT          loop25
+	VMULPD       Y0, Y1, Y1
+	VCVTPD2PSY   Y1, X1
+	VMOVUPS      X1, (AX)(DI*4)
+	VMULPD       Y0, Y2, Y2
+	VCVTPD2PSY   Y2, X1
+	VMOVUPS      X1, 16(AX)(DI*4)
+	VMULPD       Y0, Y3, Y3
+	VCVTPD2PSY   Y3, X1
+	VMOVUPS      X1, 32(AX)(DI*4)
+	VMULPD       Y0, Y4, Y4
+	VCVTPD2PSY   Y4, X1
+	VMOVUPS      X1, 48(AX)(DI*4)
+	VMULPD       Y0, Y5, Y5
+	VCVTPD2PSY   Y5, X1
+	VMOVUPS      X1, 64(AX)(DI*4)
+	VMULPD       Y0, Y6, Y6
+	VCVTPD2PSY   Y6, X1
+	VMOVUPS      X1, 80(AX)(DI*4)
+	VMULPD       Y0, Y7, Y7
+	VCVTPD2PSY   Y7, X1
+	VMOVUPS      X1, 96(AX)(DI*4)
+	VMULPD       Y0, Y8, Y8
+	VCVTPD2PSY   Y8, X1
+	VMOVUPS      X1, 112(AX)(DI*4)
+	ADDQ         $0x20, DI
+	CMPQ         DI, CX
+	JLT          loop24
+	VZEROUPPER
+	RET
+
 // func blendAVX2(dst []float32, mean []float32, x []float32, share float64)
 // Requires: AVX
 TEXT ·blendAVX2(SB), NOSPLIT, $0-80
@@ -947,7 +1031,7 @@ TEXT ·blendAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSD share+72(FP), Y0
 	XORQ         SI, SI
 
-loop24:
+loop26:
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  (BX)(SI*4), Y1
 	VSUBPD     Y2, Y1, Y1
@@ -957,6 +1041,6 @@ loop24:
 	VMOVUPS    X1, (AX)(SI*4)
 	ADDQ       $0x04, SI
 	CMPQ       SI, CX
-	JLT        loop24
+	JLT        loop26
 	VZEROUPPER
 	RET

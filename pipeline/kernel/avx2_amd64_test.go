@@ -115,6 +115,10 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 				Accumulate(sums, z, 1.0/3)
 				Narrow(z, sums, 1/1023.3)
 				note(z...)
+				for parts := range 4 {
+					Mean(z, [][]float32{x, z, y}[:parts], []float64{1023, 1.0 / 3, 7}[:parts], 1/1023.3)
+					note(z...)
+				}
 				Blend(z, z, x, 1.0/7)
 				note(z...)
 				m, v := floats(), floats()

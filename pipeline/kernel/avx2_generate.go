@@ -517,6 +517,38 @@ func means() {
 	})
 	end()
 
+	// 32 elements at a time, whose sums stay in registers.
+	begin("meanAVX2", "dst []float32, parts [][]float32, weights []float64, factor float64)")
+	dst, n, parts, weights, count, by := base("dst"), length("dst"), base("parts"), base("weights"), length("weights"), everywhere("factor")
+	loop(n, 32, func(i Register) {
+		var sums [8]VecVirtual
+		for k := range sums {
+			sums[k] = YMM()
+			VXORPD(sums[k], sums[k], sums[k])
+		}
+		slice := GP64()
+		MOVQ(parts, slice)
+		loop(count, 1, func(part Register) {
+			v, weight := GP64(), YMM()
+			MOVQ(Mem{Base: slice}, v)
+			VBROADCASTSD(at(weights, part, 8, 0), weight)
+			for k, sum := range sums {
+				a := YMM()
+				VCVTPS2PD(at(v, i, 4, 4*k), a)
+				VMULPD(weight, a, a)
+				VADDPD(a, sum, sum)
+			}
+			ADDQ(Imm(24), slice) // a slice's header
+		})
+		for k, sum := range sums {
+			half := XMM()
+			VMULPD(by, sum, sum)
+			VCVTPD2PSY(sum, half)
+			VMOVUPS(half, at(dst, i, 4, 4*k))
+		}
+	})
+	end()
+
 	begin("blendAVX2", "dst, mean, x []float32, share float64)")
 	dst, n, mean, x, by := base("dst"), length("dst"), base("mean"), base("x"), everywhere("share")
 	loop(n, 4, func(i Register) {

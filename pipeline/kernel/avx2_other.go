@@ -60,4 +60,6 @@ func accumulateAVX2(sum []float64, v []float32, weight float64) { panic(avx2) }
 
 func narrowAVX2(dst []float32, sum []float64, factor float64) { panic(avx2) }
 
+func meanAVX2(dst []float32, parts [][]float32, weights []float64, factor float64) { panic(avx2) }
+
 func blendAVX2(dst, mean, x []float32, share float64) { panic(avx2) }

@@ -75,4 +75,7 @@ func accumulateAVX2(sum []float64, v []float32, weight float64)
 func narrowAVX2(dst []float32, sum []float64, factor float64)
 
 //go:noescape
+func meanAVX2(dst []float32, parts [][]float32, weights []float64, factor float64)
+
+//go:noescape
 func blendAVX2(dst []float32, mean []float32, x []float32, share float64)

@@ -105,6 +105,8 @@ func TestUnequalLengthsPanic(t *testing.T) {
 		"LogisticResidual": func() { kernel.LogisticResidual(three, three, two, 1) },
 		"SquaredResidual":  func() { kernel.SquaredResidual(three, three, two, 1) },
 		"Accumulate":       func() { kernel.Accumulate(make([]float64, 2), three, 1) },
+		"Mean of weights":  func() { kernel.Mean(three, [][]float32{three}, nil, 1) },
+		"Mean of a part":   func() { kernel.Mean(three, [][]float32{three, two}, []float64{1, 1}, 1) },
 		"Blend":            func() { kernel.Blend(three, three, two, 1) },
 		"Narrow":           func() { kernel.Narrow(three, make([]float64, 2), 1) },
 	} {
@@ -143,6 +145,32 @@ func TestWeightedMean(t *testing.T) {
 	kernel.Narrow(got, sum, 1.0/4)
 	if got[0] != 2 || got[1] != float32((3e8+1)/4) {
 		t.Errorf("mean %v", got)
+	}
+	if kernel.Mean(got, [][]float32{{1, 1e8}, {5, 1}}, []float64{3, 1}, 1.0/4); got[0] != 2 || got[1] != float32((3e8+1)/4) {
+		t.Errorf("in one pass %v", got)
+	}
+}
+
+// The mean in one pass has the bits of sums that are added up part by part.
+func TestMeanInOnePassHasTheBitsOfSums(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 9))
+	for n := range 100 {
+		parts, weights := make([][]float32, random.IntN(6)), make([]float64, 6)
+		sum, want, got := make([]float64, n), make([]float32, n), make([]float32, n)
+		for k := range parts {
+			parts[k], weights[k] = make([]float32, n), 1000*random.Float64()
+			for i := range parts[k] {
+				parts[k][i] = math.Float32frombits(random.Uint32() &^ 0x40000000)
+			}
+			kernel.Accumulate(sum, parts[k], weights[k])
+		}
+		kernel.Narrow(want, sum, 1.0/3000)
+		kernel.Mean(got, parts, weights[:len(parts)], 1.0/3000)
+		for i := range want {
+			if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("%d parts: element %d of %d is %v, by sums %v", len(parts), i, n, got[i], want[i])
+			}
+		}
 	}
 }
 

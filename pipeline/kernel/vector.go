@@ -61,6 +61,28 @@ func Narrow(dst []float32, sum []float64, factor float64) {
 	}
 }
 
+// Mean sets dst to the weighted mean of parts, as Accumulate from zeros, part by part,
+// and Narrow do. dst may be one of parts.
+func Mean(dst []float32, parts [][]float32, weights []float64, factor float64) {
+	checkLen(len(parts), len(weights))
+	for _, part := range parts {
+		checkLen(len(dst), len(part))
+	}
+	i := groups(len(dst), 32)
+	if i > 0 && len(parts) > 0 {
+		meanAVX2(dst[:i], parts, weights, factor)
+	} else {
+		i = 0
+	}
+	for ; i < len(dst); i++ {
+		var sum float64
+		for k, part := range parts {
+			sum += float64(weights[k] * float64(part[i]))
+		}
+		dst[i] = float32(sum * factor)
+	}
+}
+
 // Blend sets dst[i] = mean[i] + (x[i]-mean[i])*share, in float64, rounded to
 // float32. With the share 1/k it takes the mean of k-1 vectors to that of k. dst
 // may be mean.

@@ -1,6 +1,7 @@
 package average_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -87,7 +88,7 @@ func cpuSeconds(tb testing.TB) float64 {
 
 // rawExchange returns what the kernel does with the same bytes: each of two ends sends
 // some to the other over one connection.
-func rawExchange(b *testing.B, bytes int) func() {
+func rawExchange(b *testing.B, size int) func() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -103,9 +104,16 @@ func rawExchange(b *testing.B, bytes int) func() {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { server.Close() })
-	out, in := make([]byte, bytes), [2][]byte{make([]byte, bytes), make([]byte, bytes)}
-	send := func(c net.Conn) {
-		for part := range slices.Chunk(out, 64<<10) {
+	// What is sent and received is memory of each end's own, written before: pages that
+	// nobody wrote would all be one page in the cache. Both go in pieces of a size at
+	// which the system has least to do.
+	const piece = 256 << 10
+	var out, in [2][]byte
+	for i := range out {
+		out[i], in[i] = bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size)
+	}
+	send := func(c net.Conn, from []byte) {
+		for part := range slices.Chunk(from, piece) {
 			if _, err := c.Write(part); err != nil {
 				b.Error(err)
 				return
@@ -113,7 +121,7 @@ func rawExchange(b *testing.B, bytes int) func() {
 		}
 	}
 	receive := func(c net.Conn, to []byte) {
-		for part := range slices.Chunk(to, 64<<10) {
+		for part := range slices.Chunk(to, piece) {
 			if _, err := io.ReadFull(c, part); err != nil {
 				b.Error(err)
 				return
@@ -123,7 +131,7 @@ func rawExchange(b *testing.B, bytes int) func() {
 	return func() {
 		var wg sync.WaitGroup
 		for i, c := range []net.Conn{client, server} {
-			wg.Go(func() { send(c) })
+			wg.Go(func() { send(c, out[i]) })
 			wg.Go(func() { receive(c, in[i]) })
 		}
 		wg.Wait()

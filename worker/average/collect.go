@@ -178,23 +178,27 @@ func (c *collection) reduce(ctx context.Context, own share, peers []share) (note
 		return nil, c.failed(thalweg.Invalid, fmt.Errorf("the weights add up to %v", total))
 	}
 	chunk := min(elementOf(c.reduced).chunk(), own.to-own.from)
-	decoded := c.reduced.Zeros(chunk)
-	weighted := make([]float64, len(decoded.Float32))
+	decoded := make([]kernel.Vector, len(sources)) // a chunk of each that is not this worker's
+	parts, weights := make([][]float32, len(sources)), make([]float64, len(sources))
+	for replica, source := range sources {
+		weights[replica] = all[replica].weight
+		if source != nil {
+			decoded[replica] = c.reduced.Zeros(chunk)
+		}
+	}
 	for at := own.from; at < own.to; at += chunk {
 		end := min(at+chunk, own.to)
 		out := c.reduced.Slice(at, end)
-		sum := weighted[:len(out.Float32)]
-		clear(sum)
 		clear(out.Float64)
 		clear(out.Int64)
 		for replica, source := range sources {
-			part := decoded.Slice(0, end-at)
+			part := decoded[replica].Slice(0, end-at)
 			if source == nil {
 				part = all[replica].vector.Slice(at, end)
 			} else if err := source.read(part); err != nil {
 				return nil, err
 			}
-			kernel.Accumulate(sum, part.Float32, all[replica].weight)
+			parts[replica] = part.Float32
 			for i, x := range part.Float64 {
 				out.Float64[i] += x
 			}
@@ -202,7 +206,9 @@ func (c *collection) reduce(ctx context.Context, own share, peers []share) (note
 				out.Int64[i] += x
 			}
 		}
-		kernel.Narrow(out.Float32, sum, 1/total)
+		if out.Float32 != nil {
+			kernel.Mean(out.Float32, parts, weights, 1/total)
+		}
 	}
 	return notes, nil
 }

@@ -18,29 +18,32 @@ import (
 // A body holds a stretch of the vectors of some replicas, all numbers little
 // endian:
 //
-//	"TWX2", count, element uint32, sequence, from, to uint64
+//	"TWX3", count, element uint32, sequence, from, to uint64
 //	count times: replica, length of the note uint32, weight float64, note
 //	chunk by chunk of [from, to): count times the elements of the chunk
-//	CRC-32C of everything before, uint32
+//	CRC-32 of everything before, uint32
 //
 // The vectors are interleaved chunk by chunk so that a reader can add up the
 // bodies of several peers in replica order with memory for one chunk.
 //
 // Where most elements are zero, as of a model of hashed features, the body begins with
-// "TWZ2", and before the elements of a replica in a chunk is the length of what stands
+// "TWZ3", and before the elements of a replica in a chunk is the length of what stands
 // for them, uint32: themselves, or, where that is shorter, a bit for each element, low
 // bits first, and those that are not zero.
 const (
-	magic       = "TWX2"
-	magicSparse = "TWZ2"
+	magic       = "TWX3"
+	magicSparse = "TWZ3"
 	headerBytes = 36
 	lengthBytes = 4
 	entryBytes  = 16
 	sumBytes    = 4
 
-	// chunkBytes is how much of a vector is sent, and added up, at a time: it and
-	// its sums stay in the second-level cache.
-	chunkBytes = 64 << 10
+	// chunkBytes is how much of a vector is sent at a time. It is still in the
+	// second-level cache for the system's copy when it has been summed up, and much
+	// enough that the system wakes the other end seldom.
+	chunkBytes = 256 << 10
+	// bufferBytes is how much of a body is collected before it is sent.
+	bufferBytes = 64 << 10
 
 	// maxNote bounds a note. The largest is the histogram of validation metrics:
 	// 2 * 65536 bins of at most 11 bytes, in base64.
@@ -76,9 +79,6 @@ func (e element) width() int { return []int{0, 4, 8, 8}[e] }
 
 // chunk returns how many elements are a chunk.
 func (e element) chunk() int { return chunkBytes / max(e.width(), 1) }
-
-// castagnoli is the polynomial that processors have an instruction for.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // entry is one replica's part of a body.
 type entry struct {
@@ -117,10 +117,10 @@ func bodySize(entries []entry) int64 {
 
 // writeBody writes the entries, whose vectors are the part of the whole ones.
 func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, sparse bool) error {
-	sum := crc32.New(castagnoli)
+	sum := crc32.NewIEEE()
 	// Small bodies go out in one piece, and whole chunks, which have no room in the
 	// buffer, without being copied.
-	out := bufio.NewWriterSize(w, int(min(bodySize(entries), chunkBytes-1)))
+	out := bufio.NewWriterSize(w, int(min(bodySize(entries), bufferBytes)))
 	magic, packer := magic, packer{}
 	if sparse {
 		magic = magicSparse
@@ -154,7 +154,7 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, spar
 
 // bodyReader reads a body as it comes, from a reader with a buffer of its own.
 type bodyReader struct {
-	in      io.Reader
+	in      io.Reader // adds to sum what is read, while it is in the cache
 	sum     hash.Hash32
 	entries []entry // without vectors
 	kind    element
@@ -165,7 +165,8 @@ type bodyReader struct {
 
 // readBody reads the head of a body and fails unless it is what was asked for.
 func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part stretch) (*bodyReader, error) {
-	r := &bodyReader{in: in, sum: crc32.New(castagnoli), kind: kind, left: len(replicas) * (part.to - part.from)}
+	sum := crc32.NewIEEE()
+	r := &bodyReader{in: io.TeeReader(in, sum), sum: sum, kind: kind, left: len(replicas) * (part.to - part.from)}
 	got, want := bodyHead{}, headOf(magic, len(replicas), kind, sequence, part)
 	if err := r.decode(headerBytes, &got); err != nil {
 		return nil, err
@@ -270,7 +271,6 @@ func (r *bodyReader) fill(data []byte) error {
 	if _, err := io.ReadFull(r.in, data); err != nil {
 		return fmt.Errorf("the body ends early: %w", err)
 	}
-	r.sum.Write(data)
 	return nil
 }
 

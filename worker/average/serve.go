@@ -34,7 +34,7 @@ const (
 const (
 	headerFingerprint = "Thalweg-Fingerprint" // of the run; must be equal
 	headerWait        = "Thalweg-Wait"        // milliseconds that the request may wait
-	headerSum         = "Thalweg-Crc32c"      // of a snapshot, hex
+	headerSum         = "Thalweg-Crc32"       // of a snapshot, hex
 )
 
 // The answers other than 200.
@@ -178,7 +178,7 @@ func sendSnapshot(out *patientWriter, snapshot func() ([]byte, error)) {
 		http.Error(out, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	out.Header().Set(headerSum, strconv.FormatUint(uint64(crc32.Checksum(body, castagnoli)), 16))
+	out.Header().Set(headerSum, strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 16))
 	out.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	for part := range slices.Chunk(body, chunkBytes) {
 		if _, err := out.Write(part); err != nil {

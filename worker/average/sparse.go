@@ -7,15 +7,16 @@ import (
 )
 
 // Vectors are looked at for zeros by samples, so that dense ones cost nothing more: of
-// each so many elements the first few.
-const sampleEvery, sampled = 4096, 64
+// each so many elements the first few, at up to so many places. The distance is odd, so
+// that of the rows of a table all columns are looked at.
+const sampleEvery, sampled, maxSamples = 4093, 16, 256
 
 // isSparse reports whether most elements seem to be zero. It has no influence on what is
 // received.
 func isSparse(entries []entry) bool {
 	zeros, all := 0, 0
 	for _, e := range entries {
-		for at := 0; at < e.vector.Len(); at += sampleEvery {
+		for at := 0; at < e.vector.Len(); at += max(sampleEvery, e.vector.Len()/maxSamples|1) {
 			part := e.vector.Slice(at, min(at+sampled, e.vector.Len())).Bytes()
 			width := elementOf(e.vector).width()
 			all += len(part) / width
