@@ -342,6 +342,17 @@ type DistributedSpec struct {
 	// Douillard et al. 2023). The default is plain averaging, weighted by the rows that
 	// each replica has used in the round.
 	OuterOptimizer OuterOptimizer `yaml:"outer_optimizer,omitempty" json:"outer_optimizer,omitempty"`
+	// Straggler says which tasks are given to a second worker too.
+	Straggler Straggler `yaml:"straggler,omitempty" json:"straggler,omitempty"`
+}
+
+// Straggler is a task that takes much longer than the others of its stage. The first
+// result counts, and must be that of the other worker if that comes too.
+type Straggler struct {
+	// BackupAfter is how many times the median of its stage's tasks that are done a task
+	// over shards may take before an idle worker does it too, and at least as long as a
+	// lease lasts. Replicas of a training wait for each other and have no backup.
+	BackupAfter float64 `yaml:"backup_after,omitempty" json:"backup_after,omitempty" jsonschema:"minimum=1,maximum=1000" default:"3"`
 }
 
 // Evaluation says how a version is judged: on the test rows, or on those of

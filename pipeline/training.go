@@ -30,12 +30,17 @@ func trainingText(s *Spec) string {
 		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
 	c.Spec.Schedule = nil
+	c.Spec.Trainer.Distributed.Straggler = Straggler{}
 	c.Spec.Trainer.KeepCheckpoints = 0 // what becomes of versions is no part of them
 	return fieldsText(c)
 }
 
-// Text returns a trainer as it stands in a spec.
-func (t Trainer) Text() string { return fieldsText(t) }
+// Text returns a trainer as it stands in a spec, without what says who does a task: that
+// changes no bit.
+func (t Trainer) Text() string {
+	t.Distributed.Straggler = Straggler{}
+	return fieldsText(t)
+}
 
 // fieldsText renders the fields of a struct of a spec.
 func fieldsText[T any](of T) string {

@@ -53,6 +53,7 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 		{true, "type: number}", "type: number, normalization: none}"},
 		{true, "delay > 15", "delay > 20"},
 		{true, "  input_features", "  trainer: {seed: 7}\n  input_features"},
+		{false, "  input_features", "  trainer: {distributed: {straggler: {backup_after: 1.5}}}\n  input_features"},
 		{true, "  input_features", "  registry: {alias: canary}\n  input_features"},
 		{true, "  input_features", "  preprocessing: {clean: [{filter: {expression: \"delay != null\"}}]}\n  input_features"},
 		{true, "rolling: {period: 5s}", "partition_by: [date]"}, // only a run knows whether there is such a column

@@ -34,7 +34,6 @@ var unsupportedFields = map[string]map[string]any{
 	},
 	"DistributedSpec": {
 		"min_workers": 1.0,
-		"straggler":   nil,
 	},
 	"Registry": {"export": []any{}},
 	"Scoring":  {"scale": nil},

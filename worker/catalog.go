@@ -67,6 +67,9 @@ func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[strin
 				return nil, err
 			}
 		}
+		if s.Over == stages.OverShards {
+			s.BackupAfter = spec.Spec.Trainer.Distributed.Straggler.BackupAfter
+		}
 		plan = append(plan, s.Plan)
 	}
 	return plan, nil

@@ -474,3 +474,24 @@ func TestPlansNameTheVerbsThereAre(t *testing.T) {
 		t.Errorf("an unknown verb: %v", err)
 	}
 }
+
+// A run's plan has from the spec when tasks over shards are late.
+func TestPlansSayWhenTasksAreLate(t *testing.T) {
+	for text, want := range map[string]float64{"": stages.DefaultBackupAfter, "  trainer: {distributed: {straggler: {backup_after: 1.5}}}\n": 1.5} {
+		spec, err := pipeline.Parse(catalog.All(), "spec.yaml", []byte("apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: a}\nspec:\n"+
+			"  sources: {train: {s3: {path: \"s3://lake/*.parquet\"}, format: {type: parquet}}}\n"+
+			"  input_features: [{name: x, type: number}]\n  output_features: [{name: y, type: number}]\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := Stages().Plan(spec, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range plan {
+			if late := p.BackupAfter; (late == want) != (p.Over == stages.OverShards) || late != want && late != 0 {
+				t.Errorf("%s: tasks over %s are late after %v times the median, want %v", p.Name, p.Over, late, want)
+			}
+		}
+	}
+}

@@ -1,20 +1,17 @@
 package schedule
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// slowFactor is how many times the median of its stage a task must take to be given to a
-// second worker as well: shards of a dataset differ, and a backup of a task that is merely
-// larger would be wasted.
-const slowFactor = 3
-
 // straggler returns a task for a polling worker that has nothing else to do, nil if there
-// is none: one that another worker has had for much longer than the tasks of its stage
-// took that are done. None is late within the time of a lease, in which its worker may
+// is none: one that another worker has had for so many times the median of the tasks of
+// its stage that are done as the stage allows. None is late within the time of a lease, in which its worker may
 // turn out to be lost.
 func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
@@ -25,7 +22,7 @@ func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 		for _, reduce := range []bool{false, true} {
 			if t := p.slowest(stage.Tasks, reduce); t != nil {
 				took := p.now.Sub(time.UnixMilli(t.LeasedMS))
-				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && took > slowFactor*median {
+				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && float64(took) > cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter)*float64(median) {
 					return t
 				}
 			}

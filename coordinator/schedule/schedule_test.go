@@ -430,6 +430,35 @@ func TestAStragglerIsDoneByAnIdleWorkerToo(t *testing.T) {
 	}
 }
 
+// A stage says itself from when on a task is late.
+func TestAStageSaysWhenItsTasksAreLate(t *testing.T) {
+	for factor, late := range map[float64]time.Duration{1.5: 1500 * time.Millisecond, 0: 3 * time.Second, 10: 10 * time.Second} {
+		c := newCluster(t)
+		plan := specPlan(1)
+		for i := range plan {
+			plan[i].BackupAfter = factor
+		}
+		c.apply(&state.ApplySpec{Pipeline: "a", Text: "spec a", Training: "t", Model: "a", Alias: "champion", Stages: plan})
+		c.until("a-1-1", "clean", "w1", "w2")
+		c.poll(2, "w1", "w2")
+		call := func(d time.Duration) {
+			c.now = c.now.Add(d)
+			for _, w := range []thalweg.WorkerID{"w1", "w2"} {
+				c.liveness.Workers[w] = Worker{ID: w, Incarnation: "1", Slots: 2, LastSeen: c.now}
+			}
+		}
+		call(time.Second)
+		c.done(c.s.Task("a-1-1/clean@2"))
+		c.done(c.s.Task("a-1-1/clean@3"))
+		call(late - time.Second)
+		c.poll(1, "w2")
+		c.wantLeases("w1: clean@0 clean@1")
+		call(time.Millisecond)
+		c.poll(1, "w2")
+		c.wantLeases("w1: clean@0 clean@1; w2: clean@0.backup")
+	}
+}
+
 func TestNothingIsAStragglerWithinALeasesTime(t *testing.T) {
 	c := newCluster(t)
 	c.spec("a", 1, "")

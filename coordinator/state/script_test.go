@@ -138,7 +138,7 @@ func specPlan(replicas uint32) []stages.Plan {
 	}
 }
 
-// planOf reads "name:over:number:reducers:output;…".
+// planOf reads "name:over:number:reducers:output;…", or ":backup_after" besides.
 func planOf(text string) []stages.Plan {
 	var plans []stages.Plan
 	for part := range strings.SplitSeq(text, ";") {
@@ -151,6 +151,9 @@ func planOf(text string) []stages.Plan {
 		p.Number, p.Reducers = uint32(number), uint32(reducers)
 		if fields[4] != "" {
 			p.Outputs = []string{fields[4]}
+		}
+		if len(fields) > 5 {
+			p.BackupAfter, _ = strconv.ParseFloat(fields[5], 64)
 		}
 		plans = append(plans, p)
 	}

@@ -52,6 +52,9 @@ func flawOfStage(p stages.Plan, last bool) string {
 	case len(p.Outputs) > MaxStageOutputs:
 		return fmt.Sprintf("%d outputs; at most %d are possible", len(p.Outputs), MaxStageOutputs)
 	}
+	if p.BackupAfter != 0 && !(p.BackupAfter >= stages.MinBackupAfter && p.BackupAfter <= stages.MaxBackupAfter) {
+		return fmt.Sprintf("backups after %v times the median; %d to %d are possible", p.BackupAfter, stages.MinBackupAfter, stages.MaxBackupAfter)
+	}
 	for _, name := range p.Outputs {
 		if name == "" || len(name) > MaxStageNameBytes {
 			return fmt.Sprintf("%.80q is no name of an output", name)

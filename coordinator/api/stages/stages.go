@@ -43,7 +43,18 @@ type Plan struct {
 	// Outputs must be there when the stage is done: of each reducer or, in a stage
 	// without, of its map tasks, which must all report the same.
 	Outputs []string `json:"outputs,omitempty"`
+	// BackupAfter is how many times the median of the stage a task may take before an
+	// idle worker does it too; 0: DefaultBackupAfter. Replicas have no backups.
+	BackupAfter float64 `json:"backup_after,omitempty"`
 }
+
+// Bounds of Plan.BackupAfter: shards of a dataset differ, and a backup of a task that is
+// merely larger would be wasted.
+const (
+	DefaultBackupAfter = 3
+	MinBackupAfter     = 1
+	MaxBackupAfter     = 1000
+)
 
 // Over is what the map tasks of a stage are over.
 type Over string
