@@ -107,7 +107,7 @@ func (d *decoder) key(e *ast.MappingValueNode, path string) (string, bool) {
 	case *ast.MergeKeyNode:
 		d.problem(k, path, "write the fields out", "merge keys are not part of the format")
 	default:
-		d.problem(e.Key, path, "", "a field's name is a string")
+		d.problem(e.Key, path, "put it in quotes", "a field's name is a string")
 	}
 	return "", false
 }
@@ -260,7 +260,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// names decodes a map by strings.
+// names decodes a map by strings. Where any value may stand, so may null.
 func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 	out := reflect.MakeMap(into.Type())
 	for name, e := range d.mapping(n, path) {
@@ -270,7 +270,9 @@ func (d *decoder) names(n ast.Node, path string, into reflect.Value) {
 			continue
 		}
 		v := reflect.New(into.Type().Elem()).Elem()
-		d.value(e.Value, at, v)
+		if d.source.values[at] = positionOf(e.Value); !isNull(e.Value) || v.Kind() != reflect.Interface {
+			d.value(e.Value, at, v)
+		}
 		out.SetMapIndex(key, v)
 	}
 	if out.Len() > 0 {

@@ -119,6 +119,11 @@ func scalarText(v reflect.Value) string {
 		return string(text)
 	}
 	switch v.Kind() {
+	case reflect.Interface:
+		if v.IsNil() {
+			return "null"
+		}
+		return scalarText(v.Elem())
 	case reflect.String:
 		return quoted(v.String())
 	case reflect.Float64:

@@ -89,7 +89,6 @@ func toText(source func(arrow.Array) []int64, f func(int64) (string, bool)) conv
 	return func(a arrow.Array, mem memory.Allocator, _ *time.Location) arrow.Array {
 		b := array.NewStringBuilder(mem)
 		defer b.Release()
-		const none = -1 // the id of a value without a form
 		ids := make(map[int64]int32)
 		valid := table.Valid(a)
 		buf, out := table.Alloc(mem, a.Len(), arrow.Int32Traits)

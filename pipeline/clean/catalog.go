@@ -6,7 +6,9 @@ import "github.com/thalweg/thalweg/pipeline"
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		pipeline.Step("trim", new(Trim), trimSource),
+		pipeline.Step("normalize_text", new(NormalizeText), normalizeTextSource),
 		pipeline.Step("case", new(Case), caseSource),
+		pipeline.Step("replace", new(Replace), replaceSource),
 		pipeline.Step("filter", new(Filter), filterSource),
 		pipeline.Step("derive", new(Derive), deriveSource),
 		pipeline.Step("cast", new(Cast), castSource),

@@ -132,6 +132,11 @@ func everyStep(rt *rapid.T) []string {
 	all := []string{
 		stepOf(&Trim{Columns: []string{"s"}}),
 		stepOf(&Case{Columns: []string{"s"}, To: rapid.SampledFrom([]string{"upper", "lower", "title"}).Draw(rt, "case")}),
+		stepOf(&NormalizeText{Columns: []string{"s"}, Form: rapid.SampledFrom([]string{"nfc", "nfkc", "nfd", "nfkd"}).Draw(rt, "form"), CollapseSpace: true}),
+		stepOf(&Replace{Columns: []string{"s"}, Values: map[string]any{"JFK": "LAX", "12": nil, "": "a"}}),
+		stepOf(&Replace{Columns: []string{"i", "f"}, Values: map[string]any{"0": 3, "1": nil, "12": 0}}),
+		stepOf(&Replace{Column: "b", Values: map[string]any{"true": rapid.SampledFrom([]any{nil, false}).Draw(rt, "for true")}}),
+		stepOf(&Replace{Column: "s", Pattern: rapid.SampledFrom([]string{"[a-z]", "x*", "^|$"}).Draw(rt, "pattern"), With: new("<$0>")}),
 		stepOf(&Filter{Expression: "i > 1"}),
 		stepOf(&Derive{Column: "wide", Expression: "i > 3"}),
 		stepOf(&Fill{Columns: []string{"s"}, Strategy: "fill_with_const", Value: "JFK"}),
@@ -290,7 +295,7 @@ func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 		}
 	}
 	_, err := compile(t, "UTC", in, "{}")
-	if want := "the step is empty: one of trim, case, filter, derive, cast, fill belongs here"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill belongs here"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -17,7 +17,8 @@ import (
 //go:embed derive.go
 var deriveSource string
 
-// Derive adds or replaces a column by an expression.
+// Derive adds or replaces a column by an expression. So texts are split, a step for
+// each part: split(route, "-")[0], and joined: origin + "-" + destination.
 type Derive struct {
 	// Column is the name of what is computed; a column of that name is replaced.
 	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`

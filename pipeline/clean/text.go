@@ -16,8 +16,11 @@ import (
 type textOp struct {
 	name    string
 	columns []string
-	f       func(string) string
+	f       mapping
 }
+
+// mapping returns what a text becomes; false is null.
+type mapping func(string) (string, bool)
 
 // bindText returns the operator that maps the text of columns, which stay as
 // they are.
@@ -28,7 +31,7 @@ func bindText(at *pipeline.Columns, columns []string, f func(string) string) pip
 			at.Problem(field, "", "column %s is %s, not string", name, column.Type)
 		}
 	}
-	return &textOp{name: at.Step(), columns: columns, f: f}
+	return &textOp{name: at.Step(), columns: columns, f: func(s string) (string, bool) { return f(s), true }}
 }
 
 // Apply implements pipeline.Op. It counts by column the rows whose text
@@ -41,11 +44,14 @@ func (o *textOp) Apply(_ context.Context, mem memory.Allocator, batch arrow.Reco
 	})
 }
 
+// none is the id of a value that has no text.
+const none = -1
+
 // mapText applies f to each value of a and returns the result and the number
 // of rows that it changed. f is called once per dictionary entry, and only for
 // those in use where the dictionary is longer than the column. Entries that
 // become equal become one; the indices are shared where none do.
-func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (arrow.Array, int64) {
+func mapText(mem memory.Allocator, a *array.Dictionary, f mapping) (arrow.Array, int64) {
 	dict, indices := a.Dictionary().(*array.String), a.Indices().(*array.Int32)
 	compact := dict.Len() > a.Len()
 	used := usedEntries(indices, dict.Len(), compact)
@@ -54,23 +60,28 @@ func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (
 	// marks which did.
 	var texts []string
 	var marks []uint8
-	every := true // entry in use changed
+	nulls := make(map[int]bool) // entries that become null
+	every := true               // entry in use changed
 	for i := range dict.Len() {
 		if compact && !used.Has(i) {
 			continue
 		}
 		old := dict.Value(i)
-		text := f(old)
-		if text != old && marks == nil {
+		text, ok := f(old)
+		differs := !ok || text != old
+		if !ok {
+			nulls[i] = true
+		}
+		if differs && marks == nil {
 			texts, marks = make([]string, dict.Len()), make([]uint8, dict.Len())
 			for k := range i {
 				texts[k] = dict.Value(k)
 			}
 		}
-		every = every && text != old
+		every = every && differs
 		if marks != nil {
 			texts[i] = text
-			if text != old {
+			if differs {
 				marks[i] = 1
 			}
 		}
@@ -96,6 +107,10 @@ func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (
 		if compact && !used.Has(i) {
 			continue
 		}
+		if nulls[i] {
+			remap[i], identity = none, false
+			continue
+		}
 		id, ok := ids[texts[i]]
 		if !ok {
 			id = int32(b.Len())
@@ -110,7 +125,7 @@ func mapText(mem memory.Allocator, a *array.Dictionary, f func(string) string) (
 	if identity {
 		return withDictionary(a, entries), changed
 	}
-	return remapped(mem, a, remap, entries), changed
+	return remapped(mem, a, remap, entries, len(nulls) > 0), changed
 }
 
 // usedEntries marks the dictionary entries that a row refers to; it is only
@@ -154,21 +169,26 @@ func withDictionary(a *array.Dictionary, entries arrow.Array) arrow.Array {
 	return array.NewDictionaryData(data)
 }
 
-// remapped returns a with index i replaced by remap[i] and the new entries.
-func remapped(mem memory.Allocator, a *array.Dictionary, remap []int32, entries arrow.Array) arrow.Array {
-	indices := a.Indices().(*array.Int32)
+// remapped returns a with index i replaced by remap[i] and the new entries; nulls
+// says that some become none.
+func remapped(mem memory.Allocator, a *array.Dictionary, remap []int32, entries arrow.Array, nulls bool) arrow.Array {
+	indices, valid := a.Indices().(*array.Int32), table.Valid(a)
 	buf, out := table.Alloc(mem, a.Len(), arrow.Int32Traits)
-	if indices.NullN() == 0 {
+	if indices.NullN() == 0 && !nulls {
 		for i, id := range indices.Int32Values() {
 			out[i] = remap[id]
 		}
-	} else {
-		for i, id := range indices.Int32Values() {
+		return table.NewText(mem, a.Len(), buf, valid, entries)
+	}
+	for i, id := range indices.Int32Values() {
+		out[i] = 0
+		if !valid.Has(i) {
+			continue
+		}
+		if out[i] = remap[id]; out[i] == none {
 			out[i] = 0
-			if indices.IsValid(i) {
-				out[i] = remap[id]
-			}
+			valid.Clear(i)
 		}
 	}
-	return table.NewText(mem, a.Len(), buf, table.Valid(a), entries)
+	return table.NewText(mem, a.Len(), buf, valid, entries)
 }
