@@ -42,7 +42,7 @@ func (l *looks) due(s *state.State, now time.Time, every time.Duration) (due []*
 		l.mu.of = make(map[thalweg.PipelineName]*look)
 	}
 	for p := range s.Pipelines() {
-		if p.Timetable == nil || !p.Timetable.OnNewObjects || p.Deletion != nil {
+		if p.Timetable == nil || !p.Timetable.OnNewObjects || p.Timetable.Paused || p.Deletion != nil {
 			delete(l.mu.of, p.Name)
 			continue
 		}
@@ -173,5 +173,5 @@ func timetableView(t *state.Timetable, message string) *apiv1.Timetable {
 		return nil
 	}
 	return &apiv1.Timetable{Timing: t.Timing, OnNewObjects: t.OnNewObjects, OnOverlap: t.OnOverlap, NextAtUnixMs: t.NextMS,
-		Queued: t.Queued, LastAtUnixMs: t.LastMS, Last: t.Last, Message: message}
+		Queued: t.Queued, LastAtUnixMs: t.LastMS, Last: t.Last, Message: message, Paused: t.Paused}
 }

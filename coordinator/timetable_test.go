@@ -83,6 +83,31 @@ func TestScheduledRunsAreNeitherLostNorDoubledWhenLeadersChange(t *testing.T) {
 	if run, table := runs("fresh")[0], timetable("fresh"); run.Trigger != "new objects" || table.NextAtUnixMs != 0 || !table.OnNewObjects {
 		t.Errorf("run %v of %v", run, table)
 	}
+	// A pause outlives its leader. What became due meanwhile is left out, and objects that
+	// came meanwhile are new when it ends.
+	set := func(paused bool) {
+		t.Helper()
+		for _, name := range []string{"hourly", "fresh"} {
+			if _, err := client.SetSchedule(c.ctx(), &apiv1.SetScheduleRequest{Pipeline: name, Paused: paused}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set(true)
+	leader := c.leader()
+	c.stop(leader)
+	passed.Add(int64(2 * time.Hour))
+	there.Add(1)
+	c.eventually("the times of the pause are left out", func() bool { return timetable("hourly").Last == "left out: the schedule is paused" })
+	if !timetable("hourly").Paused || !done("hourly", 4)() || !done("fresh", 4)() {
+		t.Errorf("a paused schedule starts runs: %v, %v", runs("hourly"), runs("fresh"))
+	}
+	c.start(leader, [2]net.Listener{})
+	set(false)
+	c.eventually("the new objects of the pause are found", done("fresh", 5))
+	if !done("hourly", 4)() || timetable("hourly").Paused {
+		t.Errorf("times of the pause are made up for: %v", runs("hourly"))
+	}
 	c.sameState()
 }
 

@@ -558,6 +558,7 @@ type Schedule struct {
 	// OnOverlap is what becomes of a time of cron at which a run is still going: it is left
 	// out (skip), a new run follows that one (queue), or takes its place (replace). A run for
 	// new objects follows that one, or with replace takes its place too. Default skip: the
-	// next time is soon enough.
+	// next time is soon enough. The times of a pause (thalweg schedule pause) are left out
+	// with skip; else one run follows the pause.
 	OnOverlap string `yaml:"on_overlap,omitempty" json:"on_overlap,omitempty" jsonschema:"enum=skip,enum=queue,enum=replace" default:"skip"`
 }

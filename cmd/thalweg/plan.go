@@ -47,6 +47,8 @@ type plan struct {
 	// Deleted is the pipeline of that name that was deleted before; nil: there is none.
 	Deleted *apiv1.DeletedPipeline `json:"deleted,omitempty"`
 	Changes []plannedChange        `json:"changes"`
+	// SchedulePaused: the pipeline's schedule is, and the spec's will be.
+	SchedulePaused bool `json:"schedule_paused,omitempty"`
 }
 
 type plannedChange struct {
@@ -71,6 +73,7 @@ func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error)
 		return nil, err
 	}
 	p.Generation = res.Pipeline.Generation
+	p.SchedulePaused = spec.Spec.Schedule != nil && res.Pipeline.Timetable.GetPaused()
 	now, err := pipeline.Parse(catalog.All(), p.Pipeline+".yaml", []byte(res.Pipeline.RenderedSpec))
 	if err != nil {
 		return nil, err
@@ -94,6 +97,7 @@ var effects = []struct{ from, to, says string }{
 	{"spec.sources.events.connection", "", "the stream goes on with the brokers there, if the topic is the same one"},
 	{"spec.sources.events.", ".start_offset", "only partitions without a log begin there"},
 	{"spec.trainer.keep_checkpoints", "", "checkpoints of older versions are collected, or kept, from now on"},
+	{"spec.trainer.distributed.straggler", "", "for runs that start from now on"},
 	{"spec.schedule", "", "runs start by it from now on"},
 	{"metadata.labels", "", "kept for show"},
 }
@@ -128,6 +132,7 @@ func (p *plan) print(w io.Writer) {
 		return
 	case len(p.Changes) == 0:
 		fmt.Fprintf(w, "%s is unchanged at generation %d\n", p.Pipeline, p.Generation)
+		p.printPause(w)
 		return
 	}
 	p.printChanges(w)
@@ -136,6 +141,14 @@ func (p *plan) print(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "generation %d: no run, unless no version of this training half is registered; the stream keeps its version\n", p.Generation+1)
 	}
+	p.printPause(w)
+}
+
+// printPause says that the schedule is paused, if it is.
+func (p *plan) printPause(w io.Writer) {
+	if p.SchedulePaused {
+		fmt.Fprintf(w, "the schedule is paused: no run starts by it until thalweg schedule resume %s\n", p.Pipeline)
+	}
 }
 
 // printEffect is what apply prints of a plan.
@@ -143,6 +156,7 @@ func (p *plan) printEffect(w io.Writer) {
 	if len(p.Changes) > 0 {
 		p.printChanges(w)
 	}
+	p.printPause(w)
 	p.printDeleted(w)
 }
 

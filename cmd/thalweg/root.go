@@ -58,6 +58,7 @@ var commands = []struct {
 	{newRuns, asks},
 	{newModels, asks},
 	{newStream, asks},
+	{newSchedule, asks},
 	{newResults, reads},
 	{newReplay, scores},
 	{newDiff, reads},

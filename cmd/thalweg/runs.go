@@ -219,7 +219,10 @@ func printTimetables(w io.Writer, pipelines []*apiv1.Pipeline) {
 			when = append(when, "on new objects")
 		}
 		next := clock(t.NextAtUnixMs)
-		if t.Queued {
+		switch {
+		case t.Paused:
+			next = "paused"
+		case t.Queued:
 			next = "after the run that is going"
 		}
 		row(w, p.Name, strings.Join(when, ", "), next, clock(t.LastAtUnixMs), cmp.Or(t.Message, t.Last))

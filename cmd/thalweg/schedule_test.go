@@ -61,3 +61,43 @@ func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
 		}
 	}
 }
+
+// A pause is shown wherever the schedule is, a changed spec keeps it, and it ends when it
+// is told to.
+func TestAPausedScheduleIsShown(t *testing.T) {
+	c := parallelDev(t, devConfig{})
+	upload(t, c, fewFlights(t, 300))
+	spec := filepath.Join(t.TempDir(), "spec.yaml")
+	write := func(hour string) {
+		put(t, spec, specOf("calm", delayedByDistance+"  schedule: {cron: \"0 "+hour+" 1 1 *\"}\n"))
+	}
+	write("0")
+	said(t, c, "apply", "-f", spec, "--wait")
+	if text := said(t, c, "schedule", "pause", "calm"); text != "schedule of calm: paused\n" {
+		t.Error(text)
+	}
+	for _, args := range [][]string{{"runs"}, {"status"}} {
+		if text := said(t, c, args...); !strings.Contains(strings.Join(strings.Fields(text), " "), "0 0 1 1 * UTC paused - -") {
+			t.Errorf("%v\n%s", args, text)
+		}
+	}
+	const paused = "the schedule is paused: no run starts by it until thalweg schedule resume calm"
+	if text := said(t, c, "plan", "-f", spec); !strings.Contains(text, "unchanged") || !strings.Contains(text, paused) {
+		t.Error(text)
+	}
+	write("1")
+	for _, verb := range []string{"plan", "apply", "plan"} {
+		if text := said(t, c, verb, "-f", spec); !strings.Contains(text, paused) {
+			t.Errorf("%s\n%s", verb, text)
+		}
+	}
+	if text := said(t, c, "schedule", "resume", "calm"); text != "schedule of calm: resumed\n" {
+		t.Error(text)
+	}
+	if text := said(t, c, "plan", "-f", spec) + said(t, c, "runs"); strings.Contains(text, "paused") {
+		t.Error(text)
+	}
+	if text, err := command(t, c, "schedule", "pause", "clam"); err == nil || !strings.Contains(err.Error(), "did you mean calm?") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}

@@ -20,4 +20,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(CollectVersions) },
 	func() Command { return new(GrantBackup) },
 	func() Command { return new(StartScheduled) },
+	func() Command { return new(SetSchedule) },
 }

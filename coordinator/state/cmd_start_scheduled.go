@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
@@ -32,6 +33,8 @@ func (c *StartScheduled) apply(s *State) Answer {
 	mayReplace := active != nil && active.Verb == "" && t.OnOverlap == overlapReplace
 	why := byTime
 	switch {
+	case t.Paused && (c.Objects != "" || c.Queued):
+		return Answer{}
 	case c.Objects != "":
 		if !t.OnNewObjects || c.Objects == t.Seen || len(c.Objects) > MaxHashBytes || active != nil && !mayReplace {
 			return Answer{}
@@ -51,6 +54,12 @@ func (c *StartScheduled) apply(s *State) Answer {
 	full := s.overfull(p.Name)
 	_, gone := s.Parent(p.Newest())
 	switch {
+	case t.Paused && t.OnOverlap == overlapSkip:
+		t.Last = "left out: the schedule is paused"
+		return answer
+	case t.Paused:
+		t.Queued, t.Last = true, "waits for the schedule to be resumed"
+		return answer
 	case full != "" || gone != "":
 		t.saw(c.Objects)
 		t.Queued, t.Last = false, clip("no run could start: "+full+gone)
@@ -73,6 +82,32 @@ func (c *StartScheduled) apply(s *State) Answer {
 	}
 	t.Last = fmt.Sprintf("run %s started", r.ID)
 	answer.Run = r.ID
+	return answer
+}
+
+// SetSchedule pauses or resumes a pipeline's schedule. While it is paused no run starts
+// by it: of the times that come then, those that overlap a run would wait for wait for
+// the resumption, as one run, and the others are left out.
+type SetSchedule struct {
+	Pipeline thalweg.PipelineName `json:"pipeline"`
+	Paused   bool                 `json:"paused"`
+}
+
+func (*SetSchedule) name() string { return "set schedule" }
+
+func (c *SetSchedule) apply(s *State) Answer {
+	p := s.pipelines[c.Pipeline]
+	if p == nil {
+		return failure(thalweg.NotFound, c.name(), "pipeline "+string(c.Pipeline), "")
+	}
+	if p.Deletion != nil {
+		return beingDeleted(c, p)
+	}
+	if p.Timetable == nil {
+		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), "its spec has no schedule")
+	}
+	answer := Answer{Pipeline: p.Name, Changed: p.Timetable.Paused != c.Paused}
+	p.Timetable.Paused = c.Paused
 	return answer
 }
 
@@ -105,7 +140,9 @@ type Timetable struct {
 	OnOverlap    string `json:"on_overlap"`
 	// NextMS is the next time; 0: none.
 	NextMS int64 `json:"next_ms,omitempty"`
-	// Queued: a run is to follow the one that is going.
+	// Paused: no run starts by it.
+	Paused bool `json:"paused,omitempty"`
+	// Queued: a run is to follow the one that is going, or the end of the pause.
 	Queued bool `json:"queued,omitempty"`
 	// Seen names the objects that the newest run found.
 	Seen string `json:"seen,omitempty"`
@@ -136,7 +173,7 @@ func (p *Pipeline) follow(next *Timetable) {
 	}
 	t := *next
 	if before != nil {
-		t.Seen, t.LastMS, t.Last = before.Seen, before.LastMS, before.Last
+		t.Paused, t.Seen, t.LastMS, t.Last = before.Paused, before.Seen, before.LastMS, before.Last
 		if t.Timing == before.Timing {
 			t.NextMS, t.Queued = before.NextMS, before.Queued
 		}
@@ -198,6 +235,8 @@ func (s *State) NextRun(p *Pipeline, nowMS int64, objects string) *StartSchedule
 	switch {
 	case t.NextMS > 0 && max(nowMS, s.timeMS) >= t.NextMS:
 		c.DueMS = t.NextMS
+	case t.Paused:
+		return nil
 	case t.Queued && p.ActiveRun == "":
 		c.Queued = true
 	case t.OnNewObjects && objects != "" && objects != t.Seen && (p.ActiveRun == "" || t.OnOverlap == overlapReplace && s.runs[p.ActiveRun].Verb == ""):

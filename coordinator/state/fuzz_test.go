@@ -85,7 +85,7 @@ func exercise(t tester, s *State) {
 			Release("w", s.HeldBy("w")...),
 			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"}, &DropRuns{Cluster: "c1", Runs: []thalweg.RunID{"a-1-1"}},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
-			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 1, To: 2}},
+			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 1, To: 2}}, &SetSchedule{Pipeline: "a", Paused: true},
 			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Stages: specPlan(1)},
 		} {
 			if index++; index == 0 {

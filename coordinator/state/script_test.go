@@ -303,6 +303,8 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		return &RegisterModel{Run: thalweg.RunID(word(1))}
 	case "promote":
 		return &Promote{Model: thalweg.ModelName(word(1)), Alias: "champion", Version: thalweg.ModelVersion(number("version", 0))}
+	case "schedule":
+		return &SetSchedule{Pipeline: pipeline, Paused: word(2) == "pause"}
 	case "stream":
 		c := &SetStream{Pipeline: pipeline, Paused: word(2) == "pause"}
 		if options["skip"] != "" {

@@ -70,6 +70,9 @@ const (
 	// CoordinatorServiceSetStreamProcedure is the fully-qualified name of the CoordinatorService's
 	// SetStream RPC.
 	CoordinatorServiceSetStreamProcedure = "/thalweg.coordinator.v1.CoordinatorService/SetStream"
+	// CoordinatorServiceSetScheduleProcedure is the fully-qualified name of the CoordinatorService's
+	// SetSchedule RPC.
+	CoordinatorServiceSetScheduleProcedure = "/thalweg.coordinator.v1.CoordinatorService/SetSchedule"
 	// CoordinatorServiceStreamStatusProcedure is the fully-qualified name of the CoordinatorService's
 	// StreamStatus RPC.
 	CoordinatorServiceStreamStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/StreamStatus"
@@ -107,6 +110,8 @@ type CoordinatorServiceClient interface {
 	Promote(context.Context, *PromoteRequest) (*PromoteResponse, error)
 	// SetStream pauses or resumes a pipeline's stream.
 	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
+	// SetSchedule pauses or resumes a pipeline's schedule.
+	SetSchedule(context.Context, *SetScheduleRequest) (*SetScheduleResponse, error)
 	// StreamStatus tells the position of each partition.
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
@@ -193,6 +198,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("SetStream")),
 			connect.WithClientOptions(opts...),
 		),
+		setSchedule: connect.NewClient[SetScheduleRequest, SetScheduleResponse](
+			httpClient,
+			baseURL+CoordinatorServiceSetScheduleProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("SetSchedule")),
+			connect.WithClientOptions(opts...),
+		),
 		streamStatus: connect.NewClient[StreamStatusRequest, StreamStatusResponse](
 			httpClient,
 			baseURL+CoordinatorServiceStreamStatusProcedure,
@@ -227,6 +238,7 @@ type coordinatorServiceClient struct {
 	listModels     *connect.Client[ListModelsRequest, ListModelsResponse]
 	promote        *connect.Client[PromoteRequest, PromoteResponse]
 	setStream      *connect.Client[SetStreamRequest, SetStreamResponse]
+	setSchedule    *connect.Client[SetScheduleRequest, SetScheduleResponse]
 	streamStatus   *connect.Client[StreamStatusRequest, StreamStatusResponse]
 	status         *connect.Client[StatusRequest, StatusResponse]
 	poll           *connect.Client[PollRequest, PollResponse]
@@ -331,6 +343,15 @@ func (c *coordinatorServiceClient) SetStream(ctx context.Context, req *SetStream
 	return nil, err
 }
 
+// SetSchedule calls thalweg.coordinator.v1.CoordinatorService.SetSchedule.
+func (c *coordinatorServiceClient) SetSchedule(ctx context.Context, req *SetScheduleRequest) (*SetScheduleResponse, error) {
+	response, err := c.setSchedule.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // StreamStatus calls thalweg.coordinator.v1.CoordinatorService.StreamStatus.
 func (c *coordinatorServiceClient) StreamStatus(ctx context.Context, req *StreamStatusRequest) (*StreamStatusResponse, error) {
 	response, err := c.streamStatus.CallUnary(ctx, connect.NewRequest(req))
@@ -386,6 +407,8 @@ type CoordinatorServiceHandler interface {
 	Promote(context.Context, *PromoteRequest) (*PromoteResponse, error)
 	// SetStream pauses or resumes a pipeline's stream.
 	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
+	// SetSchedule pauses or resumes a pipeline's schedule.
+	SetSchedule(context.Context, *SetScheduleRequest) (*SetScheduleResponse, error)
 	// StreamStatus tells the position of each partition.
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
@@ -468,6 +491,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("SetStream")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceSetScheduleHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceSetScheduleProcedure,
+		svc.SetSchedule,
+		connect.WithSchema(coordinatorServiceMethods.ByName("SetSchedule")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceStreamStatusHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceStreamStatusProcedure,
 		svc.StreamStatus,
@@ -510,6 +539,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServicePromoteHandler.ServeHTTP(w, r)
 		case CoordinatorServiceSetStreamProcedure:
 			coordinatorServiceSetStreamHandler.ServeHTTP(w, r)
+		case CoordinatorServiceSetScheduleProcedure:
+			coordinatorServiceSetScheduleHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStreamStatusProcedure:
 			coordinatorServiceStreamStatusHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStatusProcedure:
@@ -567,6 +598,10 @@ func (UnimplementedCoordinatorServiceHandler) Promote(context.Context, *PromoteR
 
 func (UnimplementedCoordinatorServiceHandler) SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.SetStream is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) SetSchedule(context.Context, *SetScheduleRequest) (*SetScheduleResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.SetSchedule is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error) {

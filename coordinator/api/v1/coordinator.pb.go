@@ -445,6 +445,7 @@ type Timetable struct {
 	LastAtUnixMs  int64                  `protobuf:"varint,6,opt,name=last_at_unix_ms,json=lastAtUnixMs,proto3" json:"last_at_unix_ms,omitempty"` // when a run was last due; 0: never
 	Last          string                 `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`                                          // what came of that
 	Message       string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`                                    // why the training data cannot be listed; empty if they can
+	Paused        bool                   `protobuf:"varint,9,opt,name=paused,proto3" json:"paused,omitempty"`                                     // no run starts by it until it is resumed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,6 +534,13 @@ func (x *Timetable) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Timetable) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
 }
 
 // GetPipelineRequest names a pipeline, and a generation of it.
@@ -2463,6 +2471,104 @@ func (*SetStreamResponse) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
 }
 
+// SetScheduleRequest pauses or resumes a schedule.
+type SetScheduleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // its name
+	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`                       // true pauses, false resumes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetScheduleRequest) Reset() {
+	*x = SetScheduleRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetScheduleRequest) ProtoMessage() {}
+
+func (x *SetScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetScheduleRequest.ProtoReflect.Descriptor instead.
+func (*SetScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SetScheduleRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetScheduleRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *SetScheduleRequest) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+// SetScheduleResponse says that it is done.
+type SetScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetScheduleResponse) Reset() {
+	*x = SetScheduleResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetScheduleResponse) ProtoMessage() {}
+
+func (x *SetScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetScheduleResponse.ProtoReflect.Descriptor instead.
+func (*SetScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+}
+
 // StreamStatusRequest asks for one stream, or for all.
 type StreamStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2473,7 +2579,7 @@ type StreamStatusRequest struct {
 
 func (x *StreamStatusRequest) Reset() {
 	*x = StreamStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2591,7 @@ func (x *StreamStatusRequest) String() string {
 func (*StreamStatusRequest) ProtoMessage() {}
 
 func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2604,7 @@ func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusRequest.ProtoReflect.Descriptor instead.
 func (*StreamStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StreamStatusRequest) GetPipeline() string {
@@ -2518,7 +2624,7 @@ type StreamStatusResponse struct {
 
 func (x *StreamStatusResponse) Reset() {
 	*x = StreamStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2530,7 +2636,7 @@ func (x *StreamStatusResponse) String() string {
 func (*StreamStatusResponse) ProtoMessage() {}
 
 func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2543,7 +2649,7 @@ func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusResponse.ProtoReflect.Descriptor instead.
 func (*StreamStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
@@ -2582,7 +2688,7 @@ type StreamPartition struct {
 
 func (x *StreamPartition) Reset() {
 	*x = StreamPartition{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2700,7 @@ func (x *StreamPartition) String() string {
 func (*StreamPartition) ProtoMessage() {}
 
 func (x *StreamPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2713,7 @@ func (x *StreamPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPartition.ProtoReflect.Descriptor instead.
 func (*StreamPartition) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StreamPartition) GetPipeline() string {
@@ -2759,7 +2865,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2877,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2890,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 // StatusResponse is the cluster as the node sees it that answers.
@@ -2800,7 +2906,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +2918,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +2931,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -2868,7 +2974,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +2986,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +2999,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Node) GetId() string {
@@ -2931,7 +3037,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3049,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3062,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Worker) GetId() string {
@@ -3016,7 +3122,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3134,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3147,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -3148,7 +3254,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3160,7 +3266,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3173,7 +3279,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -3216,7 +3322,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3334,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3347,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Connection) GetKind() string {
@@ -3280,7 +3386,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3292,7 +3398,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3305,7 +3411,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -3378,7 +3484,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3496,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3509,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -3488,7 +3594,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +3606,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3513,7 +3619,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -3552,7 +3658,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3670,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3683,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -3620,7 +3726,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3738,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3751,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Look) GetPipeline() string {
@@ -3705,7 +3811,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3823,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3836,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -3927,7 +4033,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4045,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4058,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -3991,7 +4097,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4003,7 +4109,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4016,7 +4122,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -4094,7 +4200,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\rstream_paused\x18\x06 \x01(\bR\fstreamPaused\x12.\n" +
 	"\x13stream_pause_reason\x18\a \x01(\tR\x11streamPauseReason\x12\x1a\n" +
 	"\bdeletion\x18\b \x01(\tR\bdeletion\x12?\n" +
-	"\ttimetable\x18\t \x01(\v2!.thalweg.coordinator.v1.TimetableR\ttimetable\"\xfc\x01\n" +
+	"\ttimetable\x18\t \x01(\v2!.thalweg.coordinator.v1.TimetableR\ttimetable\"\x94\x02\n" +
 	"\tTimetable\x12\x16\n" +
 	"\x06timing\x18\x01 \x01(\tR\x06timing\x12$\n" +
 	"\x0eon_new_objects\x18\x02 \x01(\bR\fonNewObjects\x12\x1d\n" +
@@ -4104,7 +4210,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06queued\x18\x05 \x01(\bR\x06queued\x12%\n" +
 	"\x0flast_at_unix_ms\x18\x06 \x01(\x03R\flastAtUnixMs\x12\x12\n" +
 	"\x04last\x18\a \x01(\tR\x04last\x12\x18\n" +
-	"\amessage\x18\b \x01(\tR\amessage\"H\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x12\x16\n" +
+	"\x06paused\x18\t \x01(\bR\x06paused\"H\n" +
 	"\x12GetPipelineRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -4295,7 +4402,13 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\x03R\x02to\x12\x19\n" +
 	"\btopic_id\x18\x04 \x01(\tR\atopicId\x12!\n" +
 	"\faccept_topic\x18\x05 \x01(\tR\vacceptTopic\"\x13\n" +
-	"\x11SetStreamResponse\"1\n" +
+	"\x11SetStreamResponse\"g\n" +
+	"\x12SetScheduleRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x16\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\"\x15\n" +
+	"\x13SetScheduleResponse\"1\n" +
 	"\x13StreamStatusRequest\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\"_\n" +
 	"\x14StreamStatusResponse\x12G\n" +
@@ -4468,7 +4581,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x14\n" +
-	"\x05cause\x18\x05 \x01(\tR\x05cause2\x80\v\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause2\xea\v\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -4481,7 +4594,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"ListModels\x12).thalweg.coordinator.v1.ListModelsRequest\x1a*.thalweg.coordinator.v1.ListModelsResponse\"\x00\x12\\\n" +
 	"\aPromote\x12&.thalweg.coordinator.v1.PromoteRequest\x1a'.thalweg.coordinator.v1.PromoteResponse\"\x00\x12b\n" +
-	"\tSetStream\x12(.thalweg.coordinator.v1.SetStreamRequest\x1a).thalweg.coordinator.v1.SetStreamResponse\"\x00\x12k\n" +
+	"\tSetStream\x12(.thalweg.coordinator.v1.SetStreamRequest\x1a).thalweg.coordinator.v1.SetStreamResponse\"\x00\x12h\n" +
+	"\vSetSchedule\x12*.thalweg.coordinator.v1.SetScheduleRequest\x1a+.thalweg.coordinator.v1.SetScheduleResponse\"\x00\x12k\n" +
 	"\fStreamStatus\x12+.thalweg.coordinator.v1.StreamStatusRequest\x1a,.thalweg.coordinator.v1.StreamStatusResponse\"\x00\x12Y\n" +
 	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12S\n" +
 	"\x04Poll\x12#.thalweg.coordinator.v1.PollRequest\x1a$.thalweg.coordinator.v1.PollResponse\"\x00B5Z3github.com/thalweg/thalweg/coordinator/api/v1;apiv1b\x06proto3"
@@ -4498,7 +4612,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -4535,79 +4649,81 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*SetStreamRequest)(nil),       // 32: thalweg.coordinator.v1.SetStreamRequest
 	(*SkipAuthorization)(nil),      // 33: thalweg.coordinator.v1.SkipAuthorization
 	(*SetStreamResponse)(nil),      // 34: thalweg.coordinator.v1.SetStreamResponse
-	(*StreamStatusRequest)(nil),    // 35: thalweg.coordinator.v1.StreamStatusRequest
-	(*StreamStatusResponse)(nil),   // 36: thalweg.coordinator.v1.StreamStatusResponse
-	(*StreamPartition)(nil),        // 37: thalweg.coordinator.v1.StreamPartition
-	(*StatusRequest)(nil),          // 38: thalweg.coordinator.v1.StatusRequest
-	(*StatusResponse)(nil),         // 39: thalweg.coordinator.v1.StatusResponse
-	(*Node)(nil),                   // 40: thalweg.coordinator.v1.Node
-	(*Worker)(nil),                 // 41: thalweg.coordinator.v1.Worker
-	(*PollRequest)(nil),            // 42: thalweg.coordinator.v1.PollRequest
-	(*Looked)(nil),                 // 43: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 44: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 45: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 46: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 47: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 48: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 49: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 50: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                   // 51: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 52: thalweg.coordinator.v1.ErrorDetail
-	nil,                            // 53: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 54: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 55: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 56: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 57: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 58: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 59: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 60: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 61: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 62: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 63: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 64: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 65: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*SetScheduleRequest)(nil),     // 35: thalweg.coordinator.v1.SetScheduleRequest
+	(*SetScheduleResponse)(nil),    // 36: thalweg.coordinator.v1.SetScheduleResponse
+	(*StreamStatusRequest)(nil),    // 37: thalweg.coordinator.v1.StreamStatusRequest
+	(*StreamStatusResponse)(nil),   // 38: thalweg.coordinator.v1.StreamStatusResponse
+	(*StreamPartition)(nil),        // 39: thalweg.coordinator.v1.StreamPartition
+	(*StatusRequest)(nil),          // 40: thalweg.coordinator.v1.StatusRequest
+	(*StatusResponse)(nil),         // 41: thalweg.coordinator.v1.StatusResponse
+	(*Node)(nil),                   // 42: thalweg.coordinator.v1.Node
+	(*Worker)(nil),                 // 43: thalweg.coordinator.v1.Worker
+	(*PollRequest)(nil),            // 44: thalweg.coordinator.v1.PollRequest
+	(*Looked)(nil),                 // 45: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 46: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 47: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 48: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 49: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 50: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 51: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 52: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                   // 53: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 54: thalweg.coordinator.v1.ErrorDetail
+	nil,                            // 55: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 56: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 57: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 58: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 59: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 60: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 61: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 62: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 63: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 64: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 65: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 66: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 67: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
 	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
 	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	53, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	55, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	54, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	55, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	56, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	57, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	56, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	57, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	58, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	59, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
 	24, // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
 	27, // 16: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	29, // 17: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	58, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	59, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	60, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	60, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	61, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	62, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
 	33, // 21: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	37, // 22: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	39, // 22: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
 	33, // 23: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	40, // 24: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	41, // 25: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	45, // 26: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	46, // 27: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	37, // 28: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	47, // 29: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	44, // 30: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	43, // 31: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	61, // 32: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	62, // 33: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	63, // 34: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	50, // 35: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	49, // 36: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	64, // 37: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	51, // 38: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	65, // 39: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	42, // 24: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	43, // 25: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	47, // 26: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	48, // 27: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	39, // 28: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	49, // 29: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	46, // 30: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	45, // 31: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	63, // 32: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	64, // 33: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	65, // 34: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	52, // 35: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	51, // 36: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	66, // 37: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	53, // 38: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	67, // 39: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
 	29, // 40: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
 	33, // 41: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	28, // 42: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
@@ -4622,25 +4738,27 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	25, // 51: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
 	30, // 52: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
 	32, // 53: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	35, // 54: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	38, // 55: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	42, // 56: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 57: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 58: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 59: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 60: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 61: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 62: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 63: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 64: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 65: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	31, // 66: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	34, // 67: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	36, // 68: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	39, // 69: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	48, // 70: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	57, // [57:71] is the sub-list for method output_type
-	43, // [43:57] is the sub-list for method input_type
+	35, // 54: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	37, // 55: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	40, // 56: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	44, // 57: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 58: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 59: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 60: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 61: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 62: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 63: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 64: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 65: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 66: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	31, // 67: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	34, // 68: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	36, // 69: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	38, // 70: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	41, // 71: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	50, // 72: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	58, // [58:73] is the sub-list for method output_type
+	43, // [43:58] is the sub-list for method input_type
 	43, // [43:43] is the sub-list for extension type_name
 	43, // [43:43] is the sub-list for extension extendee
 	0,  // [0:43] is the sub-list for field type_name
@@ -4658,7 +4776,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
