@@ -41,36 +41,33 @@ loop2:
 	VZEROUPPER
 	RET
 
-// func addScaled4AVX2(z []float32, a []float32, b []float32, c []float32, d []float32, w *[4]float32)
-// Requires: AVX
-TEXT ·addScaled4AVX2(SB), NOSPLIT, $0-128
+// func addScaledAheadAVX2(z []float32, x []float32, w float32, ahead []float32)
+// Requires: AVX, MMX+
+TEXT ·addScaledAheadAVX2(SB), NOSPLIT, $0-80
 	MOVQ         z_base+0(FP), AX
 	MOVQ         z_len+8(FP), CX
-	MOVQ         a_base+24(FP), DX
-	MOVQ         b_base+48(FP), BX
-	MOVQ         c_base+72(FP), SI
-	MOVQ         d_base+96(FP), DI
-	MOVQ         w+120(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 4(R8), Y1
-	VBROADCASTSS 8(R8), Y2
-	VBROADCASTSS 12(R8), Y3
-	XORQ         R8, R8
+	MOVQ         x_base+24(FP), DX
+	VBROADCASTSS w+48(FP), Y0
+	MOVQ         ahead_base+56(FP), BX
+	XORQ         SI, SI
 
 loop3:
-	VMOVUPS (AX)(R8*4), Y4
-	VMULPS  (DX)(R8*4), Y0, Y5
-	VADDPS  Y5, Y4, Y4
-	VMULPS  (BX)(R8*4), Y1, Y5
-	VADDPS  Y5, Y4, Y4
-	VMULPS  (SI)(R8*4), Y2, Y5
-	VADDPS  Y5, Y4, Y4
-	VMULPS  (DI)(R8*4), Y3, Y5
-	VADDPS  Y5, Y4, Y4
-	VMOVUPS Y4, (AX)(R8*4)
-	ADDQ    $0x08, R8
-	CMPQ    R8, CX
-	JLT     loop3
+	PREFETCHT0 (BX)(SI*2)
+	VMULPS     (DX)(SI*4), Y0, Y1
+	VADDPS     (AX)(SI*4), Y1, Y1
+	VMOVUPS    Y1, (AX)(SI*4)
+	VMULPS     32(DX)(SI*4), Y0, Y1
+	VADDPS     32(AX)(SI*4), Y1, Y1
+	VMOVUPS    Y1, 32(AX)(SI*4)
+	VMULPS     64(DX)(SI*4), Y0, Y1
+	VADDPS     64(AX)(SI*4), Y1, Y1
+	VMOVUPS    Y1, 64(AX)(SI*4)
+	VMULPS     96(DX)(SI*4), Y0, Y1
+	VADDPS     96(AX)(SI*4), Y1, Y1
+	VMOVUPS    Y1, 96(AX)(SI*4)
+	ADDQ       $0x20, SI
+	CMPQ       SI, CX
+	JLT        loop3
 	VZEROUPPER
 	RET
 
@@ -112,17 +109,19 @@ loop5:
 TEXT ·dot0AVX2(SB), NOSPLIT, $0-32
 	MOVQ   d_base+0(FP), AX
 	MOVQ   d_len+8(FP), CX
-	VXORPS X0, X0, X0
+	VXORPS Y0, Y0, Y0
 	XORQ   DX, DX
 
 loop6:
-	VMOVUPS (AX)(DX*4), X1
-	VADDPS  X1, X0, X0
-	ADDQ    $0x04, DX
-	CMPQ    DX, CX
-	JLT     loop6
-	MOVQ    sums+24(FP), AX
-	VMOVUPS X0, (AX)
+	VMOVUPS      (AX)(DX*4), Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X1, X0, X0
+	VADDPS       X2, X0, X0
+	ADDQ         $0x08, DX
+	CMPQ         DX, CX
+	JLT          loop6
+	MOVQ         sums+24(FP), AX
+	VMOVUPS      X0, (AX)
 	VZEROUPPER
 	RET
 
@@ -132,21 +131,25 @@ TEXT ·dot1AVX2(SB), NOSPLIT, $0-56
 	MOVQ   d_base+0(FP), AX
 	MOVQ   d_len+8(FP), CX
 	MOVQ   p_base+24(FP), DX
-	VXORPS X0, X0, X0
-	VXORPS X1, X1, X1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
 	XORQ   BX, BX
 
 loop7:
-	VMOVUPS (AX)(BX*4), X2
-	VMULPS  (DX)(BX*4), X2, X3
-	VADDPS  X3, X0, X0
-	VADDPS  X2, X1, X1
-	ADDQ    $0x04, BX
-	CMPQ    BX, CX
-	JLT     loop7
-	MOVQ    sums+48(FP), AX
-	VMOVUPS X0, (AX)
-	VMOVUPS X1, 16(AX)
+	VMOVUPS      (AX)(BX*4), Y2
+	VMULPS       (DX)(BX*4), Y2, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X3, X0, X0
+	VADDPS       X4, X0, X0
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X2, X1, X1
+	VADDPS       X3, X1, X1
+	ADDQ         $0x08, BX
+	CMPQ         BX, CX
+	JLT          loop7
+	MOVQ         sums+48(FP), AX
+	VMOVUPS      X0, (AX)
+	VMOVUPS      X1, 16(AX)
 	VZEROUPPER
 	RET
 
@@ -159,33 +162,96 @@ TEXT ·dot4AVX2(SB), NOSPLIT, $0-128
 	MOVQ   q_base+48(FP), BX
 	MOVQ   r_base+72(FP), SI
 	MOVQ   s_base+96(FP), DI
-	VXORPS X0, X0, X0
-	VXORPS X1, X1, X1
-	VXORPS X2, X2, X2
-	VXORPS X3, X3, X3
-	VXORPS X4, X4, X4
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
 	XORQ   R8, R8
 
 loop8:
-	VMOVUPS (AX)(R8*4), X5
-	VMULPS  (DX)(R8*4), X5, X6
-	VADDPS  X6, X0, X0
-	VMULPS  (BX)(R8*4), X5, X6
-	VADDPS  X6, X1, X1
-	VMULPS  (SI)(R8*4), X5, X6
-	VADDPS  X6, X2, X2
-	VMULPS  (DI)(R8*4), X5, X6
-	VADDPS  X6, X3, X3
-	VADDPS  X5, X4, X4
-	ADDQ    $0x04, R8
-	CMPQ    R8, CX
-	JLT     loop8
-	MOVQ    sums+120(FP), AX
-	VMOVUPS X0, (AX)
-	VMOVUPS X1, 16(AX)
-	VMOVUPS X2, 32(AX)
-	VMOVUPS X3, 48(AX)
-	VMOVUPS X4, 64(AX)
+	VMOVUPS      (AX)(R8*4), Y3
+	VMULPS       (DX)(R8*4), Y3, Y4
+	VMULPS       (BX)(R8*4), Y3, Y5
+	VINSERTF128  $0x01, X5, Y4, Y6
+	VPERM2F128   $0x31, Y5, Y4, Y4
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VMULPS       (SI)(R8*4), Y3, Y4
+	VMULPS       (DI)(R8*4), Y3, Y5
+	VINSERTF128  $0x01, X5, Y4, Y6
+	VPERM2F128   $0x31, Y5, Y4, Y4
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y4, Y1, Y1
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X3, X2, X2
+	VADDPS       X4, X2, X2
+	ADDQ         $0x08, R8
+	CMPQ         R8, CX
+	JLT          loop8
+	MOVQ         sums+120(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      X2, 64(AX)
+	VZEROUPPER
+	RET
+
+// func dot8AVX2(d []float32, p []float32, q []float32, r []float32, s []float32, t []float32, u []float32, v []float32, w []float32, sums *[36]float32)
+// Requires: AVX
+TEXT ·dot8AVX2(SB), NOSPLIT, $0-224
+	MOVQ   d_base+0(FP), AX
+	MOVQ   d_len+8(FP), CX
+	MOVQ   p_base+24(FP), DX
+	MOVQ   q_base+48(FP), BX
+	MOVQ   r_base+72(FP), SI
+	MOVQ   s_base+96(FP), DI
+	MOVQ   t_base+120(FP), R8
+	MOVQ   u_base+144(FP), R9
+	MOVQ   v_base+168(FP), R10
+	MOVQ   w_base+192(FP), R11
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	XORQ   R12, R12
+
+loop9:
+	VMOVUPS      (AX)(R12*4), Y5
+	VMULPS       (DX)(R12*4), Y5, Y6
+	VMULPS       (BX)(R12*4), Y5, Y7
+	VINSERTF128  $0x01, X7, Y6, Y8
+	VPERM2F128   $0x31, Y7, Y6, Y6
+	VADDPS       Y8, Y0, Y0
+	VADDPS       Y6, Y0, Y0
+	VMULPS       (SI)(R12*4), Y5, Y6
+	VMULPS       (DI)(R12*4), Y5, Y7
+	VINSERTF128  $0x01, X7, Y6, Y8
+	VPERM2F128   $0x31, Y7, Y6, Y6
+	VADDPS       Y8, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VMULPS       (R8)(R12*4), Y5, Y6
+	VMULPS       (R9)(R12*4), Y5, Y7
+	VINSERTF128  $0x01, X7, Y6, Y8
+	VPERM2F128   $0x31, Y7, Y6, Y6
+	VADDPS       Y8, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VMULPS       (R10)(R12*4), Y5, Y6
+	VMULPS       (R11)(R12*4), Y5, Y7
+	VINSERTF128  $0x01, X7, Y6, Y8
+	VPERM2F128   $0x31, Y7, Y6, Y6
+	VADDPS       Y8, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X5, X4, X4
+	VADDPS       X6, X4, X4
+	ADDQ         $0x08, R12
+	CMPQ         R12, CX
+	JLT          loop9
+	MOVQ         sums+216(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      X4, 128(AX)
 	VZEROUPPER
 	RET
 
@@ -201,7 +267,7 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS lanes8_4b400000<>+0(SB), Y3
 	XORQ    BX, BX
 
-loop9:
+loop10:
 	VMOVUPS (DX)(BX*4), Y4
 	VMINPS  Y4, Y1, Y4
 	VMAXPS  Y4, Y0, Y4
@@ -230,7 +296,7 @@ loop9:
 	VMOVUPS Y4, (AX)(BX*4)
 	ADDQ    $0x08, BX
 	CMPQ    BX, CX
-	JLT     loop9
+	JLT     loop10
 	VZEROUPPER
 	RET
 
@@ -456,13 +522,13 @@ TEXT ·above8AVX2(SB), NOSPLIT, $0-33
 	VPXOR        Y1, Y1, Y1
 	XORQ         DX, DX
 
-loop10:
+loop11:
 	VPMAXUB (AX)(DX*1), Y0, Y2
 	VPXOR   Y2, Y0, Y2
 	VPOR    Y2, Y1, Y1
 	ADDQ    $0x20, DX
 	CMPQ    DX, CX
-	JLT     loop10
+	JLT     loop11
 	VPTEST  Y1, Y1
 	SETNE   AL
 	MOVB    AL, found+32(FP)
@@ -478,7 +544,7 @@ TEXT ·gather8AVX2(SB), NOSPLIT, $0-72
 	MOVQ ids_base+48(FP), BX
 	XORQ SI, SI
 
-loop11:
+loop12:
 	MOVBLZX     (BX)(SI*1), DI
 	VMOVSS      (DX)(DI*4), X0
 	MOVBLZX     1(BX)(SI*1), DI
@@ -500,7 +566,7 @@ loop11:
 	VMOVUPS     Y1, (AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, CX
-	JLT         loop11
+	JLT         loop12
 	VZEROUPPER
 	RET
 
@@ -513,13 +579,13 @@ TEXT ·above16AVX2(SB), NOSPLIT, $0-33
 	VPXOR        Y1, Y1, Y1
 	XORQ         DX, DX
 
-loop12:
+loop13:
 	VPMAXUW (AX)(DX*2), Y0, Y2
 	VPXOR   Y2, Y0, Y2
 	VPOR    Y2, Y1, Y1
 	ADDQ    $0x10, DX
 	CMPQ    DX, CX
-	JLT     loop12
+	JLT     loop13
 	VPTEST  Y1, Y1
 	SETNE   AL
 	MOVB    AL, found+32(FP)
@@ -535,7 +601,7 @@ TEXT ·gather16AVX2(SB), NOSPLIT, $0-72
 	MOVQ ids_base+48(FP), BX
 	XORQ SI, SI
 
-loop13:
+loop14:
 	MOVWLZX     (BX)(SI*2), DI
 	VMOVSS      (DX)(DI*4), X0
 	MOVWLZX     2(BX)(SI*2), DI
@@ -557,7 +623,7 @@ loop13:
 	VMOVUPS     Y1, (AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, CX
-	JLT         loop13
+	JLT         loop14
 	VZEROUPPER
 	RET
 
@@ -570,13 +636,13 @@ TEXT ·above32AVX2(SB), NOSPLIT, $0-33
 	VPXOR        Y1, Y1, Y1
 	XORQ         DX, DX
 
-loop14:
+loop15:
 	VPMAXUD (AX)(DX*4), Y0, Y2
 	VPXOR   Y2, Y0, Y2
 	VPOR    Y2, Y1, Y1
 	ADDQ    $0x08, DX
 	CMPQ    DX, CX
-	JLT     loop14
+	JLT     loop15
 	VPTEST  Y1, Y1
 	SETNE   AL
 	MOVB    AL, found+32(FP)
@@ -592,7 +658,7 @@ TEXT ·gather32AVX2(SB), NOSPLIT, $0-72
 	MOVQ ids_base+48(FP), BX
 	XORQ SI, SI
 
-loop15:
+loop16:
 	MOVL        (BX)(SI*4), DI
 	VMOVSS      (DX)(DI*4), X0
 	MOVL        4(BX)(SI*4), DI
@@ -614,7 +680,7 @@ loop15:
 	VMOVUPS     Y1, (AX)(SI*4)
 	ADDQ        $0x08, SI
 	CMPQ        SI, CX
-	JLT         loop15
+	JLT         loop16
 	VZEROUPPER
 	RET
 
@@ -628,14 +694,14 @@ TEXT ·lookup8AVX2(SB), NOSPLIT, $0-56
 	VMOVUPS (BX), Y0
 	XORQ    BX, BX
 
-loop16:
+loop17:
 	VPMOVZXBD (DX)(BX*1), Y1
 	VPERMPS   Y0, Y1, Y1
 	VADDPS    (AX)(BX*4), Y1, Y1
 	VMOVUPS   Y1, (AX)(BX*4)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop16
+	JLT       loop17
 	VZEROUPPER
 	RET
 
@@ -652,7 +718,7 @@ TEXT ·lookup32AVX2(SB), NOSPLIT, $0-56
 	VMOVUPS 96(BX), Y3
 	XORQ    BX, BX
 
-loop17:
+loop18:
 	VPMOVZXBD (DX)(BX*1), Y4
 	VPERMPS   Y0, Y4, Y5
 	VPERMPS   Y1, Y4, Y6
@@ -667,7 +733,7 @@ loop17:
 	VMOVUPS   Y5, (AX)(BX*4)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop17
+	JLT       loop18
 	VZEROUPPER
 	RET
 
@@ -682,7 +748,7 @@ TEXT ·scatter2AVX2(SB), NOSPLIT, $0-120
 	MOVQ q_base+72(FP), DI
 	XORQ R8, R8
 
-loop18:
+loop19:
 	VMOVSS  (AX)(R8*4), X0
 	MOVBLZX (BX)(R8*1), R9
 	VADDSS  (DX)(R9*4), X0, X1
@@ -713,7 +779,7 @@ loop18:
 	VMOVSS  X0, (SI)(R9*4)
 	ADDQ    $0x04, R8
 	CMPQ    R8, CX
-	JLT     loop18
+	JLT     loop19
 	VZEROUPPER
 	RET
 
@@ -730,7 +796,7 @@ TEXT ·scatter3AVX2(SB), NOSPLIT, $0-168
 	MOVQ r_base+120(FP), R9
 	XORQ R10, R10
 
-loop19:
+loop20:
 	VMOVSS  (AX)(R10*4), X0
 	MOVBLZX (BX)(R10*1), R11
 	VADDSS  (DX)(R11*4), X0, X1
@@ -773,7 +839,7 @@ loop19:
 	VMOVSS  X0, (R8)(R11*4)
 	ADDQ    $0x04, R10
 	CMPQ    R10, CX
-	JLT     loop19
+	JLT     loop20
 	VZEROUPPER
 	RET
 
@@ -792,7 +858,7 @@ TEXT ·scatter4AVX2(SB), NOSPLIT, $0-216
 	MOVQ s_base+168(FP), R11
 	XORQ R12, R12
 
-loop20:
+loop21:
 	VMOVSS  (AX)(R12*4), X0
 	MOVBLZX (BX)(R12*1), R13
 	VADDSS  (DX)(R13*4), X0, X1
@@ -847,7 +913,7 @@ loop20:
 	VMOVSS  X0, (R10)(R13*4)
 	ADDQ    $0x04, R12
 	CMPQ    R12, CX
-	JLT     loop20
+	JLT     loop21
 	VZEROUPPER
 	RET
 
@@ -867,7 +933,7 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS bar+116(FP), Y5
 	XORQ         DI, DI
 
-loop21:
+loop22:
 	VMOVUPS (DX)(DI*4), Y6
 	VMULPS  (BX)(DI*4), Y0, Y7
 	VMULPS  Y6, Y1, Y8
@@ -887,7 +953,7 @@ loop21:
 	VMOVUPS Y6, (AX)(DI*4)
 	ADDQ    $0x08, DI
 	CMPQ    DI, CX
-	JLT     loop21
+	JLT     loop22
 	VZEROUPPER
 	RET
 
@@ -900,7 +966,7 @@ TEXT ·accumulateAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSD weight+48(FP), Y0
 	XORQ         BX, BX
 
-loop22:
+loop23:
 	VCVTPS2PD (DX)(BX*4), Y1
 	VMULPD    Y0, Y1, Y1
 	VADDPD    (AX)(BX*8), Y1, Y1
@@ -911,7 +977,7 @@ loop22:
 	VMOVUPD   Y1, 32(AX)(BX*8)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop22
+	JLT       loop23
 	VZEROUPPER
 	RET
 
@@ -924,7 +990,7 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSD factor+48(FP), Y0
 	XORQ         BX, BX
 
-loop23:
+loop24:
 	VMULPD     (DX)(BX*8), Y0, Y1
 	VCVTPD2PSY Y1, X1
 	VMOVUPS    X1, (AX)(BX*4)
@@ -933,7 +999,7 @@ loop23:
 	VMOVUPS    X1, 16(AX)(BX*4)
 	ADDQ       $0x08, BX
 	CMPQ       BX, CX
-	JLT        loop23
+	JLT        loop24
 	VZEROUPPER
 	RET
 
@@ -948,7 +1014,7 @@ TEXT ·meanAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSD factor+72(FP), Y0
 	XORQ         DI, DI
 
-loop24:
+loop25:
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
 	VXORPD Y3, Y3, Y3
@@ -960,7 +1026,7 @@ loop24:
 	MOVQ   DX, R8
 	XORQ   R9, R9
 
-loop25:
+loop26:
 	MOVQ         (R8), R10
 	VBROADCASTSD (BX)(R9*8), Y9
 	VCVTPS2PD    (R10)(DI*4), Y10
@@ -990,7 +1056,7 @@ loop25:
 	ADDQ         $0x18, R8
 	ADDQ         $0x01, R9
 	CMPQ         R9, SI
-	JLT          loop25
+	JLT          loop26
 	VMULPD       Y0, Y1, Y1
 	VCVTPD2PSY   Y1, X1
 	VMOVUPS      X1, (AX)(DI*4)
@@ -1017,7 +1083,7 @@ loop25:
 	VMOVUPS      X1, 112(AX)(DI*4)
 	ADDQ         $0x20, DI
 	CMPQ         DI, CX
-	JLT          loop24
+	JLT          loop25
 	VZEROUPPER
 	RET
 
@@ -1031,7 +1097,7 @@ TEXT ·blendAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSD share+72(FP), Y0
 	XORQ         SI, SI
 
-loop26:
+loop27:
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  (BX)(SI*4), Y1
 	VSUBPD     Y2, Y1, Y1
@@ -1041,6 +1107,6 @@ loop26:
 	VMOVUPS    X1, (AX)(SI*4)
 	ADDQ       $0x04, SI
 	CMPQ       SI, CX
-	JLT        loop26
+	JLT        loop27
 	VZEROUPPER
 	RET

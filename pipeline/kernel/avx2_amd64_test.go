@@ -68,18 +68,24 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 						results[path] = append(results[path], math.Float32bits(f))
 					}
 				}
-				Affine(z, x, 1.25, -0.5)
+				Affine(z, [][]float32{x}, 0, []float32{1.25}, -0.5, nil)
 				note(z...)
 				AddScaled(z, x, 0.3)
 				note(z...)
-				columns := [][]float32{floats(), floats(), floats(), floats(), floats(), floats()}
-				weights := sized(6)
-				from := min(n, 3)
-				AddColumns(z[from:], columns, from, weights)
-				note(z...)
-				g := make([]float32, 6)
-				note(DotColumns(g, x[from:], columns, from), DotColumns(g[:0], x, nil, 0))
-				note(append(g, Dot(z, x), Sum(z))...)
+				var columns [][]float32
+				for range 14 {
+					columns = append(columns, floats())
+				}
+				weights, g, from := sized(14), make([]float32, 14), min(n, 3)
+				for _, k := range []int{0, 1, 6, 8, 14} {
+					for _, ahead := range [][]float32{nil, make([]float32, n*k/2)} {
+						Affine(z[from:], columns[:k], from, weights[:k], 0.75, ahead)
+						note(z...)
+						note(DotColumns(g[:k], x[from:], columns[:k], from))
+						note(g...)
+					}
+				}
+				note(Dot(z, x), Sum(z))
 				Floats(z, bytes)
 				note(z...)
 				for _, size := range []int{1, 2, 7, 8, 9, 25, 32, 33, 255, 256, 300} {

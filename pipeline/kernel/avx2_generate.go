@@ -22,7 +22,7 @@ import (
 func main() {
 	columns()
 	prefetch()
-	for _, columns := range []int{0, 1, 4} {
+	for _, columns := range []int{0, 1, 4, 8} {
 		dots(columns)
 	}
 	logistic()
@@ -153,37 +153,31 @@ func columns() {
 	})
 	end()
 
-	begin("addScaledAVX2", "z, x []float32, w float32)")
-	z, n, x, w = base("z"), length("z"), base("x"), everywhere("w")
-	loop(n, 8, func(i Register) {
-		a := YMM()
-		VMULPS(at(x, i, 4, 0), w, a)
-		VADDPS(at(z, i, 4, 0), a, a)
-		VMOVUPS(a, at(z, i, 4, 0))
-	})
-	end()
-
-	begin("addScaled4AVX2", "z, a, b, c, d []float32, w *[4]float32)")
-	z, n = base("z"), length("z")
-	from := []Register{base("a"), base("b"), base("c"), base("d")}
-	factors := Load(Param("w"), GP64())
-	var by []VecVirtual
-	for k := range from {
-		y := YMM()
-		VBROADCASTSS(Mem{Base: factors, Disp: 4 * k}, y)
-		by = append(by, y)
-	}
-	loop(n, 8, func(i Register) {
-		sum := YMM()
-		VMOVUPS(at(z, i, 4, 0), sum)
-		for k, column := range from {
-			a := YMM()
-			VMULPS(at(column, i, 4, 0), by[k], a)
-			VADDPS(a, sum, sum)
+	// A line for 32 rows: more would be dropped, as memory takes longer than that.
+	for _, rows := range []int{8, 32} {
+		name, args := "addScaledAVX2", "z, x []float32, w float32"
+		if rows == 32 {
+			name, args = "addScaledAheadAVX2", args+", ahead []float32"
 		}
-		VMOVUPS(sum, at(z, i, 4, 0))
-	})
-	end()
+		begin(name, args+")")
+		z, n, x, w = base("z"), length("z"), base("x"), everywhere("w")
+		var next Register
+		if rows == 32 {
+			next = base("ahead")
+		}
+		loop(n, uint64(rows), func(i Register) {
+			if rows == 32 {
+				PREFETCHT0(Mem{Base: next, Index: i, Scale: 2})
+			}
+			for r := 0; r < rows; r += 8 {
+				a := YMM()
+				VMULPS(at(x, i, 4, r), w, a)
+				VADDPS(at(z, i, 4, r), a, a)
+				VMOVUPS(a, at(z, i, 4, r))
+			}
+		})
+		end()
+	}
 
 	begin("floatsAVX2", "dst []float32, src []uint8)")
 	z, n, x = base("dst"), length("dst"), base("src")
@@ -204,9 +198,10 @@ func prefetch() {
 	end()
 }
 
-// dots are sums over rows, in four lanes: of d, and of d times each column.
+// dots are sums over rows, in four lanes: of d, and of d times each column. Two columns lie side by
+// side in a register.
 func dots(columns int) {
-	names := "pqrs"[:columns]
+	names := "pqrstuvw"[:columns]
 	args := "d"
 	for _, c := range names {
 		args += ", " + string(c)
@@ -218,25 +213,45 @@ func dots(columns int) {
 	for _, c := range names {
 		from = append(from, base(string(c)))
 	}
-	for range columns + 1 {
-		lane := XMM()
+	for range columns/2 + 1 + columns%2 {
+		lane := YMM()
 		VXORPS(lane, lane, lane)
 		lanes = append(lanes, lane)
 	}
-	loop(n, 4, func(i Register) {
-		a := XMM()
-		VMOVUPS(at(d, i, 4, 0), a)
-		for k, column := range from {
-			b := XMM()
-			VMULPS(at(column, i, 4, 0), a, b)
-			VADDPS(b, lanes[k], lanes[k])
+	single := func(v, lane VecVirtual) { // the sum of one column
+		half := XMM()
+		VEXTRACTF128(Imm(1), v, half)
+		VADDPS(v.AsX(), lane.AsX(), lane.AsX())
+		VADDPS(half, lane.AsX(), lane.AsX())
+	}
+	loop(n, 8, func(i Register) {
+		all := YMM()
+		VMOVUPS(at(d, i, 4, 0), all)
+		for k := 0; k < columns; k += 2 {
+			a := YMM()
+			VMULPS(at(from[k], i, 4, 0), all, a)
+			if k+1 == columns {
+				single(a, lanes[k/2])
+				continue
+			}
+			b, first, second := YMM(), YMM(), YMM()
+			VMULPS(at(from[k+1], i, 4, 0), all, b)
+			VINSERTF128(Imm(1), b.AsX(), a, first)
+			VPERM2F128(Imm(0x31), b, a, second)
+			VADDPS(first, lanes[k/2], lanes[k/2])
+			VADDPS(second, lanes[k/2], lanes[k/2])
 		}
-		VADDPS(a, lanes[columns], lanes[columns])
+		single(all, lanes[len(lanes)-1])
 	})
 	to := Load(Param("sums"), GP64())
-	for k, lane := range lanes {
-		VMOVUPS(lane, Mem{Base: to, Disp: 16 * k})
+	for k := 0; k < columns; k += 2 {
+		if k+1 < columns {
+			VMOVUPS(lanes[k/2], Mem{Base: to, Disp: 16 * k})
+		} else {
+			VMOVUPS(lanes[k/2].AsX(), Mem{Base: to, Disp: 16 * k})
+		}
 	}
+	VMOVUPS(lanes[len(lanes)-1].AsX(), Mem{Base: to, Disp: 16 * columns})
 	end()
 }
 

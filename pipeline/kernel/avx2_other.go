@@ -10,7 +10,7 @@ func affineAVX2(z, x []float32, w, v float32) { panic(avx2) }
 
 func addScaledAVX2(z, x []float32, w float32) { panic(avx2) }
 
-func addScaled4AVX2(z, a, b, c, d []float32, w *[4]float32) { panic(avx2) }
+func addScaledAheadAVX2(z, x []float32, w float32, ahead []float32) { panic(avx2) }
 
 func floatsAVX2(dst []float32, src []uint8) { panic(avx2) }
 
@@ -21,6 +21,8 @@ func dot0AVX2(d []float32, sums *[4]float32) { panic(avx2) }
 func dot1AVX2(d, p []float32, sums *[8]float32) { panic(avx2) }
 
 func dot4AVX2(d, p, q, r, s []float32, sums *[20]float32) { panic(avx2) }
+
+func dot8AVX2(d, p, q, r, s, t, u, v, w []float32, sums *[36]float32) { panic(avx2) }
 
 func sigmoidAVX2(dst, z []float32) { panic(avx2) }
 

@@ -9,7 +9,7 @@ func affineAVX2(z []float32, x []float32, w float32, v float32)
 func addScaledAVX2(z []float32, x []float32, w float32)
 
 //go:noescape
-func addScaled4AVX2(z []float32, a []float32, b []float32, c []float32, d []float32, w *[4]float32)
+func addScaledAheadAVX2(z []float32, x []float32, w float32, ahead []float32)
 
 //go:noescape
 func floatsAVX2(dst []float32, src []uint8)
@@ -25,6 +25,9 @@ func dot1AVX2(d []float32, p []float32, sums *[8]float32)
 
 //go:noescape
 func dot4AVX2(d []float32, p []float32, q []float32, r []float32, s []float32, sums *[20]float32)
+
+//go:noescape
+func dot8AVX2(d []float32, p []float32, q []float32, r []float32, s []float32, t []float32, u []float32, v []float32, w []float32, sums *[36]float32)
 
 //go:noescape
 func sigmoidAVX2(dst []float32, z []float32)

@@ -28,7 +28,7 @@ func BenchmarkLoops(b *testing.B) {
 		})
 	}
 	run("Fill", func() { kernel.Fill(d, 0.5) })
-	run("Affine", func() { kernel.Affine(d, x, 0.5, 1) })
+	run("Affine", func() { kernel.Affine(d, [][]float32{x}, 0, []float32{0.5}, 1, nil) })
 	run("AddScaled", func() { kernel.AddScaled(d, x, 1e-9) })
 	run("Gather", func() { kernel.Gather(d, table, ids) })
 	run("Gather of bytes", func() { kernel.Gather(d, table, bytes) })
@@ -41,7 +41,7 @@ func BenchmarkLoops(b *testing.B) {
 	run("ScatterBytes", func() { kernel.ScatterBytes(tables, slots, x) })
 	run("AdamStep", func() { kernel.AdamStep(d, x, z, table4, 0.9, 0.1, 0.999, 0.001, 1e-9, 1e-8) })
 	columns := [][]float32{x, x, x, x, x, x, x, x}
-	run("AddColumns, 8", func() { kernel.AddColumns(d, columns, 0, []float32{1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9}) })
+	run("Affine, 8", func() { kernel.Affine(d, columns, 0, table4[:8], 0.5, nil) })
 	run("DotColumns, 8", func() { kernel.DotColumns(table4[:8], x, columns, 0) })
 	run("Dot", func() { kernel.Dot(z, x) })
 	run("Sum", func() { kernel.Sum(z) })

@@ -37,17 +37,31 @@ func Fill(z []float32, v float32) {
 	}
 }
 
-// Affine sets z[i] = v + w*x[i]: Fill and AddScaled in one pass, with the same
-// bits.
-func Affine(z, x []float32, w, v float32) {
-	checkLen(len(z), len(x))
-	if n := groups(len(z), 8); n > 0 {
-		affineAVX2(z[:n], x[:n], w, v)
-		z, x = z[n:], x[n:]
+// Affine sets z[i] = v + w[0]*columns[0][from+i] + w[1]*columns[1][from+i] + ..., added in this
+// order. Meanwhile ahead comes into the cache, as far as it has half as many floats: one line for
+// two that are read, as memory drops what it is asked for faster.
+func Affine(z []float32, columns [][]float32, from int, w []float32, v float32, ahead []float32) {
+	checkLen(len(columns), len(w))
+	if len(columns) == 0 {
+		Fill(z, v)
+		return
 	}
-	x = x[:len(z)]
-	for i := range z {
-		z[i] = v + float32(w*x[i])
+	x := columns[0][from : from+len(z)]
+	n := groups(len(z), 8)
+	if n > 0 {
+		affineAVX2(z[:n], x[:n], w[0], v)
+	}
+	for i := n; i < len(z); i++ {
+		z[i] = v + float32(w[0]*x[i])
+	}
+	n = groups(len(z), 32)
+	for k, column := range columns[1:] {
+		x, done := column[from:from+len(z)], 0
+		if n > 0 && len(ahead) >= n/2 {
+			addScaledAheadAVX2(z[:n], x[:n], w[k+1], ahead)
+			ahead, done = ahead[n/2:], n
+		}
+		AddScaled(z[done:], x[done:], w[k+1])
 	}
 }
 
@@ -61,25 +75,6 @@ func AddScaled(z, x []float32, w float32) {
 	x = x[:len(z)]
 	for i := range z {
 		z[i] += float32(w * x[i])
-	}
-}
-
-// AddColumns does z[i] += w[k] * columns[k][from+i], for one k after the other.
-func AddColumns(z []float32, columns [][]float32, from int, w []float32) {
-	checkLen(len(columns), len(w))
-	n := groups(len(z), 8)
-	for ; n > 0 && len(w) >= 4; columns, w = columns[4:], w[4:] {
-		var c [4][]float32
-		for k := range c {
-			c[k] = columns[k][from : from+len(z)]
-			for i := n; i < len(z); i++ {
-				z[i] += float32(w[k] * c[k][i])
-			}
-		}
-		addScaled4AVX2(z[:n], c[0], c[1], c[2], c[3], (*[4]float32)(w))
-	}
-	for k, column := range columns {
-		AddScaled(z, column[from:from+len(z)], w[k])
 	}
 }
 
@@ -191,7 +186,7 @@ func ScatterBytes(tables [][]float32, ids [][]uint8, d []float32) {
 func Dot(d, x []float32) float32 {
 	checkLen(len(d), len(x))
 	var s [8]float32
-	n := groups(len(d), 4)
+	n := groups(len(d), 8)
 	if n > 0 {
 		dot1AVX2(d[:n], x[:n], &s)
 	}
@@ -218,39 +213,46 @@ func dot(d, x, s []float32) float32 {
 // DotColumns adds to g[k] the Dot of d and columns[k][from:], and returns the Sum of d.
 func DotColumns(g, d []float32, columns [][]float32, from int) float32 {
 	checkLen(len(g), len(columns))
-	n := groups(len(d), 4)
+	n := groups(len(d), 8)
 	if n == 0 || len(g) == 0 {
 		for k, column := range columns {
 			g[k] += Dot(d, column[from:from+len(d)])
 		}
 		return Sum(d)
 	}
-	var s [20]float32
-	var lanes []float32 // of the sum of d, which each loop computes
-	for len(g) >= 4 {
-		var c [4][]float32
-		for k := range c {
-			c[k] = columns[k][from : from+len(d)]
+	var s [36]float32
+	last := 0 // how many columns had the sums that s has
+	for len(g) > 0 {
+		var c [8][]float32
+		last = 1
+		if len(g) >= 8 {
+			last = 8
+		} else if len(g) >= 4 {
+			last = 4
 		}
-		dot4AVX2(d[:n], c[0][:n], c[1][:n], c[2][:n], c[3][:n], &s)
-		for k := range c {
-			g[k] += dot(d[n:], c[k][n:], s[4*k:])
+		for k, column := range columns[:last] {
+			c[k] = column[from : from+len(d)]
 		}
-		columns, g, lanes = columns[4:], g[4:], s[16:]
+		switch d := d[:n]; last {
+		case 8:
+			dot8AVX2(d, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], &s)
+		case 4:
+			dot4AVX2(d, c[0], c[1], c[2], c[3], (*[20]float32)(s[:20]))
+		default:
+			dot1AVX2(d, c[0], (*[8]float32)(s[:8]))
+		}
+		for k, column := range c[:last] {
+			g[k] += dot(d[n:], column[n:], s[4*k:])
+		}
+		columns, g = columns[last:], g[last:]
 	}
-	for k, column := range columns {
-		column = column[from : from+len(d)]
-		dot1AVX2(d[:n], column[:n], (*[8]float32)(s[:8]))
-		g[k] += dot(d[n:], column[n:], s[:4])
-		lanes = s[4:8]
-	}
-	return sum(d[n:], lanes)
+	return sum(d[n:], s[4*last:])
 }
 
 // Sum returns the sum of d, in four interleaved partial sums.
 func Sum(d []float32) float32 {
 	var s [4]float32
-	n := groups(len(d), 4)
+	n := groups(len(d), 8)
 	if n > 0 {
 		dot0AVX2(d[:n], &s)
 	}

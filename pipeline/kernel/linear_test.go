@@ -46,7 +46,7 @@ func TestForwardLoopsAreTheirReference(t *testing.T) {
 			want[i] = v
 		}
 		affine := make([]float32, n)
-		kernel.Affine(affine, x, 1.25, 0.5)
+		kernel.Affine(affine, [][]float32{x}, 0, []float32{1.25}, 0.5, nil)
 		for i := range affine {
 			if affine[i] != 0.5+float32(1.25*x[i]) {
 				t.Fatalf("n=%d row %d: affine %v", n, i, affine[i])
@@ -97,7 +97,7 @@ func TestUnequalLengthsPanic(t *testing.T) {
 	three, two, ids := make([]float32, 3), make([]float32, 2), make([]uint32, 2)
 	for name, f := range map[string]func(){
 		"AddScaled":        func() { kernel.AddScaled(three, two, 1) },
-		"Affine":           func() { kernel.Affine(three, two, 1, 1) },
+		"Affine":           func() { kernel.Affine(three, [][]float32{two}, 0, []float32{1}, 1, nil) },
 		"Gather":           func() { kernel.Gather(three, two, ids) },
 		"Scatter":          func() { kernel.Scatter(two, ids, three) },
 		"Dot":              func() { kernel.Dot(three, two) },

@@ -128,12 +128,7 @@ func (l *linear) Forward(c *Chunk, params, z []float32) {
 		return
 	}
 	b, from, to, bias := c.Block, c.From, c.To, params[len(params)-1]
-	if n := len(b.Numbers); n == 0 {
-		kernel.Fill(z, bias)
-	} else {
-		kernel.Affine(z, b.Numbers[0][from:to], params[0], bias)
-		kernel.AddColumns(z, b.Numbers[1:], from, params[1:n])
-	}
+	kernel.Affine(z, b.Numbers, from, params[:len(b.Numbers)], bias, b.AheadOf(from, to))
 	for j := range l.shape.Cardinalities {
 		switch bytes, shorts, words := b.Slot(j); {
 		case bytes != nil:

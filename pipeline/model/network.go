@@ -13,6 +13,10 @@ import (
 // other bits.
 const chunkRows = 512
 
+// longRows is how many rows of training go forward at once where there is but one layer, without
+// scratch: memory is faster in runs of a page.
+const longRows = 2 * chunkRows
+
 // Model is a function from parameters and rows to predictions, and the gradient
 // of its loss: layers, each reading the values of the one before, and a loss of the
 // last one's values. It is immutable, and its methods may be called concurrently with
@@ -139,7 +143,11 @@ type Workspace struct {
 func (m *Model) NewWorkspace() *Workspace {
 	w := &Workspace{owner: m, kept: make([]any, len(m.layers))}
 	for i, l := range m.layers {
-		w.values = append(w.values, make([]float32, chunkRows*l.Outputs()))
+		rows := chunkRows
+		if len(m.layers) == 1 && l.Scratch() == 0 {
+			rows = longRows
+		}
+		w.values = append(w.values, make([]float32, rows*l.Outputs()))
 		w.scratch = append(w.scratch, make([]float32, chunkRows*l.Scratch()))
 		if i+1 < len(m.layers) {
 			w.grads = append(w.grads, make([]float32, chunkRows*l.Outputs()))
@@ -206,11 +214,16 @@ func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, see
 	}
 	weight := 1 / float32(b.Rows)
 	outputs := m.Outputs()
+	values := w.values[len(w.values)-1]
+	run := len(values) / outputs
 	for from := 0; from < b.Rows; from += chunkRows {
 		to := min(from+chunkRows, b.Rows)
+		if from%run == 0 {
+			w.chunk = Chunk{Block: b, From: from, To: min(from+run, b.Rows), Training: true}
+			m.forward(w, params, values[:(w.chunk.To-from)*outputs], seed)
+		}
 		w.chunk = Chunk{Block: b, From: from, To: to, Training: true}
-		out := w.values[len(w.values)-1][:(to-from)*outputs]
-		m.forward(w, params, out, seed)
+		out := values[from%run*outputs:][:(to-from)*outputs]
 		loss += m.loss.Gradient(out, b.Labels[from:to], weight)
 		m.backward(w, params, out, grad, seed)
 	}

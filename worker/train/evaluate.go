@@ -58,8 +58,8 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 			for i, at := range order {
 				b := &m.training[at]
 				err := m.open(b, ln.scratch)
-				if i+1 < len(order) {
-					m.training[order[i+1]].prefetch()
+				if ln.scratch.Ahead = nil; i+1 < len(order) {
+					ln.scratch.Ahead = m.training[order[i+1]].prefetch()
 				}
 				if ctx.Err() != nil {
 					err = canceled(ctx)

@@ -24,17 +24,26 @@ type block struct {
 	memo   memo
 }
 
-// maxPrefetch is the size of blocks that fit into the second-level cache beside what
-// else is there.
-const maxPrefetch = 128 << 10
+// maxPrefetch is the size of a block's ids and labels that fit into the second-level cache beside
+// what else is there, fewFloats how many floats memory brings at once.
+const (
+	maxPrefetch = 128 << 10
+	fewFloats   = 4 << 10
+)
 
 // prefetch has a block in memory on its way to the processor while it works on the one
-// before: blocks come in no order that it could guess.
-func (b *block) prefetch() {
-	if 4*len(b.floats)+len(b.small) <= maxPrefetch {
-		kernel.Prefetch(kernel.Vector{Float32: b.floats}.Bytes())
+// before: blocks come in no order that it could guess. Floats that are too many for that at once
+// it returns, for loops to bring in as they go.
+func (b *block) prefetch() (ahead []float32) {
+	few := b.floats
+	if len(few) > fewFloats {
+		few, ahead = nil, few
+	}
+	if 4*len(few)+len(b.small) <= maxPrefetch {
+		kernel.Prefetch(kernel.Vector{Float32: few}.Bytes())
 		kernel.Prefetch(b.small)
 	}
+	return ahead
 }
 
 // put stores the rows of a packer, which is empty afterwards.
