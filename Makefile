@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -33,7 +33,7 @@ test: ## run all unit tests: of the stream's protocol a sample of seeds and cras
 race: ## run all unit tests once more, in random order and with the race detector (a C compiler needed)
 	go test -race -shuffle=on -timeout 20m $(PACKAGES)
 
-check: fmt vet lint generated ranks nodev tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, go.mod
+check: fmt vet lint generated ranks nodev fused tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, rounding, go.mod
 
 fmt: ## report files that gofmt would change
 	@changed=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$changed" ]; then echo "gofmt would change:"; echo "$$changed"; exit 1; fi
@@ -59,6 +59,12 @@ nodev: ## build what images hold, and check that it says what it lacks
 
 ranks: ## check import ranks and house rules
 	go test -count=1 .
+
+fused: ## report products that arm64 would add before it rounds them: bits must not depend on the processor
+	@mkdir -p .cache
+	@GOARCH=arm64 go build -gcflags=-S ./pipeline/... ./worker/train ./worker/average >.cache/arm64.txt 2>&1 || { tail -5 .cache/arm64.txt; exit 1; }
+	@grep -q FMULD .cache/arm64.txt || { echo "no assembly in .cache/arm64.txt"; exit 1; }
+	@! grep -E '\bFN?M(ADD|SUB)[SD]\b' .cache/arm64.txt | grep -oE '[a-z0-9_/]+\.go:[0-9]+' | sort -u | sed 's/$$/: write float64(a*b) + c/' | grep .
 
 tidy:
 	go mod tidy -diff

@@ -17,7 +17,7 @@ const (
 func SVG(c metric.Curve) string {
 	const side = svgSide + 2*svgMargin
 	at := func(x, y float64) string {
-		return fmt.Sprintf("%.1f,%.1f", svgMargin+min(max(x, 0), 1)*svgSide, svgMargin+(1-min(max(y, 0), 1))*svgSide)
+		return fmt.Sprintf("%.1f,%.1f", svgMargin+float64(min(max(x, 0), 1)*svgSide), svgMargin+float64((1-min(max(y, 0), 1))*svgSide))
 	}
 	var w strings.Builder
 	fmt.Fprintf(&w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", side, side, side, side)
@@ -26,7 +26,7 @@ func SVG(c metric.Curve) string {
 		tick := float64(i) / 5
 		fmt.Fprintf(&w, `<polyline points="%s %s" stroke="#ddd" fill="none"/><polyline points="%s %s" stroke="#ddd" fill="none"/>`+"\n", at(tick, 0), at(tick, 1), at(0, tick), at(1, tick))
 		fmt.Fprintf(&w, `<text x="%.1f" y="%d" text-anchor="middle">%.1f</text><text x="%d" y="%.1f" text-anchor="end">%.1f</text>`+"\n",
-			svgMargin+tick*svgSide, svgMargin+svgSide+16, tick, svgMargin-6, svgMargin+(1-tick)*svgSide+4, tick)
+			svgMargin+float64(tick*svgSide), svgMargin+svgSide+16, tick, svgMargin-6, svgMargin+float64((1-tick)*svgSide)+4, tick)
 	}
 	if c.Name == "roc" || c.Name == "calibration" {
 		fmt.Fprintf(&w, `<polyline points="%s %s" stroke="#999" stroke-dasharray="4" fill="none"/>`+"\n", at(0, 0), at(1, 1))

@@ -96,7 +96,7 @@ func fewer(sorted []float64, n int) bool {
 
 // between returns a number from a on and below b, halfway where there is one.
 func between(a, b float64) float64 {
-	if middle := a/2 + b/2; middle > a && middle < b {
+	if middle := float64(a/2) + float64(b/2); middle > a && middle < b {
 		return middle
 	}
 	return a
@@ -165,7 +165,7 @@ func (b *Binned) Within(id int) float64 {
 	case id > n:
 		return math.Nextafter(b.Cuts[n-1], math.Inf(1))
 	}
-	if middle := b.Cuts[id-2]/2 + b.Cuts[id-1]/2; middle > b.Cuts[id-2] {
+	if middle := float64(b.Cuts[id-2]/2) + float64(b.Cuts[id-1]/2); middle > b.Cuts[id-2] {
 		return middle
 	}
 	return b.Cuts[id-1]

@@ -107,7 +107,7 @@ func loadNumber(f pipeline.Feature, n *Number) (*scaled, error) {
 // spread returns how far a standard deviation of the values, around their mean,
 // moves what becomes of them.
 func (e *scaled) spread(m Moments) float64 {
-	d := m.Deviation() / 2
+	d := float64(m.Deviation() / 2)
 	return clip(e.value(m.Mean+d)) - clip(e.value(m.Mean-d))
 }
 

@@ -42,7 +42,7 @@ func area(scores, labels []float32) float64 {
 			t += float64(labels[order[to]])
 		}
 		f := float64(to-from) - t
-		pairs += float64(t*falses) + float64(t*f)/2
+		pairs += float64(t*falses) + float64(t*f/2)
 		trues, falses, from = trues+t, falses+f, to
 	}
 	if trues == 0 || falses == 0 {

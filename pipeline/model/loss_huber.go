@@ -48,7 +48,7 @@ func (o *Huber) Constants(sorted []float64) []float64 {
 	}
 	low, high := sorted[0], sorted[len(sorted)-1]
 	for range 60 {
-		middle, slope := low+(high-low)/2, 0.0
+		middle, slope := low+float64((high-low)/2), 0.0
 		for _, y := range sorted {
 			slope += min(max(middle-y, -delta), delta)
 		}
@@ -58,7 +58,7 @@ func (o *Huber) Constants(sorted []float64) []float64 {
 			high = middle
 		}
 	}
-	return []float64{low + (high-low)/2}
+	return []float64{low + float64((high-low)/2)}
 }
 
 // Bind implements LossSpec.
@@ -138,7 +138,7 @@ func (l *huber) Gradient(out, labels []float32, weight float32) (loss float64) {
 	for i, z := range out {
 		d := z - labels[i]
 		slope := min(max(d, -l.delta), l.delta)
-		loss += float64(float64(slope) * (float64(d) - float64(slope)/2))
+		loss += float64(float64(slope) * (float64(d) - float64(float64(slope)/2)))
 		out[i] = float32(slope * weight)
 	}
 	return loss

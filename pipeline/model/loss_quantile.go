@@ -114,7 +114,7 @@ func (l *quantile) Gradient(out, labels []float32, weight float32) (loss float64
 				at := (d + quantileRounded) / (2 * quantileRounded) // from 0 to 1
 				slope = below + at
 				// The loss at the lower end, and the area under the slopes from there.
-				loss += float64(level*quantileRounded) + quantileRounded/4 + float64((float64(below*at)+float64(at*at)/2)*2*quantileRounded)
+				loss += float64(level*quantileRounded) + quantileRounded/4 + float64((float64(below*at)+float64(float64(at*at)/2))*2*quantileRounded)
 			}
 			row[k] = float32(float32(slope) * weight)
 		}

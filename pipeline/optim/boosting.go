@@ -515,5 +515,5 @@ func valueOf(s sums, within bounds, l2 float64) float64 {
 	if s.first == 0 {
 		return within.cut(0) // of no rows, too
 	}
-	return within.cut(-float64(s.first) / (float64(s.second) + l2*kernel.NewtonUnit))
+	return within.cut(-float64(s.first) / (float64(s.second) + float64(l2*kernel.NewtonUnit)))
 }

@@ -17,7 +17,7 @@ func (b bounds) cut(x float64) float64 { return min(max(x, b.low), b.high) }
 
 // scoreOf is score of rows with another value than the best.
 func scoreOf(s sums, value, l2 float64) float64 {
-	first, second := float64(s.first)/kernel.NewtonUnit, float64(s.second)/kernel.NewtonUnit+l2
+	first, second := float64(float64(s.first)/kernel.NewtonUnit), float64(float64(s.second)/kernel.NewtonUnit)+l2
 	return -(float64(2*first*value) + float64(second*float64(value*value)))
 }
 

@@ -81,7 +81,7 @@ func (b *boosting) try(best *split, slot int, left, all sums, l2 float64) bool {
 // score is twice how much Newton's step decreases the loss.
 func score(s sums, l2 float64) float64 {
 	g := float64(s.first) / kernel.NewtonUnit
-	return float64(g*g) / (float64(s.second)/kernel.NewtonUnit + l2)
+	return float64(g*g) / (float64(float64(s.second)/kernel.NewtonUnit) + l2)
 }
 
 // cut tries the cuts between ids in order, with the missing ones on either side.
