@@ -1004,7 +1004,7 @@ loop24:
 	RET
 
 // func meanAVX2(dst []float32, parts [][]float32, weights []float64, factor float64)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·meanAVX2(SB), NOSPLIT, $0-80
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         dst_len+8(FP), CX
@@ -1029,6 +1029,8 @@ loop25:
 loop26:
 	MOVQ         (R8), R10
 	VBROADCASTSD (BX)(R9*8), Y9
+	PREFETCHT0   8192(R10)(DI*4)
+	PREFETCHT0   8256(R10)(DI*4)
 	VCVTPS2PD    (R10)(DI*4), Y10
 	VMULPD       Y9, Y10, Y10
 	VADDPD       Y10, Y1, Y1
@@ -1057,6 +1059,8 @@ loop26:
 	ADDQ         $0x01, R9
 	CMPQ         R9, SI
 	JLT          loop26
+	PREFETCHT0   8192(AX)(DI*4)
+	PREFETCHT0   8256(AX)(DI*4)
 	VMULPD       Y0, Y1, Y1
 	VCVTPD2PSY   Y1, X1
 	VMOVUPS      X1, (AX)(DI*4)
