@@ -151,6 +151,7 @@ var owners = []struct {
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
 	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/parquet/compress", "storage/parquet/decode", "storage/parquet/encode",
 		"storage/parquet/encoding", "storage/parquet/guard", "storage/parquet/metadata", "storage/table/delta", "worker/stream/fsck"}},
+	{"github.com/zeebo/xxh3", []string{"worker/average"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},

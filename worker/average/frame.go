@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"math"
 	"slices"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -21,7 +21,8 @@ import (
 //	"TWX3", count, element uint32, sequence, from, to uint64
 //	count times: replica, length of the note uint32, weight float64, note
 //	chunk by chunk of [from, to): count times the elements of the chunk
-//	CRC-32 of everything before, uint32
+//	the checksum, uint64: each part, which is a head, a note, a length or what is there of
+//	a replica's chunk, has as its XXH3 that with the one before as seed, the first with 0
 //
 // The vectors are interleaved chunk by chunk so that a reader can add up the
 // bodies of several peers in replica order with memory for one chunk.
@@ -36,7 +37,7 @@ const (
 	headerBytes = 36
 	lengthBytes = 4
 	entryBytes  = 16
-	sumBytes    = 4
+	sumBytes    = 8
 
 	// chunkBytes is how much of a vector is sent at a time. It is still in the
 	// second-level cache for the system's copy when it has been summed up, and much
@@ -115,47 +116,57 @@ func bodySize(entries []entry) int64 {
 	return size
 }
 
+// bodyWriter sums up the parts of a body that are written.
+type bodyWriter struct {
+	*bufio.Writer
+	sum uint64
+}
+
+// Write writes a part.
+func (w *bodyWriter) Write(part []byte) (int, error) {
+	w.sum = xxh3.HashSeed(part, w.sum)
+	return w.Writer.Write(part)
+}
+
 // writeBody writes the entries, whose vectors are the part of the whole ones.
 func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, sparse bool) error {
-	sum := crc32.NewIEEE()
 	// Small bodies go out in one piece, and whole chunks, which have no room in the
 	// buffer, without being copied.
-	out := bufio.NewWriterSize(w, int(min(bodySize(entries), bufferBytes)))
+	out := &bodyWriter{Writer: bufio.NewWriterSize(w, int(min(bodySize(entries), bufferBytes)))}
 	magic, packer := magic, packer{}
 	if sparse {
 		magic = magicSparse
 	}
-	summed := io.MultiWriter(sum, out)
 	kind := elementOf(entries[0].vector)
-	_ = binary.Write(summed, binary.LittleEndian, headOf(magic, len(entries), kind, sequence, part)) // Flush returns the first error
+	_ = binary.Write(out, binary.LittleEndian, headOf(magic, len(entries), kind, sequence, part)) // Flush returns the first error
 	for _, e := range entries {
-		_ = binary.Write(summed, binary.LittleEndian, entryHead{uint32(e.replica), uint32(len(e.note)), e.weight})
-		_, _ = summed.Write(e.note)
+		_ = binary.Write(out, binary.LittleEndian, entryHead{uint32(e.replica), uint32(len(e.note)), e.weight})
+		_, _ = out.Write(e.note)
 	}
 	size := part.to - part.from
 	for at := 0; at < size; at += kind.chunk() {
 		end := min(at+kind.chunk(), size)
 		for _, e := range entries {
+			elements := e.vector.Slice(at, end).Bytes()
 			if sparse {
-				_, _ = summed.Write(packer.pack(e.vector.Slice(at, end).Bytes(), kind.width()))
-				continue
-			}
-			if out.Available() < kind.width()*(end-at) {
+				elements = packer.pack(elements, kind.width())
+				_ = binary.Write(out, binary.LittleEndian, uint32(len(elements)))
+			} else if out.Available() < len(elements) {
 				if err := out.Flush(); err != nil {
 					return err
 				}
 			}
-			_, _ = summed.Write(e.vector.Slice(at, end).Bytes())
+			_, _ = out.Write(elements)
 		}
 	}
-	_ = binary.Write(out, binary.LittleEndian, sum.Sum32())
+	_ = binary.Write(out.Writer, binary.LittleEndian, out.sum)
 	return out.Flush()
 }
 
 // bodyReader reads a body as it comes, from a reader with a buffer of its own.
 type bodyReader struct {
-	in      io.Reader // adds to sum what is read, while it is in the cache
-	sum     hash.Hash32
+	in      io.Reader
+	sum     uint64  // of the parts that were read
 	entries []entry // without vectors
 	kind    element
 	left    int // elements to come
@@ -165,8 +176,7 @@ type bodyReader struct {
 
 // readBody reads the head of a body and fails unless it is what was asked for.
 func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part stretch) (*bodyReader, error) {
-	sum := crc32.NewIEEE()
-	r := &bodyReader{in: io.TeeReader(in, sum), sum: sum, kind: kind, left: len(replicas) * (part.to - part.from)}
+	r := &bodyReader{in: in, kind: kind, left: len(replicas) * (part.to - part.from)}
 	got, want := bodyHead{}, headOf(magic, len(replicas), kind, sequence, part)
 	if err := r.decode(headerBytes, &got); err != nil {
 		return nil, err
@@ -197,7 +207,8 @@ func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part 
 	return r, r.finish()
 }
 
-// read sets v to the next elements, of the next replica in the order of the body.
+// read sets v to the next elements, of the next replica in the order of the body: those of
+// a chunk, or all if the body is of one replica.
 func (r *bodyReader) read(v kernel.Vector) error {
 	for v.Len() > 0 {
 		n := min(r.kind.chunk(), v.Len())
@@ -237,13 +248,13 @@ func (r *bodyReader) elements(memory []byte) error {
 
 // finish reads the checksum and fails unless it is that of what was read.
 func (r *bodyReader) finish() error {
-	want := r.sum.Sum32()
+	want := r.sum
 	sum, err := r.next(sumBytes)
 	if err != nil {
 		return err
 	}
-	if got := binary.LittleEndian.Uint32(sum); got != want {
-		return corrupt("the body's checksum is %08x, not %08x", got, want)
+	if got := binary.LittleEndian.Uint64(sum); got != want {
+		return corrupt("the body's checksum is %016x, not %016x", got, want)
 	}
 	if n, err := r.in.Read(sum[:1]); n != 0 || err != io.EOF {
 		return corrupt("the body goes on after its checksum")
@@ -266,11 +277,12 @@ func (r *bodyReader) next(n int) ([]byte, error) {
 	return r.chunk, r.fill(r.chunk)
 }
 
-// fill reads what fills data.
+// fill reads what fills data, a part.
 func (r *bodyReader) fill(data []byte) error {
 	if _, err := io.ReadFull(r.in, data); err != nil {
 		return fmt.Errorf("the body ends early: %w", err)
 	}
+	r.sum = xxh3.HashSeed(data, r.sum)
 	return nil
 }
 

@@ -41,24 +41,22 @@ func isZero(word []byte) bool {
 // packer has the memory for what a sparse body has of elements.
 type packer struct{ packed []byte }
 
-// pack returns what stands for elements, given by their memory: its length first. It is
-// valid until the next call.
+// pack returns what stands for elements, given by their memory. It is valid until the next
+// call.
 func (p *packer) pack(memory []byte, width int) []byte {
 	n := len(memory) / width
-	head := lengthBytes + (n+7)/8
+	head := (n + 7) / 8
 	p.packed = slices.Grow(p.packed[:0], head+len(memory))[:head]
 	clear(p.packed)
-	mask := p.packed[lengthBytes:head]
 	for i := range n {
 		if word := memory[i*width : (i+1)*width]; !isZero(word) {
-			mask[i/8] |= 1 << (i % 8)
+			p.packed[i/8] |= 1 << (i % 8)
 			p.packed = append(p.packed, word...)
 		}
 	}
-	if len(p.packed)-lengthBytes >= len(memory) {
-		p.packed = append(p.packed[:lengthBytes], memory...)
+	if len(p.packed) >= len(memory) {
+		return memory
 	}
-	binary.LittleEndian.PutUint32(p.packed, uint32(len(p.packed)-lengthBytes))
 	return p.packed
 }
 
