@@ -54,6 +54,7 @@ var ranks = map[string]int{
 	"storage/memory":                 2,
 	"storage/parquet/decode":         2,
 	"storage/parquet/encode":         2,
+	"storage/records":                2,
 	"storage/s3":                     2,
 	"storage/storagetest":            2,
 
@@ -70,7 +71,6 @@ var ranks = map[string]int{
 	"worker/stream/machine":         3,
 
 	"pipeline/clean":    4,
-	"pipeline/endpoint": 4,
 	"pipeline/event":    4,
 	"pipeline/feature":  4,
 	"pipeline/metric":   4,
@@ -81,8 +81,9 @@ var ranks = map[string]int{
 	"worker/stream/budget":                  4,
 	"worker/stream/commitlog/commitlogtest": 4,
 
-	"pipeline/draft": 5,
-	"pipeline/optim": 5,
+	"pipeline/draft":    5,
+	"pipeline/endpoint": 5,
+	"pipeline/optim":    5,
 
 	"coordinator":         6,
 	"pipeline/artifact":   6,

@@ -320,6 +320,8 @@ func typeOf(t reflect.Type, r *rule) (name string, sample any) {
 		return "whole number, or auto", "auto"
 	case reflect.TypeFor[Threshold]():
 		return "number, or mapping", 0.5
+	case reflect.TypeFor[OnBadRow]():
+		return "word, or mapping", rejectRows
 	}
 	switch t.Kind() {
 	case reflect.String:

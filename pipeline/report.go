@@ -1,5 +1,12 @@
 package pipeline
 
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
 // Report counts what the operators did. The zero Report is ready to use.
 type Report struct {
 	// RowsIn and RowsOut count the rows that entered the first operator and left
@@ -17,6 +24,10 @@ type Report struct {
 	// scoring phase, where each becomes a dead letter).
 	Removed     []Removal
 	KeepRemoved bool
+	// Rejected counts the rows that could not be read, which are in no other count;
+	// BadRows are the first of them.
+	Rejected int64    `json:",omitempty"`
+	BadRows  []BadRow `json:",omitempty"`
 }
 
 // Removal is one row that an operator removed.
@@ -75,4 +86,70 @@ func (r *Report) Merge(other *Report) {
 		}
 	}
 	r.Removed = append(r.Removed, other.Removed...)
+	r.Rejected += other.Rejected
+	r.BadRows = append(r.BadRows, other.BadRows[:min(len(other.BadRows), maxBadRows-len(r.BadRows))]...)
+}
+
+// RowFormat is the options of a format of datasets of which single rows can be bad.
+type RowFormat interface{ Rejects() }
+
+const rejectRows = "reject"
+
+// Rejects reports whether bad rows are left out.
+func (o OnBadRow) Rejects() bool { return o.Type == rejectRows }
+
+// HasDefaults implements Conditional.
+func (o *OnBadRow) HasDefaults() bool { return o.Rejects() }
+
+// decodeShort implements shortForm: the type.
+func (o *OnBadRow) decodeShort(d *decoder, n ast.Node, path string) bool {
+	if isMapping(n) || isNull(n) {
+		return false
+	}
+	d.value(n, path+".type", reflect.ValueOf(&o.Type).Elem())
+	if o.Type == "fail" { // as if nothing were written, so that no version depends on it
+		o.Type = ""
+	}
+	return true
+}
+
+// Check implements Checker.
+func (o *OnBadRow) Check(at Place) {
+	if !o.Rejects() && o.MaxRate != 0 {
+		at.Problem("max_rate", "", "it needs type: reject")
+	}
+}
+
+// BadRow is a row that cannot be read, and where it is.
+type BadRow struct {
+	Object string `json:"object"`
+	Line   int64  `json:"line"`
+	// Offset is the byte of the object that the row begins with, or of its text where
+	// that is compressed or no superset of ASCII.
+	Offset int64  `json:"offset"`
+	Reason string `json:"reason"`
+	// Row is the row, or its beginning.
+	Row string `json:"row"`
+	// Lines are those of what cannot be told from this row: of a quote that is not closed.
+	Lines int64 `json:"lines,omitempty"`
+}
+
+// Place names where the row is.
+func (b *BadRow) Place() string {
+	return fmt.Sprintf("object %s, line %d, byte %d", b.Object, b.Line, b.Offset)
+}
+
+const (
+	// maxShardBadRows bounds the rows of a shard that a report keeps, and maxBadRows those
+	// of all.
+	maxShardBadRows = 100
+	maxBadRows      = 10_000
+)
+
+// Reject counts a row that was left out since it cannot be read, each line of it that may
+// be one, and keeps the first.
+func (r *Report) Reject(row BadRow) {
+	if r.Rejected += max(1, row.Lines); len(r.BadRows) < maxShardBadRows {
+		r.BadRows = append(r.BadRows, row)
+	}
 }

@@ -54,7 +54,8 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 	s.Definitions["CleanStep"].MinProperties, s.Definitions["CleanStep"].MaxProperties = &one, &one
 	delete(s.Definitions, "Choice")
 	allowShort(s.Definitions["Crosses"])
-	allowNumber(s.Definitions["Threshold"])
+	allowValue(s.Definitions["Threshold"], "value")
+	allowValue(s.Definitions["OnBadRow"], "type")
 	for _, d := range s.Definitions {
 		allowNull(d)
 	}
@@ -178,12 +179,12 @@ func allowShort(crosses *jsonschema.Schema) {
 	*crosses = jsonschema.Schema{Description: crosses.Description, OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{allPairs}}, &full}}
 }
 
-// allowNumber lets a number stand for a threshold.
-func allowNumber(threshold *jsonschema.Schema) {
-	full := *threshold
-	value, _ := full.Properties.Get("value")
+// allowValue lets the value of a field stand for a mapping.
+func allowValue(of *jsonschema.Schema, field string) {
+	full := *of
+	value, _ := full.Properties.Get(field)
 	full.Description = ""
-	*threshold = jsonschema.Schema{Description: threshold.Description, OneOf: []*jsonschema.Schema{value, &full}}
+	*of = jsonschema.Schema{Description: of.Description, OneOf: []*jsonschema.Schema{value, &full}}
 }
 
 // comments adds the comments of the struct types of a package ("Split.") and of

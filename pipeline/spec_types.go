@@ -14,7 +14,7 @@ import (
 
 // Sources names the two inputs.
 type Sources struct {
-	// Train is the training data: Parquet in S3.
+	// Train is the training data: files in S3.
 	Train TrainSource `yaml:"train" json:"train"`
 	// Events is the stream to score: events in Kafka.
 	Events *EventSource `yaml:"events,omitempty" json:"events,omitempty"`
@@ -30,7 +30,20 @@ type TrainSource struct {
 	// Stream is not supported here.
 	Stream Choice `yaml:",inline" json:"-" catalog:"streams"`
 	// Format is how rows are encoded.
-	Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"csv,jsonl,json,avro,arrow"`
+	Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"json,avro,arrow"`
+	// OnBadRow says what becomes of a row of csv or jsonl that cannot be read as the
+	// columns are: fail ends the run with the place of the row; reject leaves it out, and
+	// keeps it with place and reason beside the run. Default fail.
+	OnBadRow OnBadRow `yaml:"on_bad_row,omitempty" json:"on_bad_row,omitempty"`
+}
+
+// OnBadRow is a word, or a mapping with its options.
+type OnBadRow struct {
+	// Type is fail or reject.
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=fail,enum=reject"`
+	// MaxRate is the share of rejected rows above which a run fails. Default 0.1%: a
+	// dialect that is not the files' rejects far more.
+	MaxRate Percent `yaml:"max_rate,omitempty" json:"max_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100" default:"0.1%"`
 }
 
 // EventSource is the stream to score.

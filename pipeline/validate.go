@@ -39,6 +39,9 @@ func (s *TrainSource) Check(at Place) {
 	if s.Stream.Name != "" && s.S3 == nil {
 		at.Unsupported(s.Stream.Name, "train from s3", "training from a stream")
 	}
+	if _, rows := s.Format.Options.(RowFormat); s.OnBadRow.Rejects() && !rows && s.Format.Name != "" {
+		at.Problem("on_bad_row", "leave it out", "%s files have no single rows that cannot be read: what is damaged there ends the run", s.Format.Name)
+	}
 	if s.S3 == nil {
 		return
 	}

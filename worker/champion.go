@@ -84,7 +84,7 @@ func (d *data) newComparison(ctx context.Context, champion *modelVersion, traine
 	theirs := *d
 	theirs.input, theirs.progress = scorer.Input(), new(atomic.Int64)
 	var rep pipeline.Report
-	for batch, err := range theirs.batches(ctx, shard) {
+	for batch, err := range theirs.batches(ctx, shard, new(pipeline.Report)) {
 		if err != nil {
 			return nil, "", err
 		}

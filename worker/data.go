@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"iter"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -38,10 +37,9 @@ type data struct {
 	worker   *Worker
 	plan     *pipeline.Plan
 	input    table.Schema // the columns that are read, of plan.Input
-	format   DatasetFormat
+	source   DatasetSource
 	manifest *dataset.Manifest
-	cuts     split.Cuts // from the learn stage on
-	bucket   storage.Bucket
+	cuts     split.Cuts    // from the learn stage on
 	events   string        // profiled.EventSchema
 	progress *atomic.Int64 // counts the rows that were read
 	at       table.Place   // of the batch that is looked at, if any
@@ -102,26 +100,24 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 			return nil, err
 		}
 	}
-	if d.format, d.bucket, _, err = w.source(ctx, spec); err != nil {
+	if d.source, err = w.source(ctx, spec); err != nil {
 		return nil, err
 	}
 	d.keeping, err = newKeeping(lease, d)
 	return d, err
 }
 
-// source opens the bucket of the training data and returns their format and the key
-// pattern.
-func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (DatasetFormat, storage.Bucket, string, error) {
+// source says where the training data are.
+func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (from DatasetSource, err error) {
 	train := spec.Spec.Sources.Train
-	format, ok := w.cfg.Datasets[train.Format.Name]
-	if !ok {
-		return nil, nil, "", unknownFormat("dataset", train.Format)
+	if from, err = Source(spec, w.cfg.Datasets); err != nil {
+		return from, err
 	}
 	if train.S3 == nil {
-		return nil, nil, "", &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
+		return from, &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
 	}
-	bucket, pattern, err := w.location(ctx, train.Connection, train.S3.Path)
-	return format, bucket, pattern, err
+	from.Bucket, from.Pattern, err = w.location(ctx, train.Connection, train.S3.Path)
+	return from, err
 }
 
 // location opens the bucket of an s3:// path and returns the key part of the path.
@@ -138,34 +134,40 @@ func (w *Worker) location(ctx context.Context, connection, path string) (storage
 	return bucket, key, err
 }
 
-// natural yields a shard's rows as they are in the file. A batch is the caller's
-// only until the next one, here and below.
-func (d *data) natural(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
+// rejects reports whether rows that cannot be read are left out.
+func (d *data) rejects() bool { return d.plan.Spec.Spec.Sources.Train.OnBadRow.Rejects() }
+
+// batches yields a shard's rows in the canonical form. A batch is the caller's only
+// until the next one, here and below. rep gets the rows that cannot be read.
+func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		options := d.plan.Spec.Spec.Sources.Train.Format.Options
-		columns := slices.Collect(d.input.Names())
+		source, rejected := d.source, int64(0)
+		if d.rejects() {
+			source.Reject = func(row pipeline.BadRow) {
+				rep.Reject(row)
+				rejected++
+			}
+		}
 		d.at, d.first = table.Place{}, 0
-		r, err := d.format.Open(ctx, options, d.bucket, d.manifest, shard, columns, dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
+		r, err := source.OpenRows(ctx, d.manifest, shard, d.input, dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		defer r.Close()
-		for next := int64(0); ; {
-			d.at = table.Place{}
+		for {
+			rejected = 0
 			batch, err := r.Next()
 			if err == nil {
 				err = ctx.Err()
 			}
-			if err == nil {
-				d.first, d.read, next = next, batch.NumRows(), next+batch.NumRows()
-				d.at.Object, d.at.RowGroup, d.at.Row = r.Place()
-			}
-			if err == io.EOF {
+			if d.at, d.first = r.At, r.First; err == io.EOF {
 				return
 			}
 			if batch != nil {
-				d.worker.metrics.rows.Add(float64(batch.NumRows()))
+				d.read = batch.NumRows() + rejected
+				d.worker.metrics.rows.Add(float64(d.read))
+				d.progress.Add(d.read)
 			}
 			more := yield(batch, err)
 			if batch != nil {
@@ -198,25 +200,7 @@ func through(batches iter.Seq2[arrow.Record, error], do func(arrow.Record) (arro
 	}
 }
 
-// batches yields a shard's rows in the canonical form.
-func (d *data) batches(ctx context.Context, shard int) iter.Seq2[arrow.Record, error] {
-	var binder *table.Binder
-	var first int64
-	return through(d.natural(ctx, shard), func(natural arrow.Record) (_ arrow.Record, err error) {
-		if binder == nil {
-			if binder, err = table.NewBinder(d.input, natural.Schema()); err != nil {
-				object := d.manifest.Objects[d.manifest.Shards[shard].Object].Key
-				return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.KindOf(err), Subject: "object " + object, Err: err}
-			}
-		}
-		batch, err := binder.Bind(natural, first)
-		first += natural.NumRows()
-		d.progress.Add(natural.NumRows())
-		return batch, err
-	})
-}
-
 // cleaned yields what batches does after the operators.
 func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
-	return through(d.batches(ctx, shard), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })
+	return through(d.batches(ctx, shard, rep), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })
 }

@@ -62,18 +62,18 @@ func (*pairsReader) read(ctx context.Context, options any, b storage.Bucket, key
 	return array.NewRecord(arrow.NewSchema(rec.Schema().Fields()[:2], nil), rec.Columns()[:2], rec.NumRows()), nil
 }
 
-func (r *pairsReader) Discover(ctx context.Context, options any, b storage.Bucket, pattern string) (*dataset.Manifest, *arrow.Schema, error) {
-	m := &dataset.Manifest{Path: pattern}
-	var schema *arrow.Schema
-	for info, err := range b.List(ctx, strings.TrimSuffix(pattern, "*.pairs"), "") {
+func (r *pairsReader) Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error) {
+	m, b, options := &dataset.Manifest{Path: from.Pattern}, from.Bucket, from.Options
+	var schema table.Schema
+	for info, err := range b.List(ctx, strings.TrimSuffix(from.Pattern, "*.pairs"), "") {
 		if err != nil {
-			return nil, nil, err
+			return nil, schema, err
 		}
 		rec, err := r.read(ctx, options, b, info.Key)
 		if err != nil {
-			return nil, nil, err
+			return nil, schema, err
 		}
-		schema = rec.Schema()
+		schema = table.FromArrow(rec.Schema())
 		m.Shards = append(m.Shards, dataset.Shard{Object: len(m.Objects), EndRowGroup: 1, Rows: rec.NumRows(), FirstRow: m.Rows})
 		m.Objects = append(m.Objects, dataset.Object{Key: info.Key, SizeBytes: info.SizeBytes, Rows: rec.NumRows(), RowGroups: 1})
 		m.Rows, m.SizeBytes = m.Rows+rec.NumRows(), m.SizeBytes+info.SizeBytes
@@ -81,8 +81,8 @@ func (r *pairsReader) Discover(ctx context.Context, options any, b storage.Bucke
 	return m, schema, m.Validate()
 }
 
-func (r *pairsReader) Open(ctx context.Context, options any, b storage.Bucket, m *dataset.Manifest, shard int, _ []string, _ dataset.ReaderConfig) (DatasetReader, error) {
-	rec, err := r.read(ctx, options, b, m.Objects[m.Shards[shard].Object].Key)
+func (r *pairsReader) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard int, _ table.Schema, _ dataset.ReaderConfig) (DatasetReader, error) {
+	rec, err := r.read(ctx, from.Options, from.Bucket, m.Objects[m.Shards[shard].Object].Key)
 	return &pairsReader{rows: rec}, err
 }
 
@@ -93,8 +93,8 @@ func (r *pairsReader) Next() (arrow.Record, error) {
 	r.done = true
 	return r.rows, nil
 }
-func (*pairsReader) Place() (string, int, int64) { return "pairs", 0, 0 }
-func (*pairsReader) Close() error                { return nil }
+func (*pairsReader) Place() table.Place { return table.Place{Object: "pairs"} }
+func (*pairsReader) Close() error       { return nil }
 
 // ticks is a kind of stream that this file adds.
 type ticks struct {
@@ -193,7 +193,7 @@ func TestEndpointsOfATestWorkLikeThoseOfTheBuild(t *testing.T) {
 	}
 	for edit, want := range map[[2]string]string{
 		{"type: pairs", "type: pair"}:                         "did you mean pairs?",
-		{"type: pairs", "type: csv"}:                          "not supported (one of parquet, pairs)",
+		{"type: pairs", "type: arrow"}:                        "not supported (one of parquet, csv, jsonl, pairs)",
 		{"type: pairs", "type: pairs, separator: '1'"}:        "digits separate nothing",
 		{"type: pairs", "type: parquet, separator: '1'"}:      "the field belongs to pairs",
 		{"{ticks", "{tick"}:                                   "did you mean ticks?",

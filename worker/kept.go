@@ -86,7 +86,11 @@ func (d *data) key(shard int, of string) (string, error) {
 	if of == d.keeping.clean {
 		number = 0 // cut points do not depend on it
 	}
-	text, err := json.Marshal([]any{of, number, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup})
+	made := []any{of, number, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup}
+	if s.End > 0 {
+		made = append(made, s.Offset, s.End)
+	}
+	text, err := json.Marshal(made)
 	return d.keeping.dir + storage.SHA256(text)[:32], err
 }
 

@@ -66,10 +66,10 @@ func (w *Worker) list(ctx context.Context, look *apiv1.Look) (objects string, er
 	if err != nil {
 		return "", err
 	}
-	_, bucket, pattern, err := w.source(ctx, spec)
+	source, err := w.source(ctx, spec)
 	if err != nil {
 		return "", err
 	}
-	objects, _, err = dataset.List(ctx, bucket, pattern)
+	objects, _, err = dataset.List(ctx, source.Bucket, source.Pattern)
 	return objects, err
 }

@@ -282,7 +282,7 @@ func TestEvaluationScoresTheRowsThatItMeasures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for batch, err := range d.batches(t.Context(), shard) {
+		for batch, err := range d.batches(t.Context(), shard, new(pipeline.Report)) {
 			if err != nil {
 				t.Fatal(err)
 			}

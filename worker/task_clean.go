@@ -3,16 +3,21 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/dustin/go-humanize"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 // cleaned is what the clean stage learns from one shard.
@@ -30,7 +35,7 @@ func mapClean(ctx context.Context, t *Task) error {
 		if err != nil {
 			return cleaned{}, err
 		}
-		if len(d.plan.Steps) == 0 && split.Blind(observer) {
+		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() {
 			n := d.manifest.Shards[shard].Rows
 			d.progress.Add(n)
 			out := cleaned{Report: pipeline.Report{RowsIn: n, RowsOut: n}}
@@ -57,12 +62,16 @@ func (d *data) observed(ctx context.Context, shard int, rep *pipeline.Report) it
 	if len(d.plan.Steps) > 0 {
 		return d.cleaned(ctx, clean.BeforeLearning(d.plan), shard, rep)
 	}
-	n := d.manifest.Shards[shard].Rows
-	rep.RowsIn, rep.RowsOut = n, n
-	if at, _, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); ok {
+	// Which rows are bad, all columns say.
+	if at, _, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); ok && !d.rejects() {
 		d.input.Columns = d.plan.Input.Columns[at : at+1]
 	}
-	return d.batches(ctx, shard)
+	return through(d.batches(ctx, shard, rep), func(batch arrow.Record) (arrow.Record, error) {
+		rep.RowsIn += batch.NumRows()
+		rep.RowsOut += batch.NumRows()
+		batch.Retain()
+		return batch, nil
+	})
 }
 
 // reduceClean finds the cut points and adds up the counts.
@@ -81,7 +90,9 @@ func reduceClean(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	t.count(&total)
+	if err := t.count(ctx, d, &total); err != nil {
+		return err
+	}
 	return t.Save(ctx, "split", cuts)
 }
 
@@ -95,8 +106,9 @@ func reasons(total *pipeline.Report) (text string) {
 
 // count reports what the cleaning steps did. The fit stage reports it again, of steps
 // that learn too, with the rows that cleaning left and that cannot be used: rows_in is
-// the sum of what was dropped and of what the splits have.
-func (t *Task) count(total *pipeline.Report) {
+// the sum of what was dropped and of what the splits have. Rows that cannot be read are
+// beside it; too many of them are an error.
+func (t *Task) count(ctx context.Context, d *data, total *pipeline.Report) error {
 	t.Report.Counts["rows_in"], t.Report.Counts["rows_clean"] = total.RowsIn, total.RowsOut
 	for reason, n := range total.Dropped {
 		t.Report.Counts["dropped: "+reason] = n
@@ -104,4 +116,41 @@ func (t *Task) count(total *pipeline.Report) {
 	for step, n := range total.Changed {
 		t.Report.Counts["changed: "+step] = n
 	}
+	if total.Rejected == 0 {
+		return nil
+	}
+	t.Report.Counts["rows_rejected"] = total.Rejected
+	return t.keepBadRows(ctx, d, total)
+}
+
+// shownBadRows bounds the bad rows that a run shows.
+const shownBadRows = 5
+
+// keepBadRows writes the rows that cannot be read beside the run, shows the first, and
+// fails if they are more than the spec allows.
+func (t *Task) keepBadRows(ctx context.Context, d *data, total *pipeline.Report) error {
+	var body, shown strings.Builder
+	lines := json.NewEncoder(&body)
+	lines.SetEscapeHTML(false)
+	for i, row := range total.BadRows {
+		if err := lines.Encode(row); err != nil {
+			return err
+		}
+		if i < shownBadRows {
+			fmt.Fprintf(&shown, "\n%s: %s", row.Place(), row.Reason)
+		}
+	}
+	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/%s/rejected.jsonl", runsDir, t.Lease.RunId, t.Lease.Kind), []byte(body.String()))
+	if err != nil {
+		return err
+	}
+	most, of := d.plan.Spec.Spec.Sources.Train.OnBadRow.MaxRate, total.RowsIn+total.Rejected
+	text := fmt.Sprintf("%s of %s rows cannot be read and are left out, %.3g%%, %s are allowed; the first %s of them are in object %s of the state bucket, with place and reason%s",
+		humanize.Comma(total.Rejected), humanize.Comma(of), 100*float64(total.Rejected)/float64(of), most, humanize.Comma(int64(len(total.BadRows))), ref.Key, shown.String())
+	if float64(total.Rejected) > most.Share()*float64(of) {
+		return &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
+			Hint: "mend the files, say what their dialect is, or raise sources.train.on_bad_row.max_rate"}
+	}
+	t.Report.Outputs["bad_rows"] = shortened(text)
+	return nil
 }

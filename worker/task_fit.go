@@ -94,7 +94,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 			total[s] += n
 		}
 	}
-	t.count(&report)
+	if err := t.count(ctx, d, &report); err != nil {
+		return err
+	}
 	for s, name := range split.Names {
 		t.Report.Counts["rows."+name] = total[s]
 	}

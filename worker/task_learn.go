@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 )
 
@@ -18,7 +19,7 @@ func mapLearn(ctx context.Context, t *Task) error {
 			parts, err = d.cuts.Assign(d.plan, cleaned, shard, parts)
 			return parts, err
 		}
-		for batch, err := range d.batches(ctx, shard) {
+		for batch, err := range d.batches(ctx, shard, new(pipeline.Report)) {
 			if err == nil {
 				err = learning.Observe(ctx, batch, assign)
 			}

@@ -13,7 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/imported"
-	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
@@ -24,20 +23,19 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	format, bucket, pattern, err := t.worker.source(ctx, spec)
+	source, err := t.worker.source(ctx, spec)
 	if err != nil {
 		return err
 	}
 	// Before Discover lists them: an object that comes in between is new to the next run too.
-	objects, n, err := dataset.List(ctx, bucket, pattern)
+	objects, n, err := dataset.List(ctx, source.Bucket, source.Pattern)
 	if err != nil {
 		return err
 	}
-	manifest, natural, err := format.Discover(ctx, spec.Spec.Sources.Train.Format.Options, bucket, pattern)
+	manifest, schema, err := source.Format.Discover(ctx, source)
 	if err != nil {
 		return err
 	}
-	schema := table.FromArrow(natural)
 	plan, err := pipeline.Compile(spec, schema)
 	if err != nil {
 		return err

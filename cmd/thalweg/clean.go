@@ -65,7 +65,7 @@ func newClean(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			local, err := openData(cmd.Context(), conns, train.Connection, from)
+			local, err := openData(cmd.Context(), conns, train.Connection, from, spec)
 			if err != nil {
 				return err
 			}
@@ -85,12 +85,15 @@ func newClean(g *globals) *cobra.Command {
 				for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
 					fmt.Fprintf(w, "dropped: %s, %s\n", humanize.Comma(rows.Dropped[reason]), reason)
 				}
+				for _, text := range local.rejected() {
+					fmt.Fprintln(w, text)
+				}
 			})
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&file, "file", "f", "", "the spec: a file, or - for standard input")
-	flags.StringVar(&from, "data", "", "the training data: a Parquet file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
+	flags.StringVar(&from, "data", "", "the training data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
 	flags.StringVar(&into, "into", "", "the Parquet file to write; one of that name is replaced")
 	must(cmd.MarkFlagRequired("file"))
 	must(cmd.MarkFlagRequired("into"))
@@ -99,19 +102,19 @@ func newClean(g *globals) *cobra.Command {
 
 // clean writes the rows of a plan to a file, which is there only if all are.
 func (d *localDataset) clean(ctx context.Context, plan *pipeline.Plan, file string) (*cleanedRows, error) {
-	rows := *d
-	rows.schema = plan.Input
-	cuts, err := rows.cuts(ctx, plan)
+	d.schema = plan.Input
+	cuts, err := d.cuts(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
+	d.rejects = pipeline.Report{} // they are read again
 	partial := file + ".partial"
 	f, err := os.Create(partial)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "write rows", Kind: thalweg.Invalid, Err: err}
 	}
 	defer os.Remove(partial)
-	out, err := rows.writeCleaned(ctx, plan, cuts, f)
+	out, err := d.writeCleaned(ctx, plan, cuts, f)
 	if err = cmp.Or(err, f.Close()); err == nil {
 		err = os.Rename(partial, file)
 	}

@@ -77,7 +77,7 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 // counted or with a reason, and returns the rows by object and number.
 func checkCleaned(t *testing.T, file string, counts map[string]int64, total int) map[string]map[string]any {
 	t.Helper()
-	local, err := openLocal(t.Context(), file)
+	local, err := openLocal(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

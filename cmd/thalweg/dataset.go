@@ -3,39 +3,40 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker"
 )
 
-// localDataset is Parquet that this process reads: files on this machine, or
-// objects of a store.
+// localDataset is data that this process reads: files on this machine, or objects of
+// a store.
 type localDataset struct {
-	bucket   storage.Bucket
+	source   worker.DatasetSource
 	manifest *dataset.Manifest
 	schema   table.Schema
-	pattern  string // of the keys in the bucket
+	// rejects are the rows that could not be read, where the spec says that they are left
+	// out.
+	rejects pipeline.Report
+	format  string // as it stands in a spec
 }
 
-// toParquet is how rows in other formats become Parquet.
-const toParquet = `data is Parquet here; DuckDB makes it of CSV and JSON: duckdb -c "COPY (FROM 'FILE') TO 'FILE.parquet'", and pandas by read_csv("FILE").to_parquet("FILE.parquet")`
-
 // openData opens what a path names on this machine (see findFiles) or, as
-// s3://bucket/…, in a store: an object, a pattern, or a folder, of which Parquet
-// objects are meant.
-func openData(ctx context.Context, conns *connections, connection, from string) (*localDataset, error) {
+// s3://bucket/…, in a store: an object, a pattern, or a folder, of which the objects of
+// the format are meant. The format is that of the spec, without one that of the names.
+func openData(ctx context.Context, conns *connections, connection, from string, spec *pipeline.Spec) (*localDataset, error) {
 	if !strings.HasPrefix(from, "s3://") {
-		return openLocal(ctx, from)
+		return openLocal(ctx, from, spec)
 	}
 	name, key, err := pipeline.SplitS3Path(from)
 	if err != nil {
@@ -51,18 +52,32 @@ func openData(ctx context.Context, conns *connections, connection, from string) 
 			key, folder = key+"/", true
 		}
 	}
+	source := worker.DatasetSource{Bucket: bucket, Pattern: key, Root: "s3://" + name + "/"}
 	if !folder {
-		return discover(ctx, bucket, key, from, "s3://"+name+"/")
+		return discover(ctx, source, from, spec)
 	}
-	d, err := discover(ctx, bucket, key+"**/*.parquet", from, "s3://"+name+"/")
+	var ext string
+	if spec != nil && spec.Spec.Sources.Train.S3 != nil {
+		ext = extension(spec.Spec.Sources.Train.S3.Path)
+	} else {
+		ext = dataExtension(func(yield func(string, error) bool) {
+			for info, err := range bucket.List(ctx, key, "") {
+				if !yield(info.Key, err) {
+					return
+				}
+			}
+		})
+	}
+	source.Pattern = key + "**/*" + ext
+	d, err := discover(ctx, source, from, spec)
 	if err == nil && !slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return strings.Contains(o.Key[len(key):], "/") }) {
-		d.pattern = key + "*.parquet"
+		d.source.Pattern = key + "*" + ext
 	}
 	return d, err
 }
 
 // openLocal opens files on this machine.
-func openLocal(ctx context.Context, from string) (*localDataset, error) {
+func openLocal(ctx context.Context, from string, spec *pipeline.Spec) (*localDataset, error) {
 	files, pattern, err := findFiles("open data", from)
 	if err != nil {
 		return nil, err
@@ -70,21 +85,47 @@ func openLocal(ctx context.Context, from string) (*localDataset, error) {
 	if slices.ContainsFunc(files, func(f localFile) bool { return strings.Contains(f.Key, "/") }) && !strings.Contains(pattern, "/") {
 		pattern = "**/" + pattern
 	}
-	return discover(ctx, &localBucket{memory.New(), files}, pattern, from, "")
+	return discover(ctx, worker.DatasetSource{Bucket: &localBucket{memory.New(), files}, Pattern: pattern}, from, spec)
 }
 
-// discover opens what a pattern names in a bucket; root is what hints write before
-// keys.
-func discover(ctx context.Context, bucket storage.Bucket, pattern, from, root string) (*localDataset, error) {
-	manifest, natural, err := dataset.Discover(ctx, bucket, pattern, dataset.DiscoverConfig{Root: root})
-	if err != nil {
-		hint := ""
-		if slices.Contains([]string{".csv", ".tsv", ".json", ".jsonl", ".ndjson"}, strings.ToLower(path.Ext(strings.TrimSuffix(from, ".gz")))) {
-			hint = strings.ReplaceAll(toParquet, "FILE", path.Base(from))
-		}
-		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: from, Err: err, Hint: hint}
+// discover opens what a source names.
+func discover(ctx context.Context, source worker.DatasetSource, from string, spec *pipeline.Spec) (*localDataset, error) {
+	d := &localDataset{source: source}
+	err := d.read(ctx, spec)
+	if err == nil {
+		d.manifest, d.schema, err = d.source.Format.Discover(ctx, d.source)
 	}
-	return &localDataset{bucket: bucket, manifest: manifest, schema: table.FromArrow(natural), pattern: pattern}, nil
+	if err != nil {
+		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: from, Err: err}
+	}
+	return d, nil
+}
+
+// read says how the data are read.
+func (d *localDataset) read(ctx context.Context, spec *pipeline.Spec) (err error) {
+	if spec == nil {
+		if spec, err = d.guessed(ctx); err != nil {
+			return err
+		}
+	}
+	as, err := worker.Source(spec, worker.DatasetFormats())
+	if err != nil {
+		return err
+	}
+	d.source.Format, d.source.Options, d.source.Schema = as.Format, as.Options, as.Schema
+	if spec.Spec.Sources.Train.OnBadRow.Rejects() {
+		d.source.Reject = d.rejects.Reject
+	}
+	return nil
+}
+
+// rejected says which rows could not be read, and were left out.
+func (d *localDataset) rejected() (notes []string) {
+	if n := d.rejects.Rejected; n > 0 {
+		first := d.rejects.BadRows[0]
+		notes = append(notes, fmt.Sprintf("rejected: %s of %s rows cannot be read, the first is %s: %s", humanize.Comma(n), humanize.Comma(d.manifest.Rows), first.Place(), first.Reason))
+	}
+	return notes
 }
 
 // each calls fn with every batch of rows in order; the batch is fn's only for
@@ -97,12 +138,12 @@ func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) err
 // where the batch begins.
 func (d *localDataset) eachPlace(ctx context.Context, fn func(batch arrow.Record, shard int, at table.Place) error) error {
 	for shard := range d.manifest.Shards {
-		r, err := dataset.OpenShard(ctx, d.bucket, d.manifest, shard, slices.Collect(d.schema.Names()), dataset.ReaderConfig{})
+		r, err := d.source.OpenRows(ctx, d.manifest, shard, d.schema, dataset.ReaderConfig{})
 		if err != nil {
 			return err
 		}
-		for first := int64(0); err == nil; {
-			err = d.next(r, &first, func(batch arrow.Record, at table.Place) error { return fn(batch, shard, at) })
+		for err == nil {
+			err = next(r, func(batch arrow.Record) error { return fn(batch, shard, r.At) })
 		}
 		_ = r.Close() // what it cannot read, Next has told
 		if err != io.EOF {
@@ -112,29 +153,18 @@ func (d *localDataset) eachPlace(ctx context.Context, fn func(batch arrow.Record
 	return nil
 }
 
-// next calls fn with the next batch of a shard, whose rows it counts; io.EOF where
-// there is none.
-func (d *localDataset) next(r *dataset.Reader, first *int64, fn func(batch arrow.Record, at table.Place) error) error {
-	natural, err := r.Next()
-	if err != nil {
+// next calls fn with the next batch of a shard; io.EOF where there is none.
+func next(r *worker.RowReader, fn func(batch arrow.Record) error) error {
+	batch, err := r.Next()
+	if err == io.EOF {
 		return err
 	}
-	defer natural.Release()
-	binder, err := table.NewBinder(d.schema, natural.Schema())
 	if err != nil {
-		return err
-	}
-	var at table.Place
-	at.Object, at.RowGroup, at.Row = r.Place()
-	from := *first
-	*first += natural.NumRows()
-	batch, err := binder.Bind(natural, from)
-	if err != nil {
-		return at.Of(err, from)
+		return r.At.Of(err, r.First)
 	}
 	defer batch.Release()
-	if err = fn(batch, at); errors.As(err, new(*table.RowError)) {
-		return at.Of(err, from)
+	if err = fn(batch); errors.As(err, new(*table.RowError)) {
+		return r.At.Of(err, r.First)
 	}
 	return err
 }

@@ -155,7 +155,7 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	if d.parsed, d.text, err = parseSpec(d.spec); err != nil {
 		return err
 	}
-	d.local, err = openLocal(ctx, d.data)
+	d.local, err = openLocal(ctx, d.data, d.parsed)
 	return err
 }
 

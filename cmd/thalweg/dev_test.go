@@ -112,7 +112,7 @@ func client(t *testing.T, c *devCluster) *api.Client {
 // fewFlights returns the first rows of the demo's sample as Parquet.
 func fewFlights(t *testing.T, rows int64) []byte {
 	t.Helper()
-	local, err := openLocal(t.Context(), filepath.Join(demoFiles, "flights.parquet"))
+	local, err := openLocal(t.Context(), filepath.Join(demoFiles, "flights.parquet"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func upload(t *testing.T, c *devCluster, body []byte) {
 // produce replays a Parquet file from a fraction of its rows on.
 func produce(t *testing.T, c *devCluster, file string, from float64) int64 {
 	t.Helper()
-	local, err := openLocal(t.Context(), file)
+	local, err := openLocal(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64,
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := openLocal(t.Context(), file)
+	local, err := openLocal(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

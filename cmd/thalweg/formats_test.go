@@ -87,7 +87,7 @@ func withLists(t *testing.T, flights []byte) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	put(t, file, string(flights))
-	local, err := openLocal(t.Context(), file)
+	local, err := openLocal(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			local, err := openLocal(t.Context(), file)
+			local, err := openLocal(t.Context(), file, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +240,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	want := make(map[string][]string)
 	for format, options := range map[string]event.Format{"": nil, "json": new(event.JSONFormat), "csv": new(event.CSVFormat),
 		"avro": &event.AvroFormat{SchemaRegistry: defaultConnection}} {
-		local, err := openLocal(t.Context(), file)
+		local, err := openLocal(t.Context(), file, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,12 +277,12 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 			t.Errorf("%s: %d rows: %.300v\nwant %.300v", format, len(rows), rows, want[""])
 		}
 	}
-	local, err := openLocal(t.Context(), file)
+	local, err := openLocal(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put(t, file, string(withLists(t, fewFlights(t, 50))))
-	lists, err := openLocal(t.Context(), file)
+	lists, err := openLocal(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type localFile struct {
 }
 
 // findFiles returns the files that path names, in order of their keys: one file,
-// a folder's Parquet files, those in its folders included, or what a pattern
+// a folder's data files (see dataExtension), those in its folders included, or what a pattern
 // matches, where **/ stands for folders. pattern is what names the keys.
 func findFiles(op, path string) (files []localFile, pattern string, err error) {
 	refuse := func(kind thalweg.Kind, err error) error {
@@ -45,7 +45,7 @@ func findFiles(op, path string) (files []localFile, pattern string, err error) {
 	special := strings.IndexAny(path, `*?[\`)
 	switch info, err := os.Stat(path); {
 	case err == nil && info.IsDir():
-		folder, pattern = path, "*.parquet"
+		folder, pattern = path, "*"+dataExtension(below(path, "*"))
 		names = below(folder, pattern)
 	case err == nil:
 		pattern = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(pattern)

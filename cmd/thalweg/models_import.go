@@ -95,7 +95,7 @@ func (c *cluster) tryImported(ctx context.Context, e *imported.Ensemble, expect,
 	refuse := func(hint, format string, args ...any) error {
 		return &thalweg.Error{Op: "import model", Kind: thalweg.Invalid, Subject: expect, Err: fmt.Errorf(format, args...), Hint: hint}
 	}
-	sample, err := openData(ctx, c.conns, "", expect)
+	sample, err := openData(ctx, c.conns, "", expect, nil)
 	if err != nil {
 		return err
 	}

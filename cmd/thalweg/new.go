@@ -15,12 +15,14 @@ func newNew(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new --from DATA --label COLUMN_OR_EXPRESSION",
 		Short: "Write a spec for a table: features, label, split, with comments",
-		Long: "new reads Parquet on this machine (a file, a folder, a pattern in quotes) or in a store\n" +
-			"(s3://bucket/prefix/), and writes a spec for it that can be validated and trained as it\n" +
-			"is. Columns that look like identifiers, constants, or known only after the label are left\n" +
+		Long: "new reads Parquet, CSV or JSON lines on this machine (a file, a folder, a pattern in quotes)\n" +
+			"or in a store (s3://bucket/prefix/), and writes a spec for them that can be validated and\n" +
+			"trained as it is. What a CSV file's dialect is, its first line says, and its types the first\n" +
+			"rows: look at both. Columns that look like identifiers, constants, or known only after the label are left\n" +
 			"out, and said; texts and numbers that are times become times.",
 		Example: "  thalweg new --from flights.parquet --label 'delay > 15' > delays.yaml\n" +
 			"  thalweg new --from 'visits-*.parquet' --label outcome --topic visits > visits.yaml\n" +
+			"  thalweg new --from visits.csv.gz --label outcome > visits.yaml\n" +
 			"  thalweg new --from s3://lake/flights/ --label 'delay > 15' > delays.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conns, err := g.connections.open()
@@ -28,11 +30,11 @@ func newNew(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			local, err := openData(cmd.Context(), conns, options.Connection, from)
+			local, err := openData(cmd.Context(), conns, options.Connection, from, nil)
 			if err != nil {
 				return err
 			}
-			text, err := draft.Spec(cmd.Context(), draft.Source{From: from, Pattern: local.pattern, Schema: local.schema, Each: local.each}, options)
+			text, err := draft.Spec(cmd.Context(), draft.Source{From: from, Pattern: local.source.Pattern, Format: local.format, Extension: extension(local.source.Pattern), Schema: local.schema, Each: local.each}, options)
 			if err != nil {
 				return err
 			}
@@ -44,7 +46,7 @@ func newNew(g *globals) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&from, "from", "", "Parquet: a file, a folder, a pattern in quotes, or s3://bucket/prefix/")
+	flags.StringVar(&from, "from", "", "the data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/")
 	flags.StringVar(&options.Label, "label", "", "what to predict: a column, or an expression over columns")
 	flags.StringVar(&options.Topic, "topic", "", "the Kafka topic whose JSON events are scored; without it nothing is")
 	flags.StringVar(&options.Path, "path", "", "where local data will lie (s3://bucket/prefix/*.parquet); default s3://lake/NAME/*.parquet")

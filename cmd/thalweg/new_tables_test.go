@@ -183,6 +183,14 @@ func TestDraftsOfAllKindsOfTablesTrain(t *testing.T) {
 	}
 }
 
+// textRows writes rows of a number and a truth.
+func textRows(rows int, header, row string) string {
+	for i := range rows {
+		header += fmt.Sprintf(row, i%7, i%7 > i%5)
+	}
+	return header
+}
+
 // Data is named the same way wherever it lies: a file, a folder, a pattern, and a
 // prefix of a store.
 func TestDataIsAFileAFolderAPatternOrAPrefix(t *testing.T) {
@@ -197,6 +205,15 @@ func TestDataIsAFileAFolderAPatternOrAPrefix(t *testing.T) {
 		writeTable(t, filepath.Join(dir, "days/_temporary/part.parquet"), 160, table...)
 		put(t, filepath.Join(dir, "flat/notes.txt"), "no table")
 		put(t, filepath.Join(dir, "flat/people.csv"), "a,b\n")
+		for _, folder := range []string{"text", "lines/day=1", "lines/day=2"} {
+			if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(t, filepath.Join(dir, "text/people.csv"), textRows(30, "x;y\n", "%d;%t\n"))
+		put(t, filepath.Join(dir, "text/README"), "no table")
+		put(t, filepath.Join(dir, "lines/day=1/a.ndjson"), textRows(20, "", "{\"x\":%d,\"y\":%t,\"deep\":{\"z\":1}}\n"))
+		put(t, filepath.Join(dir, "lines/day=2/a.ndjson"), textRows(20, "", "{\"x\":%d,\"y\":%t}\n"))
 	}
 	if err := os.Symlink(filepath.Join(here, "flat"), filepath.Join(here, "link")); err != nil {
 		t.Fatal(err)
@@ -229,9 +246,14 @@ func TestDataIsAFileAFolderAPatternOrAPrefix(t *testing.T) {
 		{"s3://lake/flat/a.parquet", "s3://lake/flat/a.parquet", 10},
 		{"s3://lake/days/", "s3://lake/days/**/*.parquet", 120},
 		{"s3://lake/days/*/part.parquet", "s3://lake/days/*/part.parquet", 120},
+		{"text/people.csv", "s3://lake/people/*.csv\"}, format: {type: csv, delimiter: \";", 30},
+		{"text", "s3://lake/text/*.csv\"}, format: {type: csv, delimiter: \";", 30},
+		{"s3://lake/text/", "s3://lake/text/*.csv\"}, format: {type: csv, delimiter: \";", 30},
+		{"lines", "s3://lake/lines/**/*.ndjson\"}, format: {type: jsonl}}", 40},
+		{"s3://lake/lines", "s3://lake/lines/**/*.ndjson\"}, format: {type: jsonl}}", 40},
 	} {
 		out, err := run("new", "--from", c.from, "--label", "y")
-		if err != nil || !strings.Contains(out, fmt.Sprintf("first %d rows", c.rows)) || !strings.Contains(out, fmt.Sprintf("path: %q", c.path)) {
+		if err != nil || !strings.Contains(out, fmt.Sprintf("first %d rows", c.rows)) || !strings.Contains(out, "path: \""+c.path) {
 			t.Errorf("%s: %v\n%s", c.from, err, out)
 		}
 		put(t, spec, out)
@@ -243,7 +265,7 @@ func TestDataIsAFileAFolderAPatternOrAPrefix(t *testing.T) {
 		"":                         "it is empty",
 		"flt":                      "flt: no such file",
 		"flat/*.parq":              "there is no file flat/*.parq",
-		"flat/people.csv":          `duckdb -c "COPY (FROM 'people.csv')`,
+		"flat/people.csv":          "no record in 1 objects",
 		"s3://lake/nothing":        "nothing/**/*.parquet: no object matches",
 		"s3://lake/flat/none-*":    "no object matches",
 		"s3://pond/flat/":          "pond",

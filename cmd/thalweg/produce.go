@@ -43,7 +43,7 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			// What can be wrong here is found before a topic is made.
-			src, err := openData(ctx, conns, "", args[0])
+			src, err := openData(ctx, conns, "", args[0], nil)
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ func newPut(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "put FILE s3://BUCKET/KEY",
 		Short: "Copy a file on this machine into the object store",
-		Long: "put copies a file, the Parquet files of a folder, or what a pattern in quotes matches, into\n" +
+		Long: "put copies a file, the data files of a folder, or what a pattern in quotes matches, into\n" +
 			"the store that --store names, which is that of `thalweg dev` by default. A key that ends in\n" +
 			"/ is a folder: an object in it gets the file's name, below the folder that was named or the\n" +
 			"part of the pattern before its first *. An object of that name is replaced.",

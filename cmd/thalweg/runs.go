@@ -150,6 +150,9 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if text := r.Outputs["features"]; text != "" {
 		fmt.Fprintln(w, "\nFEATURES BY PATTERN\n"+text)
 	}
+	if text := r.Outputs["bad_rows"]; text != "" {
+		fmt.Fprintln(w, "\nREJECTED ROWS\n"+text)
+	}
 	if text := r.Outputs["trainer"]; text != "" {
 		fmt.Fprintln(w, "\nTRAINER\n"+strings.TrimSpace(text))
 	}

@@ -49,10 +49,11 @@ func newValidate(g *globals) *cobra.Command {
 				}
 				defer conns.Close()
 				connection := ""
-				if parsed, err := pipeline.Parse(catalog.All(), args[0], text); err == nil { // else its mistakes are told below
+				parsed, err := pipeline.Parse(catalog.All(), args[0], text)
+				if err == nil { // else its mistakes are told below
 					connection = parsed.Spec.Sources.Train.Connection
 				}
-				local, err := openData(cmd.Context(), conns, connection, data)
+				local, err := openData(cmd.Context(), conns, connection, data, parsed)
 				if err != nil {
 					return err
 				}
@@ -68,6 +69,7 @@ func newValidate(g *globals) *cobra.Command {
 				for _, text := range slices.Concat(local.manifest.Warnings, worker.GapWarnings(plan, local.manifest)) {
 					notes = append(notes, "warning: "+text)
 				}
+				notes = append(notes, local.rejected()...)
 				for _, text := range plan.Matched {
 					notes = append(notes, "features "+text)
 				}
@@ -104,17 +106,17 @@ func newValidate(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
-	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a Parquet file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
+	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
 	return cmd
 }
 
 // checkRows reports the first row that the plan cannot learn from, and otherwise
 // counts the rows that can be used and those that cannot.
 func (d *localDataset) checkRows(ctx context.Context, plan *pipeline.Plan) (*pipeline.Report, error) {
-	rows, rep := *d, new(pipeline.Report)
-	rows.schema = plan.Input
+	rep := new(pipeline.Report)
+	d.schema = plan.Input
 	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
-	return rep, rows.each(ctx, func(batch arrow.Record) error {
+	return rep, d.each(ctx, func(batch arrow.Record) error {
 		cleaned, err := chain.Apply(ctx, batch, rep)
 		if err != nil {
 			return err

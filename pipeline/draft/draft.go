@@ -34,7 +34,11 @@ type Source struct {
 	// From is the path of it on this machine, or s3://bucket/prefix/; Pattern is what
 	// names its objects below that.
 	From, Pattern string
-	Schema        table.Schema
+	// Format is how the objects are read, as a spec says it.
+	Format string
+	// Extension is how the names of the objects end.
+	Extension string
+	Schema    table.Schema
 	// Each calls fn with batches of the rows in the canonical form, until one fails.
 	Each func(ctx context.Context, fn func(batch arrow.Record) error) error
 }
@@ -73,10 +77,10 @@ func (d *draft) place() {
 	if full, err := filepath.Abs(d.From); err == nil && !stored {
 		named = filepath.ToSlash(full)
 	}
-	d.name = pipelineName(named)
+	d.name = pipelineName(strings.TrimSuffix(named, d.Extension))
 	d.path = cmp.Or(d.Path, "s3://"+cmp.Or(bucket, d.Bucket)+"/"+d.Pattern)
 	if !stored && d.path == "s3://"+d.Bucket+"/"+d.Pattern {
-		objects := "*" + path.Ext(d.Pattern)
+		objects := "*" + d.Extension
 		if strings.Contains(d.Pattern, "/") {
 			objects = "**/" + objects
 		}
@@ -324,7 +328,7 @@ func (d *draft) text() string {
 	if d.Connection != "" {
 		connection = "connection: " + plainOrQuoted(d.Connection) + ", "
 	}
-	line("    train: {%ss3: {path: %s}, format: {type: parquet}}", connection, quote(d.path))
+	line("    train: {%ss3: {path: %s}, format: %s}", connection, quote(d.path), d.Format)
 	if d.Topic != "" {
 		line("    events: {kafka: {topic: %s}, format: {type: json}}", quote(d.Topic))
 	}

@@ -10,6 +10,8 @@ import "github.com/thalweg/thalweg/pipeline"
 func DatasetFormats() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "parquet", Options: new(Parquet), Source: parquetSource},
+		{Name: "csv", Options: new(CSV), Source: csvSource},
+		{Name: "jsonl", Options: new(JSONL), Source: jsonlSource},
 	}
 }
 

@@ -24,6 +24,9 @@ const (
 // timestamps in the configured formats. at is for the reject.
 func (d *Cells) cell(c *column, text []byte, at int) {
 	problem := ""
+	if d.comma && (c.typ == table.Int64 || c.typ == table.Float64) {
+		text = d.pointed(text)
+	}
 	switch c.typ {
 	case table.String:
 		d.word(c, text, at)
@@ -44,6 +47,21 @@ func (d *Cells) cell(c *column, text []byte, at int) {
 		return
 	}
 	d.claim(c, filled)
+}
+
+// pointed writes a point for the comma of a number, and something that is no number for
+// one with a point, which may stand between thousands.
+func (d *Cells) pointed(text []byte) []byte {
+	d.point = append(d.point[:0], text...)
+	for i, ch := range d.point {
+		switch ch {
+		case ',':
+			d.point[i] = '.'
+		case '.':
+			d.point[i] = ','
+		}
+	}
+	return d.point
 }
 
 // word takes a text as a string column's word.

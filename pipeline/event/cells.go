@@ -23,6 +23,9 @@ type Cells struct {
 	around []int
 	// fields is how many columns an event can fill: all that are not skipped.
 	fields int
+	// comma: numbers in texts have a comma where others have a point.
+	comma bool
+	point []byte // such a number as others write it
 
 	// The state of one Decode.
 	rows    int // rows accepted so far; the position that cells are written to

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/binary"
 	"fmt"
@@ -64,7 +65,44 @@ func (*CSVFormat) Schema() (file, registry string) { return "", "" }
 func (f *CSVFormat) TimeFormats() []string { return f.TimestampFormats }
 
 // Open implements Format.
-func (f *CSVFormat) Open(c *Cells) (Reader, error) { return newCSV(c, f), nil }
+func (f *CSVFormat) Open(c *Cells) (Reader, error) {
+	return newCSV(c, &CSVRows{CSVFormat: *f, Quote: '"'}), nil
+}
+
+// CSVRows is CSV as files have it, which may differ from RFC 4180.
+type CSVRows struct {
+	CSVFormat `yaml:",inline"`
+	// Quote stands around fields; 0: no field is in quotes. Escape stands before a
+	// quote in quotes that is text, and before itself; 0: such a quote is doubled.
+	Quote, Escape byte
+	// DecimalComma: numbers have a comma where others have a point.
+	DecimalComma bool
+}
+
+// Open implements Format.
+func (f *CSVRows) Open(c *Cells) (Reader, error) { return newCSV(c, f), nil }
+
+// Split calls fn with each field of a record; quoted are those in quotes. The text is
+// fn's for the call. It returns what is wrong with the record.
+func (f *CSVRows) Split(record []byte, fn func(text []byte, quoted bool)) (problem string) {
+	r := newCSV(new(Cells), f)
+	record = trimLineEnd(record)
+	for p, field := 0, 1; ; p, field = p+1, field+1 {
+		var text []byte
+		var quoted bool
+		if text, quoted, p = r.field(record, p, field); p < 0 {
+			return r.reason
+		}
+		if fn(text, quoted); p == len(record) {
+			return ""
+		}
+	}
+}
+
+func trimLineEnd(b []byte) []byte {
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	return bytes.TrimSuffix(b, []byte("\r"))
+}
 
 // csvFormat reads one record of RFC 4180 an event: fields between delimiters, in
 // quotes if need be, with or without a line end behind them. It takes what
@@ -75,15 +113,21 @@ type csvFormat struct {
 	Cells
 	order  []int // the column of each field, or -1
 	delim  byte
+	quote  byte // that of unquoted is delim, so that nothing is one
+	escape byte
 	delims uint64 // eight of them
+	quotes uint64
 	null   []byte
 
 	scratch []byte // fields with quotes in them
 }
 
-func newCSV(c *Cells, options *CSVFormat) *csvFormat {
+func newCSV(c *Cells, options *CSVRows) *csvFormat {
 	delim := options.Delimiter[0]
-	f := &csvFormat{Cells: *c, delim: delim, delims: ones * uint64(delim), null: []byte(*options.NullText)}
+	quote := cmp.Or(options.Quote, delim)
+	f := &csvFormat{Cells: *c, delim: delim, quote: quote, escape: cmp.Or(options.Escape, quote),
+		delims: ones * uint64(delim), quotes: ones * uint64(quote), null: []byte(*options.NullText)}
+	f.comma = options.DecimalComma
 	for i := range f.cols {
 		f.cols[i].ordinal = true
 	}
@@ -104,34 +148,24 @@ func newCSV(c *Cells, options *CSVFormat) *csvFormat {
 	return f
 }
 
+// MalformedCSV is the cause of rejects that are no records.
+const MalformedCSV = "malformed CSV"
+
 func (f *csvFormat) malformed(what string, field, at int) bool {
-	return f.Refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), "malformed CSV")
+	return f.Refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), MalformedCSV)
 }
 
 func (f *csvFormat) Read(b []byte) bool {
-	b = bytes.TrimSuffix(b, []byte("\n"))
-	b = bytes.TrimSuffix(b, []byte("\r"))
+	b = trimLineEnd(b)
 	if what := disguise(b); what != "" {
 		return f.Refuse("not CSV: "+what, "not CSV")
 	}
 	p := 0
 	for field := 1; ; field++ {
-		start := p
 		var text []byte
-		quoted := p < len(b) && b[p] == '"'
-		if quoted {
-			if text, p = f.quoted(b, p, field); p < 0 {
-				return false
-			}
-		} else {
-			p = f.special(b, p)
-			if p < len(b) && b[p] != f.delim {
-				if b[p] == '"' {
-					return f.malformed("a quote", field, p)
-				}
-				return f.malformed("a second line", field, p)
-			}
-			text = b[start:p]
+		var quoted bool
+		if text, quoted, p = f.field(b, p, field); p < 0 {
+			return false
 		}
 		if field <= len(f.order) {
 			if at := f.order[field-1]; at >= 0 {
@@ -155,20 +189,39 @@ func (f *csvFormat) Read(b []byte) bool {
 	}
 }
 
+// field reads the field at p, up to the delimiter or the end. The text is valid until
+// the next call.
+func (f *csvFormat) field(b []byte, p, field int) (text []byte, quoted bool, next int) {
+	if p < len(b) && b[p] == f.quote && f.quote != f.delim {
+		text, next = f.quoted(b, p, field)
+		return text, true, next
+	}
+	next = f.special(b, p)
+	if next < len(b) && b[next] != f.delim {
+		if b[next] == f.quote {
+			f.malformed("a quote", field, next)
+		} else {
+			f.malformed("a second line", field, next)
+		}
+		return nil, false, -1
+	}
+	return b[p:next], false, next
+}
+
 // special returns the position of the first delimiter, quote or line feed at or
 // after p, len(b) if there is none. Its loads may reach behind the event, into
 // the next one, but only bytes of the event decide.
 func (f *csvFormat) special(b []byte, p int) int {
 	for p < len(b) {
 		if p+8 > cap(b) {
-			if ch := b[p]; ch == f.delim || ch == '"' || ch == '\n' {
+			if ch := b[p]; ch == f.delim || ch == f.quote || ch == '\n' {
 				return p
 			}
 			p++
 			continue
 		}
 		x := binary.LittleEndian.Uint64(b[p : p+8])
-		if m := zeros(x^f.delims) | zeros(x^ones*'"') | zeros(x^ones*'\n'); m != 0 {
+		if m := zeros(x^f.delims) | zeros(x^f.quotes) | zeros(x^ones*'\n'); m != 0 {
 			p += bits.TrailingZeros64(m) >> 3
 			break
 		}
@@ -187,20 +240,34 @@ func (f *csvFormat) quoted(b []byte, p, field int) (text []byte, next int) {
 	start := p + 1
 	f.scratch = f.scratch[:0]
 	for {
-		n := bytes.IndexByte(b[start:], '"')
+		n := bytes.IndexByte(b[start:], f.quote)
+		end := start + n
 		if n < 0 {
+			end = len(b)
+		}
+		if f.escape != f.quote {
+			if e := bytes.IndexByte(b[start:end], f.escape); e >= 0 {
+				if e += start; e+1 == len(b) || b[e+1] != f.quote && b[e+1] != f.escape {
+					f.malformed("an escape of something else than a quote", field, e)
+					return nil, -1
+				}
+				f.scratch = append(f.scratch, b[start:e]...)
+				f.scratch = append(f.scratch, b[e+1])
+				start = e + 2
+				continue
+			}
+		}
+		switch {
+		case n < 0:
 			f.malformed("no closing quote", field, len(b))
 			return nil, -1
-		}
-		end := start + n
-		switch {
 		case end+1 == len(b) || b[end+1] == f.delim:
 			if text = b[start:end]; len(f.scratch) > 0 {
 				f.scratch = append(f.scratch, text...)
 				text = f.scratch
 			}
 			return text, end + 1
-		case b[end+1] == '"':
+		case b[end+1] == f.quote && f.escape == f.quote:
 			f.scratch = append(f.scratch, b[start:end+1]...)
 			start = end + 2
 		default:

@@ -100,7 +100,7 @@ func (d *Decoder) event(b []byte, e *Events, i int) {
 		d.reject(e.Offsets[i], i, d.reason, d.cause)
 		return
 	}
-	if d.foreign() {
+	if !d.cfg.Sparse && d.foreign() {
 		if reason, cause := d.none(d.format.FieldNames(b)); reason != "" {
 			d.reject(e.Offsets[i], i, reason, cause)
 			return

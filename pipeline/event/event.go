@@ -50,6 +50,8 @@ type Config struct {
 	// Unread names columns that nothing reads: a value that is none of the column's
 	// is null, and the event is no reject for it.
 	Unread []string
+	// Sparse: an event may have a field for none of the columns.
+	Sparse bool
 	// Zone is where timestamps that name no zone were written down. Default UTC.
 	Zone *time.Location
 	// Allocator holds the batches. Default memory.DefaultAllocator.

@@ -17,6 +17,9 @@ func (e *RowError) Error() string { return fmt.Sprintf("%s, row %d: %v", e.What,
 // Unwrap returns the cause.
 func (e *RowError) Unwrap() error { return e.Err }
 
+// NoRowGroup is the row group of an object that has none.
+const NoRowGroup = -1
+
 // Place is where a batch was read: the row group of an object, and the row of the
 // object that it begins with. The zero Place is none.
 type Place struct {
@@ -32,6 +35,9 @@ type PlaceError struct {
 }
 
 func (e *PlaceError) Error() string {
+	if e.RowGroup == NoRowGroup {
+		return fmt.Sprintf("object %s: %v", e.Object, e.Err)
+	}
 	return fmt.Sprintf("object %s, row group %d: %v", e.Object, e.RowGroup, e.Err)
 }
 

@@ -2,10 +2,12 @@ package dataset
 
 import (
 	"context"
+	"io"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/records"
 )
 
 // Summary is what the footer of a Parquet object says of it.
@@ -22,4 +24,46 @@ func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64)
 		return nil, err
 	}
 	return &Summary{Rows: file.Rows, Schema: arrow.NewSchema(fieldsOf(file), nil)}, nil
+}
+
+// Line is the first line of a dataset of text.
+type Line struct {
+	Key  string // of the object
+	Text []byte
+	// Encoding is what its first bytes say; empty: nothing, it may be UTF-8.
+	Encoding string
+}
+
+// FirstLine reads the first line of the first object that a pattern names.
+func FirstLine(ctx context.Context, b storage.Bucket, pattern string) (first Line, err error) {
+	g, err := parseGlob(pattern)
+	if err != nil {
+		return first, err
+	}
+	infos, _, err := g.list(ctx, b, DiscoverConfig{}.withDefaults())
+	if err != nil {
+		return first, err
+	}
+	info := infos[0]
+	first.Key = info.Key
+	mark := make([]byte, min(2, info.SizeBytes))
+	if err := b.GetRange(ctx, info.Key, 0, mark); err != nil {
+		return first, textFailure("read line", info.Key, err)
+	}
+	if m := string(mark); m == "\xff\xfe" || m == "\xfe\xff" {
+		first.Encoding = "utf-16"
+	}
+	from := newStream(ctx, b, info.Key, 0, info.SizeBytes)
+	defer from.Close()
+	r, err := records.Open(info.Key, info.SizeBytes, from, records.Format{Encoding: first.Encoding}, records.Place{})
+	if err != nil {
+		return first, textFailure("read line", info.Key, err)
+	}
+	defer r.Close()
+	var run records.Run
+	if err := r.Next(&run, 1); err != nil && err != io.EOF {
+		return first, textFailure("read line", info.Key, err)
+	}
+	first.Text = run.Values
+	return first, nil
 }

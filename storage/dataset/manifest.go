@@ -26,12 +26,14 @@ type Manifest struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Gaps are the columns that objects lack which others have: known to who
 	// discovered them.
-	Gaps    []Gap    `json:"-"`
+	Gaps []Gap `json:"-"`
+	// Headers are the records that name the fields of objects of text.
+	Headers []string `json:"headers,omitempty"`
 	Objects []Object `json:"objects"`
 	Shards  []Shard  `json:"shards"`
 }
 
-// Object is one Parquet object of a dataset.
+// Object is one object of a dataset.
 type Object struct {
 	Key       string `json:"key"`
 	SizeBytes int64  `json:"size_bytes"`
@@ -43,6 +45,8 @@ type Object struct {
 	Version   string `json:"version,omitempty"`
 	Rows      int64  `json:"rows"`
 	RowGroups int    `json:"row_groups"`
+	// Header is the position in Manifest.Headers of its own, from 1; 0: it has none.
+	Header int `json:"header,omitempty"`
 }
 
 // Gap is a column that some objects with rows lack, or have of type null.
@@ -53,8 +57,17 @@ type Gap struct {
 	Named   []string // the first maxNamed of them
 }
 
+// Add counts an object that lacks the column.
+func (g *Gap) Add(o Object) {
+	g.Objects++
+	g.Rows += o.Rows
+	if len(g.Named) < maxNamed {
+		g.Named = append(g.Named, o.Key)
+	}
+}
+
 // Shard is the unit of work: the row groups [FirstRowGroup, EndRowGroup) of
-// one object.
+// one object. In an object of text, each shard counts as a row group.
 type Shard struct {
 	Object        int   `json:"object"` // index into Manifest.Objects
 	FirstRowGroup int   `json:"first_row_group"`
@@ -63,6 +76,11 @@ type Shard struct {
 	// FirstRow is the ordinal of the shard's first row in the dataset, counting
 	// through the objects in order.
 	FirstRow int64 `json:"first_row"`
+	// Offset and End are the bytes that a shard of text has, of the object or, where it
+	// is not read from the middle on, of its text; Line is that of Offset.
+	Offset int64 `json:"offset,omitempty"`
+	End    int64 `json:"end,omitempty"`
+	Line   int64 `json:"line,omitempty"`
 }
 
 // JSON returns the manifest's one encoding.
@@ -88,7 +106,7 @@ func (m *Manifest) Validate() error {
 	}
 	var rows, size int64
 	for i, o := range m.Objects {
-		if o.Key == "" || o.SizeBytes < 0 || o.Rows < 0 || o.RowGroups < 0 {
+		if o.Key == "" || o.SizeBytes < 0 || o.Rows < 0 || o.RowGroups < 0 || o.Header < 0 || o.Header > len(m.Headers) {
 			return bad("object %d (%s) has a negative or empty field", i, o.Key)
 		}
 		if i > 0 && m.Objects[i-1].Key >= o.Key {
@@ -113,6 +131,8 @@ func (m *Manifest) Validate() error {
 			return bad("shard %d ends at row group %d of %d", i, s.EndRowGroup, m.Objects[object].RowGroups)
 		case s.Rows < 0 || s.FirstRow != first:
 			return bad("shard %d begins at row %d, not %d", i, s.FirstRow, first)
+		case s.Offset < 0 || s.End < s.Offset:
+			return bad("shard %d is of the bytes [%d, %d)", i, s.Offset, s.End)
 		}
 		group = s.EndRowGroup
 		first += s.Rows

@@ -24,8 +24,7 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 	}
 	cfg = cfg.withDefaults()
 	if shard < 0 || shard >= len(m.Shards) || m.Shards[shard].Object >= len(m.Objects) {
-		return nil, &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: fmt.Sprintf("shard %d of %s", shard, m.Path),
-			Hint: fmt.Sprintf("it has %d", len(m.Shards))}
+		return nil, noShard(m, shard)
 	}
 	s := m.Shards[shard]
 	object := m.Objects[s.Object]
@@ -62,6 +61,11 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 		r.groups = fetch(ctx, b, object.Key, file, r.chunks(), s.FirstRowGroup, s.EndRowGroup, cfg)
 	}
 	return r, nil
+}
+
+func noShard(m *Manifest, shard int) error {
+	return &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: fmt.Sprintf("shard %d of %s", shard, m.Path),
+		Hint: fmt.Sprintf("it has %d", len(m.Shards))}
 }
 
 // OpenBytes opens a whole Parquet file that is in memory; name is what errors

@@ -39,11 +39,7 @@ func union(files []discovered) (*arrow.Schema, []Gap) {
 	lacked := func(c *column, next int) {
 		for i := c.filled + 1; i < next; i++ {
 			if o := files[i].object; o.Rows > 0 {
-				c.gap.Objects++
-				c.gap.Rows += o.Rows
-				if len(c.gap.Named) < maxNamed {
-					c.gap.Named = append(c.gap.Named, o.Key)
-				}
+				c.gap.Add(o)
 			}
 		}
 		c.filled = next

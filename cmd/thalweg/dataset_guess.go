@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"iter"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/records"
+)
+
+// dataFormats are the formats of files by how their names end.
+var dataFormats = map[string]string{".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+
+// formatOf returns the format that the name of a file says.
+func formatOf(key string) string {
+	if name := dataFormats[records.Extension(key)]; name != "" {
+		return name
+	}
+	return "parquet"
+}
+
+// extension is how the name of a file ends, what says how it is compressed included.
+func extension(key string) string {
+	ext := path.Ext(key)
+	if records.Compression(key) != "" {
+		ext = path.Ext(strings.TrimSuffix(key, ext)) + ext
+	}
+	return ext
+}
+
+// maxLooked bounds the files of a folder that are looked at to tell its format.
+const maxLooked = 1000
+
+// dataExtension returns how the names of the data in a folder end: those of Parquet if
+// there is any, else those of the first file whose name says a format.
+func dataExtension(names iter.Seq2[string, error]) string {
+	other, n := "", 0
+	for name, err := range names {
+		if n++; err != nil || n > maxLooked {
+			break
+		}
+		base := path.Base(filepath.ToSlash(name))
+		switch ext := extension(name); {
+		case strings.ContainsAny(base[:1], "._"):
+		case ext == ".parquet":
+			return ext
+		case other == "" && formatOf(name) != "parquet":
+			other = ext
+		}
+	}
+	return cmp.Or(other, ".parquet")
+}
+
+// guessed returns a spec of nothing but the format that the files seem to have, and
+// notes how it is written.
+func (d *localDataset) guessed(ctx context.Context) (*pipeline.Spec, error) {
+	options := make(map[string]string)
+	name := formatOf(d.source.Pattern)
+	if name == "csv" {
+		first, err := dataset.FirstLine(ctx, d.source.Bucket, d.source.Pattern)
+		if err != nil {
+			return nil, err
+		}
+		if first.Encoding != "" {
+			options["encoding"] = first.Encoding
+		}
+		if c := delimiter(first.Text); c != "," {
+			options["delimiter"] = c
+		}
+	}
+	text, err := json.Marshal(options)
+	if err != nil {
+		return nil, err
+	}
+	d.format = "{type: " + name
+	for _, field := range []string{"delimiter", "encoding"} {
+		if value, ok := options[field]; ok {
+			quoted, _ := json.Marshal(value) // a text can always be written
+			d.format += ", " + field + ": " + string(quoted)
+		}
+	}
+	d.format += "}"
+	spec := new(pipeline.Spec)
+	train := &spec.Spec.Sources.Train
+	if train.Format, err = catalog.All().Choose(pipeline.DatasetFormats, name, text); err == nil {
+		train.Format.Options, err = pipeline.Complete(train.Format.Options)
+	}
+	return spec, err
+}
+
+// delimiter returns the character that most likely stands between the fields of a
+// header.
+func delimiter(header []byte) string {
+	best := ","
+	for _, c := range []string{";", "\t", "|"} {
+		if bytes.Count(header, []byte(c)) > bytes.Count(header, []byte(best)) {
+			best = c
+		}
+	}
+	return best
+}

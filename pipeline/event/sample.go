@@ -1,0 +1,208 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// Sample finds the columns of rows, and their types, by looking at some of them. A
+// type is the first of int64, float64, bool, timestamp and string that all values have;
+// rows that were not looked at may have others.
+type Sample struct {
+	times *timestampParser
+	cells Cells // reads numbers
+	cols  []sampled
+	at    map[string]int
+}
+
+// sampled is what the values of a column can be.
+type sampled struct {
+	name string
+	// not are the types that some value is none of; seen: there was a value.
+	not   map[table.Type]bool
+	seen  bool
+	list  *sampled // the elements, where all values are lists
+	other string   // what a value is that no column has
+}
+
+// sampledTypes are the types that values are tried for, in order.
+var sampledTypes = []table.Type{table.Int64, table.Float64, table.Bool, table.Timestamp, table.String}
+
+// NewSample returns an empty sample of rows whose timestamps have these formats.
+func NewSample(timeFormats []string, zone *time.Location) *Sample {
+	if zone == nil {
+		zone = time.UTC
+	}
+	return &Sample{times: newTimestampParser(timeFormats, zone), at: make(map[string]int)}
+}
+
+// column returns the column of a name, which it adds.
+func (s *Sample) column(name string) *sampled {
+	i, ok := s.at[name]
+	if !ok {
+		i = len(s.cols)
+		s.at[name] = i
+		s.cols = append(s.cols, sampled{name: name, not: make(map[table.Type]bool)})
+	}
+	return &s.cols[i]
+}
+
+// Columns adds columns, in order, of which rows may have no value.
+func (s *Sample) Columns(names []string) {
+	for _, name := range names {
+		s.column(name)
+	}
+}
+
+// CSV looks at a record of the columns of f. One that cannot be read counts for none.
+func (s *Sample) CSV(record []byte, f *CSVRows) {
+	s.cells.comma = f.DecimalComma
+	fields := 0
+	count := func([]byte, bool) { fields++ }
+	if problem := f.Split(record, count); problem != "" || fields != len(f.Columns) {
+		return
+	}
+	at := 0
+	f.Split(record, func(text []byte, quoted bool) {
+		c := s.column(f.Columns[at])
+		if at++; quoted || string(text) != *f.NullText {
+			s.text(c, text)
+		}
+	})
+}
+
+// text looks at a value of which nothing but its text is known.
+func (s *Sample) text(c *sampled, text []byte) {
+	c.seen = true
+	number := text
+	if s.cells.comma {
+		number = s.cells.pointed(text)
+	}
+	_, noInt := textInt(number)
+	_, noFloat := textFloat(number)
+	_, noTime := s.times.parse(text)
+	switch digits := bytes.TrimLeft(number, "+-"); {
+	case len(digits) > 1 && digits[0] == '0' && isDigit(digits[1]):
+		c.not[table.Int64], c.not[table.Float64] = true, true // a code
+	case noInt != "" && len(bytes.TrimLeft(digits, "0123456789")) == 0:
+		c.not[table.Int64], c.not[table.Float64] = true, true // no float64 has all its digits
+	}
+	c.not[table.Int64] = c.not[table.Int64] || noInt != "" || bytes.ContainsAny(number, ".eE")
+	c.not[table.Float64] = c.not[table.Float64] || noFloat != ""
+	c.not[table.Bool] = c.not[table.Bool] || !bytes.EqualFold(text, []byte("true")) && !bytes.EqualFold(text, []byte("false"))
+	c.not[table.Timestamp] = c.not[table.Timestamp] || !noTime
+}
+
+// JSON looks at an object. One that cannot be read counts for none.
+func (s *Sample) JSON(record []byte) {
+	d := json.NewDecoder(bytes.NewReader(record))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') || !json.Valid(record) {
+		return
+	}
+	for d.More() {
+		name, _ := d.Token()
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return
+		}
+		s.json(s.column(name.(string)), value)
+	}
+}
+
+// json looks at a value of JSON.
+func (s *Sample) json(c *sampled, value []byte) {
+	if string(value) == "null" {
+		return
+	}
+	before := c.seen && c.list == nil
+	c.seen = true
+	only := func(types ...table.Type) {
+		has := make(map[table.Type]bool)
+		for _, t := range types {
+			has[t] = true
+		}
+		for _, t := range sampledTypes {
+			c.not[t] = c.not[t] || !has[t]
+		}
+	}
+	switch value[0] {
+	case '"':
+		var text string
+		if only(table.String, table.Timestamp); json.Unmarshal(value, &text) != nil {
+			return
+		}
+		_, ok := s.times.parse([]byte(text))
+		c.not[table.Timestamp] = c.not[table.Timestamp] || !ok
+	case 't', 'f':
+		only(table.Bool)
+	case '{':
+		only()
+		c.other = "struct<…>"
+	case '[':
+		only()
+		var elements []json.RawMessage
+		if json.Unmarshal(value, &elements) != nil {
+			return
+		}
+		if before {
+			c.other = mixedLists
+		}
+		if c.list == nil {
+			c.list = &sampled{not: make(map[table.Type]bool)}
+		}
+		for _, e := range elements {
+			s.json(c.list, e)
+		}
+		return
+	default:
+		if _, problem := exactInt(value); problem != "" {
+			only(table.Float64)
+		} else {
+			only(table.Int64, table.Float64)
+		}
+	}
+	if c.list != nil && c.other == "" {
+		c.other = mixedLists
+	}
+}
+
+const mixedLists = "lists beside other values"
+
+// kind returns the type of a column, or what it is instead.
+func (c *sampled) kind() (t table.Type, other string) {
+	if c.other != "" {
+		return "", c.other
+	}
+	if c.list != nil {
+		if of, _ := c.list.kind(); c.list.list == nil && (of == table.Int64 || of == table.Float64 || of == table.Bool) {
+			return table.Type(fmt.Sprintf("list<%s>", of)), ""
+		}
+		return "", "list<…>"
+	}
+	if !c.seen {
+		return table.String, ""
+	}
+	for _, t := range sampledTypes {
+		if !c.not[t] {
+			return t, ""
+		}
+	}
+	return "", "values of several types"
+}
+
+// Schema returns the columns, in the order in which they came.
+func (s *Sample) Schema() (out table.Schema) {
+	for i := range s.cols {
+		c := &s.cols[i]
+		if t, other := c.kind(); other != "" {
+			out.Unsupported = append(out.Unsupported, table.UnsupportedColumn{Name: c.name, Type: other})
+		} else {
+			out.Columns = append(out.Columns, table.Column{Name: c.name, Type: t, Nullable: true})
+		}
+	}
+	return out
+}

@@ -1,0 +1,216 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/records"
+)
+
+const (
+	// maxTextShardBytes is from where on a shard of an object of text ends.
+	maxTextShardBytes = 64 << 20
+	// maxHeaders bounds the headers that objects of a dataset differ in.
+	maxHeaders = 1000
+	// textsAtOnce bounds the objects whose records are looked for at a time.
+	textsAtOnce = 4
+)
+
+// DiscoverText is Discover for objects of text: it reads them once, to find where
+// records begin, and cuts them into shards of as many rows as those of Parquet. An
+// object that is not Seekable is one shard. Rows counts records, bad ones too.
+func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f records.Format, cfg DiscoverConfig) (*Manifest, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	g, err := parseGlob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	infos, passed, err := g.list(ctx, b, cfg)
+	if err != nil {
+		return nil, err
+	}
+	versioned, err := keepsVersions(ctx, b, infos[0].Key)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]text, len(infos))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(textsAtOnce)
+	for i, info := range infos {
+		group.Go(func() (err error) {
+			texts[i], err = scan(gctx, b, info, versioned, f, cfg)
+			return textFailure("look for records", info.Key, err)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	m := &Manifest{Path: pattern, PassedOver: passed, Objects: []Object{}, Shards: []Shard{}}
+	headers := make(map[string]int)
+	for i, t := range texts {
+		if t.header != "" {
+			if _, known := headers[t.header]; !known {
+				m.Headers = append(m.Headers, t.header)
+				headers[t.header] = len(m.Headers)
+			}
+			t.object.Header = headers[t.header]
+		}
+		m.Objects = append(m.Objects, t.object)
+		m.SizeBytes += t.object.SizeBytes
+		for _, s := range t.shards {
+			s.Object, s.FirstRow = i, m.Rows
+			m.Shards = append(m.Shards, s)
+			m.Rows += s.Rows
+		}
+	}
+	if len(m.Headers) > maxHeaders {
+		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern, Err: fmt.Errorf("the objects have %d different headers, at most %d are read", len(m.Headers), maxHeaders),
+			Hint: "if the objects have none, write header: false"}
+	}
+	if m.Rows == 0 {
+		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: pattern, Err: fmt.Errorf("no record in %d objects", len(infos))}
+	}
+	return m, nil
+}
+
+// text is what was found in an object of text.
+type text struct {
+	object Object
+	header string
+	shards []Shard
+}
+
+// scan finds the records of an object.
+func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool, f records.Format, cfg DiscoverConfig) (t text, err error) {
+	if info.ETag == "" || versioned {
+		if info, err = b.Head(ctx, info.Key); err != nil {
+			return t, err
+		}
+	}
+	t.object = Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Version: info.Version}
+	if info.SizeBytes == 0 {
+		return t, nil
+	}
+	from := newStream(ctx, b, info.Key, 0, info.SizeBytes)
+	defer from.Close()
+	r, err := records.Open(info.Key, info.SizeBytes, from, f, records.Place{})
+	if err != nil {
+		return t, err
+	}
+	defer r.Close()
+	var run records.Run
+	first, seekable := f.Header, f.Seekable(info.Key)
+	for {
+		if err := r.Next(&run, textBatchRows); err == io.EOF {
+			break
+		} else if err != nil {
+			return t, err
+		}
+		for i, at := range run.Places {
+			if first {
+				first = false
+				if run.Bad[i] != "" {
+					return t, &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New(run.Bad[i])}
+				}
+				t.header = string(run.Record(i))
+				continue
+			}
+			last := len(t.shards) - 1
+			if last < 0 || seekable && (t.shards[last].Rows >= cfg.ShardRows || at.Offset-t.shards[last].Offset >= maxTextShardBytes) {
+				if last >= 0 {
+					t.shards[last].End = at.Offset
+				}
+				t.shards = append(t.shards, Shard{FirstRowGroup: last + 1, EndRowGroup: last + 2, Offset: at.Offset, Line: at.Line})
+				last++
+			}
+			t.shards[last].Rows++
+			t.object.Rows++
+		}
+	}
+	if last := len(t.shards) - 1; last >= 0 {
+		t.shards[last].End = r.Where().Offset
+	}
+	t.object.RowGroups = len(t.shards)
+	return t, nil
+}
+
+// TextReader yields the records of a shard, in the order of the object. One goroutine
+// uses it at a time.
+type TextReader struct {
+	object Object
+	from   *stream
+	r      *records.Reader
+	batch  int
+	rows   int64 // of the shard, not yet read
+}
+
+// textBatchRows is the most records of a run.
+const textBatchRows = 64 << 10
+
+// OpenText opens a shard of what DiscoverText found. ctx bounds the whole reading.
+// Errors are those of OpenShard.
+func OpenText(ctx context.Context, b storage.Bucket, m *Manifest, shard int, f records.Format, cfg ReaderConfig) (*TextReader, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if shard < 0 || shard >= len(m.Shards) || m.Shards[shard].Object >= len(m.Objects) {
+		return nil, noShard(m, shard)
+	}
+	s := m.Shards[shard]
+	object := m.Objects[s.Object]
+	if err := unchanged(ctx, b, object); err != nil {
+		return nil, err
+	}
+	begin, end := int64(0), object.SizeBytes
+	if f.Seekable(object.Key) {
+		begin, end = s.Offset, min(end, s.End)
+	}
+	from := newStream(ctx, b, object.Key, begin, end)
+	r, err := records.Open(object.Key, object.SizeBytes, from, f, records.Place{Line: s.Line, Offset: s.Offset})
+	if err != nil {
+		from.Close()
+		return nil, textFailure("open shard", object.Key, err)
+	}
+	t := &TextReader{object: object, from: from, r: r, batch: textBatchRows, rows: s.Rows}
+	if cfg.BatchRows > 0 {
+		t.batch = cfg.BatchRows
+	}
+	return t, nil
+}
+
+// Next reads the next records into a run, whose memory is used again; io.EOF after the
+// last.
+func (t *TextReader) Next(run *records.Run) error {
+	err := t.r.Next(run, t.batch)
+	if t.rows -= int64(run.Len()); err == nil && t.rows < 0 || err == io.EOF && t.rows > 0 {
+		return replaced(t.object.Key, errors.New("the shard has another number of records"))
+	}
+	return textFailure("read shard", t.object.Key, err)
+}
+
+// Close stops reading and gives memory back.
+func (t *TextReader) Close() error {
+	t.r.Close()
+	t.from.Close()
+	return nil
+}
+
+// textFailure names the object of an error.
+func textFailure(op, key string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return &thalweg.Error{Op: op, Kind: thalweg.KindOf(err), Subject: objectSubject(key), Err: err}
+}

@@ -1,0 +1,309 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
+	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/spelling"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/storage/records"
+)
+
+const (
+	// sampledShards and sampledRows bound what columns and types are found by, where the
+	// spec does not declare them.
+	sampledShards = 8
+	sampledRows   = 10_000
+	// maxBadRowBytes bounds what is kept of the bytes of a bad row.
+	maxBadRowBytes = 512
+)
+
+// texts reads files of records that package event decodes one by one.
+type texts struct {
+	of func(options any) textFormat
+}
+
+// textFormat is how the options of a format are read.
+type textFormat struct {
+	records records.Format
+	times   []string // formats
+	// csv returns how records of some fields are read; nil: they are JSON.
+	csv    func(columns []string) *event.CSVRows
+	fields []string // of files without a header
+}
+
+func csvText(options any) textFormat {
+	f := options.(*endpoint.CSV)
+	delimiter, comment := f.Characters()
+	rows := f.Rows(nil)
+	return textFormat{csv: f.Rows, fields: f.Columns, times: f.TimestampFormats, records: records.Format{Quote: rows.Quote, Escape: rows.Escape,
+		Delimiter: delimiter, Comment: comment, Header: *f.Header, Encoding: f.Encoding}}
+}
+
+func jsonlText(options any) textFormat {
+	return textFormat{times: options.(*endpoint.JSONL).TimestampFormats}
+}
+
+// columns returns the fields of an object's records, nil for those that name them.
+func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string) (names []string, err error) {
+	if f.csv == nil {
+		return nil, nil
+	}
+	at := m.Objects[object].Header
+	if at == 0 {
+		if names = f.fields; names == nil {
+			names = declared
+		}
+		if names == nil {
+			return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Err: errors.New("files without a header do not say what their fields are"),
+				Hint: "list them: format: {columns: […]}, or spec.schema.columns"}
+		}
+		return names, nil
+	}
+	problem := f.csv(nil).Split([]byte(m.Headers[at-1]), func(text []byte, _ bool) { names = append(names, string(text)) })
+	for i, name := range names {
+		if slices.Contains(names[:i], name) && problem == "" {
+			problem = fmt.Sprintf("it has the field %q twice", name)
+		}
+	}
+	if problem != "" {
+		return nil, &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Subject: "object " + m.Objects[object].Key, Err: errors.New(problem),
+			Hint: "look at delimiter and quote; files without a header have header: false"}
+	}
+	return names, nil
+}
+
+// declaredNames returns the names of the columns of a spec.
+func declaredNames(s pipeline.SchemaSpec) (names []string) {
+	for _, c := range s.Columns {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// Discover implements DatasetFormat. Columns have the types that the spec declares, and
+// others those that a sample of the rows shows.
+func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error) {
+	f := t.of(from.Options)
+	m, err := dataset.DiscoverText(ctx, from.Bucket, from.Pattern, f.records, dataset.DiscoverConfig{Root: from.Root})
+	if err != nil {
+		return nil, table.Schema{}, err
+	}
+	schema, err := f.sample(ctx, from, m)
+	if err != nil {
+		return nil, table.Schema{}, err
+	}
+	for _, d := range from.Schema.Columns {
+		flat := f.csv != nil && d.Type.Element() != ""
+		is := func(name string) bool { return name == d.Name }
+		at, _, known := schema.Lookup(d.Name)
+		odd := slices.IndexFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return is(u.Name) })
+		switch {
+		case flat:
+		case known:
+			schema.Columns[at].Type = d.Type
+		case odd >= 0:
+			schema.Unsupported = slices.Delete(schema.Unsupported, odd, odd+1)
+			schema.Columns = append(schema.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: true})
+		case f.csv == nil && *d.Nullable && spelling.Nearest(d.Name, schema.Names()) == "":
+			// A field that objects may have, and those of the sample have not.
+			schema.Columns = append(schema.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: true})
+			m.Warnings = append(m.Warnings, fmt.Sprintf("column %s is in none of the rows that were looked at, the first of up to %d shards", d.Name, sampledShards))
+		}
+	}
+	return m, schema, nil
+}
+
+// sample looks at the first rows of some shards, and notes the columns that objects
+// lack.
+func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.Manifest) (table.Schema, error) {
+	zone, err := zoneOf(from.Schema.Timezone)
+	if err != nil {
+		return table.Schema{}, err
+	}
+	s := event.NewSample(f.times, zone)
+	gaps := make(map[string]*dataset.Gap)
+	lists, objects := make(map[int][]string), make(map[int]int) // by header: its fields, and how many objects have it
+	for i, o := range m.Objects {
+		if o.Rows == 0 {
+			continue
+		}
+		if objects[o.Header]++; objects[o.Header] == 1 {
+			if lists[o.Header], err = f.columns(m, i, declaredNames(from.Schema)); err != nil {
+				return table.Schema{}, err
+			}
+			s.Columns(lists[o.Header])
+		}
+	}
+	all := s.Schema()
+	for _, o := range m.Objects {
+		for name := range all.Names() {
+			if o.Rows == 0 || len(objects) == 1 || slices.Contains(lists[o.Header], name) {
+				continue
+			}
+			gap := gaps[name]
+			if gap == nil {
+				gap = &dataset.Gap{Column: name}
+				gaps[name] = gap
+			}
+			gap.Add(o)
+		}
+	}
+	for name := range all.Names() {
+		if gaps[name] != nil {
+			m.Gaps = append(m.Gaps, *gaps[name])
+		}
+	}
+	step := max(1, len(m.Shards)/sampledShards)
+	for shard := 0; shard < len(m.Shards); shard += step {
+		if err := f.look(ctx, from, m, shard, s, lists); err != nil {
+			return table.Schema{}, err
+		}
+	}
+	return s.Schema(), nil
+}
+
+// look adds the first rows of a shard to a sample.
+func (f *textFormat) look(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard int, s *event.Sample, lists map[int][]string) error {
+	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, dataset.ReaderConfig{BatchRows: sampledRows})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var run records.Run
+	if err := r.Next(&run); err != nil && err != io.EOF {
+		return err
+	}
+	for i := range run.Len() {
+		switch {
+		case run.Bad[i] != "":
+		case f.csv != nil:
+			s.CSV(run.Record(i), f.csv(lists[m.Objects[m.Shards[shard].Object].Header]))
+		default:
+			s.JSON(run.Record(i))
+		}
+	}
+	return nil
+}
+
+func zoneOf(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name) // UTC for ""
+	if err != nil {
+		return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: "timezone " + name, Err: err}
+	}
+	return zone, nil
+}
+
+// Open implements DatasetFormat.
+func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig) (DatasetReader, error) {
+	f := t.of(from.Options)
+	zone, err := zoneOf(from.Schema.Timezone)
+	if err != nil {
+		return nil, err
+	}
+	// Whatever fills a column when events are scored, here it is a field.
+	want := table.Schema{Columns: slices.Clone(columns.Columns)}
+	for i := range want.Columns {
+		want.Columns[i].From, want.Columns[i].TrainingOnly = "", false
+	}
+	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true}
+	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, cfg)
+	if err != nil {
+		return nil, err
+	}
+	out := &textReader{ctx: ctx, from: r, object: m.Objects[m.Shards[shard].Object].Key, reject: from.Reject}
+	for i := shard; i > 0 && m.Shards[i-1].Object == m.Shards[shard].Object; i-- {
+		out.base += m.Shards[i-1].Rows
+	}
+	names, err := f.columns(m, m.Shards[shard].Object, declaredNames(from.Schema))
+	if err == nil {
+		if f.csv != nil {
+			decode.Format = f.csv(names)
+		} else {
+			decode.Format = &event.JSONFormat{TimestampFormats: f.times}
+		}
+		out.decoder, err = event.NewDecoder(want, decode)
+	}
+	if err != nil {
+		_ = r.Close() // never fails
+		return nil, err
+	}
+	return out, nil
+}
+
+// textReader decodes the records of a shard.
+type textReader struct {
+	ctx     context.Context
+	from    *dataset.TextReader
+	decoder *event.Decoder
+	object  string
+	reject  func(pipeline.BadRow)
+	run     records.Run
+	numbers []int64
+	base    int64 // the row of the object that the shard begins with
+	first   int64 // row of the batch, in the shard
+	next    int64
+}
+
+// Next implements DatasetReader.
+func (r *textReader) Next() (arrow.Record, error) {
+	if err := r.from.Next(&r.run); err != nil {
+		return nil, err
+	}
+	r.first = r.next
+	r.next += int64(r.run.Len())
+	r.numbers = r.numbers[:0]
+	for n := r.first; n < r.next; n++ {
+		r.numbers = append(r.numbers, n)
+	}
+	rows, rejects, err := r.decoder.Decode(r.ctx, event.Events{Values: r.run.Values, Ends: r.run.Ends, Offsets: r.numbers, Unreadable: r.run.Bad})
+	if err != nil {
+		return nil, err
+	}
+	for _, bad := range rejects {
+		row := r.bad(bad)
+		if r.reject == nil {
+			rows.Release()
+			return nil, &thalweg.Error{Op: "read row", Kind: thalweg.Invalid, Subject: row.Place(), Err: errors.New(row.Reason),
+				Hint: "mend the row, declare the column as string, or leave such rows out: sources.train.on_bad_row: reject"}
+		}
+		r.reject(row)
+	}
+	if rows.NumRows() > 0 {
+		r.first = table.RowNumber(rows, 0)
+	}
+	return rows, nil
+}
+
+// bad says what is wrong with a row.
+func (r *textReader) bad(reject event.Reject) pipeline.BadRow {
+	at, record := r.run.Places[reject.Index], r.run.Record(reject.Index)
+	text := strings.TrimRight(strings.ToValidUTF8(string(record[:min(len(record), maxBadRowBytes)]), "\ufffd"), "\r\n")
+	lines := r.run.Lost[reject.Index]
+	if reject.Cause == event.MalformedCSV { // lines that a quote took in may be rows
+		lines = int64(bytes.Count(bytes.TrimSuffix(record, []byte("\n")), []byte("\n"))) + 1
+	}
+	return pipeline.BadRow{Object: r.object, Lines: lines, Line: at.Line, Offset: at.Offset, Row: text,
+		Reason: strings.ReplaceAll(reject.Reason, "the event", "the row")}
+}
+
+// Place implements DatasetReader.
+func (r *textReader) Place() table.Place {
+	return table.Place{Object: r.object, RowGroup: table.NoRowGroup, Row: r.base + r.first}
+}
+
+// Close implements DatasetReader.
+func (r *textReader) Close() error { return r.from.Close() }
