@@ -18,6 +18,7 @@ var ranks = map[string]int{
 	"coordinator/api/v1":     0,
 	"docs/reference":         0,
 	"pipeline/spelling":      0,
+	"pipeline/summary":       0,
 	"retry":                  0,
 	"worker/stream/effort":   0,
 	"worker/stream/crash":    0,

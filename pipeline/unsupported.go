@@ -22,7 +22,7 @@ var unsupportedFields = map[string]map[string]any{
 	"SchemaSpec":    {"event_time": nil},
 	"ColumnSpec":    {"pii": nil},
 	"Preprocessing": {"sample_ratio": 1.0},
-	"CleanStep":     {"dedupe": nil, "outliers": nil},
+	"CleanStep":     {"dedupe": nil},
 	"encoders":      {"size": nil, "period": nil},
 	"InputFeature":  {"shape": nil},
 	"OutputFeature": {"calibration": "none"},

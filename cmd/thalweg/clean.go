@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -41,7 +42,7 @@ func newClean(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clean -f SPEC --into FILE",
 		Short: "Write the training rows as a run cleans and splits them",
-		Long: "clean does with the training data what a run does before it learns, and writes each row as\n" +
+		Long: "clean does with the training data what a run does before it trains, and writes each row as\n" +
 			"Parquet: the cleaned columns, then _object and _object_row (where the row lies), _split (train,\n" +
 			"validation, test or dropped) and _reason (why it was dropped). A row that a cleaning step\n" +
 			"dropped has no cleaned values. The splits are those of a run on the same objects.",
@@ -107,6 +108,9 @@ func (d *localDataset) clean(ctx context.Context, plan *pipeline.Plan, file stri
 	if err != nil {
 		return nil, err
 	}
+	if plan, err = d.learnt(ctx, plan, cuts); err != nil {
+		return nil, err
+	}
 	d.rejects = pipeline.Report{} // they are read again
 	partial := file + ".partial"
 	f, err := os.Create(partial)
@@ -153,6 +157,41 @@ func (d *localDataset) cuts(ctx context.Context, plan *pipeline.Plan) (*split.Cu
 		}
 	}
 	return split.Finish(plan, partials)
+}
+
+// learnt returns the plan whose steps have learnt, as the learn stage of a run does it.
+func (d *localDataset) learnt(ctx context.Context, plan *pipeline.Plan, cuts *split.Cuts) (*pipeline.Plan, error) {
+	if !plan.Spec.Learns() {
+		return plan, nil
+	}
+	partials := make([]map[string]json.RawMessage, 0, len(d.manifest.Shards))
+	learning := clean.NewLearning(plan)
+	before := func(shard int) (err error) {
+		for len(partials) < shard && err == nil {
+			var partial map[string]json.RawMessage
+			partial, err = learning.Partial()
+			partials, learning = append(partials, partial), clean.NewLearning(plan)
+		}
+		return err
+	}
+	var parts []uint8
+	err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
+		if err := before(shard); err != nil {
+			return err
+		}
+		return learning.Observe(ctx, batch, func(cleaned arrow.Record) (_ []uint8, err error) {
+			parts, err = cuts.Assign(plan, cleaned, shard, parts)
+			return parts, err
+		})
+	})
+	if err = cmp.Or(err, before(len(d.manifest.Shards))); err != nil {
+		return nil, err
+	}
+	learnt, err := clean.FinishLearning(plan, partials)
+	if err != nil {
+		return nil, err
+	}
+	return plan.WithLearnt(learnt)
 }
 
 // writeCleaned writes each row that was read, those that a step dropped after the

@@ -38,7 +38,7 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
   input_features: [{name: x, type: number}, {name: city, type: category}, {name: pair, type: list, length: 2}]
   output_features: [{name: y, type: number}]
   preprocessing:
-    clean: [{filter: {expression: "id % 7 != 3"}}, {trim: {columns: [city]}}]
+    clean: [{filter: {expression: "id % 7 != 3"}}, {trim: {columns: [city]}}, {outliers: {column: x, method: quantile, threshold: 0.02, action: drop}}]
     split: {type: random, probabilities: [0.6, 0.3, 0.1]}
 `))
 	said(t, c, "apply", "-f", dir+"/spec.yaml", "--wait")
@@ -50,6 +50,7 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 	if want := "3,003 rows in " + dir + "/rows.parquet\n"; err != nil || !strings.Contains(text, want) || !strings.Contains(text, "dropped: 429, 1 filter: id % 7 != 3\n") {
 		t.Errorf("%v\n%s", err, text)
 	}
+	apart := 0 // rows that a step dropped which had to learn
 	seen := checkCleaned(t, dir+"/rows.parquet", res.Run.Counts, objects*each)
 	for k := range objects {
 		for i := range each {
@@ -60,10 +61,17 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 				if row["id"] != nil || row["city"] != nil || row["pair"] != nil || row["_reason"] != "1 filter: id % 7 != 3" {
 					t.Fatalf("row %d is %v", id, row)
 				}
+			case strings.HasPrefix(fmt.Sprint(row["_reason"]), "3 outliers: x is not within -"):
+				if apart++; res.Run.Counts["dropped: "+row["_reason"].(string)] == 0 {
+					t.Fatalf("row %d is %v, and the run has %v", id, row, res.Run.Counts)
+				}
 			case row["id"] != int64(id) || row["city"] != "oslo" || row["_reason"] != nil || len(row["pair"].([]any)) != 2:
 				t.Fatalf("row %d is %v", id, row)
 			}
 		}
+	}
+	if apart < 50 || apart > 200 {
+		t.Errorf("%d rows lie apart", apart)
 	}
 	if _, err := command(t, c, "clean", "-f", dir+"/spec.yaml", "--data", dir+"/none.parquet", "--into", dir+"/other.parquet"); err == nil {
 		t.Error("there are no data, and clean has written rows")

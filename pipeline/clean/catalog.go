@@ -13,5 +13,6 @@ func Catalog() []pipeline.Entry {
 		pipeline.Step("derive", new(Derive), deriveSource),
 		pipeline.Step("cast", new(Cast), castSource),
 		pipeline.Step("fill", new(Fill), fillSource),
+		pipeline.Step("outliers", new(Outliers), outliersSource),
 	}
 }

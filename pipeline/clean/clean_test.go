@@ -1,6 +1,7 @@
 package clean
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -144,6 +145,12 @@ func everyStep(rt *rapid.T) []string {
 		stepOf(&Fill{Columns: []string{"b"}, Strategy: "fill_with_const", Value: true}),
 		stepOf(&Fill{Columns: []string{"t"}, Strategy: "fill_with_const", Value: "2020-01-02"}),
 		stepOf(&Fill{Columns: []string{"t", "b", "f"}, Strategy: "drop_row"}),
+		stepOf(&Fill{Columns: []string{"f", "i"}, Strategy: rapid.SampledFrom([]string{"fill_with_mean", "fill_with_median"}).Draw(rt, "fill")}),
+		stepOf(&Fill{Columns: []string{"s", "i", "f", "b", "t"}, Strategy: "fill_with_mode"}),
+	}
+	for _, name := range []string{"i", "f"} {
+		all = append(all, stepOf(&Outliers{Column: name, Method: rapid.SampledFrom([]string{"zscore", "iqr", "mad", "quantile"}).Draw(rt, "method"),
+			Threshold: 0.4, Action: rapid.SampledFrom([]string{"clip", "null", "drop"}).Draw(rt, "action")}))
 	}
 	types := []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp}
 	name := rapid.SampledFrom([]string{"s", "i", "f", "b", "t"}).Draw(rt, "cast column")
@@ -158,11 +165,57 @@ func everyStep(rt *rapid.T) []string {
 	return append(steps, cast)
 }
 
+// trainingRows are rows of everyType, for the steps that learn.
+var trainingRows = [][]any{
+	{"JFK", int64(2), 0.25, true, int64(5e12)}, {"JFK", int64(7), -1.5, false, int64(5e12)}, {"", int64(30), 2.0, true, int64(7)},
+	{" lax", int64(3), 1.0, true, int64(8)}, {"ß", int64(11), 0.75, true, int64(0)}, {"JFK", int64(12), 3.5, true, int64(-9)},
+}
+
+// learn returns a plan whose steps have learnt from shards of training rows.
+func learn(t testing.TB, plan *pipeline.Plan, shards ...[][]any) (*pipeline.Plan, error) {
+	t.Helper()
+	var partials []map[string]json.RawMessage
+	for _, rows := range shards {
+		batch := tabletest.Batch(memory.DefaultAllocator, plan.Input, 0, rows...)
+		l := NewLearning(plan)
+		err := l.Observe(t.Context(), batch, func(cleaned arrow.Record) ([]uint8, error) { return make([]uint8, cleaned.NumRows()), nil })
+		batch.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := l.Partial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		partials = append(partials, p)
+	}
+	learnt, err := FinishLearning(plan, partials)
+	if err != nil {
+		return nil, err
+	}
+	return plan.WithLearnt(learnt)
+}
+
+func learned(t testing.TB, plan *pipeline.Plan, shards ...[][]any) *pipeline.Plan {
+	t.Helper()
+	plan, err := learn(t, plan, shards...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
 func TestBatchBoundariesChangeNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 		defer mem.AssertSize(t, 0)
-		c := newChain(planOf(t, everyType, everyStep(rt)...), pipeline.InScoring, mem)
+		plan, err := learn(t, planOf(t, everyType, everyStep(rt)...), trainingRows[:3], trainingRows[3:])
+		if thalweg.Is(err, thalweg.Invalid) {
+			rt.Skip("the steps leave no rows to learn from")
+		} else if err != nil {
+			rt.Fatal(err)
+		}
+		c := newChain(plan, pipeline.InScoring, mem)
 		batch := tabletest.Draw(rt, mem, everyType, 40)
 		defer batch.Release()
 		before := tabletest.Rows(batch)
@@ -284,7 +337,7 @@ func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 		`cast.on_error: "x" is not allowed here (one of null, drop)`:                                                                      &Cast{Column: "b", Type: table.Int64, OnError: "x"},
 		"fill.value: column i is int64, which cannot hold 1.5":                                                                            &Fill{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 1.5},
 		"fill: fill_with_const needs a value":                                                                                             &Fill{Columns: []string{"i"}, Strategy: "fill_with_const"},
-		`fill.strategy: "mean" is not allowed here (one of fill_with_const, drop_row)`:                                                    &Fill{Columns: []string{"i"}, Strategy: "mean"},
+		`fill.strategy: "mean" is not allowed here (one of fill_with_const, fill_with_mean, fill_with_median, fill_with_mode, drop_row)`:  &Fill{Columns: []string{"i"}, Strategy: "mean"},
 		"filter.expression: a filter keeps rows by a bool: this is int64":                                                                 &Filter{Expression: "i"},
 		`derive.column: "_row" is not allowed: names that begin with _ are Thalweg's own`:                                                 &Derive{Column: "_row", Expression: "i"},
 	} {
@@ -295,7 +348,7 @@ func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 		}
 	}
 	_, err := compile(t, "UTC", in, "{}")
-	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill belongs here"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill, outliers belongs here"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -22,14 +22,25 @@ var fillSource string
 type Fill struct {
 	// Columns are those whose missing values are treated.
 	Columns []string `yaml:"columns" json:"columns" jsonschema:"minItems=1"`
-	// Strategy is what becomes of a missing value: it becomes value, or its row is removed.
-	Strategy string `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=drop_row" refused:"fill_with_mean,fill_with_median,fill_with_mode"`
+	// Strategy is what becomes of a missing value: it becomes value, what the training
+	// rows say of its column (the mean or median of numbers, a whole number if the
+	// column has those; the most frequent value, the least of several), or its row is
+	// removed.
+	Strategy string `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=fill_with_mean,enum=fill_with_median,enum=fill_with_mode,enum=drop_row" refused:"last_in_key"`
 	// Value is what fill_with_const puts in.
 	Value               any `yaml:"value,omitempty" json:"value,omitempty"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
 
-const dropRow = "drop_row"
+const (
+	dropRow        = "drop_row"
+	fillWithConst  = "fill_with_const"
+	fillWithMean   = "fill_with_mean"
+	fillWithMedian = "fill_with_median"
+)
+
+// Learns implements pipeline.LearningSpec.
+func (s *Fill) Learns() bool { return s.Strategy != dropRow && s.Strategy != fillWithConst }
 
 // Defaults implements pipeline.Defaulter: an event shall not vanish unless the
 // spec says so.
@@ -42,52 +53,77 @@ func (s *Fill) Defaults(at pipeline.Place) {
 // Check implements pipeline.Checker.
 func (s *Fill) Check(at pipeline.Place) {
 	switch {
-	case s.Strategy == dropRow && s.Value != nil:
-		at.Problem("value", "", "drop_row takes no value")
-	case s.Strategy != dropRow && s.Value == nil:
-		at.Problem("", "", "%s needs a value", s.Strategy)
+	case s.Strategy == fillWithConst && s.Value == nil:
+		at.Problem("", "", "fill_with_const needs a value")
+	case s.Strategy != fillWithConst && s.Strategy != "" && s.Value != nil:
+		at.Problem("value", "", "%s takes no value", s.Strategy)
+	}
+	names := make(map[string]bool)
+	for i, name := range s.Columns {
+		if names[name] {
+			at.Problem(fmt.Sprintf("columns[%d]", i), "", "column %s appears twice", name)
+		}
+		names[name] = true
 	}
 }
 
 // Bind implements pipeline.StepSpec: the columns are no longer nullable.
 func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
-	op := &fill{name: at.Step(), columns: s.Columns}
+	op, learner := &fill{name: at.Step(), columns: s.Columns}, &fillLearner{step: at.Step(), strategy: s.Strategy}
+	var values map[table.Type]any
+	if s.Strategy == fillWithConst {
+		values = constants(s.Value, at.Zone())
+	}
 	if s.Strategy != dropRow {
-		op.constants = constants(s.Value, at.Zone())
+		op.values = make(map[string]any)
 	}
 	for i, name := range s.Columns {
-		column, ok := at.Lookup(fmt.Sprintf("columns[%d]", i), name)
+		field := fmt.Sprintf("columns[%d]", i)
+		column, ok := at.Lookup(field, name)
 		if !ok {
 			continue
 		}
-		if _, holds := op.constants[column.Type]; !holds && op.constants != nil {
-			hint := ""
-			if column.Type == table.String {
-				hint = "put it in quotes"
-			}
-			at.Problem("value", hint, "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
-			return nil
-		}
-		if op.constants != nil {
-			at.Fill(column)
-		} else {
+		switch s.Strategy {
+		case dropRow:
 			column.Nullable = false
 			at.Set(column)
+			continue
+		case fillWithConst:
+			if op.values[name], ok = values[column.Type]; !ok {
+				hint := ""
+				if column.Type == table.String {
+					hint = "put it in quotes"
+				}
+				at.Problem("value", hint, "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
+				return nil
+			}
+		case fillWithMean, fillWithMedian:
+			if column.Type != table.Int64 && column.Type != table.Float64 {
+				at.Problem(field, "", "column %s is %s: only numbers have a mean and a median", name, column.Type)
+			}
+		default:
+			if column.Type.Element() != "" {
+				at.Problem(field, "", "column %s is %s: of lists nothing is most frequent", name, column.Type)
+			}
 		}
+		learner.columns = append(learner.columns, column)
+		at.Fill(column)
 	}
-	if op.constants == nil {
+	switch {
+	case s.Strategy == dropRow:
 		at.Remove("strategy", s.Columns)
+	case s.Learns():
+		return learner
 	}
 	return op
 }
 
-// fill puts a constant in the place of missing values, or removes their rows.
+// fill puts a value in the place of missing ones, or removes their rows.
 type fill struct {
 	name    string
 	columns []string
-	// constants is the fill value in the form of each type that can hold it; nil
-	// where rows are removed.
-	constants map[table.Type]any
+	// values are those put in, by column; nil where rows are removed.
+	values map[string]any
 }
 
 // constants returns a YAML scalar in the form of each type that can hold it
@@ -125,7 +161,7 @@ func constants(v any, zone *time.Location) map[table.Type]any {
 // rows removed by the first of its columns that misses a value.
 func (o *fill) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
 	return eachColumn(batch, o.columns, func(batch arrow.Record, i int) (arrow.Record, error) {
-		if o.constants == nil {
+		if o.values == nil {
 			return o.dropMissing(mem, batch, i, rep)
 		}
 		return o.fillColumn(mem, batch, i, rep), nil
@@ -151,40 +187,40 @@ func (o *fill) fillColumn(mem memory.Allocator, batch arrow.Record, i int, rep *
 	if absent == 0 {
 		a.Retain()
 	} else {
-		a = o.filled(mem, a, present)
+		a = filled(mem, a, present, o.values[name])
 		rep.Change(o.name+" "+name, absent)
 	}
 	return setColumn(batch, arrow.Field{Name: name, Type: a.DataType()}, a)
 }
 
-// filled returns a with the constant in the rows that present does not mark.
-// Bind has made sure that the constant has a form in the column's type.
-func (o *fill) filled(mem memory.Allocator, a arrow.Array, present table.Mask) arrow.Array {
+// filled returns a with a value, which is of the column's type, in the rows that
+// present does not mark.
+func filled(mem memory.Allocator, a arrow.Array, present table.Mask, value any) arrow.Array {
 	var buf *memory.Buffer
 	n := a.Len()
 	switch a := a.(type) {
 	case *array.Int64:
 		var out []int64
 		buf, out = table.Alloc(mem, n, arrow.Int64Traits)
-		put(out, a.Int64Values(), present, o.constants[table.Int64].(int64))
+		put(out, a.Int64Values(), present, value.(int64))
 	case *array.Timestamp:
 		var out []arrow.Timestamp
 		buf, out = table.Alloc(mem, n, arrow.TimestampTraits)
-		put(out, a.TimestampValues(), present, arrow.Timestamp(o.constants[table.Timestamp].(int64)))
+		put(out, a.TimestampValues(), present, arrow.Timestamp(value.(int64)))
 	case *array.Float64:
 		var out []float64
 		buf, out = table.Alloc(mem, n, arrow.Float64Traits)
-		put(out, a.Float64Values(), present, o.constants[table.Float64].(float64))
+		put(out, a.Float64Values(), present, value.(float64))
 	case *array.Boolean:
 		values := table.True(a)
-		if o.constants[table.Bool].(bool) {
+		if value.(bool) {
 			for w, word := range present.Not().Words {
 				values.Words[w] |= word
 			}
 		}
 		buf = values.Buffer(mem)
 	case *array.Dictionary:
-		return fillText(mem, a, present, o.constants[table.String].(string))
+		return fillText(mem, a, present, value.(string))
 	}
 	return table.NewColumn(mem, table.TypeOf(a.DataType()), n, buf, table.Mask{})
 }

@@ -1,6 +1,6 @@
 """Writes reference.json beside it: columns and what other programs make of them.
 
-Made with Python 3.11, DuckDB 2.0.1:
+Made with Python 3.11, pandas 3.1.1, NumPy 2.4.6, SciPy 1.17.1 and DuckDB 2.0.1:
 
     python reference.py > reference.json
 
@@ -9,10 +9,15 @@ are in quotes.
 """
 
 import json
+import math
 import random
+import statistics
 import unicodedata
 
 import duckdb
+import numpy as np
+import pandas as pd
+from scipy import stats
 import numpy as np
 
 chosen = random.Random(7)
@@ -35,7 +40,7 @@ def mapped(rows, f):
 # Text: letters of several scripts, compatibility forms, marks, white space, with a null in ten.
 pieces = ["a", "Z", "é", "e\u0301", "ﬁ", "①", "Ａ", "ｶﾞ", "각", "각", "ß", "İ", "\u1e9b\u0323", "Å", "Ω", "q\u0307\u0323", "½", "…", "𝔘",
           "\u00a0", "\u2003", "\u3000", "\t", "\r\n", " ", "  ", "\u200b", "\u0085", "\u00a8", "10", "-", "--", "_", "😀", "\u0f73\u0f71"]
-texts = [None if chosen.random() < 0.1 else "".join(chosen.choices(pieces, k=chosen.randrange(7))) for _ in range(300)]
+texts = [None if chosen.random() < 0.1 else "".join(chosen.choices(pieces, k=chosen.randrange(7))) for _ in range(150)]
 spaces = "[\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}]+"
 
 
@@ -73,6 +78,54 @@ replaced("int64", [None if chosen.random() < 0.1 else chosen.randrange(-3, 4) fo
          {"-3": None, "0": 7, "2": 0, "9223372036854775807": -1})
 replaced("float64", [None, 0.0, -0.0, 0.5, -999.0, float("nan"), float("inf"), 1e308], {"-999": None, "0": 1.5, "0.5": 2, "1e308": 0.25})
 replaced("bool", [True, None, False], {"true": False})
+
+# Numbers with nulls, NaN and outliers: what is learnt of them comes of the rows that have a value.
+floats = [None if chosen.random() < 0.1 else float("nan") if chosen.random() < 0.05 else chosen.gauss(10, 3) * (1 if chosen.random() < 0.95 else 50) for _ in range(121)]
+whole = [None if chosen.random() < 0.1 else int(chosen.gauss(10, 3) * (1 if chosen.random() < 0.95 else 50)) for _ in range(121)]
+tiny = [5e-324, -0.0, 0.0, 1e-308, None, 1.0, 1e300, -1e300, 1.7976931348623157e308]
+
+
+def there(rows):
+    return [v for v in rows if v is not None and v == v]
+
+
+def away(v):
+    return math.floor(v + 0.5) if v >= 0 else -math.floor(-v + 0.5)
+
+
+for kind, rows in [("float64", floats), ("int64", whole), ("float64", tiny)]:
+    values = there(rows)
+    # statistics.mean and pstdev are exact, other than those of NumPy.
+    mean, deviation = statistics.mean(map(float, values)), statistics.pstdev(map(float, values))
+    for strategy, v in [("mean", mean), ("median", float(np.median(values))), ("mode", pd.Series(values).mode()[0].item())]:
+        if kind == "int64":
+            v = away(v)
+        case(f"fill: {{columns: [c], strategy: fill_with_{strategy}}}", kind, rows, [v if r is None or r != r else r for r in rows])
+    array = np.array(values, dtype="float64")
+    with np.errstate(over="ignore"):
+        median, mad = float(np.median(array)), float(stats.median_abs_deviation(array, scale="normal"))
+        q1, q3 = (float(np.quantile(array, q)) for q in (0.25, 0.75))
+    for method, k, lower, upper in [
+        ("zscore", 2, mean - 2 * deviation, mean + 2 * deviation),
+        ("zscore", None, mean - 3 * deviation, mean + 3 * deviation),
+        ("iqr", None, q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)),
+        ("iqr", 0.3, q1 - 0.3 * (q3 - q1), q3 + 0.3 * (q3 - q1)),
+        ("mad", None, median - 3.5 * mad, median + 3.5 * mad),
+        ("quantile", None, float(np.quantile(array, 0.01)), float(np.quantile(array, 0.99))),
+        ("quantile", 0.2, float(np.quantile(array, 0.2)), float(np.quantile(array, 0.8))),
+    ]:
+        if kind == "int64":
+            lower, upper = math.ceil(lower), math.floor(upper)
+        limit = 1.7976931348623157e308
+        lower, upper = max(lower, -limit), min(upper, limit)
+        for action in ["clip", "null", "drop"]:
+            kept = {"clip": lambda v: min(max(v, lower), upper), "null": lambda v: None, "drop": lambda v: "gone"}[action]
+            out = [r if r is None or r != r or lower <= r <= upper else kept(r) for r in rows]
+            threshold = "" if k is None else f", threshold: {k}"
+            case(f"outliers: {{column: c, method: {method}{threshold}, action: {action}}}", kind, rows, [v for v in out if v != "gone"])
+
+case("fill: {columns: [c], strategy: fill_with_mode}", "string", texts, [pd.Series(there(texts)).mode()[0] if t is None else t for t in texts])
+case("fill: {columns: [c], strategy: fill_with_mode}", "bool", [True, None, False, False], [True, False, False, False])
 
 print('{"made": "by reference.py", "cases": [')
 print(",\n".join(json.dumps(c) for c in cases))
