@@ -2,7 +2,10 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-//go:generate go run -modfile=../../tools/avo.mod avx2_generate.go -out avx2_amd64.s -stubs avx2_stubs_amd64.go -pkg kernel
+//go:generate go run -modfile=../../tools/avo.mod avx2_generate.go avx2_generate_logistic.go -out avx2_amd64.s -stubs avx2_stubs_amd64.go -pkg kernel
 
 // avx2 chooses the loops with AVX2. GODEBUG=cpu.avx2=off has the others run.
 var avx2 = cpu.X86.HasAVX2
+
+// avx512 chooses the loop with AVX-512, beside avx2. GODEBUG=cpu.avx512f=off has the other run.
+var avx512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL

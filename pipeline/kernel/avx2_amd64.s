@@ -258,14 +258,14 @@ loop9:
 // func sigmoidAVX2(dst []float32, z []float32)
 // Requires: AVX, AVX2
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
-	MOVQ    dst_base+0(FP), AX
-	MOVQ    dst_len+8(FP), CX
-	MOVQ    z_base+24(FP), DX
-	VMOVUPS lanes8_c2ae0000<>+0(SB), Y0
-	VMOVUPS lanes8_42ae0000<>+0(SB), Y1
-	VMOVUPS lanes8_3f800000<>+0(SB), Y2
-	VMOVUPS lanes8_4b400000<>+0(SB), Y3
-	XORQ    BX, BX
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         z_base+24(FP), DX
+	VBROADCASTSS lanes8_c2ae0000<>+0(SB), Y0
+	VBROADCASTSS lanes8_42ae0000<>+0(SB), Y1
+	VBROADCASTSS lanes8_3f800000<>+0(SB), Y2
+	VBROADCASTSS lanes8_4b400000<>+0(SB), Y3
+	XORQ         BX, BX
 
 loop10:
 	VMOVUPS (DX)(BX*4), Y4
@@ -433,10 +433,10 @@ TEXT ·residualAVX2(SB), NOSPLIT, $0-104
 	VBROADCASTSD small+88(FP), Y2
 	VMOVUPS      lanes4_3ff0000000000000<>+0(SB), Y3
 	VMOVUPS      lanes4_8000000000000000<>+0(SB), Y4
-	VMOVUPS      lanes8_c2ae0000<>+0(SB), Y5
-	VMOVUPS      lanes8_42ae0000<>+0(SB), Y6
-	VMOVUPS      lanes8_3f800000<>+0(SB), Y7
-	VMOVUPS      lanes8_4b400000<>+0(SB), Y8
+	VBROADCASTSS lanes8_c2ae0000<>+0(SB), Y5
+	VBROADCASTSS lanes8_42ae0000<>+0(SB), Y6
+	VBROADCASTSS lanes8_3f800000<>+0(SB), Y7
+	VBROADCASTSS lanes8_4b400000<>+0(SB), Y8
 	XORQ         DI, DI
 
 rows:
@@ -512,6 +512,101 @@ DATA lanes4_8000000000000000<>+8(SB)/8, $0x8000000000000000
 DATA lanes4_8000000000000000<>+16(SB)/8, $0x8000000000000000
 DATA lanes4_8000000000000000<>+24(SB)/8, $0x8000000000000000
 GLOBL lanes4_8000000000000000<>(SB), RODATA|NOPTR, $32
+
+// func residualAVX512(dst []float32, z []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
+// Requires: AVX, AVX512F
+TEXT ·residualAVX512(SB), NOSPLIT, $0-104
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         z_base+24(FP), DX
+	MOVQ         y_base+48(FP), BX
+	MOVQ         products+80(FP), SI
+	VBROADCASTSD small+88(FP), Y1
+	VMOVUPD      (SI), Y0
+	VBROADCASTSS scale+72(FP), Z2
+	VBROADCASTSD lanes4_3ff0000000000000<>+0(SB), Z3
+	VBROADCASTSD lanes4_3e80000000000000<>+0(SB), Z4
+	VBROADCASTSD lanes4_8000000000000000<>+0(SB), Z5
+	VBROADCASTSS lanes8_c2ae0000<>+0(SB), Z6
+	VBROADCASTSS lanes8_42ae0000<>+0(SB), Z7
+	VBROADCASTSS lanes8_3f800000<>+0(SB), Z8
+	VBROADCASTSS lanes8_bfb8aa3b<>+0(SB), Z9
+	VBROADCASTSS lanes8_4b400000<>+0(SB), Z10
+	VBROADCASTSS lanes8_7f<>+0(SB), Z11
+	VBROADCASTSS lanes8_3f317218<>+0(SB), Z12
+	VBROADCASTSS lanes8_3e75fdee<>+0(SB), Z13
+	VBROADCASTSS lanes8_3d635774<>+0(SB), Z14
+	VBROADCASTSS lanes8_3c1d96a6<>+0(SB), Z16
+	VBROADCASTSS lanes8_3aaf9f29<>+0(SB), Z17
+	VBROADCASTSS lanes8_3920fdde<>+0(SB), Z18
+	XORQ         DI, DI
+
+rows:
+	VMOVUPS       (DX)(DI*4), Z15
+	VMINPS        Z15, Z7, Z15
+	VMAXPS        Z15, Z6, Z15
+	VMULPS        Z9, Z15, Z15
+	VADDPS        Z15, Z10, Z19
+	VSUBPS        Z10, Z19, Z20
+	VSUBPS        Z20, Z15, Z20
+	VMULPS        Z20, Z20, Z15
+	VMULPS        Z18, Z15, Z21
+	VMULPS        Z17, Z20, Z22
+	VADDPS        Z16, Z22, Z22
+	VADDPS        Z22, Z21, Z21
+	VMULPS        Z15, Z21, Z21
+	VMULPS        Z14, Z20, Z22
+	VADDPS        Z13, Z22, Z22
+	VADDPS        Z22, Z21, Z21
+	VMULPS        Z15, Z21, Z21
+	VMULPS        Z12, Z20, Z22
+	VADDPS        Z8, Z22, Z22
+	VADDPS        Z22, Z21, Z21
+	VPADDD        Z11, Z19, Z19
+	VPSLLD        $0x17, Z19, Z19
+	VMULPS        Z19, Z21, Z21
+	VADDPS        Z8, Z21, Z21
+	VDIVPS        Z21, Z8, Z15
+	VSUBPS        (BX)(DI*4), Z15, Z15
+	VMULPS        Z2, Z15, Z19
+	VEXTRACTF64X4 $0x01, Z15, Y20
+	VCVTPS2PD     Y15, Z15
+	VPANDNQ       Z15, Z5, Z15
+	VSUBPD        Z15, Z3, Z15
+	VMAXPD        Z15, Z4, Z15
+	VMULPD        Y15, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VMULPD        Y15, Y0, Y0
+	VCMPPD        $0x01, Y1, Y0, Y15
+	VMOVMSKPD     Y15, R8
+	TESTL         R8, R8
+	JNE           half
+	VCVTPS2PD     Y20, Z15
+	VPANDNQ       Z15, Z5, Z15
+	VSUBPD        Z15, Z3, Z15
+	VMAXPD        Z15, Z4, Z15
+	VMULPD        Y15, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VMULPD        Y15, Y0, Y0
+	VCMPPD        $0x01, Y1, Y0, Y15
+	VMOVMSKPD     Y15, R8
+	VMOVUPS       Z19, (AX)(DI*4)
+	ADDQ          $0x10, DI
+	TESTL         R8, R8
+	JNE           stop
+	CMPQ          DI, CX
+	JLT           rows
+	JMP           stop
+
+half:
+	VMOVUPS Y19, (AX)(DI*4)
+	ADDQ    $0x08, DI
+
+stop:
+	VMOVUPD Y0, (SI)
+	MOVQ    DI, rows+96(FP)
+	VZEROUPPER
+	RET
 
 // func above8AVX2(ids []uint8, limit uint8) (found bool)
 // Requires: AVX, AVX2
@@ -783,6 +878,145 @@ loop19:
 	VZEROUPPER
 	RET
 
+// func scatter1FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, d []float32)
+// Requires: AVX
+TEXT ·scatter1FewAVX2(SB), NOSPLIT, $0-104
+	MOVQ    d_base+80(FP), AX
+	MOVQ    d_len+88(FP), CX
+	MOVQ    gp_base+32(FP), DX
+	MOVQ    p_base+56(FP), BX
+	MOVQ    f_base+8(FP), SI
+	VMOVUPS lanes8_80000000<>+0(SB), Y1
+	LEAQ    oneOf8<>+0(SB), DI
+	MOVQ    few+0(FP), R8
+	VMOVUPS (R8), Y0
+	XORQ    R8, R8
+
+loop20:
+	VMOVSS       (AX)(R8*4), X2
+	MOVBLZX      (BX)(R8*1), R9
+	VADDSS       (DX)(R9*4), X2, X2
+	VMOVSS       X2, (DX)(R9*4)
+	MOVBLZX      (SI)(R8*1), R9
+	SHLQ         $0x05, R9
+	VMOVUPS      (DI)(R9*1), Y2
+	VBROADCASTSS (AX)(R8*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       4(AX)(R8*4), X2
+	MOVBLZX      1(BX)(R8*1), R9
+	VADDSS       (DX)(R9*4), X2, X2
+	VMOVSS       X2, (DX)(R9*4)
+	MOVBLZX      1(SI)(R8*1), R9
+	SHLQ         $0x05, R9
+	VMOVUPS      (DI)(R9*1), Y2
+	VBROADCASTSS 4(AX)(R8*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       8(AX)(R8*4), X2
+	MOVBLZX      2(BX)(R8*1), R9
+	VADDSS       (DX)(R9*4), X2, X2
+	VMOVSS       X2, (DX)(R9*4)
+	MOVBLZX      2(SI)(R8*1), R9
+	SHLQ         $0x05, R9
+	VMOVUPS      (DI)(R9*1), Y2
+	VBROADCASTSS 8(AX)(R8*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       12(AX)(R8*4), X2
+	MOVBLZX      3(BX)(R8*1), R9
+	VADDSS       (DX)(R9*4), X2, X2
+	VMOVSS       X2, (DX)(R9*4)
+	MOVBLZX      3(SI)(R8*1), R9
+	SHLQ         $0x05, R9
+	VMOVUPS      (DI)(R9*1), Y2
+	VBROADCASTSS 12(AX)(R8*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	ADDQ         $0x04, R8
+	CMPQ         R8, CX
+	JLT          loop20
+	MOVQ         few+0(FP), AX
+	VMOVUPS      Y0, (AX)
+	VZEROUPPER
+	RET
+
+DATA lanes8_80000000<>+0(SB)/4, $0x80000000
+DATA lanes8_80000000<>+4(SB)/4, $0x80000000
+DATA lanes8_80000000<>+8(SB)/4, $0x80000000
+DATA lanes8_80000000<>+12(SB)/4, $0x80000000
+DATA lanes8_80000000<>+16(SB)/4, $0x80000000
+DATA lanes8_80000000<>+20(SB)/4, $0x80000000
+DATA lanes8_80000000<>+24(SB)/4, $0x80000000
+DATA lanes8_80000000<>+28(SB)/4, $0x80000000
+GLOBL lanes8_80000000<>(SB), RODATA|NOPTR, $32
+
+DATA oneOf8<>+0(SB)/4, $0xffffffff
+DATA oneOf8<>+4(SB)/4, $0x00000000
+DATA oneOf8<>+8(SB)/4, $0x00000000
+DATA oneOf8<>+12(SB)/4, $0x00000000
+DATA oneOf8<>+16(SB)/4, $0x00000000
+DATA oneOf8<>+20(SB)/4, $0x00000000
+DATA oneOf8<>+24(SB)/4, $0x00000000
+DATA oneOf8<>+28(SB)/4, $0x00000000
+DATA oneOf8<>+32(SB)/4, $0x00000000
+DATA oneOf8<>+36(SB)/4, $0xffffffff
+DATA oneOf8<>+40(SB)/4, $0x00000000
+DATA oneOf8<>+44(SB)/4, $0x00000000
+DATA oneOf8<>+48(SB)/4, $0x00000000
+DATA oneOf8<>+52(SB)/4, $0x00000000
+DATA oneOf8<>+56(SB)/4, $0x00000000
+DATA oneOf8<>+60(SB)/4, $0x00000000
+DATA oneOf8<>+64(SB)/4, $0x00000000
+DATA oneOf8<>+68(SB)/4, $0x00000000
+DATA oneOf8<>+72(SB)/4, $0xffffffff
+DATA oneOf8<>+76(SB)/4, $0x00000000
+DATA oneOf8<>+80(SB)/4, $0x00000000
+DATA oneOf8<>+84(SB)/4, $0x00000000
+DATA oneOf8<>+88(SB)/4, $0x00000000
+DATA oneOf8<>+92(SB)/4, $0x00000000
+DATA oneOf8<>+96(SB)/4, $0x00000000
+DATA oneOf8<>+100(SB)/4, $0x00000000
+DATA oneOf8<>+104(SB)/4, $0x00000000
+DATA oneOf8<>+108(SB)/4, $0xffffffff
+DATA oneOf8<>+112(SB)/4, $0x00000000
+DATA oneOf8<>+116(SB)/4, $0x00000000
+DATA oneOf8<>+120(SB)/4, $0x00000000
+DATA oneOf8<>+124(SB)/4, $0x00000000
+DATA oneOf8<>+128(SB)/4, $0x00000000
+DATA oneOf8<>+132(SB)/4, $0x00000000
+DATA oneOf8<>+136(SB)/4, $0x00000000
+DATA oneOf8<>+140(SB)/4, $0x00000000
+DATA oneOf8<>+144(SB)/4, $0xffffffff
+DATA oneOf8<>+148(SB)/4, $0x00000000
+DATA oneOf8<>+152(SB)/4, $0x00000000
+DATA oneOf8<>+156(SB)/4, $0x00000000
+DATA oneOf8<>+160(SB)/4, $0x00000000
+DATA oneOf8<>+164(SB)/4, $0x00000000
+DATA oneOf8<>+168(SB)/4, $0x00000000
+DATA oneOf8<>+172(SB)/4, $0x00000000
+DATA oneOf8<>+176(SB)/4, $0x00000000
+DATA oneOf8<>+180(SB)/4, $0xffffffff
+DATA oneOf8<>+184(SB)/4, $0x00000000
+DATA oneOf8<>+188(SB)/4, $0x00000000
+DATA oneOf8<>+192(SB)/4, $0x00000000
+DATA oneOf8<>+196(SB)/4, $0x00000000
+DATA oneOf8<>+200(SB)/4, $0x00000000
+DATA oneOf8<>+204(SB)/4, $0x00000000
+DATA oneOf8<>+208(SB)/4, $0x00000000
+DATA oneOf8<>+212(SB)/4, $0x00000000
+DATA oneOf8<>+216(SB)/4, $0xffffffff
+DATA oneOf8<>+220(SB)/4, $0x00000000
+DATA oneOf8<>+224(SB)/4, $0x00000000
+DATA oneOf8<>+228(SB)/4, $0x00000000
+DATA oneOf8<>+232(SB)/4, $0x00000000
+DATA oneOf8<>+236(SB)/4, $0x00000000
+DATA oneOf8<>+240(SB)/4, $0x00000000
+DATA oneOf8<>+244(SB)/4, $0x00000000
+DATA oneOf8<>+248(SB)/4, $0x00000000
+DATA oneOf8<>+252(SB)/4, $0xffffffff
+GLOBL oneOf8<>(SB), RODATA|NOPTR, $256
+
 // func scatter3AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, d []float32)
 // Requires: AVX
 TEXT ·scatter3AVX2(SB), NOSPLIT, $0-168
@@ -796,7 +1030,7 @@ TEXT ·scatter3AVX2(SB), NOSPLIT, $0-168
 	MOVQ r_base+120(FP), R9
 	XORQ R10, R10
 
-loop20:
+loop21:
 	VMOVSS  (AX)(R10*4), X0
 	MOVBLZX (BX)(R10*1), R11
 	VADDSS  (DX)(R11*4), X0, X1
@@ -839,7 +1073,84 @@ loop20:
 	VMOVSS  X0, (R8)(R11*4)
 	ADDQ    $0x04, R10
 	CMPQ    R10, CX
-	JLT     loop20
+	JLT     loop21
+	VZEROUPPER
+	RET
+
+// func scatter2FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, gq []float32, q []uint8, d []float32)
+// Requires: AVX
+TEXT ·scatter2FewAVX2(SB), NOSPLIT, $0-152
+	MOVQ    d_base+128(FP), AX
+	MOVQ    d_len+136(FP), CX
+	MOVQ    gp_base+32(FP), DX
+	MOVQ    p_base+56(FP), BX
+	MOVQ    gq_base+80(FP), SI
+	MOVQ    q_base+104(FP), DI
+	MOVQ    f_base+8(FP), R8
+	VMOVUPS lanes8_80000000<>+0(SB), Y1
+	LEAQ    oneOf8<>+0(SB), R9
+	MOVQ    few+0(FP), R10
+	VMOVUPS (R10), Y0
+	XORQ    R10, R10
+
+loop22:
+	VMOVSS       (AX)(R10*4), X2
+	MOVBLZX      (BX)(R10*1), R11
+	VADDSS       (DX)(R11*4), X2, X3
+	VMOVSS       X3, (DX)(R11*4)
+	MOVBLZX      (DI)(R10*1), R11
+	VADDSS       (SI)(R11*4), X2, X2
+	VMOVSS       X2, (SI)(R11*4)
+	MOVBLZX      (R8)(R10*1), R11
+	SHLQ         $0x05, R11
+	VMOVUPS      (R9)(R11*1), Y2
+	VBROADCASTSS (AX)(R10*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       4(AX)(R10*4), X2
+	MOVBLZX      1(BX)(R10*1), R11
+	VADDSS       (DX)(R11*4), X2, X3
+	VMOVSS       X3, (DX)(R11*4)
+	MOVBLZX      1(DI)(R10*1), R11
+	VADDSS       (SI)(R11*4), X2, X2
+	VMOVSS       X2, (SI)(R11*4)
+	MOVBLZX      1(R8)(R10*1), R11
+	SHLQ         $0x05, R11
+	VMOVUPS      (R9)(R11*1), Y2
+	VBROADCASTSS 4(AX)(R10*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       8(AX)(R10*4), X2
+	MOVBLZX      2(BX)(R10*1), R11
+	VADDSS       (DX)(R11*4), X2, X3
+	VMOVSS       X3, (DX)(R11*4)
+	MOVBLZX      2(DI)(R10*1), R11
+	VADDSS       (SI)(R11*4), X2, X2
+	VMOVSS       X2, (SI)(R11*4)
+	MOVBLZX      2(R8)(R10*1), R11
+	SHLQ         $0x05, R11
+	VMOVUPS      (R9)(R11*1), Y2
+	VBROADCASTSS 8(AX)(R10*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       12(AX)(R10*4), X2
+	MOVBLZX      3(BX)(R10*1), R11
+	VADDSS       (DX)(R11*4), X2, X3
+	VMOVSS       X3, (DX)(R11*4)
+	MOVBLZX      3(DI)(R10*1), R11
+	VADDSS       (SI)(R11*4), X2, X2
+	VMOVSS       X2, (SI)(R11*4)
+	MOVBLZX      3(R8)(R10*1), R11
+	SHLQ         $0x05, R11
+	VMOVUPS      (R9)(R11*1), Y2
+	VBROADCASTSS 12(AX)(R10*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	ADDQ         $0x04, R10
+	CMPQ         R10, CX
+	JLT          loop22
+	MOVQ         few+0(FP), AX
+	VMOVUPS      Y0, (AX)
 	VZEROUPPER
 	RET
 
@@ -858,7 +1169,7 @@ TEXT ·scatter4AVX2(SB), NOSPLIT, $0-216
 	MOVQ s_base+168(FP), R11
 	XORQ R12, R12
 
-loop21:
+loop23:
 	VMOVSS  (AX)(R12*4), X0
 	MOVBLZX (BX)(R12*1), R13
 	VADDSS  (DX)(R13*4), X0, X1
@@ -913,7 +1224,98 @@ loop21:
 	VMOVSS  X0, (R10)(R13*4)
 	ADDQ    $0x04, R12
 	CMPQ    R12, CX
-	JLT     loop21
+	JLT     loop23
+	VZEROUPPER
+	RET
+
+// func scatter3FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, d []float32)
+// Requires: AVX
+TEXT ·scatter3FewAVX2(SB), NOSPLIT, $0-200
+	MOVQ    d_base+176(FP), AX
+	MOVQ    d_len+184(FP), CX
+	MOVQ    gp_base+32(FP), DX
+	MOVQ    p_base+56(FP), BX
+	MOVQ    gq_base+80(FP), SI
+	MOVQ    q_base+104(FP), DI
+	MOVQ    gr_base+128(FP), R8
+	MOVQ    r_base+152(FP), R9
+	MOVQ    f_base+8(FP), R10
+	VMOVUPS lanes8_80000000<>+0(SB), Y1
+	LEAQ    oneOf8<>+0(SB), R11
+	MOVQ    few+0(FP), R12
+	VMOVUPS (R12), Y0
+	XORQ    R12, R12
+
+loop24:
+	VMOVSS       (AX)(R12*4), X2
+	MOVBLZX      (BX)(R12*1), R13
+	VADDSS       (DX)(R13*4), X2, X3
+	VMOVSS       X3, (DX)(R13*4)
+	MOVBLZX      (DI)(R12*1), R13
+	VADDSS       (SI)(R13*4), X2, X3
+	VMOVSS       X3, (SI)(R13*4)
+	MOVBLZX      (R9)(R12*1), R13
+	VADDSS       (R8)(R13*4), X2, X2
+	VMOVSS       X2, (R8)(R13*4)
+	MOVBLZX      (R10)(R12*1), R13
+	SHLQ         $0x05, R13
+	VMOVUPS      (R11)(R13*1), Y2
+	VBROADCASTSS (AX)(R12*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       4(AX)(R12*4), X2
+	MOVBLZX      1(BX)(R12*1), R13
+	VADDSS       (DX)(R13*4), X2, X3
+	VMOVSS       X3, (DX)(R13*4)
+	MOVBLZX      1(DI)(R12*1), R13
+	VADDSS       (SI)(R13*4), X2, X3
+	VMOVSS       X3, (SI)(R13*4)
+	MOVBLZX      1(R9)(R12*1), R13
+	VADDSS       (R8)(R13*4), X2, X2
+	VMOVSS       X2, (R8)(R13*4)
+	MOVBLZX      1(R10)(R12*1), R13
+	SHLQ         $0x05, R13
+	VMOVUPS      (R11)(R13*1), Y2
+	VBROADCASTSS 4(AX)(R12*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       8(AX)(R12*4), X2
+	MOVBLZX      2(BX)(R12*1), R13
+	VADDSS       (DX)(R13*4), X2, X3
+	VMOVSS       X3, (DX)(R13*4)
+	MOVBLZX      2(DI)(R12*1), R13
+	VADDSS       (SI)(R13*4), X2, X3
+	VMOVSS       X3, (SI)(R13*4)
+	MOVBLZX      2(R9)(R12*1), R13
+	VADDSS       (R8)(R13*4), X2, X2
+	VMOVSS       X2, (R8)(R13*4)
+	MOVBLZX      2(R10)(R12*1), R13
+	SHLQ         $0x05, R13
+	VMOVUPS      (R11)(R13*1), Y2
+	VBROADCASTSS 8(AX)(R12*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	VMOVSS       12(AX)(R12*4), X2
+	MOVBLZX      3(BX)(R12*1), R13
+	VADDSS       (DX)(R13*4), X2, X3
+	VMOVSS       X3, (DX)(R13*4)
+	MOVBLZX      3(DI)(R12*1), R13
+	VADDSS       (SI)(R13*4), X2, X3
+	VMOVSS       X3, (SI)(R13*4)
+	MOVBLZX      3(R9)(R12*1), R13
+	VADDSS       (R8)(R13*4), X2, X2
+	VMOVSS       X2, (R8)(R13*4)
+	MOVBLZX      3(R10)(R12*1), R13
+	SHLQ         $0x05, R13
+	VMOVUPS      (R11)(R13*1), Y2
+	VBROADCASTSS 12(AX)(R12*4), Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VADDPS       Y3, Y0, Y0
+	ADDQ         $0x04, R12
+	CMPQ         R12, CX
+	JLT          loop24
+	MOVQ         few+0(FP), AX
+	VMOVUPS      Y0, (AX)
 	VZEROUPPER
 	RET
 
@@ -933,7 +1335,7 @@ TEXT ·adamAVX2(SB), NOSPLIT, $0-120
 	VBROADCASTSS bar+116(FP), Y5
 	XORQ         DI, DI
 
-loop22:
+loop25:
 	VMOVUPS (DX)(DI*4), Y6
 	VMULPS  (BX)(DI*4), Y0, Y7
 	VMULPS  Y6, Y1, Y8
@@ -953,7 +1355,7 @@ loop22:
 	VMOVUPS Y6, (AX)(DI*4)
 	ADDQ    $0x08, DI
 	CMPQ    DI, CX
-	JLT     loop22
+	JLT     loop25
 	VZEROUPPER
 	RET
 
@@ -966,7 +1368,7 @@ TEXT ·accumulateAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSD weight+48(FP), Y0
 	XORQ         BX, BX
 
-loop23:
+loop26:
 	VCVTPS2PD (DX)(BX*4), Y1
 	VMULPD    Y0, Y1, Y1
 	VADDPD    (AX)(BX*8), Y1, Y1
@@ -977,7 +1379,7 @@ loop23:
 	VMOVUPD   Y1, 32(AX)(BX*8)
 	ADDQ      $0x08, BX
 	CMPQ      BX, CX
-	JLT       loop23
+	JLT       loop26
 	VZEROUPPER
 	RET
 
@@ -990,7 +1392,7 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSD factor+48(FP), Y0
 	XORQ         BX, BX
 
-loop24:
+loop27:
 	VMULPD     (DX)(BX*8), Y0, Y1
 	VCVTPD2PSY Y1, X1
 	VMOVUPS    X1, (AX)(BX*4)
@@ -999,7 +1401,7 @@ loop24:
 	VMOVUPS    X1, 16(AX)(BX*4)
 	ADDQ       $0x08, BX
 	CMPQ       BX, CX
-	JLT        loop24
+	JLT        loop27
 	VZEROUPPER
 	RET
 
@@ -1014,7 +1416,7 @@ TEXT ·meanAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSD factor+72(FP), Y0
 	XORQ         DI, DI
 
-loop25:
+loop28:
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
 	VXORPD Y3, Y3, Y3
@@ -1026,7 +1428,7 @@ loop25:
 	MOVQ   DX, R8
 	XORQ   R9, R9
 
-loop26:
+loop29:
 	MOVQ         (R8), R10
 	VBROADCASTSD (BX)(R9*8), Y9
 	PREFETCHT0   8192(R10)(DI*4)
@@ -1058,7 +1460,7 @@ loop26:
 	ADDQ         $0x18, R8
 	ADDQ         $0x01, R9
 	CMPQ         R9, SI
-	JLT          loop26
+	JLT          loop29
 	PREFETCHT0   8192(AX)(DI*4)
 	PREFETCHT0   8256(AX)(DI*4)
 	VMULPD       Y0, Y1, Y1
@@ -1087,7 +1489,7 @@ loop26:
 	VMOVUPS      X1, 112(AX)(DI*4)
 	ADDQ         $0x20, DI
 	CMPQ         DI, CX
-	JLT          loop25
+	JLT          loop28
 	VZEROUPPER
 	RET
 
@@ -1101,7 +1503,7 @@ TEXT ·blendAVX2(SB), NOSPLIT, $0-80
 	VBROADCASTSD share+72(FP), Y0
 	XORQ         SI, SI
 
-loop27:
+loop30:
 	VCVTPS2PD  (DX)(SI*4), Y2
 	VCVTPS2PD  (BX)(SI*4), Y1
 	VSUBPD     Y2, Y1, Y1
@@ -1111,6 +1513,6 @@ loop27:
 	VMOVUPS    X1, (AX)(SI*4)
 	ADDQ       $0x04, SI
 	CMPQ       SI, CX
-	JLT        loop27
+	JLT        loop30
 	VZEROUPPER
 	RET

@@ -31,17 +31,17 @@ func hardIDs[I ID](random *rand.Rand, n, below int) []I {
 
 // TestLoopsWithAVX2HaveTheBitsOfPlainGo, for all lengths, with values of each kind.
 func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
-	have := avx2
-	defer func() { avx2 = have }()
-	t.Logf("AVX2: %v", have)
+	have, have512 := avx2, avx512
+	defer func() { avx2, avx512 = have, have512 }()
+	t.Logf("AVX2: %v, AVX-512: %v", have, have512)
 	for n := range 90 {
 		if n >= 80 {
 			n = 500 + n // beyond a chunk of the model, and where products become small
 		}
 		for seed := range uint64(3) {
-			var results [2][]uint32
+			var results [3][]uint32
 			for path := range results {
-				avx2 = have && path == 1
+				avx2, avx512 = have && path > 0, have512 && path == 2
 				random := rand.New(rand.NewPCG(uint64(n), seed))
 				sized := func(n int) []float32 {
 					if seed == 0 { // else NaN hides the rest
@@ -97,12 +97,13 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 					Gather(z, table, hardIDs[uint32](random, n, size))
 					note(z...)
 				}
-				for slots := 1; slots <= 4; slots++ {
+				for try := range 8 {
+					slots, least := 1+try/2, 8+try%2 // the first has few elements, or not
 					var tables [][]float32
 					var ids [][]uint8
 					for k := range slots {
-						tables = append(tables, make([]float32, 3+80*k))
-						ids = append(ids, hardIDs[uint8](random, n, 3+80*k))
+						tables = append(tables, sized(least+80*k))
+						ids = append(ids, hardIDs[uint8](random, n, least+80*k))
 					}
 					ScatterBytes(tables, ids, x)
 					for _, table := range tables {
@@ -132,9 +133,11 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 				note(append(append(z, m...), v...)...)
 			}
 			for i, plain := range results[0] {
-				if results[1][i] != plain {
-					t.Fatalf("n=%d, seed %d: result %d of %d is %v, in plain Go %v", n, seed, i, len(results[0]),
-						math.Float32frombits(results[1][i]), math.Float32frombits(plain))
+				for path, name := range []string{"AVX2", "AVX-512"} {
+					if with := results[path+1][i]; with != plain {
+						t.Fatalf("n=%d, seed %d: result %d of %d is %v with %s, in plain Go %v", n, seed, i, len(results[0]),
+							math.Float32frombits(with), name, math.Float32frombits(plain))
+					}
 				}
 			}
 		}

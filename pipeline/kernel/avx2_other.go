@@ -4,7 +4,7 @@
 
 package kernel
 
-const avx2 = false // so that nothing calls what follows
+const avx2, avx512 = false, false // so that nothing calls what follows
 
 func affineAVX2(z, x []float32, w, v float32) { panic(avx2) }
 
@@ -30,6 +30,10 @@ func residualAVX2(dst, z, y []float32, scale float32, products *[4]float64, smal
 	panic(avx2)
 }
 
+func residualAVX512(dst, z, y []float32, scale float32, products *[4]float64, small float64) (rows int) {
+	panic(avx2)
+}
+
 func above8AVX2(ids []uint8, limit uint8) (found bool) { panic(avx2) }
 
 func gather8AVX2(z, t []float32, ids []uint8) { panic(avx2) }
@@ -48,11 +52,21 @@ func lookup32AVX2(z []float32, t *[32]float32, ids []uint8) { panic(avx2) }
 
 func scatter2AVX2(gp []float32, p []uint8, gq []float32, q []uint8, d []float32) { panic(avx2) }
 
+func scatter1FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, d []float32) { panic(avx2) }
+
 func scatter3AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, d []float32) {
 	panic(avx2)
 }
 
+func scatter2FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, gq []float32, q []uint8, d []float32) {
+	panic(avx2)
+}
+
 func scatter4AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, gs []float32, s []uint8, d []float32) {
+	panic(avx2)
+}
+
+func scatter3FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, d []float32) {
 	panic(avx2)
 }
 

@@ -36,6 +36,9 @@ func sigmoidAVX2(dst []float32, z []float32)
 func residualAVX2(dst []float32, z []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
 
 //go:noescape
+func residualAVX512(dst []float32, z []float32, y []float32, scale float32, products *[4]float64, small float64) (rows int)
+
+//go:noescape
 func above8AVX2(ids []uint8, limit uint8) (found bool)
 
 //go:noescape
@@ -63,10 +66,19 @@ func lookup32AVX2(z []float32, t *[32]float32, ids []uint8)
 func scatter2AVX2(gp []float32, p []uint8, gq []float32, q []uint8, d []float32)
 
 //go:noescape
+func scatter1FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, d []float32)
+
+//go:noescape
 func scatter3AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, d []float32)
 
 //go:noescape
+func scatter2FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, gq []float32, q []uint8, d []float32)
+
+//go:noescape
 func scatter4AVX2(gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, gs []float32, s []uint8, d []float32)
+
+//go:noescape
+func scatter3FewAVX2(few *[8]float32, f []uint8, gp []float32, p []uint8, gq []float32, q []uint8, gr []float32, r []uint8, d []float32)
 
 //go:noescape
 func adamAVX2(w []float32, g []float32, m []float32, v []float32, beta1 float32, new1 float32, beta2 float32, new2 float32, step float32, bar float32)

@@ -160,26 +160,63 @@ func Scatter[I ID](g []float32, ids []I, d []float32) {
 func ScatterBytes(tables [][]float32, ids [][]uint8, d []float32) {
 	checkLen(len(tables), len(ids))
 	n := groups(len(d), 4)
+	few := -1 // a table that a register holds
 	for k, g := range tables {
 		checkLen(len(d), len(ids[k]))
 		if above(ids[k][:n], len(g)-1) {
 			n = 0
 		}
+		if len(g) <= 8 {
+			few = k
+		}
 	}
-	switch {
-	case n == 0:
-	case len(tables) == 4:
-		scatter4AVX2(tables[0], ids[0][:n], tables[1], ids[1][:n], tables[2], ids[2][:n], tables[3], ids[3][:n], d[:n])
-	case len(tables) == 3:
-		scatter3AVX2(tables[0], ids[0][:n], tables[1], ids[1][:n], tables[2], ids[2][:n], d[:n])
-	case len(tables) == 2:
-		scatter2AVX2(tables[0], ids[0][:n], tables[1], ids[1][:n], d[:n])
-	default:
-		n = 0
+	if n > 0 {
+		n = scatter(tables, ids, d[:n], few)
 	}
 	for k, g := range tables {
 		Scatter(g, ids[k][n:], d[n:])
 	}
+}
+
+// scatter is ScatterBytes with AVX2, of ids that were checked. It returns how many rows it did: none
+// of one slot.
+func scatter(tables [][]float32, ids [][]uint8, d []float32, few int) int {
+	var g [4][]float32 // those but few
+	var i [4][]uint8
+	slots := 0
+	for k := range tables {
+		if k != few {
+			g[slots], i[slots] = tables[k], ids[k]
+			slots++
+		}
+	}
+	if few < 0 {
+		switch slots {
+		case 2:
+			scatter2AVX2(g[0], i[0], g[1], i[1], d)
+		case 3:
+			scatter3AVX2(g[0], i[0], g[1], i[1], g[2], i[2], d)
+		case 4:
+			scatter4AVX2(g[0], i[0], g[1], i[1], g[2], i[2], g[3], i[3], d)
+		default:
+			return 0
+		}
+		return len(d)
+	}
+	var sums [8]float32
+	copy(sums[:], tables[few])
+	switch slots {
+	case 1:
+		scatter1FewAVX2(&sums, ids[few], g[0], i[0], d)
+	case 2:
+		scatter2FewAVX2(&sums, ids[few], g[0], i[0], g[1], i[1], d)
+	case 3:
+		scatter3FewAVX2(&sums, ids[few], g[0], i[0], g[1], i[1], g[2], i[2], d)
+	default:
+		return 0
+	}
+	copy(tables[few], sums[:])
+	return len(d)
 }
 
 // Dot returns the sum of d[i]*x[i], in four interleaved partial sums.

@@ -65,7 +65,12 @@ func LogisticResidual(dst, z, y []float32, scale float32) (loss float64) {
 	checkLen(len(z), len(dst))
 	products := [4]float64{1, 1, 1, 1}
 	for n := groups(len(dst), 8); n > 0; {
-		done := residualAVX2(dst[:n], z[:n], y[:n], scale, &products, smallProduct)
+		var done int
+		if few := n &^ 15; avx512 && few > 0 {
+			done = residualAVX512(dst[:few], z[:few], y[:few], scale, &products, smallProduct)
+		} else {
+			done = residualAVX2(dst[:n], z[:n], y[:n], scale, &products, smallProduct)
+		}
 		n -= done
 		dst, z, y = dst[done:], z[done:], y[done:]
 		if min(products[0], products[1], products[2], products[3]) < smallProduct {
