@@ -2,8 +2,10 @@ package average
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
@@ -150,6 +152,57 @@ func TestZerosTakeABitOfABody(t *testing.T) {
 		if got, err := readAll(out.Bytes(), kind, n); err != nil || !reflect.DeepEqual(got[1].vector, entries[1].vector) {
 			t.Errorf("dense chunks of a sparse body: %v", err)
 		}
+	}
+}
+
+// What is packed comes back for any count of elements and places of zeros, and has a bit
+// for each and those that are not zero.
+func TestPackedElementsComeBack(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	var p packer
+	for _, width := range []int{4, 8} {
+		for n := range 70 {
+			memory, set := make([]byte, n*width), 0
+			for i := range n {
+				if random.IntN(6) == 0 {
+					memory[i*width+random.IntN(width)] = 1 << random.IntN(8)
+					set++
+				}
+			}
+			packed, got := p.pack(memory, width), bytes.Repeat([]byte{7}, len(memory))
+			if want := min((n+7)/8+set*width, len(memory)); len(packed) != want {
+				t.Fatalf("%d bytes for %d elements of %d, not %d", len(packed), n, width, want)
+			}
+			if len(packed) < len(memory) && (!unpack(got, packed, width) || !bytes.Equal(got, memory)) {
+				t.Fatalf("%d elements of %d bytes came back otherwise", n, width)
+			}
+		}
+	}
+}
+
+// BenchmarkPacked packs and unpacks a chunk of which one element in so many is not zero.
+func BenchmarkPacked(b *testing.B) {
+	for _, one := range []int{4, 27, 1000} {
+		random, memory := rand.New(rand.NewPCG(4, 4)), make([]byte, chunkBytes)
+		for i := range len(memory) / 4 {
+			if random.IntN(one) == 0 {
+				memory[4*i] = 1
+			}
+		}
+		var p packer
+		b.Run(fmt.Sprintf("1 in %d", one), func(b *testing.B) {
+			b.SetBytes(chunkBytes)
+			for b.Loop() {
+				p.pack(memory, 4)
+			}
+		})
+		packed := bytes.Clone(p.pack(memory, 4))
+		b.Run(fmt.Sprintf("back, 1 in %d", one), func(b *testing.B) {
+			b.SetBytes(chunkBytes)
+			for b.Loop() {
+				unpack(memory, packed, 4)
+			}
+		})
 	}
 }
 

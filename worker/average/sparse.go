@@ -44,27 +44,54 @@ type packer struct{ packed []byte }
 // pack returns what stands for elements, given by their memory. It is valid until the next
 // call.
 func (p *packer) pack(memory []byte, width int) []byte {
-	n := len(memory) / width
-	head := (n + 7) / 8
-	p.packed = slices.Grow(p.packed[:0], head+len(memory))[:head]
-	clear(p.packed)
-	for i := range n {
-		if word := memory[i*width : (i+1)*width]; !isZero(word) {
-			p.packed[i/8] |= 1 << (i % 8)
-			p.packed = append(p.packed, word...)
+	masked := maskBytes(memory, width)
+	p.packed = slices.Grow(p.packed[:0], masked+len(memory))[:masked+len(memory)]
+	mask, words, used := p.packed[:masked], p.packed[masked:], 0
+	for k := range mask {
+		eight := memory[8*k*width : min(8*(k+1)*width, len(memory))]
+		if mask[k] = 0; len(eight) >= 32 && allZero(eight[:32]) && (len(eight) == 32 || allZero(eight[len(eight)-32:])) {
+			continue
 		}
+		// No branch is to be guessed: what is zero is written too, and the next over it.
+		var places uint64
+		if width == 4 {
+			for i := 0; i < len(eight); i += 4 {
+				word := binary.LittleEndian.Uint32(eight[i:])
+				binary.LittleEndian.PutUint32(words[used:], word)
+				set := (word | -word) >> 31 // 1 for what is not zero
+				places |= uint64(set) << (i / 4)
+				used += int(set) * 4
+			}
+		} else {
+			for i := 0; i < len(eight); i += 8 {
+				word := binary.LittleEndian.Uint64(eight[i:])
+				binary.LittleEndian.PutUint64(words[used:], word)
+				set := (word | -word) >> 63
+				places |= set << (i / 8)
+				used += int(set) * 8
+			}
+		}
+		mask[k] = byte(places)
 	}
-	if len(p.packed) >= len(memory) {
+	if masked+used >= len(memory) {
 		return memory
 	}
-	return p.packed
+	return p.packed[:masked+used]
+}
+
+// maskBytes returns how many bytes have a bit for each element.
+func maskBytes(memory []byte, width int) int { return (len(memory)/width + 7) / 8 }
+
+// allZero reports whether 32 bytes are zero.
+func allZero(b []byte) bool {
+	_ = b[31]
+	return binary.LittleEndian.Uint64(b)|binary.LittleEndian.Uint64(b[8:])|binary.LittleEndian.Uint64(b[16:])|binary.LittleEndian.Uint64(b[24:]) == 0
 }
 
 // unpack sets the memory of elements to those that packed, which is shorter, stands for.
 // It reports whether it stands for so many.
 func unpack(memory, packed []byte, width int) bool {
-	n := len(memory) / width
-	masked := (n + 7) / 8
+	n, masked := len(memory)/width, maskBytes(memory, width)
 	if len(packed) < masked {
 		return false
 	}
@@ -79,8 +106,12 @@ func unpack(memory, packed []byte, width int) bool {
 	clear(memory)
 	for k, m := range mask {
 		for ; m != 0; m &= m - 1 {
-			i := k*8 + bits.TrailingZeros8(m)
-			copy(memory[i*width:(i+1)*width], words)
+			i := (k*8 + bits.TrailingZeros8(m)) * width
+			if width == 4 {
+				binary.LittleEndian.PutUint32(memory[i:], binary.LittleEndian.Uint32(words))
+			} else {
+				binary.LittleEndian.PutUint64(memory[i:], binary.LittleEndian.Uint64(words))
+			}
 			words = words[width:]
 		}
 	}
