@@ -164,9 +164,14 @@ type Hasher interface{ HashBuckets() int }
 
 // SplitMethod is the Options of an entry of the kind Splits.
 type SplitMethod interface {
-	// SplitBy returns the type of the column that rows are split by, and what a spec
-	// is told that lacks one; "" where there is none.
-	SplitBy() (t table.Type, what string)
+	// SplitBy returns the types that the column may have that rows are split by, and what
+	// a spec is told that lacks one; none where there is no column.
+	SplitBy() (types []table.Type, what string)
+	// NotOfEvents says what the split goes by that events do not have; "" where they can
+	// be told theirs.
+	NotOfEvents() string
+	// Given reports whether the data, and not probabilities, say how large the splits are.
+	Given() bool
 }
 
 // splitMethod returns the way of splitting of a name.
@@ -176,18 +181,28 @@ func (c Catalog) splitMethod(name string) (SplitMethod, bool) {
 	return m, ok
 }
 
-// splittingByColumn names the ways of splitting that have a column.
-func (c Catalog) splittingByColumn() string {
+// splitting names the ways of splitting that are as asked for.
+func (c Catalog) splitting(as func(SplitMethod) bool) string {
 	var names []string
 	for _, name := range c.names(Splits) {
-		if m, ok := c.splitMethod(name); ok {
-			if by, _ := m.SplitBy(); by != "" {
-				names = append(names, name)
-			}
+		if m, ok := c.splitMethod(name); ok && as(m) {
+			names = append(names, name)
 		}
 	}
-	return strings.Join(names, " or ")
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " or " + names[last]
+	}
+	return strings.Join(names, "")
 }
+
+// byColumn reports whether a way of splitting has a column.
+func byColumn(m SplitMethod) bool {
+	types, _ := m.SplitBy()
+	return types != nil
+}
+
+// ofEvents reports whether events can be told their split.
+func ofEvents(m SplitMethod) bool { return m.NotOfEvents() == "" }
 
 var choiceType = reflect.TypeFor[Choice]()
 

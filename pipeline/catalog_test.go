@@ -13,7 +13,9 @@ import (
 // byNumber splits by an int64 column.
 type byNumber struct{}
 
-func (*byNumber) SplitBy() (table.Type, string) { return table.Int64, "a number" }
+func (*byNumber) SplitBy() ([]table.Type, string) { return []table.Type{table.Int64}, "a number" }
+func (*byNumber) NotOfEvents() string             { return "" }
+func (*byNumber) Given() bool                     { return false }
 
 // guessed is a strategy for missing numbers.
 type guessed struct{}
@@ -78,7 +80,7 @@ func TestEntriesOfACatalogAreAllThatASpecCanName(t *testing.T) {
 	for _, edit := range [][3]string{
 		{"type: ordinal, column: distance", "type: ordinal", "a ordinal split needs a number"},
 		{"type: ordinal", "type: ordinla", "did you mean ordinal?"},
-		{"type: ordinal", "type: random", "write type: datetime or ordinal to split by it"},
+		{"type: ordinal", "type: random", "write type: datetime, hash, stratify, fixed or ordinal to split by it"},
 		{"strategy: guess", "strategy: gues", "did you mean guess?"},
 		{"strategy: guess", "strategy: fill_with_median", "one of fill_with_mean, fill_with_const, drop_row, own_bin, guess"},
 		{"type: lines", "type: lnies", "did you mean lines?"},

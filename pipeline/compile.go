@@ -171,18 +171,27 @@ func (c *compiler) split() {
 		return
 	}
 	c.plan.Split = method
-	by, _ := method.SplitBy()
-	if by == "" {
+	types, _ := method.SplitBy()
+	if types == nil {
 		return
 	}
 	_, column, ok := c.plan.Cleaned.Lookup(s.Column)
 	switch {
 	case !ok:
 		c.missing(path, s.Column, c.plan.Cleaned, c.training)
-	case column.Type != by:
-		c.found.add(path, "", "a %s split needs a %s: column %s is %s", s.Type, by, s.Column, column.Type)
+	case !slices.Contains(types, column.Type):
+		c.found.add(path, "", "a %s split needs a %s: column %s is %s", s.Type, anyOf(types), s.Column, column.Type)
 	}
 	c.uses(c.training, []string{s.Column}, "the split")
+}
+
+// anyOf lists types.
+func anyOf(types []table.Type) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return strings.Join(names, " or ")
 }
 
 // slicing checks the columns that rows are sliced by, which are of types that a category
@@ -450,9 +459,8 @@ func (c *compiler) splitOfEvents(path string) {
 	if !ok || !c.spec.SaysSplit() {
 		return
 	}
-	if by, _ := method.SplitBy(); by == "" {
-		c.found.add(path, "write type: "+c.spec.catalog.splittingByColumn()+" in spec.preprocessing.split",
-			"a %s split goes by the place of a row in the training data, which an event does not have", s.Type)
+	if why := method.NotOfEvents(); why != "" {
+		c.found.add(path, "write type: "+c.spec.catalog.splitting(ofEvents)+" in spec.preprocessing.split", "a %s split goes by %s", s.Type, why)
 		return
 	}
 	c.servable(path, []string{s.Column})

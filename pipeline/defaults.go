@@ -70,6 +70,13 @@ func (f field) fillDefault(at Place) {
 }
 
 // Defaults implements Defaulter.
+func (s *Split) Defaults(at Place) {
+	if m, ok := at.found.catalog.splitMethod(s.Type); !ok || !m.Given() {
+		DefaultList(at, "probabilities", &s.Probabilities, 0.7, 0.15, 0.15)
+	}
+}
+
+// Defaults implements Defaulter.
 func (t *Trainer) Defaults(at Place) {
 	if _, decays := t.Optimizer.Options.(Decayer); decays {
 		Default(at, "regularization.decoupled", &t.Regularization.Decoupled, true)

@@ -19,6 +19,7 @@ type rule struct {
 	enum    []string
 	fitting []string // of enum, what goes with the type beside the field; nil: all
 	refused []string // values of the format that this build cannot fulfil
+	instead string   // a=b: what elsewhere is called a is b here
 	pattern string
 	means   string // the pattern in words
 	example string // what to write where a required field is missing
@@ -37,6 +38,7 @@ func ruleOf(tag reflect.StructTag) rule {
 	if s := tag.Get("refused"); s != "" {
 		r.refused = strings.Split(s, ",")
 	}
+	r.instead = tag.Get("instead")
 	_, options, _ := strings.Cut(tag.Get("json"), ",")
 	r.required = options == ""
 	r.expression = tag.Get("syntax") == "expression"
@@ -172,6 +174,9 @@ func checkText(s, path string, r rule, found *diagnostics) {
 			return
 		}
 		hint := spelling.Hint(s, slices.Values(slices.Concat(fitting, r.refused)))
+		if name, ours, ok := strings.Cut(r.instead, "="); ok && s == name {
+			hint = "write " + ours + ", which does that"
+		}
 		if hint == "" {
 			hint = oneOf(fitting)
 		}

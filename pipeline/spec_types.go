@@ -154,13 +154,20 @@ type Preprocessing struct {
 
 // Split says how rows become training, validation and test.
 type Split struct {
-	// Type is random, or datetime: the earliest rows are for training.
-	Type string `yaml:"type,omitempty" json:"type,omitempty" catalog:"splits" refused:"stratify,hash,fixed" default:"random"`
-	// Column holds the time of a datetime split.
+	// Type is random (by the hash of an object's key and the row in it), datetime (the
+	// earliest rows are for training), hash (by the hash of a key, all rows of which are
+	// then in one split, also those that come later), stratify (of each value of a column
+	// the same shares, to the row), or fixed (a column says it). With random, hash and
+	// fixed a row keeps its split whatever other objects come and go.
+	Type string `yaml:"type,omitempty" json:"type,omitempty" catalog:"splits" instead:"group=hash" default:"random"`
+	// Column holds the time of a datetime split (null: training), the key of a hash split
+	// (null: training), up to 1,000 values of a stratify split, or train, validation and
+	// test, or 0, 1 and 2, in each row of a fixed split.
 	Column string `yaml:"column,omitempty" json:"column,omitempty"`
-	// Probabilities are the shares of training, validation and test. The default has
-	// enough for both judgements of a small table.
-	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3" default:"[0.7, 0.15, 0.15]"`
+	// Probabilities are the shares of training, validation and test: of rows, of the keys
+	// of a hash split. A fixed split has none. Default [0.7, 0.15, 0.15], which has enough
+	// for both judgements of a small table.
+	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3"`
 }
 
 // CleanStep is one cleaning step: one operator of the catalog.

@@ -179,11 +179,17 @@ func (s *Split) Check(at Place) {
 	if !ok {
 		return
 	}
-	switch by, what := method.SplitBy(); {
-	case by != "" && s.Column == "":
+	switch _, what := method.SplitBy(); {
+	case byColumn(method) && s.Column == "":
 		at.Problem("", "", "a %s split needs %s", s.Type, what)
-	case by == "" && s.Column != "":
-		at.Problem("column", "write type: "+at.found.catalog.splittingByColumn()+" to split by it", "a %s split has no column", s.Type)
+	case !byColumn(method) && s.Column != "":
+		at.Problem("column", "write type: "+at.found.catalog.splitting(byColumn)+" to split by it", "a %s split has no column", s.Type)
+	}
+	if method.Given() {
+		if len(s.Probabilities) > 0 || !at.Omits("probabilities") {
+			at.Problem("probabilities", "leave them out", "the shares of a %s split are those of its column", s.Type)
+		}
+		return
 	}
 	sum, shares := 0.0, at.in("probabilities")
 	for i, p := range s.Probabilities {

@@ -52,6 +52,9 @@ type data struct {
 // shard's rows end in from what befell their reader, which names the place itself.
 func (d *data) located(err error) error { return d.at.Of(err, d.first) }
 
+// origin returns where the rows of a shard lie.
+func (d *data) origin(shard int) split.Origin { return split.Origin(d.manifest.Origin(shard)) }
+
 // openData returns the dataset of a lease, for one task.
 func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
 	key := strings.Join([]string{lease.RunId, lease.Spec, lease.SpecFile, lease.SpecWritten,

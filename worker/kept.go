@@ -29,7 +29,7 @@ const preparedDir = "prepared/"
 const (
 	// keptFormat changes whenever the same names would stand for other bytes: the form
 	// of objects, what a cleaning step makes of a row, or what a stage finds in rows.
-	keptFormat = 3
+	keptFormat = 4
 	// maxKeptBytes bounds the rows of a shard that are kept, which are in memory whole.
 	maxKeptBytes = 64 << 20
 )
@@ -82,11 +82,8 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 
 // key returns the key of what a shard gives, by what else that is made of.
 func (d *data) key(shard int, of string) (string, error) {
-	s, number := d.manifest.Shards[shard], shard // a random split hashes it
-	if of == d.keeping.clean {
-		number = 0 // cut points do not depend on it
-	}
-	made := []any{of, number, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup}
+	s := d.manifest.Shards[shard]
+	made := []any{of, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup}
 	if s.End > 0 {
 		made = append(made, s.Offset, s.End)
 	}
@@ -232,7 +229,7 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 	var of pipeline.Report
 	var splits []uint8
 	for rows, err := range through(d.cleaned(ctx, clean.New(d.plan, pipeline.InTraining), shard, &of), func(cleaned arrow.Record) (_ arrow.Record, err error) {
-		if splits, err = d.cuts.Assign(d.plan, cleaned, shard, splits); err != nil {
+		if splits, err = d.cuts.Assign(d.plan, cleaned, d.origin(shard), splits); err != nil {
 			return nil, err
 		}
 		return d.keeping.Apply(cleaned, splits)

@@ -290,7 +290,7 @@ func TestEvaluationScoresTheRowsThatItMeasures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			parts, err := d.cuts.Assign(d.plan, cleaned, shard, nil)
+			parts, err := d.cuts.Assign(d.plan, cleaned, d.origin(shard), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -31,7 +31,7 @@ type cleaned struct {
 // column that rows are split by, if there is one.
 func mapClean(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (cleaned, error) {
-		observer, err := split.NewObserver(d.plan)
+		observer, err := split.NewObserver(d.plan, d.origin(shard))
 		if err != nil {
 			return cleaned{}, err
 		}

@@ -126,7 +126,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			return out, err
 		}
 	}
-	slices, judged, seed := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), evaluation.JudgedSplit(d.plan.Spec), d.plan.Spec.Spec.Trainer.Seed
+	slices, judged, seed := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), d.cuts.Judged(), d.plan.Spec.Spec.Trainer.Seed
 	var splits []uint8
 	var labels []float32
 	var valid []bool
@@ -280,7 +280,7 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	doc := evaluation.Document{Judged: split.Names[evaluation.JudgedSplit(d.plan.Spec)], Splits: make(map[string]evaluation.Measured, len(evaluatedSplits))}
+	doc := evaluation.Document{Judged: split.Names[d.cuts.Judged()], Splits: make(map[string]evaluation.Measured, len(evaluatedSplits))}
 	values := make(map[string]map[string]float64, len(evaluatedSplits))
 	if doc.Threshold = trained.Provenance.Threshold; doc.Threshold != nil {
 		t.Report.Metrics[metric.Threshold] = *doc.Threshold

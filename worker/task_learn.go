@@ -16,7 +16,7 @@ func mapLearn(ctx context.Context, t *Task) error {
 		learning := clean.NewLearning(d.plan)
 		var parts []uint8
 		assign := func(cleaned arrow.Record) (_ []uint8, err error) {
-			parts, err = d.cuts.Assign(d.plan, cleaned, shard, parts)
+			parts, err = d.cuts.Assign(d.plan, cleaned, d.origin(shard), parts)
 			return parts, err
 		}
 		for batch, err := range d.batches(ctx, shard, new(pipeline.Report)) {

@@ -60,15 +60,17 @@ func (r *lineReader) Read(b []byte) bool {
 // thirds is a way of splitting that this file adds: by the number of the row.
 type thirds struct{}
 
-func (*thirds) SplitBy() (t table.Type, what string) { return "", "" }
-func (*thirds) Observer(string) split.Observer       { return &thirds{} }
-func (*thirds) Observe(arrow.Record) error           { return nil }
-func (*thirds) Partial() ([]byte, error)             { return []byte("{}"), nil }
+func (*thirds) SplitBy() (types []table.Type, what string)        { return nil, "" }
+func (*thirds) NotOfEvents() string                               { return "the number of the row" }
+func (*thirds) Given() bool                                       { return false }
+func (*thirds) Observer(*split.Cuts, split.Origin) split.Observer { return &thirds{} }
+func (*thirds) Observe(arrow.Record) error                        { return nil }
+func (*thirds) Partial() ([]byte, error)                          { return []byte("{}"), nil }
 func (*thirds) Finish(c *split.Cuts, partials [][]byte) error {
 	c.Column = string(partials[0])
 	return nil
 }
-func (*thirds) Assign(c *split.Cuts, batch arrow.Record, _ int, dst []uint8) error {
+func (*thirds) Assign(c *split.Cuts, batch arrow.Record, _ split.Origin, dst []uint8) error {
 	for i, row := range table.Rows(batch) {
 		dst[i] = uint8(row % 3)
 	}

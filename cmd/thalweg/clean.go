@@ -135,7 +135,7 @@ func (d *localDataset) cuts(ctx context.Context, plan *pipeline.Plan) (*split.Cu
 	observers := make([]split.Observer, len(d.manifest.Shards))
 	for i := range observers {
 		var err error
-		if observers[i], err = split.NewObserver(plan); err != nil {
+		if observers[i], err = split.NewObserver(plan, split.Origin(d.manifest.Origin(i))); err != nil {
 			return nil, err
 		}
 	}
@@ -180,7 +180,7 @@ func (d *localDataset) learnt(ctx context.Context, plan *pipeline.Plan, cuts *sp
 			return err
 		}
 		return learning.Observe(ctx, batch, func(cleaned arrow.Record) (_ []uint8, err error) {
-			parts, err = cuts.Assign(plan, cleaned, shard, parts)
+			parts, err = cuts.Assign(plan, cleaned, split.Origin(d.manifest.Origin(shard)), parts)
 			return parts, err
 		})
 	})
@@ -222,7 +222,7 @@ func (d *localDataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cu
 		}
 		defer cleaned.Release()
 		removed := len(rep.Removed)
-		if parts, err = cuts.Assign(plan, cleaned, shard, parts); err == nil {
+		if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.manifest.Origin(shard)), parts); err == nil {
 			_, err = feature.Usable(plan, cleaned, &rep)
 		}
 		if err != nil {

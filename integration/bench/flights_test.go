@@ -73,7 +73,7 @@ func (f *flights) fit(tb testing.TB) {
 	ctx := tb.Context()
 	var splits, statistics [][]byte
 	for shard := range f.manifest.Shards {
-		observer, err := split.NewObserver(f.plan)
+		observer, err := split.NewObserver(f.plan, split.Origin(f.manifest.Origin(shard)))
 		check(tb, err)
 		check(tb, f.rows(ctx, shard, observer.Observe))
 		partial, err := observer.Partial()
@@ -87,7 +87,7 @@ func (f *flights) fit(tb testing.TB) {
 		fitter := feature.NewFitter(f.plan)
 		var parts []uint8
 		check(tb, f.rows(ctx, shard, func(batch arrow.Record) (err error) {
-			if parts, err = f.cuts.Assign(f.plan, batch, shard, parts); err != nil {
+			if parts, err = f.cuts.Assign(f.plan, batch, split.Origin(f.manifest.Origin(shard)), parts); err != nil {
 				return err
 			}
 			return fitter.Observe(batch, parts)

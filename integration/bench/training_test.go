@@ -127,7 +127,7 @@ func (r *trainingRows) each(ctx context.Context, shard int, yield func(*train.Ba
 	var block kernel.Block
 	var out train.Batch
 	return f.rows(ctx, shard, func(batch arrow.Record) (err error) {
-		if out.Split, err = f.cuts.Assign(f.plan, batch, shard, out.Split); err != nil {
+		if out.Split, err = f.cuts.Assign(f.plan, batch, split.Origin(f.manifest.Origin(shard)), out.Split); err != nil {
 			return err
 		}
 		if err := applier.Apply(batch, &block, nil); err != nil {

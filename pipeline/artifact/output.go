@@ -116,7 +116,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 
 // splits returns the split that each row would be in.
 func (s *Scorer) splits(cleaned arrow.Record) (arrow.Array, error) {
-	parts, err := s.artifact.Cuts.Assign(s.artifact.plan, cleaned, 0, nil)
+	parts, err := s.artifact.Cuts.Assign(s.artifact.plan, cleaned, split.Origin{}, nil)
 	if err != nil {
 		return nil, err
 	}

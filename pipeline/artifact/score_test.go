@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -429,7 +430,7 @@ func TestScoredRowsSayTheirSplit(t *testing.T) {
 	for _, at := range []any{int64(99), int64(100), int64(199), int64(200), nil, int64(-5)} {
 		rec = tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, append(tabletest.Rows(rec), []any{at, nil, int64(4), 0.5, "a1"})...)
 	}
-	assigned, err := a.Cuts.Assign(a.Plan(), rec, 7, nil)
+	assigned, err := a.Cuts.Assign(a.Plan(), rec, split.Origin{Object: "another", First: 7}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,6 +455,39 @@ func TestScoredRowsSayTheirSplit(t *testing.T) {
 		if _, err := Decode(catalog.All(), parts); !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), PartSplit) {
 			t.Errorf("%s: %v", damage, err)
 		}
+	}
+}
+
+// The split of a key is the same for an event as for a row of the data.
+func TestScoredRowsSayTheSplitOfTheirKey(t *testing.T) {
+	text := strings.NewReplacer("{type: random, probabilities: [0.7, 0.15, 0.15]}", "{type: hash, column: origin}",
+		"    source: events", "    source: events\n    output_columns: {include: [], split: true}").Replace(document)
+	a := trainedBy(t, text, binary)
+	var err error
+	if a.Cuts, err = split.Finish(a.Plan(), nil); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Decode(catalog.All(), encode(t, a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values [][]any
+	for i := range 40 {
+		values = append(values, []any{int64(99), nil, int64(4), 0.5, strconv.Itoa(i)})
+	}
+	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, values...)
+	assigned, err := a.Cuts.Assign(a.Plan(), rec, split.Origin{Object: "an object", First: 3}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := score(t, b, pipeline.InScoring, rec)
+	var counts [split.Count]int
+	for i, row := range rows {
+		check(t, "split", row[len(row)-1], any(split.Names[assigned[i]]))
+		counts[assigned[i]]++
+	}
+	if len(rows) != len(values) || counts[0] == 0 || counts[1] == 0 || counts[2] == 0 {
+		t.Errorf("splits of %v rows", counts)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/metric"
-	"github.com/thalweg/thalweg/pipeline/split"
 )
 
 // Document is all that is known of how good a version is.
@@ -112,14 +111,6 @@ func tableText(rows [][]string, most int) string {
 		text += line
 	}
 	return strings.TrimSpace(text)
-}
-
-// JudgedSplit returns the split that versions of a spec are judged by.
-func JudgedSplit(spec *pipeline.Spec) uint8 {
-	if shares := spec.Spec.Preprocessing.Split.Probabilities; len(shares) == split.Count && shares[split.Test] > 0 {
-		return split.Test
-	}
-	return split.Validation
 }
 
 // Measure returns what a sample says, as far as the spec asks for it.

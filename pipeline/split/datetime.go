@@ -11,7 +11,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -35,11 +34,11 @@ type timesPartial struct {
 	Missing int64  `json:"missing"`
 }
 
-func observeTimes(column string) Observer { return &times{column: column} }
+func observeTimes(c *Cuts, _ Origin) Observer { return &times{column: c.Column} }
 
 // Observe implements Observer.
 func (o *times) Observe(batch arrow.Record) error {
-	a, err := timeColumn(batch, o.column)
+	a, err := columnOf[*array.Timestamp](batch, o.column, "timestamps")
 	if err != nil {
 		return err
 	}
@@ -109,21 +108,19 @@ func (p timesPartial) points() (out []point, err error) {
 // lie.
 func finishTimes(c *Cuts, partials [][]byte) error {
 	var merged sketch
-	for i, data := range partials {
-		var p timesPartial
-		err := thalweg.DecodeStrict(data, &p)
-		var points []point
-		if err == nil {
-			points, err = p.points()
-		}
+	if err := each(partials, func(p timesPartial) error {
+		points, err := p.points()
 		if err != nil {
-			return &thalweg.Error{Op: "merge split", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("shard %d", i), Err: err}
+			return err
 		}
 		merged.merge(points)
 		if len(merged.points) > 2*maxMerged {
 			merged.points = thin(merged.points, maxMerged)
 		}
 		c.Missing += p.Missing
+		return nil
+	}); err != nil {
+		return err
 	}
 	if len(merged.points) == 0 {
 		return &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + c.Column,
@@ -135,8 +132,8 @@ func finishTimes(c *Cuts, partials [][]byte) error {
 	return nil
 }
 
-func assignTimes(c *Cuts, batch arrow.Record, _ int, dst []uint8) error {
-	a, err := timeColumn(batch, c.Column)
+func assignTimes(c *Cuts, batch arrow.Record, _ Origin, dst []uint8) error {
+	a, err := columnOf[*array.Timestamp](batch, c.Column, "timestamps")
 	if err != nil {
 		return err
 	}
@@ -161,16 +158,4 @@ func timesOf(a *array.Timestamp) []int64 {
 		return nil
 	}
 	return arrow.GetValues[int64](a.Data(), 1)
-}
-
-func timeColumn(batch arrow.Record, name string) (*array.Timestamp, error) {
-	e := &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + name, Err: errors.New("is not there")}
-	for _, i := range batch.Schema().FieldIndices(name) {
-		a := batch.Column(i)
-		if times, ok := a.(*array.Timestamp); ok {
-			return times, nil
-		}
-		e.Err = fmt.Errorf("holds %s, not timestamps", arrowtype.Name(a.DataType()))
-	}
-	return nil, e
 }

@@ -5,27 +5,34 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/twmb/murmur3"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-func finishRandom(*Cuts, [][]byte) error { return nil }
-
-// assignRandom hashes seed, shard and row number, so that a row's split is
-// known without having seen any other row.
-func assignRandom(c *Cuts, batch arrow.Record, shard int, dst []uint8) error {
+// assignRandom goes by the hashes of rows, so that a row's split is known without
+// having seen any other row.
+func assignRandom(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
 	rows, err := rowNumbers(batch)
 	if err != nil {
 		return err
 	}
 	validation, test := threshold(c.Bounds[0]), threshold(c.Bounds[1])
-	base := kernel.Mix(c.Seed ^ kernel.Mix(uint64(shard)+kernel.Golden))
+	hash := from.hash(c.Seed)
 	for i, row := range rows {
-		dst[i] = part(kernel.Mix(base^uint64(row)), validation, test)
+		dst[i] = part(hash(row), validation, test)
 	}
 	return nil
+}
+
+// hash returns the hash of a row by its number in the shard: of a seed, its object's
+// key and its place there.
+func (o Origin) hash(seed uint64) func(row int64) uint64 {
+	base := kernel.Mix(seed ^ kernel.Mix(murmur3.StringSum64(o.Object)+kernel.Golden))
+	first := o.First
+	return func(row int64) uint64 { return kernel.Mix(base ^ uint64(first+row)) }
 }
 
 // threshold maps a probability to the hash values below it; 1 maps to the

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -28,6 +30,9 @@ func plan(kind string) *pipeline.Plan {
 		}
 	}
 	p.Spec.Spec.Preprocessing.Split = pipeline.Split{Type: kind, Column: "date", Probabilities: probabilities}
+	if p.Split.Given() {
+		p.Spec.Spec.Preprocessing.Split.Probabilities = nil
+	}
 	p.Spec.Spec.Trainer.Seed = 42
 	return p
 }
@@ -52,7 +57,7 @@ func batchOf(times []int64, first int64) arrow.Record {
 // observe returns the partial of one shard, read in batches of so many rows.
 func observe(t *testing.T, p *pipeline.Plan, shard []int64, rows int) []byte {
 	t.Helper()
-	o, err := NewObserver(p)
+	o, err := NewObserver(p, Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +94,7 @@ func finish(t *testing.T, p *pipeline.Plan, shards [][]int64) *Cuts {
 	if err := json.Unmarshal(data, &again); err != nil {
 		t.Fatal(err)
 	}
-	if again != *cuts {
+	if !reflect.DeepEqual(again, *cuts) {
 		t.Fatalf("JSON round trip: %+v, want %+v", again, *cuts)
 	}
 	return &again
@@ -100,7 +105,7 @@ func assign(t *testing.T, c *Cuts, shards [][]int64) (parts [][]uint8, share [Co
 	n := 0
 	for i, s := range shards {
 		batch := batchOf(s, 0)
-		dst, err := c.Assign(plan(c.Type), batch, i, nil)
+		dst, err := c.Assign(plan(c.Type), batch, Origin{Object: strconv.Itoa(i)}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,7 +282,7 @@ func TestSketchKeepsRanks(t *testing.T) {
 }
 
 func TestDatetimeRefusesAColumnWithoutTimes(t *testing.T) {
-	o, err := NewObserver(plan("datetime"))
+	o, err := NewObserver(plan("datetime"), Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +299,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 	cuts := finish(t, plan("random"), [][]int64{{1}})
 	whole := batchOf(make([]int64, 100_000), 0)
 	defer whole.Release()
-	want, err := cuts.Assign(plan("random"), whole, 3, nil)
+	want, err := cuts.Assign(plan("random"), whole, Origin{Object: "a"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +314,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 	}
 	for from := int64(0); from < whole.NumRows(); from += 777 {
 		part := whole.NewSlice(from, min(from+777, whole.NumRows()))
-		got, err := cuts.Assign(plan("random"), part, 3, nil)
+		got, err := cuts.Assign(plan("random"), part, Origin{Object: "a"}, nil)
 		part.Release()
 		if err != nil {
 			t.Fatal(err)
@@ -320,7 +325,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 			}
 		}
 	}
-	other, err := cuts.Assign(plan("random"), whole, 4, nil)
+	other, err := cuts.Assign(plan("random"), whole, Origin{Object: "b"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +336,7 @@ func TestRandomDependsOnTheRowAloneAndNotOnItsBatch(t *testing.T) {
 		}
 	}
 	if same > 70_000 {
-		t.Errorf("shards 3 and 4 agree on %d of 100,000 rows: the shard does not count", same)
+		t.Errorf("objects a and b agree on %d of 100,000 rows: the object does not count", same)
 	}
 }
 
@@ -349,7 +354,7 @@ func BenchmarkAssign(b *testing.B) {
 			var dst []uint8
 			var err error
 			for b.Loop() {
-				if dst, err = c.Assign(p, batch, 0, dst); err != nil {
+				if dst, err = c.Assign(p, batch, Origin{}, dst); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -372,7 +377,7 @@ func BenchmarkObserve(b *testing.B) {
 			batch := batchOf(times, 0)
 			defer batch.Release()
 			for b.Loop() {
-				o := observeTimes("date")
+				o := observeTimes(&Cuts{Column: "date"}, Origin{})
 				if err := o.Observe(batch); err != nil {
 					b.Fatal(err)
 				}

@@ -83,6 +83,21 @@ type Shard struct {
 	Line   int64 `json:"line,omitempty"`
 }
 
+// Origin is where the rows of a shard lie: those of an object from one on.
+type Origin struct {
+	Object string // its key
+	First  int64
+}
+
+// Origin returns where the rows of a shard lie.
+func (m *Manifest) Origin(shard int) Origin {
+	first := shard
+	for first > 0 && m.Shards[first-1].Object == m.Shards[shard].Object {
+		first--
+	}
+	return Origin{m.Objects[m.Shards[shard].Object].Key, m.Shards[shard].FirstRow - m.Shards[first].FirstRow}
+}
+
 // JSON returns the manifest's one encoding.
 func (m *Manifest) JSON() []byte {
 	// Marshalling plain structs of strings and integers cannot fail, and fields
