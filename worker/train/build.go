@@ -272,12 +272,18 @@ func (r *shardReader) deal(batch *Batch) table.Mask {
 // give hands the records of a share's rows of one split on.
 func (r *shardReader) give(s *share, split uint8, labels []float32) error {
 	if split == Training {
-		for _, row := range s.rows[split] {
-			s.unit.Labels.Add(float64(labels[row]))
-		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.mu.shuffler.add(r.records)
+		shuffler, records := s.mu.shuffler, r.records
+		for i, row := range s.rows[split] {
+			// The division in Add is waited for while the record is copied.
+			s.unit.Labels.Add(float64(labels[row]))
+			if err := shuffler.add(records, shuffleKey(s.ids[split][i], shuffler.seed)); err != nil {
+				return err
+			}
+			records = records[shuffler.record:]
+		}
+		return nil
 	}
 	r.entries = r.entries[:0]
 	for i := range s.rows[split] {

@@ -136,30 +136,36 @@ func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []
 	}
 	for _, j := range l.order {
 		column := b.Categories[j]
-		cardinality, width := uint64(l.shape.Cardinalities[j]), l.widths[j]
-		for i, row := range rows {
-			v := column[row]
-			if uint64(v) >= cardinality {
+		cardinality, field := uint64(l.shape.Cardinalities[j]), to[at:]
+		for _, row := range rows {
+			if v := column[row]; uint64(v) >= cardinality {
 				return nil, row, fmt.Errorf("category %q has id %d of %d", l.shape.CategoryNames[j], v, cardinality)
 			}
-			switch width {
-			case 1:
-				to[i*size+at] = byte(v)
-			case 2:
-				binary.LittleEndian.PutUint16(to[i*size+at:], uint16(v))
-			default:
-				binary.LittleEndian.PutUint32(to[i*size+at:], v)
+		}
+		switch l.widths[j] {
+		case 1:
+			for i, row := range rows {
+				field[i*size] = byte(column[row])
+			}
+		case 2:
+			for i, row := range rows {
+				binary.LittleEndian.PutUint16(field[i*size:], uint16(column[row]))
+			}
+		default:
+			for i, row := range rows {
+				binary.LittleEndian.PutUint32(field[i*size:], column[row])
 			}
 		}
-		at += width
+		at += l.widths[j]
 	}
 	if l.binary {
 		for i, row := range rows {
 			label := b.Labels[row]
-			if label != 0 && label != 1 {
+			v := byte(label) // to compare it with 0 and 1 would be a guess of the processor's
+			if float32(v) != label || v > 1 {
 				return nil, row, fmt.Errorf("the label is %v: a binary label is 0 or 1", label)
 			}
-			to[i*size+at] = byte(label)
+			to[i*size+at] = v
 		}
 	}
 	return dst, 0, nil

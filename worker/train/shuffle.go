@@ -17,6 +17,8 @@ const (
 	// chunkLeast is the least, but for a larger record.
 	chunkMost  = 16 << 10
 	chunkLeast = 1 << 10
+	// maxWords is the size of records that are moved faster by words than by copy.
+	maxWords = 64
 )
 
 // shuffler puts records in the order of their shuffle keys, in memory or on
@@ -42,18 +44,25 @@ type bucket struct {
 	pieces []piece
 }
 
-// add takes whole records. They are copied.
-func (s *shuffler) add(records []byte) error {
-	for ; len(records) > 0; records = records[s.record:] {
-		b := &s.buckets[s.key(records)>>56]
-		if b.filled+s.record > len(b.open) {
-			if err := s.extend(b); err != nil {
-				return err
-			}
+// add takes a record and its shuffle key. The record is copied.
+func (s *shuffler) add(record []byte, key uint64) error {
+	b, size := &s.buckets[key>>56], s.record
+	if b.filled+size > len(b.open) {
+		if err := s.extend(b); err != nil {
+			return err
 		}
-		b.filled += copy(b.open[b.filled:], records[:s.record])
-		s.records++
 	}
+	to, from := b.open[b.filled:b.filled+size], record[:size]
+	if size > maxWords {
+		copy(to, from)
+	} else { // the last word overlaps: a record has at least one
+		binary.LittleEndian.PutUint64(to[size-8:], binary.LittleEndian.Uint64(from[size-8:]))
+		for ; len(from) > 8; to, from = to[8:], from[8:] {
+			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
+		}
+	}
+	b.filled += size
+	s.records++
 	return nil
 }
 
@@ -143,21 +152,22 @@ func (s *shuffler) each(yield func(records []byte, sorted []entry) error) (err e
 // to compare.
 type sorter struct {
 	entries, dealt []entry
-	ends           []int
+	ends           []uint32
 }
 
 func (s *sorter) sort(gathered []byte, record int) []entry {
-	// About four entries in each of 2^width heaps.
-	width := max(bits.Len(uint(len(s.entries)))-2, 0)
-	heap := func(e entry) int { return int(e.key << 8 >> (64 - width)) }
-	s.ends = append(s.ends[:0], make([]int, 1<<width)...)
+	// About one entry in each of 2^width heaps.
+	width := bits.Len(uint(len(s.entries)))
+	heap := func(e entry) uint64 { return e.key << 8 >> (64 - width) }
+	s.ends = append(s.ends[:0], make([]uint32, 1<<width)...)
 	for _, e := range s.entries {
 		s.ends[heap(e)]++
 	}
-	total := 0
+	total, most := uint32(0), uint32(0)
 	for h, n := range s.ends {
 		s.ends[h] = total
 		total += n
+		most = max(most, n)
 	}
 	s.dealt = slices.Grow(s.dealt[:0], len(s.entries))[:len(s.entries)]
 	for _, e := range s.entries {
@@ -172,21 +182,16 @@ func (s *sorter) sort(gathered []byte, record int) []entry {
 		// Two rows with one hash: rare, and settled by what they hold.
 		return bytes.Compare(gathered[x.at:x.at+record], gathered[y.at:y.at+record])
 	}
-	from := 0
-	for _, to := range s.ends {
-		few := s.dealt[from:to]
-		from = to
-		if len(few) > 32 {
-			slices.SortFunc(few, compare)
-			continue
+	if most > 32 {
+		slices.SortFunc(s.dealt, compare)
+		return s.dealt
+	}
+	for i := 1; i < len(s.dealt); i++ { // heaps follow each other, so that none moves far
+		e, at := s.dealt[i], i
+		for ; at > 0 && (s.dealt[at-1].key > e.key || s.dealt[at-1].key == e.key && compare(s.dealt[at-1], e) > 0); at-- {
+			s.dealt[at] = s.dealt[at-1]
 		}
-		for i := 1; i < len(few); i++ {
-			e, at := few[i], i
-			for ; at > 0 && (few[at-1].key > e.key || few[at-1].key == e.key && compare(few[at-1], e) > 0); at-- {
-				few[at] = few[at-1]
-			}
-			few[at] = e
-		}
+		s.dealt[at] = e
 	}
 	return s.dealt
 }

@@ -27,7 +27,7 @@ func shuffled(t *testing.T, records [][]byte, bytes int64) (order []uint32) {
 	m := &memory{limit: bytes}
 	s := &shuffler{record: 12, seed: 7, space: space{memory: m, dir: t.TempDir()}}
 	for _, r := range records {
-		if err := s.add(r); err != nil {
+		if err := s.add(r, s.key(r)); err != nil {
 			t.Fatal(err)
 		}
 	}
