@@ -23,6 +23,19 @@ type Cast struct {
 	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`
 	// Type is what its values become.
 	Type table.Type `yaml:"type" json:"type"`
+	// TimestampFormats of text that becomes a timestamp are tried in order: rfc3339, or
+	// layouts of Go's time package. Default: the forms that text in data has anyway.
+	TimestampFormats []string `yaml:"timestamp_formats,omitempty" json:"timestamp_formats,omitempty" example:"02.01.2006 15:04"`
+	// Thousands is the character between groups of three digits in text that becomes a
+	// number; text may be without it.
+	Thousands string `yaml:"thousands,omitempty" json:"thousands,omitempty" example:","`
+	// DecimalComma says that text which becomes a float64 has a comma before its
+	// fraction, not a point.
+	DecimalComma bool `yaml:"decimal_comma,omitempty" json:"decimal_comma,omitempty"`
+	// TrueWords are the texts that become true, in any case. Default: true and 1.
+	TrueWords []string `yaml:"true_words,omitempty" json:"true_words,omitempty" example:"yes"`
+	// FalseWords are the texts that become false, in any case. Default: false and 0.
+	FalseWords []string `yaml:"false_words,omitempty" json:"false_words,omitempty" example:"no"`
 	// OnError is what becomes of a value that has no form in the new type: it
 	// becomes null, the default, or its row is removed.
 	OnError             string `yaml:"on_error,omitempty" json:"on_error,omitempty" jsonschema:"enum=null,enum=drop" default:"'null'"`
@@ -35,6 +48,7 @@ func (s *Cast) Check(at pipeline.Place) {
 	if s.OnError == "drop" && at.Omits("apply_to") {
 		at.Problem("on_error", "write apply_to: [training, scoring], or [training]", "a step that removes rows must say where it applies")
 	}
+	s.checkFormats(at)
 }
 
 // Bind implements pipeline.StepSpec: the column has the new type and, where
@@ -45,6 +59,12 @@ func (s *Cast) Bind(at *pipeline.Columns) pipeline.Op {
 		return nil
 	}
 	op := &cast{name: at.Step(), column: s.Column, to: s.Type, drop: s.OnError == "drop", zone: at.Zone()}
+	if formats := s.formats(at.Zone()); formats != nil && column.Type != table.String {
+		at.Problem("column", "", "column %s is %s: formats are those of strings", s.Column, column.Type)
+		return nil
+	} else if formats != nil {
+		op.formats = formats
+	}
 	if column.Type == s.Type {
 		return op
 	}
@@ -72,8 +92,8 @@ func (s *Cast) Bind(at *pipeline.Columns) pipeline.Op {
 //	bool        true, false    0, 1            0, 1           –          refused
 //	timestamp   RFC 3339, UTC  microseconds    nearest        refused    –
 //
-//	1: true, false in any case, 1, 0
-//	2: the forms of table.ParseTime
+//	1: true, false in any case, 1, 0, or the words of the spec
+//	2: the forms of table.ParseTime, or those of the spec
 //
 // Text is taken as it stands: white space around a number has no form (trim
 // first), nor have NaN, infinities, hexadecimal and underscores. NaN and
@@ -85,6 +105,8 @@ type cast struct {
 	to     table.Type
 	drop   bool
 	zone   *time.Location
+	// formats converts text where the spec declares how; else it is nil.
+	formats converter
 }
 
 // Apply implements pipeline.Op. It counts the values converted, those that
@@ -103,6 +125,9 @@ func (o *cast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record
 	convert, ok := casts[conversion{from, o.to}]
 	if !ok {
 		return nil, invalid(o.column, fmt.Sprintf("is of type %s, which has no form as %s", arrowtype.Name(a.DataType()), o.to))
+	}
+	if o.formats != nil {
+		convert = o.formats
 	}
 	converted := convert(a, mem, o.zone)
 	failed := int64(converted.NullN() - a.NullN())

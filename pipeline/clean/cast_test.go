@@ -2,6 +2,7 @@ package clean
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,4 +119,54 @@ func TestCastMakesADictionaryOfDistinctTexts(t *testing.T) {
 	}
 	defer out.Release()
 	check(t, "dictionary", dictionary(out.Column(0)), []string{"2", "1"})
+}
+
+// Text is taken as the spec declares it, and in no other form.
+func TestCastTakesTextInTheFormsThatAreDeclared(t *testing.T) {
+	words := Cast{Type: table.Bool, TrueWords: []string{"Ja", "ÉTÉ"}, FalseWords: []string{"nein"}}
+	german := Cast{Type: table.Float64, Thousands: ".", DecimalComma: true}
+	for _, tc := range []struct {
+		step Cast
+		in   string
+		want any
+	}{
+		{words, "JA", true}, {words, "été", true}, {words, "Nein", false}, {words, "true", nil}, {words, "1", nil}, {words, "", nil},
+		{german, "-1.234.567,5", -1234567.5}, {german, "1234,5e1", 12345.0}, {german, ",5", 0.5}, {german, "7", 7.0},
+		{german, "1.23", nil}, {german, "1.2345", nil}, {german, "1234.567", nil}, {german, ".123", nil}, {german, "1..234", nil}, {german, "1,5.000", nil},
+		{german, "1.234,5,6", nil}, {german, "1,234.5", nil}, {german, "NaN", nil}, {german, "", nil}, {german, "1e1.000", nil},
+		{Cast{Type: table.Float64, DecimalComma: true}, "1,5", 1.5}, {Cast{Type: table.Float64, DecimalComma: true}, "1.5", nil},
+		{Cast{Type: table.Int64, Thousands: "\u202f"}, "+9\u202f223\u202f372\u202f036\u202f854\u202f775\u202f807", int64(math.MaxInt64)},
+		{Cast{Type: table.Int64, Thousands: "'"}, "1'000", int64(1000)}, {Cast{Type: table.Int64, Thousands: "'"}, "1'-00", nil}, {Cast{Type: table.Int64, Thousands: "'"}, "-'100", nil},
+		{Cast{Type: table.Int64, Thousands: ","}, "1,000.0", nil}, {Cast{Type: table.Int64, Thousands: ","}, "9,223,372,036,854,775,808", nil},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "02.01.1970", int64(86400e6)},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "1970-01-01T01:00:00+01:00", int64(0)},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "1970-01-01", nil},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006"}}, "31.02.1970", nil},
+	} {
+		tc.step.Column = "c"
+		c, mem := chainOf(t, columns("c", "string"), stepOf(&tc.step))
+		rows, _ := apply(t, c, mem, []any{tc.in}, []any{nil})
+		check(t, tc.in, rows, [][]any{{tc.want, int64(0)}, {nil, int64(1)}})
+	}
+}
+
+func TestCastSaysWhichFormsFitNothing(t *testing.T) {
+	in := columns("s", "string", "i", "int64")
+	for want, step := range map[string]string{
+		"cast.timestamp_formats: timestamp_formats needs type: timestamp":         `{cast: {column: s, type: int64, timestamp_formats: ["2006"]}}`,
+		`cast.timestamp_formats[0]: "15:04" is not a layout with a date`:          `{cast: {column: s, type: timestamp, timestamp_formats: ["15:04"]}}`,
+		"cast.thousands: thousands needs type: float64":                           `{cast: {column: s, type: bool, thousands: ","}}`,
+		`cast.thousands: "." is not one character that can stand between digits`:  `{cast: {column: s, type: float64, thousands: "."}}`,
+		`cast.thousands: "," is not one character that can stand between digits`:  `{cast: {column: s, type: float64, thousands: ",", decimal_comma: true}}`,
+		`cast.thousands: ", " is not one character that can stand between digits`: `{cast: {column: s, type: float64, thousands: ", "}}`,
+		"cast.decimal_comma: decimal_comma needs type: float64":                   `{cast: {column: s, type: int64, decimal_comma: true}}`,
+		"cast: true_words needs false_words, and they need it":                    `{cast: {column: s, type: bool, true_words: ["y"]}}`,
+		`cast.false_words[1]: "YES" is among true_words`:                          `{cast: {column: s, type: bool, true_words: ["yes"], false_words: ["no", "YES"]}}`,
+		"cast.column: column i is int64: formats are those of strings":            `{cast: {column: i, type: float64, thousands: ","}}`,
+	} {
+		_, err := compile(t, "UTC", in, step)
+		if err == nil || !strings.Contains(err.Error(), ": spec.preprocessing.clean[0]."+want) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
 }

@@ -159,7 +159,13 @@ func everyStep(rt *rapid.T) []string {
 		_, ok := casts[conversion{c.Type, to}]
 		return ok
 	}).Draw(rt, "cast to")
-	cast := stepOf(&Cast{Column: name, Type: to, OnError: rapid.SampledFrom([]string{"null", "drop"}).Draw(rt, "on error")})
+	formats := Cast{}
+	if name == "s" && rapid.Bool().Draw(rt, "formats") {
+		formats = map[table.Type]Cast{table.Int64: {Thousands: ","}, table.Float64: {Thousands: ".", DecimalComma: true}, table.Bool: {TrueWords: []string{"JFK"}, FalseWords: []string{"lax", "12"}},
+			table.Timestamp: {TimestampFormats: []string{"2006-1-2", "rfc3339"}}}[to]
+	}
+	cast := stepOf(&Cast{Column: name, Type: to, TimestampFormats: formats.TimestampFormats, Thousands: formats.Thousands, DecimalComma: formats.DecimalComma,
+		TrueWords: formats.TrueWords, FalseWords: formats.FalseWords, OnError: rapid.SampledFrom([]string{"null", "drop"}).Draw(rt, "on error")})
 	steps := rapid.Permutation(all).Draw(rt, "steps")[:rapid.IntRange(0, len(all)).Draw(rt, "count")]
 	// The cast comes last: the steps before it want the column's first type.
 	return append(steps, cast)

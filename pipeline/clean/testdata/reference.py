@@ -8,6 +8,7 @@ A case is a step, the type of its column, rows, and the rows that come out. Floa
 are in quotes.
 """
 
+import io
 import json
 import math
 import random
@@ -126,6 +127,38 @@ for kind, rows in [("float64", floats), ("int64", whole), ("float64", tiny)]:
 
 case("fill: {columns: [c], strategy: fill_with_mode}", "string", texts, [pd.Series(there(texts)).mode()[0] if t is None else t for t in texts])
 case("fill: {columns: [c], strategy: fill_with_mode}", "bool", [True, None, False, False], [True, False, False, False])
+
+
+# Text with declared formats: numbers as pandas reads them in CSV, times as DuckDB's try_strptime does.
+amounts = [chosen.gauss(0, 10.0 ** chosen.randrange(8)) for _ in range(60)] + [0.0, -0.5, 1e15]
+
+
+def read(rows, **options):
+    series = pd.read_csv(io.StringIO("c\n" + "\n".join('"%s"' % r for r in rows)), **options)["c"]
+    return [v.item() for v in series.to_numpy()]
+
+
+def german(text):
+    return text.translate(str.maketrans(",.", ".,"))
+
+
+rows = [german(f"{v:,.4f}") for v in amounts] + [german(f"{v:.2f}") for v in amounts]
+case("cast: {column: c, type: float64, thousands: '.', decimal_comma: true}", "string", rows, read(rows, thousands=".", decimal=","))
+rows = [f"{v:,.3e}" if abs(v) > 1e6 else f"{v:,.5f}" for v in amounts]
+case("cast: {column: c, type: float64, thousands: ','}", "string", rows, read(rows, thousands=","))
+rows = [f"{int(v):,}" for v in amounts] + ["+1,234", "-12", "0"]
+case("cast: {column: c, type: int64, thousands: ','}", "string", rows, read(rows, thousands=","))
+rows = ["Yes", "no", "yes", "NO"]
+case("cast: {column: c, type: bool, true_words: [yes, y], false_words: [no, n]}", "string", rows,
+     read(rows, true_values=["Yes", "yes"], false_values=["no", "NO"]))
+
+dates = [f"{d}.{m}.{y}{t}" for d in ["1", "03", "29", "31"] for m in ["2", "02", "12"] for y in ["1969", "2024"] for t in ["", " 7:05", " 23:59"]] + [None, "", "x"]
+for layout, form in [("02.01.2006", "%d.%m.%Y"), ("2.1.2006 15:04", "%-d.%-m.%Y %-H:%M")]:
+    times = duckdb.execute("select epoch_us(try_strptime(unnest(?::varchar[]), ?))", [dates, form]).fetchall()
+    strict = [t[0] for t in times]
+    if layout == "02.01.2006":  # Go wants two digits where the layout has them
+        strict = [t if d is None or len(d) == 10 else None for d, t in zip(dates, strict)]
+    case(f"cast: {{column: c, type: timestamp, timestamp_formats: ['{layout}']}}", "string", dates, strict)
 
 print('{"made": "by reference.py", "cases": [')
 print(",\n".join(json.dumps(c) for c in cases))
