@@ -85,12 +85,8 @@ func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard 
 	if err != nil {
 		return nil, err
 	}
-	of := m.Shards[shard]
-	r := &RowReader{from: from, columns: columns, object: m.Objects[of.Object].Key}
-	for ; shard > 0 && m.Shards[shard-1].Object == of.Object; shard-- {
-		r.base += m.Shards[shard-1].Rows
-	}
-	return r, nil
+	origin := m.Origin(shard)
+	return &RowReader{from: from, columns: columns, object: origin.Object, base: origin.First}, nil
 }
 
 // Next returns the next batch, which the caller releases, or io.EOF after the last. At

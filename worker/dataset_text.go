@@ -23,10 +23,10 @@ import (
 )
 
 const (
-	// sampledShards and sampledRows bound what columns and types are found by, where the
-	// spec does not declare them.
+	// sampledShards and sampledRows, of all of them, bound what columns and types are found
+	// by, where the spec does not declare them.
 	sampledShards = 8
-	sampledRows   = 10_000
+	sampledRows   = 20_000
 	// maxBadRowBytes bounds what is kept of the bytes of a bad row.
 	maxBadRowBytes = 512
 )
@@ -167,9 +167,9 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 			m.Gaps = append(m.Gaps, *gaps[name])
 		}
 	}
-	step := max(1, len(m.Shards)/sampledShards)
-	for shard := 0; shard < len(m.Shards); shard += step {
-		if err := f.look(ctx, from, m, shard, s, lists); err != nil {
+	n := min(len(m.Shards), sampledShards)
+	for i := range n {
+		if err := f.look(ctx, from, m, i*len(m.Shards)/n, sampledRows/n, s, lists); err != nil {
 			return table.Schema{}, err
 		}
 	}
@@ -177,8 +177,8 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 }
 
 // look adds the first rows of a shard to a sample.
-func (f *textFormat) look(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard int, s *event.Sample, lists map[int][]string) error {
-	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, dataset.ReaderConfig{BatchRows: sampledRows})
+func (f *textFormat) look(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard, rows int, s *event.Sample, lists map[int][]string) error {
+	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, dataset.ReaderConfig{BatchRows: rows})
 	if err != nil {
 		return err
 	}
@@ -187,11 +187,15 @@ func (f *textFormat) look(ctx context.Context, from DatasetSource, m *dataset.Ma
 	if err := r.Next(&run); err != nil && err != io.EOF {
 		return err
 	}
+	var csv *event.CSVRows
+	if f.csv != nil {
+		csv = f.csv(lists[m.Objects[m.Shards[shard].Object].Header])
+	}
 	for i := range run.Len() {
 		switch {
 		case run.Bad[i] != "":
-		case f.csv != nil:
-			s.CSV(run.Record(i), f.csv(lists[m.Objects[m.Shards[shard].Object].Header]))
+		case csv != nil:
+			s.CSV(run.Record(i), csv)
 		default:
 			s.JSON(run.Record(i))
 		}
@@ -224,10 +228,8 @@ func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest
 	if err != nil {
 		return nil, err
 	}
-	out := &textReader{ctx: ctx, from: r, object: m.Objects[m.Shards[shard].Object].Key, reject: from.Reject}
-	for i := shard; i > 0 && m.Shards[i-1].Object == m.Shards[shard].Object; i-- {
-		out.base += m.Shards[i-1].Rows
-	}
+	origin := m.Origin(shard)
+	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, reject: from.Reject}
 	names, err := f.columns(m, m.Shards[shard].Object, declaredNames(from.Schema))
 	if err == nil {
 		if f.csv != nil {

@@ -85,13 +85,16 @@ func (f *CSVRows) Open(c *Cells) (Reader, error) { return newCSV(c, f), nil }
 // Split calls fn with each field of a record; quoted are those in quotes. The text is
 // fn's for the call. It returns what is wrong with the record.
 func (f *CSVRows) Split(record []byte, fn func(text []byte, quoted bool)) (problem string) {
-	r := newCSV(new(Cells), f)
+	return newCSV(new(Cells), f).split(record, fn)
+}
+
+func (f *csvFormat) split(record []byte, fn func(text []byte, quoted bool)) (problem string) {
 	record = trimLineEnd(record)
 	for p, field := 0, 1; ; p, field = p+1, field+1 {
 		var text []byte
 		var quoted bool
-		if text, quoted, p = r.field(record, p, field); p < 0 {
-			return r.reason
+		if text, quoted, p = f.field(record, p, field); p < 0 {
+			return f.reason
 		}
 		if fn(text, quoted); p == len(record) {
 			return ""

@@ -17,6 +17,15 @@ type Sample struct {
 	cells Cells // reads numbers
 	cols  []sampled
 	at    map[string]int
+	of    *CSVRows // that csv reads
+	csv   *csvFormat
+	texts []sampledText
+}
+
+// sampledText is a field of a record.
+type sampledText struct {
+	text []byte
+	null bool
 }
 
 // sampled is what the values of a column can be.
@@ -60,19 +69,25 @@ func (s *Sample) Columns(names []string) {
 
 // CSV looks at a record of the columns of f. One that cannot be read counts for none.
 func (s *Sample) CSV(record []byte, f *CSVRows) {
-	s.cells.comma = f.DecimalComma
-	fields := 0
-	count := func([]byte, bool) { fields++ }
-	if problem := f.Split(record, count); problem != "" || fields != len(f.Columns) {
+	if s.of != f {
+		s.of, s.csv, s.cells.comma = f, newCSV(new(Cells), f), f.DecimalComma
+	}
+	n := 0
+	problem := s.csv.split(record, func(text []byte, quoted bool) {
+		if n == len(s.texts) {
+			s.texts = append(s.texts, sampledText{})
+		}
+		s.texts[n] = sampledText{append(s.texts[n].text[:0], text...), !quoted && string(text) == *f.NullText}
+		n++
+	})
+	if problem != "" || n != len(f.Columns) {
 		return
 	}
-	at := 0
-	f.Split(record, func(text []byte, quoted bool) {
-		c := s.column(f.Columns[at])
-		if at++; quoted || string(text) != *f.NullText {
-			s.text(c, text)
+	for i, field := range s.texts[:n] {
+		if !field.null {
+			s.text(s.column(f.Columns[i]), field.text)
 		}
-	})
+	}
 }
 
 // text looks at a value of which nothing but its text is known.

@@ -33,6 +33,8 @@ type Run struct {
 	// none is.
 	Bad  map[int]string
 	Lost map[int]int64
+
+	own []byte // Values, where they do not lie together in what was read
 }
 
 // Place is where a record begins: its line from 1, and its byte in the object or,
@@ -50,8 +52,31 @@ func (r *Run) Record(i int) []byte {
 	return r.Values[r.Ends[i-1]:r.Ends[i]]
 }
 
-func (r *Run) add(record []byte, at Place, bad string) {
-	r.Values = append(r.Values, record...)
+// reset empties the run.
+func (r *Run) reset() {
+	*r = Run{Values: nil, Ends: r.Ends[:0], Places: r.Places[:0], own: r.own[:0]}
+}
+
+// values adds a record to Values: those that stay where they are and follow each other
+// are not copied.
+func (r *Run) values(record []byte, stays bool) {
+	n := len(r.Values)
+	switch {
+	case n == 0 && stays:
+		r.Values = record
+	case len(r.own) == 0 && stays && n < cap(r.Values) && &r.Values[:n+1][n] == &record[0]:
+		r.Values = r.Values[:n+len(record)]
+	default:
+		if len(r.own) == 0 {
+			r.own = append(r.own, r.Values...)
+		}
+		r.own = append(r.own, record...)
+		r.Values = r.own
+	}
+}
+
+func (r *Run) add(record []byte, stays bool, at Place, bad string) {
+	r.values(record, stays)
 	r.Ends, r.Places = append(r.Ends, len(r.Values)), append(r.Places, at)
 	if bad != "" {
 		if r.Bad == nil {
@@ -81,6 +106,7 @@ type Reader struct {
 	most    int // bytes of what is read, and one more; of what is not known as many as there can be
 	close   func()
 
+	decoded    []byte // a record
 	buf        []byte
 	start, end int // of what is not yet in a run
 	eof        bool
@@ -175,10 +201,9 @@ func (r *Reader) fill(want int) error {
 }
 
 // Next reads the next records into a run, at most so many; io.EOF after the last.
-// What the run had is overwritten.
+// What a run has is valid until then.
 func (r *Reader) Next(run *Run, most int) error {
-	run.Values, run.Ends, run.Places, run.Bad = run.Values[:0], run.Ends[:0], run.Places[:0], nil
-	run.Lost = nil
+	run.reset()
 	for want := runBytes; ; want *= 2 {
 		if err := r.fill(min(want, MaxBytes+runBytes)); err != nil {
 			return err
@@ -234,7 +259,7 @@ func (r *Reader) pass(n int) {
 	r.start += n
 	r.place.Offset += int64(n)
 	r.place.Line += r.split.lines
-	r.split.begin()
+	r.split.begin(n)
 }
 
 // Why records are bad.
@@ -277,23 +302,22 @@ func (r *Reader) isNone(b []byte) bool {
 // add adds a record in UTF-8.
 func (r *Reader) add(run *Run, record []byte, at Place, bad string) {
 	if r.bytes != nil {
-		from := len(run.Values)
+		r.decoded = r.decoded[:0]
 		for _, b := range record {
 			if b < utf8.RuneSelf {
-				run.Values = append(run.Values, b)
+				r.decoded = append(r.decoded, b)
 			} else {
-				run.Values = utf8.AppendRune(run.Values, r.bytes.DecodeByte(b))
+				r.decoded = utf8.AppendRune(r.decoded, r.bytes.DecodeByte(b))
 			}
 		}
-		record = run.Values[from:]
-		run.Values = run.Values[:from]
+		record = r.decoded
 	}
 	if r.recoded && bad == "" {
 		if n := bytes.IndexRune(record, utf8.RuneError); n >= 0 {
 			bad = fmt.Sprintf("bytes that are no text in %s, at byte %d of the record", r.split.Encoding, n)
 		}
 	}
-	run.add(record, at, bad)
+	run.add(record, r.bytes == nil, at, bad)
 }
 
 // Where returns where the next record begins, of what is no record too.

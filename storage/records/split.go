@@ -13,6 +13,7 @@ import (
 type splitter struct {
 	Format
 	quotes uint64 // eight of Quote
+	clear  int    // bytes from the beginning of the record on without a quote, as far as is known
 
 	// The state of the record that is looked at.
 	at      int  // what has been looked at
@@ -25,19 +26,31 @@ type splitter struct {
 
 func newSplitter(f Format) splitter { return splitter{Format: f, quotes: ones * uint64(f.Quote)} }
 
-// begin forgets the record before.
-func (s *splitter) begin() {
+// begin goes behind the record that was found, of so many bytes.
+func (s *splitter) begin(n int) {
+	s.clear = max(0, s.clear-n)
 	s.at, s.quoted, s.escaped, s.plain, s.cut, s.lines = 0, false, false, false, false, 0
 }
 
 // drop notes that n bytes of the record are not there any more.
-func (s *splitter) drop(n int) { s.at, s.cut = s.at-n, true }
+func (s *splitter) drop(n int) { s.at, s.cut, s.clear = s.at-n, true, max(0, s.clear-n) }
 
 // end returns the length of the record that b begins with, its line end included; 0
 // where more of it may come. last: b is all there is.
 func (s *splitter) end(b []byte, last bool) int {
 	if s.at == 0 && !s.cut {
 		s.plain = s.Quote == 0 || len(b) > 0 && s.isComment(b)
+	}
+	if s.at == 0 && !s.cut && !s.plain { // most records have no quotes
+		if s.clear == 0 {
+			if s.clear = bytes.IndexByte(b, s.Quote); s.clear < 0 {
+				s.clear = len(b)
+			}
+		}
+		if n := bytes.IndexByte(b[:s.clear], '\n'); n >= 0 {
+			s.lines = 1
+			return n + 1
+		}
 	}
 	if s.plain {
 		if n := bytes.IndexByte(b[s.at:], '\n'); n >= 0 {
