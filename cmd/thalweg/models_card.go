@@ -14,6 +14,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -53,6 +54,8 @@ type card struct {
 	Provenance artifact.Provenance `json:"provenance"`
 	Objects    []dataset.Object    `json:"objects"`
 	Spec       string              `json:"spec"`
+	// Learnt is what cleaning steps have learnt from the training rows, by step.
+	Learnt pipeline.Learnt `json:"learnt,omitempty"`
 	// Evaluation is nil where the run's record is not kept any more.
 	Evaluation *evaluation.Document `json:"evaluation,omitempty"`
 
@@ -77,6 +80,11 @@ func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersio
 	out.Spec = string(parts[artifact.PartSpec])
 	if err := json.Unmarshal(parts[artifact.PartProvenance], &out.Provenance); err != nil {
 		return out, err
+	}
+	if data, ok := parts[artifact.PartSteps]; ok {
+		if err := json.Unmarshal(data, &out.Learnt); err != nil {
+			return out, err
+		}
 	}
 	var manifest dataset.Manifest
 	if data, ok := parts[artifact.PartDataset]; ok {
@@ -143,6 +151,15 @@ func (d *card) markdown(w io.Writer) {
 	}
 	if len(d.Objects) > most {
 		fmt.Fprintf(w, "- and %d more\n", len(d.Objects)-most)
+	}
+	if len(d.Learnt) > 0 {
+		fmt.Fprint(w, "\n## Cleaning\n\nLearnt from the training rows, by step:\n\n")
+		byNumber := func(a, b string) int {
+			return cmp.Or(cmp.Compare(strings.IndexByte(a, ' '), strings.IndexByte(b, ' ')), cmp.Compare(a, b))
+		}
+		for _, step := range slices.SortedFunc(maps.Keys(d.Learnt), byNumber) {
+			fmt.Fprintf(w, "- %s: `%s`\n", step, strings.ReplaceAll(shorten(string(d.Learnt[step]), 500), "`", "'"))
+		}
 	}
 	d.measured(w)
 	fmt.Fprint(w, "\n## Warnings\n\n")

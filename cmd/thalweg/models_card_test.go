@@ -24,13 +24,14 @@ func TestAVersionHasACard(t *testing.T) {
 	if text, err := applied(t, c, specOf("carded", `
   input_features: [{name: x, type: number}, {name: city, type: category}]
   output_features: [{name: late, type: binary, threshold: {optimize: f1}}]
+  preprocessing: {clean: [{fill: {columns: [city], strategy: fill_with_mode}}, {outliers: {column: x, method: zscore, threshold: 6, action: clip}}]}
   evaluation: {slices: [{columns: [city], min_rows: 10}], gates: [{metric: roc_auc, lower_bound: 0.6}]}
 `)); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	dir := t.TempDir()
 	text := said(t, c, "models", "card", "carded", "--dir", dir)
-	for _, want := range []string{"# carded, version 1\n", "it is champion.", "1 objects, manifest sha256", "Rows learned from: ", "| roc_auc | 0.", "Predictions are true from the probability 0.",
+	for _, want := range []string{"# carded, version 1\n", "it is champion.", "1 objects, manifest sha256", "Rows learned from: ", "## Cleaning", "- 1 fill: `{\"city\":\"", "- 2 outliers: `{\"lower\":-", "| roc_auc | 0.", "Predictions are true from the probability 0.",
 		"| roc_auc at least 0.6 | true | is 0.", "| city=a\\|b | ", "## Warnings", "- model: `", "name: carded"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)

@@ -25,7 +25,7 @@ type Fill struct {
 	// Strategy is what becomes of a missing value: it becomes value, what the training
 	// rows say of its column (the mean or median of numbers, a whole number if the
 	// column has those; the most frequent value, the least of several), or its row is
-	// removed.
+	// removed. Training rows are seen as the steps before that need not learn leave them.
 	Strategy string `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=fill_with_mean,enum=fill_with_median,enum=fill_with_mode,enum=drop_row" refused:"last_in_key"`
 	// Value is what fill_with_const puts in.
 	Value               any `yaml:"value,omitempty" json:"value,omitempty"`

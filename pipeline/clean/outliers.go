@@ -20,7 +20,8 @@ import (
 var outliersSource string
 
 // Outliers treats numbers that lie apart from most. The bounds come of the training
-// rows and are part of the version: events are held against the same.
+// rows, as the steps before that need not learn leave them, and are part of the
+// version: events are held against the same.
 type Outliers struct {
 	// Column is the one to treat, of numbers.
 	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`

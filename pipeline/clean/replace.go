@@ -161,7 +161,11 @@ func (s *Replace) bindValues(at *pipeline.Columns, column table.Column) arrayMap
 		v := s.Values[text]
 		if v != nil {
 			if v, ok = constants(v, at.Zone())[column.Type]; !ok {
-				at.Problem("values", "", "column %s is %s, which cannot hold %v", column.Name, column.Type, s.Values[text])
+				hint := ""
+				if column.Type == table.String {
+					hint = "put it in quotes"
+				}
+				at.Problem("values", hint, "column %s is %s, which cannot hold %v", column.Name, column.Type, s.Values[text])
 				return nil
 			}
 		}
