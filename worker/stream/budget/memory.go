@@ -108,6 +108,9 @@ func (m *Memory) Share() *Share {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.shares = append(m.mu.shares, s)
+	if len(m.mu.shares) == 1 {
+		m.tuneLocked()
+	}
 	m.levelLocked()
 	return s
 }
@@ -148,6 +151,9 @@ func (s *Share) Waits() (waits bool) {
 func (s *Share) Close() {
 	s.with(func(m *Memory) {
 		m.mu.shares = slices.DeleteFunc(m.mu.shares, func(o *Share) bool { return o == s })
+		if len(m.mu.shares) == 0 {
+			m.tuneLocked()
+		}
 		m.levelLocked()
 		s.giveTurnsLocked()
 		m.serveLocked()

@@ -2,6 +2,8 @@ package budget
 
 import (
 	"context"
+	"math"
+	"runtime/debug"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -82,6 +84,59 @@ func TestPartitionsThatAllNeedMuchAskForEqualParts(t *testing.T) {
 		if want := most; i < 2 && got != want || i >= 2 && got != minFetchBytes {
 			t.Errorf("partition %d asks for %d bytes beside %d quiet ones", i, got, n-2)
 		}
+	}
+}
+
+// Training beside streams has no limit to live at, but its garbage waits for less than the
+// heap to double; alone it is left to the runtime.
+func TestTrainingBesideStreamsHasItsGarbageCollectedSooner(t *testing.T) {
+	growth := func() int {
+		now := debug.SetGCPercent(100)
+		debug.SetGCPercent(now)
+		return now
+	}
+	usual := growth()
+	t.Cleanup(func() { debug.SetGCPercent(usual); debug.SetMemoryLimit(math.MaxInt64) })
+	m := NewMemory(DefaultMemory, 2)
+	m.SetSoftLimit(DefaultMemory)
+	for _, step := range []struct {
+		do    func() func()
+		limit bool
+	}{
+		{func() func() { return func() {} }, true},
+		{m.Lift, false},
+		{func() func() { return m.Share().Close }, true},
+	} {
+		undo := step.do()
+		if got := debug.SetMemoryLimit(-1) == DefaultMemory; got != step.limit || growth() != usual {
+			t.Errorf("the limit holds: %v, the heap grows by %d %%", got, growth())
+		}
+		undo()
+	}
+	share, trained, also := m.Share(), m.Lift(), m.Lift()
+	trained()
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 || growth() != besideStreams {
+		t.Errorf("beside a stream the limit is %d, the heap grows by %d %%", got, growth())
+	}
+	share.Close()
+	if growth() != usual {
+		t.Errorf("after the stream the heap grows by %d %%", growth())
+	}
+	share = m.Share()
+	also()
+	if got := debug.SetMemoryLimit(-1); got != DefaultMemory || growth() != usual {
+		t.Errorf("after training the limit is %d, the heap grows by %d %%", got, growth())
+	}
+	share.Close()
+	debug.SetGCPercent(besideStreams / 2) // an operator's own
+	share, trained = m.Share(), m.Lift()
+	if growth() != besideStreams/2 {
+		t.Errorf("the heap grows by %d %%", growth())
+	}
+	trained()
+	share.Close()
+	if growth() != besideStreams/2 {
+		t.Errorf("the heap grows by %d %%", growth())
 	}
 }
 

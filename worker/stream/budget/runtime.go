@@ -7,13 +7,18 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
-// softLimit is the Go runtime's, while streams are all that the process does:
-// garbage is then collected before the heap has doubled. Training holds as much as
-// its rows take, and under the same limit the collector would run without end.
+// softLimit is the Go runtime's, while streams are all that the process does: garbage is
+// then collected before the heap has doubled. Training holds as much as its rows take, and
+// under the same limit the collector would run without end. While it runs beside streams,
+// garbage is collected once the heap has grown by besideStreams percent.
 type softLimit struct {
 	bytes int64 // 0: none
 	batch int   // tasks under way that are no streams
+	// percent is what the runtime had for besideStreams before; 0: it has its own.
+	percent int
 }
+
+const besideStreams = 30
 
 // SetSoftLimit puts the runtime's soft limit in force. It is called once, before
 // the first task.
@@ -21,7 +26,30 @@ func (m *Memory) SetSoftLimit(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.soft.bytes = bytes
-	debug.SetMemoryLimit(bytes)
+	m.tuneLocked()
+}
+
+// tuneLocked gives the runtime the limit and the growth that it should have now.
+func (m *Memory) tuneLocked() {
+	l := &m.mu.soft
+	if l.bytes == 0 {
+		return
+	}
+	limit := l.bytes
+	if l.batch > 0 {
+		limit = math.MaxInt64
+	}
+	debug.SetMemoryLimit(limit)
+	switch beside := l.batch > 0 && len(m.mu.shares) > 0; {
+	case beside && l.percent == 0:
+		l.percent = debug.SetGCPercent(besideStreams)
+		if l.percent > 0 && l.percent < besideStreams { // an operator's GOGC
+			debug.SetGCPercent(l.percent)
+		}
+	case !beside && l.percent != 0:
+		debug.SetGCPercent(l.percent)
+		l.percent = 0
+	}
 }
 
 // Lift suspends the soft limit while a task runs that is no stream, until the
@@ -29,18 +57,15 @@ func (m *Memory) SetSoftLimit(bytes int64) {
 func (m *Memory) Lift() (restore func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l := &m.mu.soft
-	if l.batch++; l.batch == 1 && l.bytes > 0 {
-		debug.SetMemoryLimit(math.MaxInt64)
+	if m.mu.soft.batch++; m.mu.soft.batch == 1 {
+		m.tuneLocked()
 	}
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if l.batch--; l.batch == 0 {
+		if m.mu.soft.batch--; m.mu.soft.batch == 0 {
 			m.mu.peak = max(m.mu.peak, worthGivingBack)
-			if l.bytes > 0 {
-				debug.SetMemoryLimit(l.bytes)
-			}
+			m.tuneLocked()
 		}
 	}
 }
