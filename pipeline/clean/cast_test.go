@@ -142,6 +142,9 @@ func TestCastTakesTextInTheFormsThatAreDeclared(t *testing.T) {
 		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "1970-01-01T01:00:00+01:00", int64(0)},
 		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "1970-01-01", nil},
 		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006"}}, "31.02.1970", nil},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{time.RFC1123}}, "Fri, 02 Jan 1970 00:00:00 GMT", int64(86400e6)},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{time.RFC1123}}, "Fri, 02 Jan 1970 00:00:00 PST", nil},
+		{Cast{Type: table.Timestamp, TimestampFormats: []string{time.RFC1123Z}}, "Fri, 02 Jan 1970 00:00:00 +0000", int64(86400e6)},
 	} {
 		tc.step.Column = "c"
 		c, mem := chainOf(t, columns("c", "string"), stepOf(&tc.step))

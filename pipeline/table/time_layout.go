@@ -2,6 +2,7 @@ package table
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func (r *TimeReader) Read(s string) (us int64, ok bool) {
 			continue
 		}
 		at, err := time.ParseInLocation(f.layout, s, r.zone)
-		if err != nil {
+		if err != nil || !knownZone(at, f.layout, r.zone) {
 			continue
 		}
 		if year := at.UTC().Year(); year >= 0 && year <= 9999 {
@@ -60,4 +61,12 @@ func (r *TimeReader) Read(s string) (us int64, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// knownZone reports whether a time's offset is what its text says. Of an abbreviation
+// that neither zone nor UTC has, time.ParseInLocation takes 0 for the offset: PST.
+func knownZone(at time.Time, layout string, zone *time.Location) bool {
+	name, offset := at.Zone()
+	inDigits := strings.Contains(layout, "-07") || strings.Contains(layout, "Z07")
+	return inDigits || offset != 0 || name == "" || name == "UTC" || name == "GMT" || at.Location() == zone
 }
