@@ -77,6 +77,7 @@ var ranks = map[string]int{
 	"pipeline/metric":   4,
 	"pipeline/model":    4,
 	"pipeline/schedule": 4,
+	"pipeline/quality":  4,
 	"pipeline/split":    4,
 
 	"worker/stream/budget":                  4,

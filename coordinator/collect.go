@@ -17,12 +17,14 @@ const (
 	runsPrefix        = "runs/"
 	checkpointsPrefix = "checkpoints/"
 	preparedPrefix    = "prepared/"
+	// The rows that failed data tests, in a folder for each run.
+	failingPrefix = "failing-rows/"
 	// maxSwept bounds the folders that one pass removes; the next goes on.
 	maxSwept = 200
 )
 
 // collect removes from the state bucket what nobody needs any more: the outputs of
-// runs that ended, the prepared rows of pipelines that are gone (those of others are
+// runs that ended, the rows that failed tests of runs of old, the prepared rows of pipelines that are gone (those of others are
 // replaced by their next run), and the checkpoints of versions that specs keep no
 // longer. What it removes follows from the replicated state and a listing, so a pass
 // that died is repeated by the next, whoever leads.
@@ -38,6 +40,9 @@ func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	err = c.sweep(ctx, b, runsPrefix, ended, &removed)
 	if err == nil {
 		err = c.sweep(ctx, b, preparedPrefix, deleted, &removed)
+	}
+	if err == nil {
+		err = c.sweep(ctx, b, failingPrefix, forgotten, &removed)
 	}
 	if err == nil {
 		err = c.sweepCheckpoints(ctx, b, &removed)
@@ -102,6 +107,10 @@ func ended(s *state.State, id string) bool {
 	r := s.Run(thalweg.RunID(id))
 	return r == nil || r.State != state.RunRunning
 }
+
+// forgotten reports whether the state does not know a run any more: the rows that failed
+// its tests are garbage.
+func forgotten(s *state.State, id string) bool { return s.Run(thalweg.RunID(id)) == nil }
 
 // deleted reports whether there is no pipeline of a name: its prepared rows are garbage.
 func deleted(s *state.State, name string) bool {

@@ -29,7 +29,8 @@ func (c *cluster) keys(prefix string) (keys []string) {
 }
 
 // Outputs of runs that ended, or that nobody knows, go; those of a run that is
-// going stay, whoever leads and whatever the store did meanwhile.
+// going stay, and the failing rows of one that is known, whoever leads and whatever the
+// store did meanwhile.
 func TestOutputsOfEndedRunsAreCollectedAndNoOthers(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, func(cfg *Config) { cfg.CollectEvery = time.Millisecond })
@@ -43,8 +44,8 @@ func TestOutputsOfEndedRunsAreCollectedAndNoOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stays := []string{"checkpoints/unknown-1-1/x/manifest.json", "prepared/other/ab-0000.rows", "runs/" + going + "/checkpoints/x/manifest.json", "runs/" + going + "/clean/000000-ab.json"}
-	goes := []string{"runs/" + going + "1/late.json", "prepared/deleted/ab-0000.rows", "prepared/oth/ab-0000.rows"}
+	stays := []string{"checkpoints/unknown-1-1/x/manifest.json", "failing-rows/" + ended + "/rows-ab.jsonl", "prepared/other/ab-0000.rows", "runs/" + going + "/checkpoints/x/manifest.json", "runs/" + going + "/clean/000000-ab.json"}
+	goes := []string{"failing-rows/other-9-9/rows-ab.jsonl", "runs/" + going + "1/late.json", "prepared/deleted/ab-0000.rows", "prepared/oth/ab-0000.rows"}
 	for i := range 2500 {
 		goes = append(goes, fmt.Sprintf("runs/%s/clean/%06d-ab.json", ended, i))
 	}

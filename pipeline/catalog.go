@@ -34,7 +34,9 @@ const (
 	Splits         Kind = "splits"
 	// MissingValues are the strategies for missing values: an entry for each type of
 	// feature that has it.
-	MissingValues    Kind = "missing_values"
+	MissingValues Kind = "missing_values"
+	// Tests are what data tests ask of rows.
+	Tests            Kind = "tests"
 	DeadLetterTopics Kind = "dead_letter_topics"
 )
 

@@ -35,6 +35,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 		}
 	}
 	c.plan.Cleaned = c.training.schema
+	c.tests()
 	c.split()
 	c.label()
 	c.features()
@@ -72,10 +73,11 @@ type compiler struct {
 	removing []removal
 }
 
-// removal is a step of the scoring phase that removes rows by columns.
+// removal is a step or a test of the scoring phase that removes rows by columns.
 type removal struct {
 	path  string // of the field that names them
 	reads lineage
+	what  string // removed, or tested
 }
 
 // input returns the columns of the training data that the spec uses: those it
@@ -151,7 +153,7 @@ func (c *compiler) compile(path, text string, at *stage) *expression.Program {
 		return p
 	}
 	var problem *expression.Problem
-	if errors.As(err, &problem) && at == c.scoring {
+	if errors.As(err, &problem) && at.phase == InScoring {
 		for name := range c.training.schema.Names() {
 			if why := c.trainingOnly(name); why != "" && problem.Message == "there is no column "+name {
 				err = &expression.Problem{Offset: problem.Offset, Message: "column " + name + " is not there when events are scored: " + why,
@@ -409,8 +411,8 @@ func (c *compiler) uses(at *stage, columns []string, what string) {
 func (c *compiler) removals() {
 	for _, r := range c.removing {
 		if source, ok := r.reads.meets(c.labelReads); ok {
-			c.found.add(r.path, "write apply_to: [training]", "events cannot be removed by column %s%s: label %s reads it%s, and it is not known yet",
-				source, r.reads.way(source), c.plan.Label.Name, c.labelReads.way(source))
+			c.found.add(r.path, "write apply_to: [training]", "events cannot be %s by column %s%s: label %s reads it%s, and it is not known yet",
+				r.what, source, r.reads.way(source), c.plan.Label.Name, c.labelReads.way(source))
 		}
 	}
 }

@@ -126,6 +126,9 @@ func (c *compiler) bindScoring() {
 	for i := range c.plan.Steps {
 		c.plan.Steps[i].Scoring = c.bind(i, at)
 	}
+	for i := range c.plan.Tests {
+		c.plan.Tests[i].Scoring = c.test(i, at)
+	}
 	c.plan.ScoringCleaned = at.schema
 }
 
@@ -196,7 +199,7 @@ func (c *Columns) Derive(column table.Column, reads []string) {
 // Remove notes that the step removes rows by columns; field says so.
 func (c *Columns) Remove(field string, columns []string) {
 	if c.stage.phase == InScoring {
-		c.compiler.removing = append(c.compiler.removing, removal{c.at(field), c.stage.reach(columns)})
+		c.compiler.removing = append(c.compiler.removing, removal{c.at(field), c.stage.reach(columns), "removed"})
 		c.compiler.require(c.stage.needed(columns))
 	}
 }

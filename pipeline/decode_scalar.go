@@ -86,6 +86,9 @@ func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {
 	case *WarmStart:
 		d.unit(n, path, "none, champion or the number of a version", into)
 		return
+	case *Limit:
+		d.unit(n, path, "a limit in quotes such as \"> 100\" or \"> 0.1%\"", into)
+		return
 	case *Percent:
 		d.unit(n, path, "a percentage such as 5%", into)
 		return

@@ -177,8 +177,13 @@ func (x *explainer) structFields(path string, v reflect.Value) (out []explained)
 		case options == "inline" && f.Type == choiceType:
 			for _, e := range x.catalog[kind] {
 				o := reflect.TypeOf(e.Options).Elem()
-				out = append(out, explained{Explanation: Explanation{Path: join(path, e.Name), Type: "mapping",
-					Meaning: renamed(firstSentence(x.described[o.PkgPath()+"."+o.Name()+"."]), o.Name(), e.Name)}, value: defaulted(e.new())})
+				of := explained{Explanation: Explanation{Path: join(path, e.Name), Type: "mapping",
+					Meaning: renamed(firstSentence(x.described[o.PkgPath()+"."+o.Name()+"."]), o.Name(), e.Name)}, value: defaulted(e.new())}
+				if o.Kind() != reflect.Struct {
+					of.tag = `json:",omitempty"`
+					x.describe(&of)
+				}
+				out = append(out, of)
 			}
 		case options == "inline":
 			out = append(out, x.structFields(path, v.Field(i))...)
@@ -239,7 +244,9 @@ func (x *explainer) describe(e *explained) {
 		if text := e.tag.Get("example"); text != "" {
 			e.sample = text
 		}
-		if list {
+		if rest, ok := strings.CutPrefix(e.Type, "value "); ok && list {
+			e.Type = "values " + rest
+		} else if list {
 			e.Type += "s"
 		}
 		e.Type += r.bounds()
@@ -310,6 +317,8 @@ func typeOf(t reflect.Type, r *rule) (name string, sample any) {
 		return "duration such as 200ms or 1m", "1m"
 	case reflect.TypeFor[ByteSize]():
 		return "size such as 8MiB", "8MiB"
+	case reflect.TypeFor[Limit]():
+		return `limit such as "> 100" or "> 0.1%"`, "> 0.1%"
 	case reflect.TypeFor[Percent]():
 		return "percentage such as 5%", "5%"
 	case reflect.TypeFor[Factor]():

@@ -39,6 +39,8 @@ type Plan struct {
 	// Imported is the model where the spec imports one; else nil, and before the
 	// profile stage has read it.
 	Imported *imported.Ensemble
+	// Tests are the data tests in the order of the spec.
+	Tests []PlannedTest
 	// Cleaned and ScoringCleaned are the columns after all steps of each phase.
 	Cleaned, ScoringCleaned table.Schema
 	// Carried are the names of those of ScoringCleaned that scored rows have, nil

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -20,6 +21,10 @@ type Report struct {
 	// the fill, numbers cut to the finite range of a slot, and category values
 	// that training gave no id.
 	Filled, Clipped, Unknown map[string]int64
+	// Tested counts the rows that data tests looked at, and Tests has what each found, by
+	// name.
+	Tested int64                  `json:",omitempty"`
+	Tests  map[string]*TestReport `json:",omitempty"`
 	// Removed names the rows removed, kept only where KeepRemoved is set (the
 	// scoring phase, where each becomes a dead letter).
 	Removed     []Removal
@@ -35,6 +40,38 @@ type Removal struct {
 	Row    int64 // its value in RowColumn
 	Stage  string
 	Reason string
+}
+
+// TestReport is what one data test found.
+type TestReport struct {
+	Failed int64
+	// Rows are the first failing rows, where a run keeps them.
+	Rows []FailedRow `json:",omitempty"`
+}
+
+// FailedRow is a row that fails a data test: its place in the training data, and its
+// cleaned values as a JSON object.
+type FailedRow struct {
+	Object   string          `json:"object"`
+	RowGroup int             `json:"row_group"`
+	Row      int64           `json:"row"`
+	Values   json.RawMessage `json:"values"`
+}
+
+// Fail counts n rows that fail a data test, and keeps some.
+func (r *Report) Fail(test string, n int64, rows ...FailedRow) {
+	if n == 0 {
+		return
+	}
+	if r.Tests == nil {
+		r.Tests = make(map[string]*TestReport)
+	}
+	if r.Tests[test] == nil {
+		r.Tests[test] = new(TestReport)
+	}
+	of := r.Tests[test]
+	of.Failed += n
+	of.Rows = append(of.Rows, rows...)
 }
 
 // Change counts n changed values of a step.
@@ -84,6 +121,10 @@ func (r *Report) Merge(other *Report) {
 		for k, n := range m.from {
 			count(m.into, k, n)
 		}
+	}
+	r.Tested += other.Tested
+	for test, of := range other.Tests {
+		r.Fail(test, of.Failed, of.Rows...)
 	}
 	r.Removed = append(r.Removed, other.Removed...)
 	r.Rejected += other.Rejected

@@ -70,7 +70,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 // those of a catalog: "package.Type." and "package.Type.Field".
 func descriptions(catalog Catalog) (map[string]string, error) {
 	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, dataTestSource)
 	for _, entries := range catalog {
 		for _, e := range entries {
 			if e.Source != "" {
@@ -92,8 +92,11 @@ func chosenFields(catalog Catalog, described map[string]string, t reflect.Type) 
 		}
 		if f.Tag.Get("yaml") == ",inline" {
 			for _, e := range catalog[kind] {
-				out = append(out, reflect.StructField{Name: e.Name, Type: reflect.TypeOf(e.Options),
-					Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty"`, e.Name))})
+				o := reflect.StructField{Name: e.Name, Type: reflect.TypeOf(e.Options), Tag: reflect.StructTag(fmt.Sprintf(`json:"%s,omitempty"`, e.Name))}
+				if of := o.Type.Elem(); of.Kind() != reflect.Struct {
+					o.Tag += reflect.StructTag(fmt.Sprintf(" jsonschema_description:%q", described[of.PkgPath()+"."+of.Name()+"."]))
+				}
+				out = append(out, o)
 			}
 			continue
 		}
@@ -157,6 +160,8 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number", ExclusiveMinimum: "0"}, {Type: "string", Enum: []any{auto}}}}
 	case reflect.TypeFor[WarmStart]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "1"}, {Type: "string", Enum: []any{"none", thalweg.DefaultAlias}}}}
+	case reflect.TypeFor[Limit]():
+		return &jsonschema.Schema{Type: "string", Pattern: limitForm.String(), Examples: []any{"> 0.1%"}}
 	case reflect.TypeFor[Percent]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^[0-9]+(\.[0-9]+)?%$`, Examples: []any{"5%"}}
 	}

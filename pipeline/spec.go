@@ -58,6 +58,8 @@ type Body struct {
 	Sources Sources `yaml:"sources" json:"sources"`
 	// Schema declares columns; without it those of the training files count.
 	Schema *SchemaSpec `yaml:"schema,omitempty" json:"schema,omitempty"`
+	// Tests are data quality tests of the rows that cleaning leaves.
+	Tests []DataTest `yaml:"tests,omitempty" json:"tests,omitempty"`
 	// Preprocessing says how rows are cleaned and split.
 	Preprocessing Preprocessing `yaml:"preprocessing,omitempty" json:"preprocessing,omitempty"`
 	// Defaults are options of all input features of a type.

@@ -29,8 +29,8 @@ type StepSpec interface {
 
 // StepPhases is the field that all steps have.
 type StepPhases struct {
-	// ApplyTo names the phases in which the step runs. Default both, but [training]
-	// for a step that removes rows.
+	// ApplyTo names the phases in which the step runs, or the data test. Default both, but
+	// [training] for a step that removes rows, and for a test of their number.
 	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty" default:"[training, scoring]"`
 }
 

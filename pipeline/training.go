@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,10 @@ func trainingText(s *Spec) string {
 	}
 	c.Spec.Schedule = nil
 	c.Spec.Trainer.Distributed.Straggler = Straggler{}
+	c.Spec.Tests = slices.Clone(c.Spec.Tests)
+	for i := range c.Spec.Tests {
+		c.Spec.Tests[i].StoreFailures = nil // what is kept for people is no part of a version
+	}
 	c.Spec.Trainer.KeepCheckpoints = 0 // what becomes of versions is no part of them
 	return fieldsText(c)
 }
@@ -72,6 +77,19 @@ func FittingHash(s *Spec) string {
 	c := *s
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
-	c.Spec.Schedule = nil
+	c.Spec.Schedule, c.Spec.Tests = nil, nil
 	return hashOf(fieldsText(c))
+}
+
+// TestsHash returns the sha256 in hex of what data tests look for in cleaned rows, without
+// how that is judged.
+func TestsHash(s *Spec) string {
+	tests := slices.Clone(s.Spec.Tests)
+	for i := range tests {
+		if _, counts := tests[i].Test.Options.(CountSpec); counts {
+			tests[i].Test = Choice{}
+		}
+		tests[i].Severity, tests[i].ErrorIf, tests[i].WarnIf = "", "", ""
+	}
+	return hashOf(fieldsText(Body{Tests: tests}))
 }

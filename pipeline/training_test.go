@@ -16,6 +16,8 @@ spec:
   sources:
     train:  {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
     events: {kafka: {topic: flights}, format: {type: json}}
+  tests:
+    - {column: distance, range: {min: 0}, store_failures: 5}
   input_features:
     - {name: distance, type: number}
   output_features:
@@ -50,6 +52,9 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 		{false, "{kafka: {topic: flights}", "{connection: bus, kafka: {topic: flights}"},
 		{true, "format: {type: json}", "format: {type: json, on_unknown_field: dead_letter}"},
 		{true, "flights/*.parquet", "flights/2001*.parquet"},
+		{false, "store_failures: 5", "store_failures: 6"},
+		{true, "store_failures: 5", "store_failures: 5, severity: warn"}, // it is the version that tests events
+		{true, "min: 0", "min: 1"},
 		{true, "type: number}", "type: number, normalization: none}"},
 		{true, "delay > 15", "delay > 20"},
 		{true, "  input_features", "  trainer: {seed: 7}\n  input_features"},

@@ -13,7 +13,7 @@ import (
 // that struct, and a line less here.
 var unsupportedFields = map[string]map[string]any{
 	"Body": {
-		"tests": nil, "search": nil, "rollout": nil,
+		"search": nil, "rollout": nil,
 		"monitoring": nil, "resources": nil,
 	},
 	"TrainSource":   {"freshness": nil},
@@ -22,6 +22,12 @@ var unsupportedFields = map[string]map[string]any{
 	"SchemaSpec":    {"event_time": nil},
 	"ColumnSpec":    {"pii": nil},
 	"Preprocessing": {"sample_ratio": 1.0},
+	"DataTest": {
+		"unique":        instead("write the rows with thalweg clean and count them there"),
+		"in_lookup":     instead("name the values in accepted_values"),
+		"like_champion": instead("test its range"),
+		"columns":       instead("write a test for each column"),
+	},
 	"CleanStep":     {"dedupe": nil},
 	"encoders":      {"size": nil, "period": nil},
 	"InputFeature":  {"shape": nil},
@@ -39,11 +45,15 @@ var unsupportedFields = map[string]map[string]any{
 	"Scoring":  {"scale": nil},
 }
 
+// instead is what can be done where a field is not supported, whatever its value.
+type instead string
+
 // refused notes that a field is not supported, unless it has the allowed value.
 func (d *decoder) refused(e *ast.MappingValueNode, path string, allowed any) {
+	hint, _ := allowed.(instead)
 	switch {
-	case allowed == nil:
-		d.refuse(e.Key, path, "", "")
+	case allowed == nil || hint != "":
+		d.refuse(e.Key, path, string(hint), "")
 	case !isAllowed(e.Value, allowed):
 		d.refuse(e.Value, path, fmt.Sprintf("only %v is", allowed), d.shown(e.Value))
 	}

@@ -484,6 +484,9 @@ func (p Place) among(field, name string, allowed []string, output string) {
 // Check implements Checker: the rules between the parts of a spec.
 func (b *Body) Check(at Place) {
 	inputs, outputs := at.in("input_features"), at.in("output_features")
+	if len(b.Tests) > maxTests {
+		at.Problem("tests", "", "there are %d; at most %d are possible", len(b.Tests), maxTests)
+	}
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
 		names(i, f.Name)

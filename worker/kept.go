@@ -75,6 +75,11 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	}
 	k.dir = preparedDir + spec.Metadata.Name + "/"
 	k.clean = name(of)
+	if len(spec.Spec.Tests) > 0 && spec.Learns() {
+		of = append(of, pipeline.TestsHash(spec))
+	} else if len(spec.Spec.Tests) > 0 {
+		k.clean = name(append(of, pipeline.TestsHash(spec)))
+	}
 	of = append(of, content("learnt"), content("split"), k.Columns)
 	k.rows, k.fit = name(of), name(append(of, pipeline.FittingHash(spec)))
 	return k, err
@@ -228,7 +233,13 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 	}
 	var of pipeline.Report
 	var splits []uint8
+	tests := d.tests(true)
 	for rows, err := range through(d.cleaned(ctx, clean.New(d.plan, pipeline.InTraining), shard, &of), func(cleaned arrow.Record) (_ arrow.Record, err error) {
+		if tests != nil && keep {
+			if err := tests.Observe(cleaned, d.at, d.first, &of); err != nil {
+				return nil, err
+			}
+		}
 		if splits, err = d.cuts.Assign(d.plan, cleaned, d.origin(shard), splits); err != nil {
 			return nil, err
 		}

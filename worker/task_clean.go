@@ -24,6 +24,8 @@ import (
 type cleaned struct {
 	Report pipeline.Report `json:"report"`
 	Split  json.RawMessage `json:"split"`
+	// Failing refers to the rows that fail data tests.
+	Failing string `json:"failing,omitempty"`
 }
 
 // mapClean cleans shards: it counts what the operators do and observes where the
@@ -35,17 +37,21 @@ func mapClean(ctx context.Context, t *Task) error {
 		if err != nil {
 			return cleaned{}, err
 		}
-		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() {
+		tests := d.tests(false)
+		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && tests == nil {
 			n := d.manifest.Shards[shard].Rows
 			d.progress.Add(n)
 			out := cleaned{Report: pipeline.Report{RowsIn: n, RowsOut: n}}
 			out.Split, err = observer.Partial()
 			return out, err
 		}
-		return remembered(ctx, d, shard, d.keeping.clean, func() (out cleaned, err error) {
-			for batch, err := range d.observed(ctx, shard, &out.Report) {
+		out, err := remembered(ctx, d, shard, d.keeping.clean, func() (out cleaned, err error) {
+			for batch, err := range d.observed(ctx, shard, tests != nil, &out.Report) {
 				if err == nil {
 					err = observer.Observe(batch)
+				}
+				if err == nil && tests != nil {
+					err = tests.Observe(batch, d.at, d.first, &out.Report)
 				}
 				if err != nil {
 					return out, err
@@ -54,12 +60,17 @@ func mapClean(ctx context.Context, t *Task) error {
 			out.Split, err = observer.Partial()
 			return out, err
 		})
+		if err == nil {
+			out.Failing, err = t.setAside(ctx, shard, &out.Report)
+		}
+		return out, err
 	})
 }
 
-// observed yields what the observer of a split has to see of a shard's cleaned rows.
-func (d *data) observed(ctx context.Context, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
-	if len(d.plan.Steps) > 0 {
+// observed yields what the observer of a split has to see of a shard's cleaned rows, or
+// where they are tested all of them.
+func (d *data) observed(ctx context.Context, shard int, tested bool, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
+	if len(d.plan.Steps) > 0 || tested {
 		return d.cleaned(ctx, clean.BeforeLearning(d.plan), shard, rep)
 	}
 	// Which rows are bad, all columns say.
@@ -81,8 +92,9 @@ func reduceClean(ctx context.Context, t *Task) error {
 		return err
 	}
 	var total pipeline.Report
-	splits := make([][]byte, len(all))
+	splits, failing := make([][]byte, len(all)), make([]string, len(all))
 	for i := range all {
+		failing[i] = all[i].Failing
 		total.Merge(&all[i].Report)
 		splits[i] = all[i].Split
 	}
@@ -91,6 +103,9 @@ func reduceClean(ctx context.Context, t *Task) error {
 		return err
 	}
 	if err := t.count(ctx, d, &total); err != nil {
+		return err
+	}
+	if err := t.judge(ctx, d, false, &total, failing); err != nil {
 		return err
 	}
 	return t.Save(ctx, "split", cuts)
@@ -116,6 +131,9 @@ func (t *Task) count(ctx context.Context, d *data, total *pipeline.Report) error
 	for step, n := range total.Changed {
 		t.Report.Counts["changed: "+step] = n
 	}
+	for test, of := range total.Tests {
+		t.Report.Counts["failed: test "+test] = of.Failed
+	}
 	if total.Rejected == 0 {
 		return nil
 	}
@@ -140,7 +158,7 @@ func (t *Task) keepBadRows(ctx context.Context, d *data, total *pipeline.Report)
 			fmt.Fprintf(&shown, "\n%s: %s", row.Place(), row.Reason)
 		}
 	}
-	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/%s/rejected.jsonl", runsDir, t.Lease.RunId, t.Lease.Kind), []byte(body.String()))
+	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/%s-rejected.jsonl", failingDir, t.Lease.RunId, t.Lease.Kind), []byte(body.String()))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type fitPartial struct {
 	Statistics json.RawMessage    `json:"statistics"`
 	Rows       [split.Count]int64 `json:"rows"`
 	Report     pipeline.Report    `json:"report"`
+	// Failing refers to the rows that fail data tests.
+	Failing string `json:"failing,omitempty"`
 }
 
 // fitted is the output of the fit stage.
@@ -38,7 +40,7 @@ func (f *fitted) has(shard int, splits ...uint8) bool {
 // mapFit gathers the statistics of shards' training rows.
 func mapFit(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (fitPartial, error) {
-		return remembered(ctx, d, shard, d.keeping.fit, func() (out fitPartial, err error) {
+		out, err := remembered(ctx, d, shard, d.keeping.fit, func() (out fitPartial, err error) {
 			fitter := feature.NewFitter(d.plan)
 			var parts []uint8
 			for rows, err := range d.prepared(ctx, shard, true, &out.Report) {
@@ -52,6 +54,10 @@ func mapFit(ctx context.Context, t *Task) error {
 			out.Statistics, err = fitter.Partial()
 			return out, err
 		})
+		if err == nil {
+			out.Failing, err = t.setAside(ctx, shard, &out.Report)
+		}
+		return out, err
 	})
 }
 
@@ -86,7 +92,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 	var out fitted
 	var total [split.Count]int64
 	var report pipeline.Report
+	failing := make([]string, len(all))
 	for i, p := range all {
+		failing[i] = p.Failing
 		statistics[i] = p.Statistics
 		report.Merge(&p.Report)
 		out.Rows = append(out.Rows, p.Rows)
@@ -95,6 +103,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 		}
 	}
 	if err := t.count(ctx, d, &report); err != nil {
+		return err
+	}
+	if err := t.judge(ctx, d, true, &report, failing); err != nil {
 		return err
 	}
 	for s, name := range split.Names {

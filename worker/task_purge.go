@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg"
@@ -14,6 +13,7 @@ import (
 // tasks write for each other, and the checkpoints of versions.
 const (
 	runsDir        = "runs/"
+	failingDir     = "failing-rows/" // of data tests: kept as long as the run is known
 	checkpointsDir = "checkpoints/"
 )
 
@@ -41,9 +41,9 @@ func runPurge(ctx context.Context, t *Task) error {
 			return err
 		}
 	}
-	dirs := []string{runsDir, checkpointsDir}
+	dirs := []string{runsDir, failingDir, checkpointsDir}
 	if arguments["shared"] != "" {
-		dirs = slices.Delete(dirs, 1, 2)
+		dirs = dirs[:2]
 		t.warn("checkpoints are kept: it shares %s", arguments["shared"])
 	}
 	for _, dir := range dirs {

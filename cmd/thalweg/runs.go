@@ -168,9 +168,9 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	printEvaluation(w, r)
 }
 
-// printEvaluation shows the tables of gates and slices that a run has left.
+// printEvaluation shows the tables of data tests, gates and slices that a run has left.
 func printEvaluation(w io.Writer, r *apiv1.Run) {
-	for _, name := range []string{"gates", "slices"} {
+	for _, name := range []string{"tests", "gates", "slices"} {
 		if text := r.Outputs[name]; text != "" {
 			fmt.Fprintln(w, "\n"+strings.ToUpper(name)+"\n"+text)
 		}

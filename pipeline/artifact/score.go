@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -24,6 +25,7 @@ type Scorer struct {
 	width    int       // of a row's predictions
 	constant []float32 // the prediction of a row of which nothing is known
 	chain    *clean.Chain
+	tests    *quality.Tests // of events; nil: none
 	applier  *feature.Applier
 	mem      memory.Allocator
 	// cleaned and output are the Arrow schemas of what Score and Output return.
@@ -46,6 +48,9 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 		}
 	}
 	s := &Scorer{artifact: a, answer: a.Answer(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewWorkspace(), mem: memory.DefaultAllocator}
+	if phase == pipeline.InScoring {
+		s.tests = quality.New(a.plan, phase)
+	}
 	s.cleaned = s.Cleaned().Arrow()
 	// The row number becomes the offset and is no column of its own.
 	fields := s.OutputSchema().Arrow().Fields()
@@ -66,7 +71,7 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 // the value for a number, the probability of each class for a category. A row of
 // which nothing is known, every feature being missing or unknown, gets the mean of
 // the training labels. Rows that a cleaning
-// step or a feature removes, and those whose prediction is not finite, are counted
+// step, a data test of events or a feature removes, and those whose prediction is not finite, are counted
 // and named in rep, which may be nil. What becomes of a row depends on that row
 // alone, to the bit.
 //
@@ -77,7 +82,12 @@ func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Re
 	if rep == nil {
 		rep = new(pipeline.Report)
 	}
-	rows, err := s.chain.Apply(ctx, batch, rep)
+	all, err := s.chain.Apply(ctx, batch, rep)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer all.Release()
+	rows, err := s.tests.Remove(s.mem, all, rep)
 	if err != nil {
 		return nil, nil, err
 	}

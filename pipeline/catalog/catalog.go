@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/schedule"
 	"github.com/thalweg/thalweg/pipeline/split"
 )
@@ -34,5 +35,6 @@ func All() pipeline.Catalog {
 		pipeline.DeadLetterTopics: endpoint.DeadLetterTopics(),
 		pipeline.Splits:           split.Catalog(),
 		pipeline.MissingValues:    feature.MissingValues(),
+		pipeline.Tests:            quality.Catalog(),
 	}
 }

@@ -157,13 +157,23 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 			lost = b.cut(offsetsOf(rec)[end], lost)
 		}
 	}
+	var failed pipeline.Report
+	for _, p := range pieces {
+		failed.Merge(&pipeline.Report{Tests: p.failed})
+	}
 	pieces, lost = dst.limitDays(b, pieces, lost)
 	letters, err := e.letters(b, lost, dst)
 	if err != nil {
 		releaseAll(pieces)
 		return err
 	}
-	dst.Unfit = e.decoder.TakeUnfit()
+	dst.Unfit, dst.Failed = e.decoder.TakeUnfit(), nil
+	for test, of := range failed.Tests {
+		if dst.Failed == nil {
+			dst.Failed = make(map[string]int64)
+		}
+		dst.Failed[test] = of.Failed
+	}
 	return dst.Add(b, pieces, letters, lost)
 }
 
@@ -241,7 +251,7 @@ func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, r
 	for _, r := range rep.Removed {
 		removed = append(removed, Reject{r.Row, r.Stage, r.Reason})
 	}
-	return piece{cleaned: cleaned, predictions: slices.Clone(predictions)}, removed, nil
+	return piece{cleaned: cleaned, predictions: slices.Clone(predictions), failed: rep.Tests}, removed, nil
 }
 
 // letters writes the dead letters of a batch, in the order of their offsets.

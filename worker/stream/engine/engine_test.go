@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -161,5 +162,34 @@ func TestRowsOfSeveralClassesKeepTheirProbabilities(t *testing.T) {
 		if diff := cmp.Diff(whole, got); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
+	}
+}
+
+// An event that fails a data test of severity error is a dead letter that names the test;
+// of one of severity warn the events are counted.
+func TestAnEventThatFailsADataTestIsADeadLetterOrCounted(t *testing.T) {
+	spec := strings.Replace(artifacttest.Flights, "spec:\n", `spec:
+  tests:
+    - {column: distance, check: "value >= 103", error_if: "> 50%"}
+    - {column: origin, accepted_values: [A1, a1], severity: warn}
+`, 1)
+	e, err := New(Model{Name: "m", Version: 1}, artifacttest.TrainFlights(t, spec, 1), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for i := range 14 {
+		events = append(events, flight(i))
+	}
+	r := &Rows{Topic: "flights"}
+	if err := e.Score(t.Context(), testBatch(events...), r); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]int64{"2 accepted_values origin": 12}; !maps.Equal(r.Failed, want) {
+		t.Errorf("counted are %v, want %v", r.Failed, want)
+	}
+	defer r.Release()
+	if text := r.dead.String(); r.Scored != 11 || r.Rejected != 3 || strings.Count(text, `"stage":"test","reason":"test 1 check distance: value >= 103"`) != 3 {
+		t.Errorf("%d scored, %d dead:\n%s", r.Scored, r.Rejected, text)
 	}
 }

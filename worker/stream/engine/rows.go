@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/arrowtype"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -34,6 +35,7 @@ type Rows struct {
 	Rejected       int64            // lines in dead
 	LastReason     string           // of them
 	Unfit          map[string]int64 // values of the last batch, by column, that are null because they did not fit
+	Failed         map[string]int64 // events of the last batch that fail data tests of severity warn, by test
 	Gaps           []commitlog.Gap
 	// adopted is the object of dead letters that is there, where it has others
 	// besides those in dead.
@@ -48,6 +50,7 @@ type piece struct {
 	cleaned     arrow.Record // table.RowColumn last
 	predictions []float32    // as many for each row as the model has outputs
 	bytes       int64        // that both take
+	failed      map[string]*pipeline.TestReport
 }
 
 func (p *piece) rows() int { return int(p.cleaned.NumRows()) }

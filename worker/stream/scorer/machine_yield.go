@@ -13,6 +13,7 @@ type yield struct {
 	barren int              // events since, all of them dead letters
 	why    string           // of the last
 	unfit  map[string]int64 // values, by column, that did not fit and are null
+	failed map[string]int64 // events, by data test of severity warn
 }
 
 func (y *yield) observe(ev batchScored) {
@@ -22,11 +23,16 @@ func (y *yield) observe(ev batchScored) {
 	case ev.dead > 0:
 		y.barren, y.why = y.barren+ev.dead, ev.why
 	}
-	for column, n := range ev.unfit {
-		if y.unfit == nil {
-			y.unfit = make(map[string]int64)
-		}
-		y.unfit[column] += n
+	addCounts(&y.unfit, ev.unfit)
+	addCounts(&y.failed, ev.failed)
+}
+
+func addCounts(to *map[string]int64, counts map[string]int64) {
+	if *to == nil && len(counts) > 0 {
+		*to = make(map[string]int64)
+	}
+	for name, n := range counts {
+		(*to)[name] += n
 	}
 }
 
@@ -37,7 +43,14 @@ func (y *yield) messages(committed int64) (out []string) {
 		const most = 300
 		out = append(out, fmt.Sprintf("none of the last %d events became a row, the last one for: %.*s", y.barren, most, y.why))
 	}
-	const columns = 3
+	const columns, tests = 3, 3
+	for i, test := range slices.Sorted(maps.Keys(y.failed)) {
+		if i == tests {
+			out = append(out, fmt.Sprintf("likewise %d more tests", len(y.failed)-tests))
+			break
+		}
+		out = append(out, fmt.Sprintf("%d events failed test %s, which warns", y.failed[test], test))
+	}
 	for i, column := range slices.Sorted(maps.Keys(y.unfit)) {
 		if i == columns {
 			out = append(out, fmt.Sprintf("likewise in %d more columns", len(y.unfit)-columns))

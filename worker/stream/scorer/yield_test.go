@@ -61,3 +61,33 @@ func TestAColumnThatNothingReadsLosesNoEvent(t *testing.T) {
 	}
 	w.judge()
 }
+
+// Events that fail a data test are dead letters that name it, or are told of by the status.
+func TestEventsThatFailDataTestsAreSeen(t *testing.T) {
+	w := newWorld(t, 1)
+	w.registerArtifact(1, artifacttest.TrainFlights(t, strings.Replace(artifacttest.Flights, "spec:\n", `spec:
+  tests:
+    - {column: distance, not_null: true}
+    - {column: origin, regex: "^[A-C]$", severity: warn}
+`, 1), 1))
+	w.promote(1)
+	s := w.start()
+	const n = 300
+	var events []string
+	for i := range n {
+		distance := fmt.Sprint(i)
+		if i%100 == 7 {
+			distance = "null"
+		}
+		events = append(events, fmt.Sprintf(`{"date":"2001-03-04T05:06:07Z","distance":%s,"origin":%q}`, distance, "abcd"[i%4:i%4+1]))
+	}
+	w.produce(events...)
+	status := s.waitCommitted(n)
+	if status.Rows != n-3 || status.DeadLetters != 3 || !strings.Contains(status.Message, "75 events failed test 2 regex origin, which warns") {
+		t.Errorf("%d rows, %d dead letters, message %q", status.Rows, status.DeadLetters, status.Message)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+}

@@ -1,0 +1,255 @@
+package pipeline
+
+import (
+	_ "embed"
+	"fmt"
+	"math/big"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+//go:embed datatest.go
+var dataTestSource string
+
+// DataTest is one test of the rows that the cleaning steps leave, of all splits. A row
+// fails where what is asked of it is false; null is not false, so that a missing value
+// passes all tests but not_null, as in SQL.
+type DataTest struct {
+	// Column is the cleaned column that is tested: value in the expressions of tests.
+	Column string `yaml:"column,omitempty" json:"column,omitempty"`
+	// Test is what is asked of rows.
+	Test Choice `yaml:",inline" json:"-" catalog:"tests"`
+	// Severity of error fails the run, and makes an event that fails the test a dead
+	// letter; that of warn is a warning of the run and the version, and a count of the
+	// stream.
+	Severity string `yaml:"severity,omitempty" json:"severity,omitempty" jsonschema:"enum=error,enum=warn" default:"error"`
+	// ErrorIf is how many rows of the training data, or which share of all that cleaning
+	// leaves, must fail for the run to fail: "> 100", "> 0.1%". Default > 0. Events, which
+	// come one by one, have no limit.
+	ErrorIf Limit `yaml:"error_if,omitempty" json:"error_if,omitempty"`
+	// WarnIf is how many, or which share, must fail for a warning. Default > 0.
+	WarnIf Limit `yaml:"warn_if,omitempty" json:"warn_if,omitempty"`
+	// StoreFailures is how many of the failing rows a run keeps for you to look at: the
+	// first ones of the training data. Default 100.
+	StoreFailures *int `yaml:"store_failures,omitempty" json:"store_failures,omitempty" jsonschema:"minimum=0,maximum=10000"`
+	StepPhases    `yaml:",inline" json:",inline"`
+}
+
+// TestSpec is the Options of an entry of the kind Tests.
+type TestSpec interface {
+	// Condition is the expression of a column called value that is false for a row that
+	// fails, and whether it stands in the spec as it is; "" where no row is looked at.
+	Condition() (text string, written bool)
+}
+
+// CountSpec is a TestSpec that looks at the number of rows alone.
+type CountSpec interface {
+	TestSpec
+	// Misses says how a number of rows is not as it should be, "" where it is.
+	Misses(rows int64) string
+}
+
+const (
+	// SeverityError is of tests that fail a run.
+	SeverityError = "error"
+	testedValue   = "value"
+	// maxTests bounds the tests of a spec, each of which a run counts.
+	maxTests = 100
+	// defaultStored is enough to see what is wrong.
+	defaultStored = 100
+)
+
+// name is what counts, reasons and messages call the test in a place of the list.
+func (t *DataTest) name(i int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s %s", i+1, t.Test.Name, t.Column))
+}
+
+// Fails reports whether failing rows end a run.
+func (t *DataTest) Fails() bool { return t.Severity == SeverityError }
+
+// Stored returns how many failing rows a run keeps.
+func (t *DataTest) Stored() int {
+	if t.StoreFailures == nil {
+		return 0
+	}
+	return *t.StoreFailures
+}
+
+// Defaults implements Defaulter.
+func (t *DataTest) Defaults(at Place) {
+	Default(at, "severity", &t.Severity, SeverityError)
+	if _, counts := t.Test.Options.(CountSpec); counts {
+		DefaultList(at, "apply_to", &t.ApplyTo, InTraining)
+		return
+	}
+	if t.Fails() {
+		Default(at, "error_if", &t.ErrorIf, "> 0")
+	}
+	Default(at, "warn_if", &t.WarnIf, "> 0")
+	if stored := defaultStored; t.StoreFailures == nil {
+		t.StoreFailures = &stored
+	}
+}
+
+// Check implements Checker.
+func (t *DataTest) Check(at Place) {
+	spec, ok := t.Test.Options.(TestSpec)
+	if !ok {
+		at.Problem("", "", "what is tested is missing: one of %s belongs here", strings.Join(at.found.catalog.names(Tests), ", "))
+		return
+	}
+	if c, ok := spec.(Checker); ok && reflect.TypeOf(spec).Elem().Kind() != reflect.Struct {
+		c.Check(at.in(t.Test.Name))
+	}
+	at.phases("apply_to", t.ApplyTo)
+	if !t.Fails() && t.ErrorIf != "" {
+		at.Problem("error_if", "leave it out, or write severity: error", "a test of severity warn fails no run")
+	}
+	if _, counts := spec.(CountSpec); counts {
+		t.checkCount(at)
+		return
+	}
+	if t.Column == "" {
+		at.Problem("column", "", "the field is missing")
+	}
+	if text, written := spec.Condition(); written && at.found.checkSyntax {
+		checkText(text, at.at(t.Test.Name), rule{expression: true}, at.found)
+	}
+}
+
+// checkCount checks a test of the number of rows.
+func (t *DataTest) checkCount(at Place) {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"column", t.Column != ""}, {"error_if", t.ErrorIf != ""}, {"warn_if", t.WarnIf != ""}, {"store_failures", t.StoreFailures != nil}} {
+		if f.set {
+			at.Problem(f.name, "leave it out", "%s looks at no single row", t.Test.Name)
+		}
+	}
+	if slices.Contains(t.ApplyTo, InScoring) {
+		at.Unsupported("apply_to", "write apply_to: [training]", t.Test.Name+" of events, which come one by one")
+	}
+}
+
+// PlannedTest is one data test, bound to the columns of each phase in which it applies.
+type PlannedTest struct {
+	Name string // "2 regex origin": position from 1, test and column
+	Spec *DataTest
+	// Training and Scoring are its condition; nil where the test looks at no row of the
+	// phase.
+	Training, Scoring *expression.Program
+}
+
+// In returns the condition of a phase.
+func (t *PlannedTest) In(phase Phase) *expression.Program {
+	if phase == InScoring {
+		return t.Scoring
+	}
+	return t.Training
+}
+
+// Count returns how the test looks at the number of training rows; nil where it does not.
+func (t *PlannedTest) Count() CountSpec {
+	c, _ := t.Spec.Test.Options.(CountSpec)
+	return c
+}
+
+// WithValue returns the columns, of which the one called value is the tested one.
+func WithValue[T any](columns []T, name func(T) string, value T) []T {
+	out := slices.DeleteFunc(slices.Clone(columns), func(c T) bool { return name(c) == testedValue })
+	return append(out, value)
+}
+
+// test binds a data test to the columns that the steps of a phase leave.
+func (c *compiler) test(i int, at *stage) *expression.Program {
+	t, path := &c.spec.Spec.Tests[i], fmt.Sprintf("spec.tests[%d]", i)
+	text, written := t.Test.Options.(TestSpec).Condition()
+	if text == "" || !slices.Contains(t.ApplyTo, at.phase) || c.found.covers(path) {
+		return nil
+	}
+	_, column, ok := at.schema.Lookup(t.Column)
+	if !ok {
+		c.missing(path+".column", t.Column, at.schema, at)
+		return nil
+	}
+	column.Name = testedValue
+	tested := *at
+	tested.schema.Columns = WithValue(at.schema.Columns, func(c table.Column) string { return c.Name }, column)
+	field := path + "." + t.Test.Name
+	var program *expression.Program
+	if written {
+		program = c.compile(field, text, &tested)
+	} else {
+		var err error
+		if program, err = expression.Compile(text, tested.schema, c.zone); err != nil {
+			c.found.add(field, "", "it does not go with column %s, which is %s: %s", t.Column, column.Type, text)
+		}
+	}
+	switch {
+	case program == nil:
+		return nil
+	case program.Type() != table.Bool:
+		c.found.add(field, "", "a row passes a test by a bool: this is %s", program.Type())
+	}
+	reads := slices.Clone(program.Columns())
+	for k, name := range reads {
+		if name == testedValue {
+			reads[k] = t.Column
+		}
+	}
+	c.uses(at, append(reads, t.Column), "test "+t.name(i))
+	if at.phase == InScoring {
+		c.removing = append(c.removing, removal{field, at.reach(reads), "tested"})
+	}
+	return program
+}
+
+// tests binds the data tests in both phases.
+func (c *compiler) tests() {
+	for i := range c.spec.Spec.Tests {
+		if c.found.full() {
+			return
+		}
+		t := &c.spec.Spec.Tests[i]
+		c.plan.Tests = append(c.plan.Tests, PlannedTest{t.name(i), t, c.test(i, c.training), c.test(i, c.scoring)})
+	}
+}
+
+// Limit is a number of rows, or a share of them: "> 100", ">= 0.1%".
+type Limit string
+
+var limitForm = regexp.MustCompile(`^(>=?) *([0-9]{1,15})(\.[0-9]{1,9})?(%?)$`)
+
+// UnmarshalText reads > or >=, and a whole number or a percentage.
+func (l *Limit) UnmarshalText(text []byte) error {
+	m := limitForm.FindStringSubmatch(string(text))
+	if m == nil || m[3] != "" && m[4] == "" {
+		return fmt.Errorf("%q is no limit", text)
+	}
+	*l = Limit(m[1] + " " + m[2] + m[3] + m[4])
+	of, _ := new(big.Rat).SetString(m[2] + m[3])
+	if m[1] == ">=" && of.Sign() == 0 || m[4] != "" && of.Cmp(big.NewRat(100, 1)) > 0 {
+		return fmt.Errorf("%q is no limit", text)
+	}
+	return nil
+}
+
+// Met reports whether n of all rows are as many as the limit says, to the row.
+func (l Limit) Met(n, all int64) bool {
+	m := limitForm.FindStringSubmatch(string(l))
+	if m == nil {
+		return false
+	}
+	than, _ := new(big.Rat).SetString(m[2] + m[3])
+	if m[4] != "" {
+		than.Mul(than, big.NewRat(all, 100))
+	}
+	order := big.NewRat(n, 1).Cmp(than)
+	return order > 0 || order == 0 && m[1] == ">=" && n > 0
+}

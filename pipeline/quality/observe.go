@@ -1,0 +1,139 @@
+package quality
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+const (
+	// maxStoredBytes bounds the failing rows that are kept of one shard, and
+	// of a run, all tests together.
+	maxStoredBytes = 32 << 20
+	// maxTextBytes bounds one text of them.
+	maxTextBytes = 1 << 10
+)
+
+// Stored gathers the failing rows of one test, the first of those it is shown, within its
+// bounds: what it keeps of one shard is all that can be kept of it in a run.
+type Stored struct {
+	rows, bytes int // that there is room for
+	line        int // bytes of a row beside its object and values
+}
+
+// take returns as many of rows as there is room for.
+func (s *Stored) take(rows []pipeline.FailedRow) []pipeline.FailedRow {
+	for i := range rows {
+		if s.bytes -= s.line + len(rows[i].Object) + len(rows[i].Values); s.rows == 0 || s.bytes < 0 {
+			s.rows = 0
+			return rows[:i]
+		}
+		s.rows--
+	}
+	return rows
+}
+
+// Observer tests the cleaned training rows of one shard. It is for one goroutine.
+type Observer struct {
+	*Tests
+	stored []Stored
+}
+
+// NewObserver returns one that has seen nothing; nil where there are no tests.
+func (t *Tests) NewObserver() *Observer {
+	if t == nil {
+		return nil
+	}
+	o := &Observer{t, make([]Stored, len(t.tests))}
+	for i := range o.stored {
+		o.stored[i] = t.room(i)
+	}
+	return o
+}
+
+func (t *Tests) room(i int) Stored {
+	const others = 128
+	return Stored{t.tests[i].Spec.Stored(), t.bytes, others + len(t.tests[i].Name) + len(t.tests[i].rule())}
+}
+
+// Observe counts in rep the rows of a cleaned batch that fail, and keeps the first. Row r
+// of it, by table.RowColumn, is row at.Row + r - first of the object.
+func (o *Observer) Observe(batch arrow.Record, at table.Place, first int64, rep *pipeline.Report) error {
+	rep.Tested += batch.NumRows()
+	for i := range o.tests {
+		of := &o.tests[i]
+		if of.condition == nil {
+			continue
+		}
+		failing, err := of.failing(batch)
+		if err != nil {
+			return err
+		}
+		var rows []pipeline.FailedRow
+		numbers := table.Rows(batch)
+		for k := range failing.Marked() {
+			if o.stored[i].rows == 0 {
+				break
+			}
+			// The row for which there is no room any more is kept too, so that Lines ends there.
+			rows = append(rows, pipeline.FailedRow{Object: at.Object, RowGroup: at.RowGroup, Row: at.Row + numbers[k] - first, Values: values(batch, k)})
+			o.stored[i].take(rows[len(rows)-1:])
+		}
+		rep.Fail(of.Name, int64(failing.Count()), rows...)
+	}
+	return nil
+}
+
+// values is a row as a JSON object.
+func values(batch arrow.Record, row int) json.RawMessage {
+	var out bytes.Buffer
+	out.WriteByte('{')
+	last := int(batch.NumCols()) - 1 // table.RowColumn
+	for i, c := range batch.Columns()[:last] {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		name, _ := json.Marshal(batch.ColumnName(i)) // texts can always be written
+		out.Write(name)
+		out.WriteByte(':')
+		out.Write(value(c, row))
+	}
+	out.WriteByte('}')
+	return out.Bytes()
+}
+
+// value is a cell as JSON: what JSON has no number for is a text, and what is long is cut.
+func value(a arrow.Array, row int) []byte {
+	if list, ok := a.(*array.List); ok && !a.IsNull(row) {
+		from, to := list.ValueOffsets(row)
+		out := []byte{'['}
+		for i := from; i < to; i++ {
+			if i > from {
+				out = append(out, ',')
+			}
+			if len(out) > maxTextBytes {
+				out = append(out, `"…"`...)
+				break
+			}
+			out = append(out, value(list.ListValues(), int(i))...)
+		}
+		return append(out, ']')
+	}
+	v := a.GetOneForMarshal(row)
+	if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		v = strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	if s, ok := v.(string); ok && len(s) > maxTextBytes {
+		v = strings.ToValidUTF8(s[:maxTextBytes], "") + "…"
+	}
+	text, _ := json.Marshal(v) // of numbers, bools and texts
+	return text
+}

@@ -1,0 +1,29 @@
+package quality
+
+import (
+	_ "embed"
+	"regexp"
+
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+//go:embed regex.go
+var regexSource string
+
+// Regex is an RE2 pattern that is somewhere in each text of the column; ^ and $ tie it to
+// the ends: "^[A-Z]{3}$".
+type Regex string
+
+// Condition implements pipeline.TestSpec.
+func (r *Regex) Condition() (text string, written bool) {
+	return "value matches " + literal(string(*r)), false
+}
+
+// Check implements pipeline.Checker.
+func (r *Regex) Check(at pipeline.Place) {
+	if _, err := regexp.Compile(string(*r)); err != nil {
+		at.Problem("", "", "%v", err)
+	} else if *r == "" {
+		at.Problem("", "", "the pattern is empty: every text has it")
+	}
+}

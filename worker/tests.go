@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/quality"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+)
+
+const (
+	// maxToldTests bounds the tests of which an error or the warnings of a run tell.
+	maxToldTests = 8
+	failingRows  = "failing rows"
+)
+
+// tests returns what tests a shard's cleaned rows where all cleaning steps have been
+// applied for the first time: in the clean stage, or once steps have learnt in fit. It is
+// nil elsewhere, and where there are no tests.
+func (d *data) tests(learnt bool) *quality.Observer {
+	if d.plan.Spec.Learns() != learnt {
+		return nil
+	}
+	return quality.New(d.plan, pipeline.InTraining).NewObserver()
+}
+
+// setAside writes the failing rows of a shard, which the reducer reads if it needs them,
+// and takes them out of the report.
+func (t *Task) setAside(ctx context.Context, shard int, rep *pipeline.Report) (reference string, err error) {
+	rows := make(map[string][]pipeline.FailedRow)
+	for name, of := range rep.Tests {
+		if len(of.Rows) > 0 {
+			rows[name], of.Rows = of.Rows, nil
+		}
+	}
+	if len(rows) == 0 {
+		return "", nil
+	}
+	return t.put(ctx, fmt.Sprintf("failing-%06d", shard), rows)
+}
+
+// judge holds what data tests found in all rows against their limits, and keeps failing
+// rows. It does nothing in a stage that does not test.
+func (t *Task) judge(ctx context.Context, d *data, learnt bool, rep *pipeline.Report, failing []string) error {
+	tests := quality.New(d.plan, pipeline.InTraining)
+	if tests == nil || d.plan.Spec.Learns() != learnt {
+		return nil
+	}
+	lines, err := tests.Lines(t.Lease.RunId, len(failing), func(i int) (rows map[string][]pipeline.FailedRow, err error) {
+		if failing[i] != "" {
+			err = t.worker.load(ctx, failing[i], failingRows, &rows)
+		}
+		return rows, err
+	})
+	if err != nil {
+		return err
+	}
+	kept := ""
+	if len(lines) > 0 {
+		ref, err := t.putLines(ctx, lines)
+		if err != nil {
+			return err
+		}
+		kept = fmt.Sprintf("%s failing rows are in object %s of the state bucket", humanize.Comma(int64(len(lines))), ref.Key)
+	}
+	j := tests.Judge(rep, lines)
+	if len(j.Errors) > 0 {
+		text := strings.Join(told(j.Errors), "\n")
+		if kept != "" {
+			text += "\n" + kept
+		}
+		return &thalweg.Error{Op: "test rows", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
+			Hint: "mend the data, add a cleaning step, or change the test's error_if or severity"}
+	}
+	for _, text := range told(j.Warnings) {
+		if kept != "" {
+			text += "; " + kept
+		}
+		t.warn("%s", text)
+	}
+	t.Report.Outputs["tests"] = shortened(j.Table)
+	return nil
+}
+
+// putLines keeps failing rows, a line of JSON each.
+func (t *Task) putLines(ctx context.Context, lines []quality.Line) (thalweg.ObjectRef, error) {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	for _, line := range lines {
+		if err := e.Encode(line); err != nil {
+			return thalweg.ObjectRef{}, err
+		}
+	}
+	return checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/rows.jsonl", failingDir, t.Lease.RunId), body.Bytes())
+}
+
+// told cuts what tests say to what a run has room for.
+func told(texts []string) []string {
+	if more := len(texts) - maxToldTests; more > 0 {
+		return append(texts[:maxToldTests:maxToldTests], fmt.Sprintf("%d more tests likewise", more))
+	}
+	return texts
+}

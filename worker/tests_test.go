@@ -1,0 +1,190 @@
+package worker
+
+import (
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/quality"
+)
+
+// failingObjects returns the objects of failing rows in the state bucket, by key.
+func failingObjects(t *testing.T, w *Worker) map[string]string {
+	t.Helper()
+	out := make(map[string]string)
+	for info, err := range w.state.List(t.Context(), failingDir, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := w.state.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[info.Key] = string(body)
+	}
+	return out
+}
+
+// tested is flightSpec with tests.
+func tested(tests ...string) string {
+	return strings.Replace(flightSpec, "  preprocessing:", "  tests: ["+strings.Join(tests, ", ")+"]\n  preprocessing:", 1)
+}
+
+// judged carries out the stages up to clean, and returns the last report.
+func (b *batchHalf) judged(tasks uint32) (report *apiv1.TaskReport) {
+	b.t.Helper()
+	for _, stage := range Stages()[""][:2] {
+		lease := &apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1}
+		for i := range tasks {
+			if stage.Map == nil {
+				break
+			}
+			of := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: 1, ShardFrom: i * flightShards / tasks, ShardTo: (i + 1) * flightShards / tasks})
+			if of.Error != "" {
+				b.t.Fatal(of.Error)
+			}
+			lease.Partials = append(lease.Partials, of.Partials...)
+		}
+		report = b.task(lease)
+		maps.Copy(b.inputs, report.Outputs)
+	}
+	return report
+}
+
+var flightTests = []string{
+	`{column: distance, check: "value <= 2800", error_if: "> 50%", store_failures: 30}`,
+	`{column: origin, accepted_values: ["airport 0", "airport 1"], severity: warn, store_failures: 3}`,
+	`{column: delay, not_null: true, apply_to: [training]}`,
+	`{row_count: {min: 2000}, severity: warn}`,
+}
+
+// What tests find and which rows are kept is the same however shards are shared out, once
+// more by what is remembered, and the model is that of a spec without tests.
+func TestDataTestsFindTheSameHoweverShardsAreSharedOut(t *testing.T) {
+	plain, _, _ := newBatchHalf(t).all(2)
+	var want map[string]string
+	var wantCounts map[string]int64
+	for _, tasks := range []uint32{1, 3, flightShards} {
+		b := newBatchHalf(t)
+		b.spec = tested(flightTests...)
+		hashes, _, counts := b.all(tasks)
+		rows := failingObjects(t, b.worker)
+		for _, name := range []string{"split", "transform", "checkpoint", "evaluation"} {
+			if name != "checkpoint" && hashes[name] != plain[name] {
+				t.Errorf("with tests another %s", name)
+			}
+		}
+		if hashes["model_sha256"] != plain["model_sha256"] {
+			t.Error("with tests another model")
+		}
+		if want == nil {
+			want, wantCounts = rows, counts
+		}
+		if diff := cmp.Diff(want, rows); diff != "" || !maps.Equal(counts, wantCounts) || len(rows) != 1 {
+			t.Errorf("by %d tasks: %v, want %v\n%s", tasks, counts, wantCounts, diff)
+		}
+		again := b.again()
+		if again.all(tasks); !maps.Equal(again.counts, wantCounts) || len(failingObjects(t, b.worker)) != 1 || b.decoded() != 2*flightShards*flightRows {
+			t.Errorf("a second run counts %v, and %v rows were decoded", again.counts, b.decoded())
+		}
+	}
+	var lines []quality.Line
+	for _, body := range want {
+		for text := range strings.Lines(body) {
+			var l quality.Line
+			if err := json.Unmarshal([]byte(text), &l); err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, l)
+		}
+	}
+	if len(lines) != 33 || lines[0].Run != "flights-1-1" || lines[0].Test != "1 check distance" || lines[0].Object != "flights/0.parquet" || lines[0].Rule != "value <= 2800" {
+		t.Fatalf("%d lines, the first %+v", len(lines), lines[0])
+	}
+	if !slices.IsSortedFunc(lines[:30], func(a, b quality.Line) int {
+		return strings.Compare(a.Object, b.Object)*1_000_000 + int(a.Row-b.Row)
+	}) {
+		t.Error("the lines of a test are not in the order of the rows")
+	}
+	if n := wantCounts["failed: test 1 check distance"]; n < 31 || n >= wantCounts["rows_clean"]/2 || wantCounts["failed: test 2 accepted_values origin"] < 1000 {
+		t.Errorf("counts %v", wantCounts)
+	}
+}
+
+func TestATestOfSeverityErrorFailsTheRunAndSaysWhere(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = tested(`{column: distance, range: {max: 2890}, store_failures: 5}`, `{column: origin, regex: "^airport [0-7]$", severity: warn}`, `{row_count: {max: 10}}`)
+	report := b.judged(3)
+	rows := failingObjects(t, b.worker)
+	key := slices.Collect(maps.Keys(rows))[0]
+	for _, want := range []string{"test 1 range distance: ", " rows fail value <= 2890, ", "error_if is > 0; the first is row ", " of object flights/0.parquet",
+		"test 3 row_count: there are ", " rows, at most 10 should be\n105 failing rows are in object " + key + " of the state bucket"} {
+		if !strings.Contains(report.Error, want) {
+			t.Errorf("%s\nhas no %q", report.Error, want)
+		}
+	}
+	if !report.Permanent || report.ErrorKind != "invalid" || strings.Contains(report.Error, "test 2") {
+		t.Errorf("%+v", report)
+	}
+	// With another limit the rows are not read again.
+	before := b.decoded()
+	other := b.again()
+	other.spec = tested(`{column: distance, range: {max: 2890}, store_failures: 5, error_if: "> 10%"}`, `{column: origin, regex: "^airport [0-7]$", severity: warn}`, `{row_count: {min: 10}}`)
+	if report := other.judged(2); report.Error != "" || len(report.Warnings) != 2 || !strings.Contains(report.Outputs["tests"], "2 regex origin    warn ") {
+		t.Errorf("%+v", report)
+	}
+	if b.decoded() != before {
+		t.Errorf("%v rows were decoded for other limits", b.decoded()-before)
+	}
+	another := b.again()
+	another.spec = tested(`{column: distance, range: {max: 2895}}`)
+	if report := another.judged(2); report.Error == "" || b.decoded() == before {
+		t.Errorf("another test was not carried out: %+v", report)
+	}
+}
+
+// Without cleaning steps rows are read for their tests, and with the default split alone
+// nothing else.
+func TestDataTestsNeedNoCleaningStep(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = strings.Replace(tested(`{column: distance, range: {min: 0}}`, `{column: gates, check: "value != null", severity: warn}`),
+		"  preprocessing:\n    clean:\n      - {filter: {expression: \"distance > 0\"}}\n", "", 1)
+	report := b.judged(2)
+	if !strings.Contains(report.Error, " of 2,000 rows fail value >= 0") {
+		t.Errorf("%s", report.Error)
+	}
+}
+
+// Rows are tested after all cleaning steps, those that learn included, also where prepared
+// rows are kept already.
+func TestDataTestsSeeWhatStepsHaveLearnt(t *testing.T) {
+	all := catalog.All()
+	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("median", new(medianStep), ""))
+	spec := strings.Replace(learningSpec, "  preprocessing:", "  tests: [{column: x, not_null: true}, {column: twice, range: {max: 70}, severity: warn}]\n  preprocessing:", 1)
+	stores := lake(t)
+	r, _ := prepare(t, Config{SpecCatalog: all}, stores, spec)
+	if len(failingObjects(t, r.w)) != 1 || r.inputs["tests"] == "" || strings.Count(r.inputs["tests"], "passed") != 1 || strings.Count(r.inputs["tests"], "warned") != 1 {
+		t.Errorf("%s", r.inputs["tests"])
+	}
+	// Other features: what fit found is another, the rows are those that are kept.
+	w, err := New(t.Context(), &scripted{}, stores, slog.New(slog.DiscardHandler), Config{SpecCatalog: all, ID: "w", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.listener.Close() })
+	again := &stageRunner{t: t, w: w, spec: strings.Replace(spec, "normalization: none", "normalization: zscore", 1), inputs: map[string]string{}}
+	for _, stage := range Stages()[""][:4] {
+		again.run(stage)
+	}
+	if again.inputs["tests"] != r.inputs["tests"] || counted(t, w, "thalweg_prepared_bytes_total", keptRead) == 0 {
+		t.Errorf("%s, want %s", again.inputs["tests"], r.inputs["tests"])
+	}
+}
