@@ -17,7 +17,8 @@ const (
 	runsPrefix        = "runs/"
 	checkpointsPrefix = "checkpoints/"
 	preparedPrefix    = "prepared/"
-	// The rows that failed data tests, in a folder for each run.
+	// The rows that failed data tests, and those that could not be read, in a folder for
+	// each run.
 	failingPrefix = "failing-rows/"
 	// maxSwept bounds the folders that one pass removes; the next goes on.
 	maxSwept = 200

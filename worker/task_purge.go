@@ -13,7 +13,7 @@ import (
 // tasks write for each other, and the checkpoints of versions.
 const (
 	runsDir        = "runs/"
-	failingDir     = "failing-rows/" // of data tests: kept as long as the run is known
+	failingDir     = "failing-rows/" // of data tests, and rejected ones: kept as long as the run is known
 	checkpointsDir = "checkpoints/"
 )
 
