@@ -139,6 +139,10 @@ type Directed interface{ Directions() map[string]int }
 // Trained is options of a model that one algorithm trains, whatever the optimizer.
 type Trained interface{ TrainedBy() string }
 
+// Penalized is options of a model that wants a trainer.regularization.l2 of its own by
+// default, for a type of output.
+type Penalized interface{ L2(output string) float64 }
+
 // WarmStarter is options of a model whose training can start from a version's weights.
 type WarmStarter interface{ StartsWarm() bool }
 

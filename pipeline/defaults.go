@@ -113,6 +113,9 @@ func (b *Body) defaults(at Place, pipeline string) {
 		Default(at.in("sources.events").in(b.Sources.Events.Stream.Name), "consumer_group", &r.ConsumerGroup, "thalweg-"+pipeline)
 	}
 	b.featureDefaults(at)
+	if m, ok := b.Model.Options.(Penalized); ok && len(b.OutputFeatures) > 0 {
+		Default(at.in("trainer"), "regularization.l2", &b.Trainer.Regularization.L2, m.L2(b.OutputFeatures[0].Type))
+	}
 	catalog := at.found.catalog
 	for i := range b.OutputFeatures {
 		o := &b.OutputFeatures[i]

@@ -277,7 +277,8 @@ type Trainer struct {
 	// with improvement.
 	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
-	// at, one of the output's type.
+	// at, one of the output's type. Of trees the latest epoch is taken that is within
+	// about a standard error of the best, as the least of few validation rows is chance.
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`
@@ -311,7 +312,8 @@ type Regularization struct {
 	// L2 is the factor of half the sum of the weights' squares beside the sum of the
 	// training rows' losses, features and a number's label being normalised: the alpha
 	// of scikit-learn's Ridge, and 1/C of its LogisticRegression. The default, theirs
-	// too, holds small tables back from what chance put into them.
+	// too, holds small tables back from what chance put into them; that of trees of
+	// several classes, whose leaves' values it holds back, is 0.1.
 	L2 float64 `yaml:"l2" json:"l2,omitempty" jsonschema:"minimum=0" default:"1"`
 	// Decoupled: weights decay by l2 divided by the rows, times the learning rate,
 	// before each step, and l2 is not in the gradient, whose scale adaptive rules

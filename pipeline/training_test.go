@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -85,5 +86,30 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 	}
 	if rendered, err := pipeline.Parse(catalog.All(), "", before); err != nil || pipeline.TrainingHash(rendered) != want {
 		t.Errorf("the rendered spec trains otherwise: %v", err)
+	}
+}
+
+// Trees of several classes are held back less by default than what else there is.
+func TestThePenaltyOfTreesDependsOnTheOutput(t *testing.T) {
+	for _, test := range []struct {
+		model, output string
+		want          float64
+	}{{"trees", "binary", 1}, {"trees", "number", 1}, {"trees", "category", 0.1}, {"linear", "category", 1}} {
+		spec, err := pipeline.Parse(catalog.All(), "test.yaml", fmt.Appendf(nil, `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: penalty}
+spec:
+  sources: {train: {s3: {path: "s3://lake/*.parquet"}, format: {type: parquet}}}
+  input_features: [{name: x, type: number}]
+  output_features: [{name: label, type: %s}]
+  model: {type: %s}
+`, test.output, test.model))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := spec.Spec.Trainer.Regularization.L2; got != test.want {
+			t.Errorf("%s, %s: %v", test.model, test.output, got)
+		}
 	}
 }

@@ -56,7 +56,7 @@ const maxNamed = 5
 
 // stillImproving warns of a training that ended too early.
 func stillImproving(m *model.Model, r *train.Result) []string {
-	if r.Stopped != train.AllEpochsDone || r.BestEpoch != r.Epochs || len(r.Metrics) == 0 {
+	if r.Stopped != train.AllEpochsDone || !r.Improving || len(r.Metrics) == 0 {
 		return nil
 	}
 	if m.Forest() != nil {

@@ -1,8 +1,8 @@
 """Writes each table of sets.py as Parquet and as a spec for each seed, and prints
-what scikit-learn reaches on the same splits, as one line of JSON for each table and
-loss.
+what scikit-learn reaches on the same splits, as one line of JSON for each table,
+model and loss.
 
-    peer.py DIRECTORY
+    peer.py DIRECTORY [TABLE...]
 """
 
 import json
@@ -11,7 +11,9 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, root_mean_squared_error
@@ -43,63 +45,92 @@ def split(seed, rows):
     return (h >= at[0]).astype(int) + (h >= at[1])
 
 
-# By the type of the label and the loss: the peer, the metric, and what of its test
-# predictions the metric is.
+def class_loss(m, x, y):
+    return log_loss(y, m.predict_proba(x), labels=m.classes_)
+
+
+def rmse(m, x, y):
+    return root_mean_squared_error(y, m.predict(x))
+
+
+def hinge_loss(m, x, y):
+    return np.maximum(0, 1 - (2 * y - 1) * m.decision_function(x)).mean()
+
+
+# By the type of the label and the loss: the linear peer, the tree peer, the metric, and
+# how it is computed.
 PEERS = {
-    ("binary", ""): (lambda: LogisticRegression(C=1, max_iter=1000), "test.log_loss", lambda m, x, y: log_loss(y, m.predict_proba(x), labels=m.classes_)),
-    ("category", ""): (lambda: LogisticRegression(C=1, max_iter=5000), "test.log_loss", lambda m, x, y: log_loss(y, m.predict_proba(x), labels=m.classes_)),
-    ("number", ""): (lambda: Ridge(1), "test.rmse", lambda m, x, y: root_mean_squared_error(y, m.predict(x))),
-    ("binary", "hinge"): (lambda: LinearSVC(C=1, dual=False), "test.hinge_loss", lambda m, x, y: np.maximum(0, 1 - (2 * y - 1) * m.decision_function(x)).mean()),
+    ("binary", ""): (lambda: LogisticRegression(C=1, max_iter=1000), HistGradientBoostingClassifier, "test.log_loss", class_loss),
+    ("category", ""): (lambda: LogisticRegression(C=1, max_iter=5000), HistGradientBoostingClassifier, "test.log_loss", class_loss),
+    ("number", ""): (lambda: Ridge(1), HistGradientBoostingRegressor, "test.rmse", rmse),
+    ("binary", "hinge"): (lambda: LinearSVC(C=1, dual=False), None, "test.hinge_loss", hinge_loss),
 }
 # Tables on which a support vector machine is tried too.
 MARGINS = ["cancer", "mroz", "churn", "spam"]
 
 
-def peer(x, y, kind, loss, parts):
-    """The test metric of the peer."""
+def linear(x, train, model):
+    """The columns as a linear peer reads them, and the peer."""
     numbers = [c for c in x if x[c].dtype == float]
     categories = [c for c in x if x[c].dtype != float]
     x = x.assign(**{c: x[c].where(x[c].notna(), "<MISSING>") for c in categories})
-    model = make_pipeline(
+    return x, make_pipeline(
         ColumnTransformer([
             ("numbers", make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), numbers),
             ("categories", OneHotEncoder(handle_unknown="ignore"), categories),
         ]),
-        PEERS[kind, loss][0](),
+        model(),
     )
+
+
+def trees(x, train, model):
+    """The same of trees: of a category the most common values, as many as the peer can
+    tell apart."""
+    def common(c):
+        return x.loc[train, c].value_counts().index[:254]
+
+    x = x.assign(**{c: pd.Categorical(x[c].where(x[c].isin(common(c))), categories=common(c)) for c in x if x[c].dtype != float})
+    return x, model(categorical_features="from_dtype", random_state=0)
+
+
+def peer(x, y, kind, model, loss, parts):
+    """The test metric of the peer."""
+    of_lines, of_trees, _, score = PEERS[kind, loss]
     train, test = (parts == 0) & y.notna(), (parts == 2) & y.notna()
-    model.fit(x[train], y[train])
-    return PEERS[kind, loss][2](model, x[test], y[test])
+    x, m = trees(x, train, of_trees) if model == "trees" else linear(x, train, of_lines)
+    m.fit(x[train], y[train])
+    return score(m, x[test], y[test])
 
 
-def spec(name, x, kind, loss, seed):
+def spec(name, x, kind, model, loss, seed):
     features = "".join(
         f"    - {{name: {json.dumps(c)}, type: {'number' if x[c].dtype == float else 'category'}}}\n" for c in x
     )
     return f"""apiVersion: thalweg/v1
 kind: Pipeline
-metadata: {{name: {name}{loss and "-" + loss}-{seed}}}
+metadata: {{name: {name}-{model}{loss and "-" + loss}-{seed}}}
 spec:
   sources:
     train: {{s3: {{path: "s3://lake/{name}/*.parquet"}}, format: {{type: parquet}}}}
   input_features:
 {features}  output_features:
     - {{name: label, type: {kind}{loss and ", loss: {type: " + loss + "}"}}}
+  model: {{type: {model}}}
   trainer: {{seed: {seed}}}
 """
 
 
-def main(directory):
+def main(directory, *names):
     warnings.simplefilter("ignore")
-    for name in SETS:
+    for name in names or SETS:
         x, y, kind = load(name)
         x.assign(label=y).to_parquet(os.path.join(directory, name + ".parquet"), index=False)
-        for loss in ["", "hinge"] if name in MARGINS else [""]:
+        for model, loss in [("linear", ""), ("trees", "")] + [("linear", "hinge")] * (name in MARGINS):
             specs, scores = [], []
             for seed in range(1, 11 if len(x) < SMALL else 2):
-                specs.append(spec(name, x, kind, loss, seed))
-                scores.append(peer(x, y, kind, loss, split(seed, len(x))))
-            print(json.dumps({"name": name, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][1], "specs": specs, "scores": scores}), flush=True)
+                specs.append(spec(name, x, kind, model, loss, seed))
+                scores.append(peer(x, y, kind, model, loss, split(seed, len(x))))
+            print(json.dumps({"name": name, "model": model, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][2], "specs": specs, "scores": scores}), flush=True)
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

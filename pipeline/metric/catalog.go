@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -23,6 +24,21 @@ type Measure struct {
 	Least, Most float64
 	// Share returns a metric that is a share of rows as the two counts. Nil: it is none.
 	Share func(sums Accumulator) (part, of int64)
+	// Spread is the standard deviation of rows about a mean, in parts of that; 0: 1, as of
+	// values that are spread exponentially.
+	Spread float64
+}
+
+// Chance is about the standard error of a value that so many rows have.
+func (m *Measure) Chance(value, rows float64) float64 {
+	switch spread := cmp.Or(m.Spread, 1); {
+	case m.Least == 0 && m.Most == 1: // a share
+		return math.Sqrt(value * (1 - value) / rows)
+	case m.HigherIsBetter: // what lacks to the most is a mean
+		return spread * (m.Most - value) / math.Sqrt(rows)
+	default:
+		return spread * value / math.Sqrt(rows)
+	}
 }
 
 // For implements pipeline.Typed.
@@ -59,20 +75,27 @@ func Catalog() []pipeline.Entry {
 		share("margin", Recall, ranked.recall),
 		measure("count", PoissonDeviance, false, 0, inf, (*numberSums).meanLoss),
 		measure("count", MAE, false, 0, inf, (*numberSums).mae),
-		measure("count", MSE, false, 0, inf, (*numberSums).mse),
-		measure("count", RMSE, false, 0, inf, (*numberSums).rmse),
+		spread(math.Sqrt2, measure("count", MSE, false, 0, inf, (*numberSums).mse)),
+		spread(math.Sqrt2/2, measure("count", RMSE, false, 0, inf, (*numberSums).rmse)),
 		measure("quantiles", Pinball, false, 0, inf, (*numberSums).meanLoss),
 		measure("quantiles", MAE, false, 0, inf, (*numberSums).mae),
-		measure("number", MSE, false, 0, inf, (*numberSums).mse),
-		measure("number", RMSE, false, 0, inf, (*numberSums).rmse),
+		spread(math.Sqrt2, measure("number", MSE, false, 0, inf, (*numberSums).mse)),
+		spread(math.Sqrt2/2, measure("number", RMSE, false, 0, inf, (*numberSums).rmse)),
 		measure("number", MAE, false, 0, inf, (*numberSums).mae),
-		measure("number", R2, true, -inf, 1, (*numberSums).r2),
+		spread(math.Sqrt2, measure("number", R2, true, -inf, 1, (*numberSums).r2)),
 	}
 }
 
 func measure[Sums Accumulator](output, name string, higher bool, least, most float64, value func(Sums) (float64, bool)) pipeline.Entry {
 	return pipeline.Entry{Name: name, Options: &Measure{Output: output, HigherIsBetter: higher, Least: least, Most: most,
 		Value: func(a Accumulator) (float64, bool) { return value(a.(Sums)) }}}
+}
+
+// spread is a metric whose rows have another Spread than 1: those of squares of normal
+// values have the square root of 2.
+func spread(of float64, e pipeline.Entry) pipeline.Entry {
+	e.Options.(*Measure).Spread = of
+	return e
 }
 
 // share is a metric that is a share of rows, undefined of none.
@@ -112,11 +135,10 @@ func values(of map[string]*Measure, sums Accumulator) map[string]float64 {
 	return out
 }
 
-// HigherIsBetter reports the direction of a metric of a catalog; ok is false
-// where the catalog has none of that name for the type of output.
-func HigherIsBetter(catalog []pipeline.Entry, output, name string) (higher, ok bool) {
-	m, ok := measures(catalog, output)[name]
-	return ok && m.HigherIsBetter, ok
+// Find returns a metric of a catalog, nil where the catalog has none of that name for the
+// type of output.
+func Find(catalog []pipeline.Entry, output, name string) *Measure {
+	return measures(catalog, output)[name]
 }
 
 // Names returns the metrics of a type of output, for messages.

@@ -334,12 +334,54 @@ func TestDirections(t *testing.T) {
 		{"binary", "rows", false, false}, {"binary", "mse", false, false}, {"category", "roc_auc", false, false}, {"category", "accuracy", true, true},
 		{"category", "f1_macro", true, true}, {"category", "f1_micro", true, true}, {"category", "brier", false, true}, {"category", "f1", false, false},
 	} {
-		if higher, ok := metric.HigherIsBetter(metric.Catalog(), test.label, test.name); ok != test.ok || higher != test.want {
-			t.Errorf("%+v: %v, %v", test, higher, ok)
+		if m := metric.Find(metric.Catalog(), test.label, test.name); (m != nil) != test.ok || m != nil && m.HigherIsBetter != test.want {
+			t.Errorf("%+v: %+v", test, m)
 		}
 	}
 	if got := metric.Names(metric.Catalog(), "number"); got != "mae, mse, r2, rmse" {
 		t.Errorf("names: %s", got)
+	}
+}
+
+// What chance makes of a metric is about the spread of values of many samples.
+func TestChanceIsTheSpreadOfSamples(t *testing.T) {
+	random, rows := rand.New(rand.NewPCG(3, 4)), 50
+	values := make(map[string][]float64)
+	for range 400 {
+		for _, label := range []string{"binary", "number"} {
+			predictions, labels := make([]float32, rows), make([]float32, rows)
+			for i := range labels {
+				p := 0.1 + 0.8*random.Float32()
+				if predictions[i] = p; random.Float32() < p {
+					labels[i] = 1
+				}
+				if label == "number" {
+					predictions[i], labels[i] = 8*p, 8*p+float32(random.NormFloat64())
+				}
+			}
+			a, err := metric.New(metric.Catalog(), answer(label))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Observe(predictions, labels)
+			for name, v := range a.Values() {
+				values[label+" "+name] = append(values[label+" "+name], v)
+			}
+		}
+	}
+	for _, name := range []string{"binary log_loss", "binary accuracy", "binary roc_auc", "number mse", "number rmse", "number mae", "number r2"} {
+		label, of, _ := strings.Cut(name, " ")
+		var mean, squares float64
+		for _, v := range values[name] {
+			mean += v / 400
+		}
+		for _, v := range values[name] {
+			squares += (v - mean) * (v - mean) / 400
+		}
+		chance := metric.Find(metric.Catalog(), label, of).Chance(mean, float64(rows))
+		if ratio := chance / math.Sqrt(squares); !(ratio > 0.6 && ratio < 2.5) {
+			t.Errorf("%s: %.3g, samples deviate by %.3g", name, chance, math.Sqrt(squares))
+		}
 	}
 }
 

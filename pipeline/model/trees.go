@@ -125,6 +125,15 @@ func (o *Trees) AnswersWith() []string {
 	return []string{Binary, Number, Count, Category, Quantiles}
 }
 
+// L2 implements pipeline.Penalized: 1 costs trees of many classes a tenth of the log loss,
+// as rows of likely and unlikely classes have little second derivative.
+func (*Trees) L2(output string) float64 {
+	if output == Category {
+		return 0.1
+	}
+	return 1
+}
+
 // MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
 // and the id of those that are missing or unknown.
 const MaxIDs = 256

@@ -54,6 +54,9 @@ type Schedule struct {
 	// Converges: training goes on until State.Converged, and the last epoch's
 	// candidate is the result, whatever the validation rows say.
 	Converges bool
+	// Late: of epochs that validation rows cannot tell apart from the best, being so few,
+	// the latest is the result.
+	Late bool
 	// CheckpointEvery is after how many epochs there is a checkpoint. 0: each.
 	CheckpointEvery int
 }

@@ -133,6 +133,8 @@ type Checkpoint struct {
 type Result struct {
 	Checkpoint     // the last one; its Params are the model
 	BestEpoch  int // from 1, that Params come from
+	// Improving: no epoch had a better validation metric than the last one.
+	Improving bool
 	// Curve is what epochs lost: all of a short training, the last one of any.
 	Curve []Loss
 	// Stopped says why training ended: AllEpochsDone, "converged" or "no improvement of
@@ -201,7 +203,7 @@ func (j Job) Validate() error {
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}
 	label := j.Model.Loss().Answer().Type
-	if _, ok := metric.HigherIsBetter(j.Metrics, label, t.ValidationMetric); !ok {
+	if metric.Find(j.Metrics, label, t.ValidationMetric) == nil {
 		return invalid("trainer.validation_metric is %q, not one of %s", t.ValidationMetric, metric.Names(j.Metrics, label))
 	}
 	return nil

@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg"
@@ -104,17 +105,21 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	trainer := &t.job.Trainer
 	name := trainer.ValidationMetric
 	value, measured := values[name]
-	best, known := p.Metrics[name]
-	higher, _ := metric.HigherIsBetter(t.job.Metrics, t.job.Model.Loss().Answer().Type, name)
-	if s.plan.schedule.Converges || !measured || !known || higher && value > best || !higher && value < best {
-		p.Best, p.Stale = epoch+1, 0
+	_, known := p.Metrics[name]
+	of := metric.Find(t.job.Metrics, t.job.Model.Loss().Answer().Type, name)
+	better := s.plan.schedule.Converges || !measured || !known || of.HigherIsBetter && value > p.Top || !of.HigherIsBetter && value < p.Top
+	if better {
+		p.Top, p.Stale = value, 0
+	} else {
+		p.Stale++
+	}
+	if better || s.plan.schedule.Late && math.Abs(value-p.Top) <= of.Chance(p.Top, values[metric.Rows]) {
+		p.Best = epoch + 1
 		p.Metrics = map[string]float64{}
 		if values[metric.Rows] > 0 {
 			p.Metrics = values
 		}
 		s.best = s.Candidate
-	} else {
-		p.Stale++
 	}
 	if e, ok := t.algorithm.(optim.Evaluated); ok {
 		e.Evaluated(&s.State, p.Stale)

@@ -13,7 +13,7 @@ import (
 
 // formatVersion numbers the meaning of positions, snapshots and contributions.
 // It changes whenever the same job would give other bits.
-const formatVersion = 4
+const formatVersion = 5
 
 // state is where training stands between two exchanges: all that a worker needs
 // to go on. It is immutable; applying an exchange makes a new one.
@@ -38,9 +38,10 @@ type position struct {
 	Facts []facts `json:"facts"`
 	// Loss is the sum of the losses of the rows used in this epoch.
 	Loss float64 `json:"loss"`
-	// Best is the epoch, from 1, with the best validation metric; Stale counts the
-	// epochs since.
+	// Best is the epoch, from 1, that is the result so far, and Metrics are its validation
+	// metrics. Top is the best metric of any, and Stale counts the epochs since.
 	Best    int                `json:"best"`
+	Top     float64            `json:"top"`
 	Stale   int                `json:"stale"`
 	Metrics map[string]float64 `json:"metrics"`
 	// Curve is the losses of epochs, of every Stride-th one in a long training.

@@ -354,5 +354,5 @@ func (t *trainer) result() (*Result, error) {
 	}
 	s := t.state
 	t.log.Info("training stopped", "why", s.Stopped, "epochs", c.Epochs, "best_epoch", s.Best)
-	return &Result{Checkpoint: *c, BestEpoch: s.Best, Curve: s.Curve, Stopped: s.Stopped}, nil
+	return &Result{Checkpoint: *c, BestEpoch: s.Best, Improving: s.Stale == 0, Curve: s.Curve, Stopped: s.Stopped}, nil
 }

@@ -84,7 +84,7 @@ var bits = map[string]string{
 	"lbfgs number":      "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
 	"momentum":          "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
 	"number":            "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
-	"trees binary":      "481751ac82cfbb7a8bfc8821f74ff3552fdd227310827bc4d5242fd5fe8543be",
+	"trees binary":      "888c2383b8fa9b352e69c01795be115af4c7d93893f5e74e66ae37ebd56b8399",
 	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
 	"warm adam":         "915e572e5203437ffe587e7f58630673f7a8e3266dd152fc05419ddde45173fa",
 	"warm lbfgs number": "685ee083f57be96daab61a2f6b17cc2701bd2d11157f718490ca1b594f833a73",
