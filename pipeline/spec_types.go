@@ -296,7 +296,9 @@ type Trainer struct {
 	// WarmStart is the version of the model whose weights training starts from: that of
 	// registry.alias (champion; a model's first run has none, and starts anew), or one by
 	// its number. Features, values and classes are matched by name; what is new starts as
-	// what was never seen. Linear models only. Default none.
+	// what was never seen. Trees keep their splits, the values of their leaves are found
+	// anew by the new rows, one tree after the other, and then others are grown until there
+	// are model.trees; a leaf of fewer rows than min_child_rows keeps its value. Default none.
 	WarmStart WarmStart `yaml:"warm_start,omitempty" json:"warm_start,omitempty"`
 	// Distributed cuts the work into replicas.
 	Distributed DistributedSpec `yaml:"distributed" json:"distributed,omitempty"`

@@ -521,7 +521,7 @@ func (b *Body) Check(at Place) {
 		b.Trainer.checkWithout(entry.Options, "a model of type "+b.Model.Name, at.in("trainer"))
 	}
 	if w, ok := b.Model.Options.(WarmStarter); b.Trainer.WarmStart != FromNone && b.Model.Name != "" && (!ok || !w.StartsWarm()) {
-		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear}", "a start of a model of type "+b.Model.Name+" from a version")
+		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear} or trees that are not imported", "a start of a model of type "+b.Model.Name+" from a version")
 	}
 	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
 		_, most := m.FeatureDefaults(inputCategory)

@@ -51,6 +51,9 @@ func (w *Worker) version(ctx context.Context, input string) (v *modelVersion, er
 // inheritedText says, for people, what training took from the version that it starts from.
 func (v *modelVersion) inheritedText(got artifact.Inherited) string {
 	text := fmt.Sprintf("from version %d: weights of %d of %d features", v.number, got.Features, got.Features+len(got.New))
+	if got.Trees > 0 {
+		text = fmt.Sprintf("from version %d: splits of %d trees, by %d of %d features, with leaves refitted", v.number, got.Trees, got.Features, got.Features+len(got.New))
+	}
 	if len(got.New) > 0 {
 		text += "; new are " + brief(strings.Join(got.New, ", "))
 	}

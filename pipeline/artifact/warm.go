@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/thalweg/thalweg"
@@ -24,6 +25,8 @@ type Inherited struct {
 	New      []string
 	// Values are those of categories, and classes, that the parent did not know.
 	Values int
+	// Trees are those whose splits it has.
+	Trees int
 }
 
 // CheckParent reports a version from which a plan's training cannot start: one of
@@ -37,9 +40,61 @@ func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
 	case label.Type != plan.Label.Type:
 		err = fmt.Errorf("it learned the %s output %s, the spec's output %s is a %s", label.Type, label.Name, plan.Label.Name, plan.Label.Type)
 	default:
+		if trees, grows := plan.Spec.Spec.Model.Options.(*model.Trees); grows {
+			err = checkTrees(plan, trees, parent)
+		}
+	}
+	if err == nil {
 		return nil
 	}
 	return &thalweg.Error{Op: "start warm", Kind: thalweg.Invalid, Err: err, Hint: "name another version in trainer.warm_start, or leave it out"}
+}
+
+// checkTrees reports trees of a parent whose leaves cannot be refitted: of other features,
+// another loss, or more or larger ones than the spec has room for.
+func checkTrees(plan *pipeline.Plan, trees *model.Trees, parent *Artifact) error {
+	f := parent.Model.Forest()
+	if f == nil {
+		return fmt.Errorf("its trees are imported, and stay as they are")
+	}
+	boosting := func(averages bool) string {
+		if averages {
+			return "forest"
+		}
+		return "gbdt"
+	}
+	count, leaves := f.Count(parent.Params)/f.Outputs(), 0
+	used := make(map[string]bool)
+	for t := range f.Count(parent.Params) {
+		tree := f.Tree(parent.Params, t)
+		leaves = max(leaves, len(tree.Values))
+		for _, s := range tree.Splits {
+			used[parent.Model.Shape().CategoryNames[s.Slot]] = true
+		}
+	}
+	switch loss, before := plan.Label.Loss.Name, parent.Model.Loss().Type(); {
+	case loss != before:
+		return fmt.Errorf("it minimises loss %s, the spec %s", before, loss)
+	case f.Options.Averages() != trees.Averages():
+		return fmt.Errorf("its boosting is %s, the spec's %s", boosting(f.Options.Averages()), boosting(trees.Averages()))
+	case count > trees.Trees:
+		return fmt.Errorf("it has %d trees: write model.trees %d at least, more are grown in addition", count, count)
+	case leaves > trees.MaxLeaves:
+		return fmt.Errorf("its trees have up to %d leaves: write model.max_leaves %d at least", leaves, leaves)
+	}
+	for _, before := range parent.plan.Features {
+		if !used[before.Name] {
+			continue
+		}
+		i := slices.IndexFunc(plan.Features, func(f pipeline.Feature) bool { return f.Name == before.Name })
+		if i < 0 {
+			return fmt.Errorf("its trees split feature %s, which the spec does not have", before.Name)
+		}
+		if a, b := before.Options.Encoder, plan.Features[i].Options.Encoder; a.Name != b.Name || a.Name == "hash" && !reflect.DeepEqual(a.Options, b.Options) {
+			return fmt.Errorf("its trees split feature %s by encoder %s, the spec has it by another", before.Name, a.Name)
+		}
+	}
+	return nil
 }
 
 // StartFrom returns the parameters that training starts from to go on where a parent's
@@ -53,6 +108,9 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 	s := start{to: a, from: parent, params: make([]float32, a.Model.Size())}
 	if err := s.matchOutputs(&got); err != nil {
 		return nil, got, err
+	}
+	if a.Model.Forest() != nil {
+		return s.params, got, s.trees(&got)
 	}
 	before := make(map[string]feature.Feature)
 	for _, f := range parent.Transform.Features() {
@@ -132,21 +190,30 @@ func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
 		return s.numbers("number."+f.Name+".weight", []feature.Number{*f.Number}, []feature.Number{*before.Number})
 	case f.List != nil && before.List != nil:
 		return s.numbers("list."+f.Name+".weight", f.List.Elements, before.List.Elements)
+	}
+	ids := idsOf(f, before, got)
+	return ids != nil && s.table(f.Name, ids)
+}
+
+// idsOf returns which id of the parent an id of a feature's slot corresponds to: of bins
+// that in which it lies. Nil where none does.
+func idsOf(f, before feature.Feature, got *Inherited) func(id int) int {
+	switch {
 	case f.Bins != nil && before.Bins != nil:
-		return s.table(f.Name, func(id int) int {
+		return func(id int) int {
 			if id == 0 {
 				return 0
 			}
 			return before.Bins.Of(f.Bins.Within(id))
-		})
-	case f.Hashed != nil && before.Hashed != nil:
-		return f.Hashed.Buckets == before.Hashed.Buckets && s.table(f.Name, func(id int) int { return id })
+		}
+	case f.Hashed != nil && before.Hashed != nil && f.Hashed.Buckets == before.Hashed.Buckets:
+		return func(id int) int { return id }
 	case f.Category != nil && before.Category != nil:
 		ids := make(map[string]int, len(before.Category.Values))
 		for i, v := range before.Category.Values {
 			ids[v] = i + 1
 		}
-		return s.table(f.Name, func(id int) int {
+		return func(id int) int {
 			if id == 0 {
 				return 0
 			}
@@ -155,9 +222,59 @@ func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
 				got.Values++
 			}
 			return from
-		})
+		}
 	}
-	return false
+	return nil
+}
+
+// trees copies the parent's trees, each split by the ids that its own correspond to. A
+// class that the parent did not know has a leaf in place of each tree.
+func (s *start) trees(got *Inherited) error {
+	to, from := s.to.Model.Forest(), s.from.Model.Forest()
+	shape, names := s.to.Model.Shape(), s.from.Model.Shape().CategoryNames
+	before := make(map[string]feature.Feature)
+	for _, f := range s.from.Transform.Features() {
+		before[f.Name] = f
+	}
+	ids, slots := make(map[string][]int), make(map[string]int)
+	for slot, name := range shape.CategoryNames {
+		slots[name] = slot
+	}
+	for _, f := range s.to.Transform.Features() {
+		b, known := before[f.Name]
+		of := idsOf(f, b, got)
+		if !known || of == nil {
+			got.New = append(got.New, f.Name)
+			continue
+		}
+		got.Features++
+		for id := range shape.Cardinalities[slots[f.Name]] {
+			ids[f.Name] = append(ids[f.Name], of(id))
+		}
+	}
+	got.Trees = from.Count(s.from.Params) / from.Outputs()
+	for t := range got.Trees * len(s.outputs) {
+		tree := model.Tree{Values: []float32{0}}
+		if output := s.outputs[t%len(s.outputs)]; output >= 0 {
+			tree = from.Tree(s.from.Params, t/len(s.outputs)*from.Outputs()+output)
+		}
+		for i := range tree.Splits {
+			split := &tree.Splits[i]
+			name, set := names[split.Slot], model.IDSet{}
+			if ids[name] == nil {
+				return &thalweg.Error{Op: "start warm", Kind: thalweg.Invalid, Subject: "feature " + name, Err: fmt.Errorf("the version's trees split it otherwise encoded"),
+					Hint: "name another version in trainer.warm_start, or leave it out"}
+			}
+			for id, b := range ids[name] {
+				if split.Set.Has(b) {
+					set.Add(id)
+				}
+			}
+			split.Slot, split.Set = slots[name], set
+		}
+		to.Put(s.params, t, &tree)
+	}
+	return nil
 }
 
 // numbers copies the weights of number slots, or of the elements of a list.

@@ -3,6 +3,7 @@ package artifact
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func warmed(t *testing.T, features, label, kind string, from, to int) *Artifact 
 		columns.Columns = append(columns.Columns[:len(columns.Columns)-1:len(columns.Columns)-1], table.Column{Name: "label", Type: table.Float64})
 	}
 	document := fmt.Sprintf(warmDocument, features, label, kind)
-	if !strings.Contains(features, "origin") || kind == "trees" {
+	if !strings.Contains(features, "origin") || strings.HasPrefix(kind, "trees") {
 		document = document[:strings.Index(document, "  crosses")] + document[strings.Index(document, "  output"):]
 	}
 	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))
@@ -210,5 +211,84 @@ func TestAVersionThatAnswersSomethingElseIsNoParent(t *testing.T) {
 		if _, _, err := next.StartFrom(parent); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%v, want %q", err, what)
 		}
+	}
+}
+
+// treesOf puts trees into an artifact, which split features one after the other.
+func treesOf(a *Artifact, trees int) *Artifact {
+	clear(a.Params)
+	f, shape := a.Model.Forest(), a.Model.Shape()
+	for k := range trees * f.Outputs() {
+		tree := model.Tree{Splits: []model.Split{{Left: 1, Right: ^2}, {Left: ^0, Right: ^1}}, Values: []float32{float32(k), -2, 0.5}}
+		for i := range tree.Splits {
+			s := &tree.Splits[i]
+			s.Slot = (k + i) % len(shape.Cardinalities)
+			for id := range shape.Cardinalities[s.Slot] {
+				if id%5 < 2 || slices.Contains(shape.Ordered, s.Slot) && id < 9 {
+					s.Set.Add(id)
+				}
+			}
+		}
+		f.Put(a.Params, k, &tree)
+	}
+	return a
+}
+
+const treeFeatures = `{name: x, type: number}, {name: y, type: number}, {name: origin, type: category}, {name: code, type: category, encoder: {type: hash, buckets: 32}}`
+
+// Trees that start as a parent's answer as it did until they are refitted, in whatever
+// order the features and classes are.
+func TestTreesStartWithTheirParentsSplits(t *testing.T) {
+	for _, label := range []string{"binary", "number", "category"} {
+		parent := treesOf(warmed(t, treeFeatures, label, "trees", 0, 50), 8)
+		next := warmed(t, `{name: code, type: category, encoder: {type: hash, buckets: 32}}, {name: fresh, type: number}, {name: origin, type: category}, {name: y, type: number}, {name: x, type: number}`, label, "trees", 10, 60)
+		params, got, err := next.StartFrom(parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Features != 4 || fmt.Sprint(got.New) != "[fresh]" || got.Trees != 8 {
+			t.Errorf("%s: %+v", label, got)
+		}
+		if err := next.Model.Forest().Check(params); err != nil {
+			t.Error(err)
+		}
+		a, b := outputs(t, parent, parent.Params, label, 10, 50), outputs(t, next, params, label, 10, 50)
+		if label == "category" {
+			for i := range len(a) / 5 { // classes 1 to 4 are both's
+				was, is := math.Log(float64(a[5*i+1]/a[5*i+2])), math.Log(float64(b[5*i]/b[5*i+1]))
+				if math.Abs(was-is) > 1e-3 {
+					t.Errorf("row %d: %v, was %v", i, is, was)
+				}
+			}
+			continue
+		}
+		for i := range a {
+			if a[i] != b[i] {
+				t.Errorf("%s: row %d is %v, was %v", label, i, b[i], a[i])
+			}
+		}
+	}
+}
+
+func TestTreesThatCannotBeRefittedAreRefused(t *testing.T) {
+	parent := treesOf(warmed(t, treeFeatures, "number", "trees", 0, 50), 8)
+	for _, test := range []struct{ features, label, kind, want string }{
+		{strings.Replace(treeFeatures, "name: y", "name: z", 1), "number", "trees", "its trees split feature y, which the spec does not have"},
+		{strings.Replace(treeFeatures, "{name: origin, type: category}", "{name: origin, type: category, encoder: {type: hash, buckets: 32}}", 1), "number", "trees", "its trees split feature origin by encoder onehot"},
+		{strings.Replace(treeFeatures, "buckets: 32", "buckets: 64", 1), "number", "trees", "its trees split feature code by encoder hash"},
+		{treeFeatures, "number, loss: {type: quantile, levels: [0.5]}", "trees", "it minimises loss squared, the spec quantile"},
+		{treeFeatures, "number", "trees, boosting: forest", "its boosting is gbdt, the spec's forest"},
+		{treeFeatures, "number", "trees, trees: 7", "it has 8 trees: write model.trees 8 at least"},
+		{treeFeatures, "number", "trees, max_leaves: 2", "its trees have up to 3 leaves: write model.max_leaves 3 at least"},
+	} {
+		next := warmed(t, test.features, test.label, test.kind, 0, 50)
+		if _, _, err := next.StartFrom(parent); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v, want %q", err, test.want)
+		}
+	}
+	// What no tree splits may be left out.
+	next := warmed(t, treeFeatures, "number", "trees", 0, 50)
+	if _, _, err := next.StartFrom(treesOf(warmed(t, treeFeatures+", {name: fresh, type: number}", "number", "trees", 0, 50), 1)); err != nil {
+		t.Error(err)
 	}
 }

@@ -244,6 +244,22 @@ func (f *Forest) Count(params []float32) int {
 	return f.most
 }
 
+// Has reports whether there is a tree t.
+func (f *Forest) Has(params []float32, t int) bool { return f.views[viewLeaves].Of(params)[t] > 0 }
+
+// Cut removes the trees from one on.
+func (f *Forest) Cut(params []float32, from int) {
+	for t := from; t < f.most; t++ {
+		f.clear(params, t)
+	}
+}
+
+func (f *Forest) clear(params []float32, t int) {
+	for view := viewLeaves; view < viewBias; view++ {
+		clear(f.row(params, view, t))
+	}
+}
+
 // row is a tree's part of a view.
 func (f *Forest) row(params []float32, view, t int) []float32 {
 	v := f.views[view]
@@ -280,8 +296,9 @@ func (m *Model) Importance(params []float32) []Importance {
 	return out
 }
 
-// Put writes tree t.
+// Put writes tree t, in place of another one where there is one.
 func (f *Forest) Put(params []float32, t int, tree *Tree) {
+	f.clear(params, t)
 	f.views[viewLeaves].Of(params)[t] = float32(len(tree.Values))
 	slots, left, right, sets := f.row(params, viewSlots, t), f.row(params, viewLeft, t), f.row(params, viewRight, t), f.row(params, viewSets, t)
 	gains := f.row(params, viewGains, t)

@@ -134,6 +134,10 @@ func (*Trees) L2(output string) float64 {
 	return 1
 }
 
+// StartsWarm implements pipeline.WarmStarter: leaves of the version's trees are refitted.
+// What is imported stays as it is.
+func (o *Trees) StartsWarm() bool { return o.From == "" }
+
 // MaxIDs is how many ids a slot that trees split may have: 255 bins or values,
 // and the id of those that are missing or unknown.
 const MaxIDs = 256

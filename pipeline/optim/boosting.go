@@ -93,6 +93,9 @@ const maxRequested = 8 << 20
 // split at a time: where that needs the gain of a node without a histogram, it waits for
 // the next round.
 //
+// A tree that is there before its turn has been inherited: it keeps its splits, and its
+// leaves are refitted. The first round adds up their rows, the others have nothing to do.
+//
 // State.Integers are, for each tree that grows, its nodes (nodeInts each), and then the
 // histogram of each node, empty where it is not needed any more.
 type boosting struct {
@@ -213,6 +216,9 @@ func (b *boosting) requested(nodes []node) (requested []int) {
 	if len(nodes) == 0 {
 		return []int{0} // the root is to be
 	}
+	if refits(nodes) {
+		return nil
+	}
 	for _, i := range b.wanted(nodes) {
 		n := &nodes[i]
 		if nodes[n.right].rows < nodes[n.left].rows {
@@ -298,6 +304,11 @@ type growing struct {
 func (b *boosting) growing(s *State, at Round) (trees []growing, g group, round int) {
 	g, round = b.group(at)
 	if trees = make([]growing, g.to-g.from); round == 0 {
+		for k := range trees {
+			if b.forest.Has(s.Vector, g.from+k) {
+				trees[k] = b.inherited(b.forest.Tree(s.Vector, g.from+k))
+			}
+		}
 		return trees, g, round
 	}
 	left := s.Integers
@@ -318,9 +329,12 @@ func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
 	n := 0
 	trees, _, round := b.growing(s, at)
 	for _, t := range trees {
-		if round < b.options.MaxDepth {
+		switch {
+		case refits(t.nodes):
+			n += len(t.nodes) * cell
+		case round < b.options.MaxDepth:
 			n += len(b.requested(t.nodes)) * b.cells * cell
-		} else {
+		default:
 			n += len(b.leaves(t.nodes)) * counted
 		}
 	}
@@ -419,7 +433,9 @@ func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint 
 		}
 	}
 	if at.Last() {
-		s.Blend(slices.Clone(s.Vector))
+		candidate := slices.Clone(s.Vector)
+		b.forest.Cut(candidate, of.to) // what is inherited counts once it is refitted
+		s.Blend(candidate)
 		s.Converged = b.forest.Averages() && of.to == b.options.Trees*b.outputs
 	}
 	return false, nil
@@ -430,6 +446,11 @@ func (b *boosting) extend(of group, trees []growing, seen []int64) (err error) {
 	size := b.cells * cell
 	for k := range trees {
 		t := &trees[k]
+		if refits(t.nodes) {
+			b.refit(t.nodes, seen)
+			seen = seen[len(t.nodes)*cell:]
+			continue
+		}
 		for _, i := range b.requested(t.nodes) {
 			if len(t.nodes) == 0 {
 				root := node{bounds: unbounded}
@@ -499,7 +520,7 @@ func (b *boosting) finish(params []float32, tree int, grown growing) {
 	for k, i := range leaves {
 		n := &grown.nodes[i]
 		value := b.value(n.sums, n.bounds)
-		if b.renewed != nil {
+		if b.renewed != nil && n.low < n.high {
 			value = renewedValue(grown.cells[0][k*rankInts:], n.rows)
 		}
 		t.Values[k] = float32(b.options.LearningRate * value)

@@ -115,6 +115,7 @@ type treeGrower struct {
 	*boosting
 	nodes     []node
 	requested []int                  // the nodes whose histograms are added up
+	leaves    []int                  // of a tree that is refitted: those whose rows are
 	sides     []*[model.MaxIDs]uint8 // by node, once it is split: 1 for the ids that go left
 	// Of the requested nodes: the sums that are contributed, the histograms, and how many
 	// rows each of these holds.
@@ -141,6 +142,11 @@ func newGrower(b *boosting, of group, trees []growing) *grower {
 			one.nodes = make([]node, 1)
 		}
 		one.sides = make([]*[model.MaxIDs]uint8, len(one.nodes))
+		for i := range t.nodes {
+			if refits(t.nodes) && t.nodes[i].left == 0 {
+				one.leaves = append(one.leaves, i)
+			}
+		}
 		g.growers = append(g.growers, one)
 	}
 	return g
@@ -150,6 +156,10 @@ func newGrower(b *boosting, of group, trees []growing) *grower {
 func (g *grower) sumInto(sums []int64) {
 	size := g.boosting.cells * cell
 	for _, t := range g.growers {
+		if n := len(t.nodes) * cell; t.leaves != nil {
+			t.sums, sums = [][]int64{sums[:n]}, sums[n:]
+			continue
+		}
 		t.rows = make([]int, len(t.requested))
 		for range t.requested {
 			t.sums, sums = append(t.sums, sums[:size]), sums[size:]
@@ -168,6 +178,9 @@ func (g *grower) add(octets [][]uint8, m *memo) {
 	for j, t := range g.growers {
 		for k := range t.requested {
 			t.add(octets, &m.parts[j], k)
+		}
+		for _, leaf := range t.leaves {
+			t.addLeaf(octets, &m.parts[j], leaf)
 		}
 	}
 }

@@ -173,6 +173,7 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("lbfgs", func(t *testing.T) { sameBitsWithKills(t, lbfgsJob(t)) })
 	t.Run("trees", func(t *testing.T) { sameBitsWithKills(t, treesJob(t, "binary")) })
 	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })
+	t.Run("trees that are refitted", func(t *testing.T) { sameBitsWithKills(t, warm(forestJob(t), 5)) })
 	t.Run("trees of quantiles", func(t *testing.T) { sameBitsWithKills(t, quantileTreesJob(t)) })
 	t.Run("forest", func(t *testing.T) { sameBitsWithKills(t, forestJob(t)) })
 }
@@ -216,6 +217,7 @@ func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
 	t.Run("lbfgs", func(t *testing.T) { sameResumed(t, lbfgsJob(t), 2) })
 	t.Run("trees", func(t *testing.T) { sameResumed(t, treesJob(t, "binary"), 3) })
 	t.Run("trees of classes", func(t *testing.T) { sameResumed(t, classTreesJob(t), 2) })
+	t.Run("trees that are refitted", func(t *testing.T) { sameResumed(t, warm(treesJob(t, "number"), 14), 3) })
 }
 
 func sameResumed(t *testing.T, job train.Job, checkpoints int) {

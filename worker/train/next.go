@@ -41,8 +41,12 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		s.Vector = make([]float32, t.algorithm.Size())
 		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed, s.plan.mean)
 		if t.job.Start != nil {
+			begun := slices.Clone(s.Vector[:t.params])
 			copy(s.Vector, t.job.Start)
 			t.job.Model.Unscale(s.Vector[:t.params], s.plan.labels)
+			if f := t.job.Model.Forest(); f != nil {
+				copy(f.Bias(s.Vector[:t.params]), f.Bias(begun)) // trees are refitted, and so is what they begin with
+			}
 		}
 
 	case learn:

@@ -46,6 +46,9 @@ func jobs(t testing.TB) map[string]train.Job {
 		if label != "category" {
 			all["trees "+label] = treesJob(t, label)
 		}
+		if label == "number" {
+			all["warm trees"] = warm(treesJob(t, label), 14)
+		}
 	}
 	for _, of := range []string{"adam", "lbfgs number"} {
 		job := all[of]
@@ -87,6 +90,7 @@ var bits = map[string]string{
 	"trees binary":      "888c2383b8fa9b352e69c01795be115af4c7d93893f5e74e66ae37ebd56b8399",
 	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
 	"warm adam":         "915e572e5203437ffe587e7f58630673f7a8e3266dd152fc05419ddde45173fa",
+	"warm trees":        "5e0c26421e466101d11884ffa7dcb74cf7e9f9b0d44b95e3766c2481b1d66fb3",
 	"warm lbfgs number": "685ee083f57be96daab61a2f6b17cc2701bd2d11157f718490ca1b594f833a73",
 	"sgd":               "4818cfd1cad4023e8d531e9d72bbab2da70fe119281fec1fdb38fa4558985ec2",
 }

@@ -85,6 +85,40 @@ func treesJobOf(t testing.TB, rows int, label string, loss pipeline.Choice, opti
 	return job
 }
 
+// warm lets a job start from some trees.
+func warm(job train.Job, trees int) train.Job {
+	f := job.Model.Forest()
+	job.Start = make([]float32, job.Model.Size())
+	for k := range trees * f.Outputs() {
+		tree := model.Tree{Values: []float32{0.1, -0.2, 0.3}, Splits: []model.Split{{Slot: 2, Left: 1, Right: ^2, Gain: 1}, {Slot: k % 2, Left: ^0, Right: ^1, Gain: 1}}}
+		for id := range 40 + k {
+			tree.Splits[0].Set.Add(id)
+		}
+		tree.Splits[1].Set.Add(1 + k%3)
+		f.Put(job.Start, k, &tree)
+	}
+	return job
+}
+
+// What is learned from a version's trees does not depend on workers, replicas, moves and
+// disks either, and is another model than without.
+func TestRefittedTreesAreTheSame(t *testing.T) {
+	for name, of := range map[string]func(testing.TB) train.Job{"classes": classTreesJob, "quantiles": quantileTreesJob, "forest": forestJob} {
+		job := warm(of(t), 4)
+		want := alone(t, job)
+		if want == alone(t, of(t)) {
+			t.Errorf("%s: the start has no say", name)
+		}
+		for _, workers := range []int{2, 4} {
+			c := newCluster(t, 4, workers)
+			c.workers[0].config.MemoryBytes = 1
+			if got := c.runAll(job, noHooks); got != want {
+				t.Errorf("%s, %d workers: %s\nwant %s", name, workers, got, want)
+			}
+		}
+	}
+}
+
 func TestTreesLearn(t *testing.T) {
 	c := newCluster(t, 4, 1)
 	result, err := c.run(c.workers[0], treesJob(t, "binary"), train.Hooks{})
