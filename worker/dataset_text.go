@@ -73,7 +73,13 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string)
 		}
 		return names, nil
 	}
-	problem := f.csv(nil).Split([]byte(m.Headers[at-1]), func(text []byte, _ bool) { names = append(names, string(text)) })
+	problem := f.csv(nil).Split([]byte(m.Headers[at-1]), func(text []byte, _ bool) {
+		name := string(text)
+		if name == "" { // of an index, as pandas writes it
+			name = fmt.Sprintf("column_%d", len(names)+1)
+		}
+		names = append(names, name)
+	})
 	for i, name := range names {
 		if slices.Contains(names[:i], name) && problem == "" {
 			problem = fmt.Sprintf("it has the field %q twice", name)
@@ -173,7 +179,12 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 			return table.Schema{}, err
 		}
 	}
-	return s.Schema(), nil
+	schema := s.Schema()
+	if len(schema.Columns)+len(schema.Unsupported)+len(from.Schema.Columns) == 0 {
+		return schema, &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: from.Pattern, Err: errors.New("no line that was looked at is a JSON object with fields"),
+			Hint: "write one object a line: jq -c '.[]' FILE makes lines of an array"}
+	}
+	return schema, nil
 }
 
 // look adds the first rows of a shard to a sample.

@@ -213,7 +213,11 @@ func (c *sampled) kind() (t table.Type, other string) {
 func (s *Sample) Schema() (out table.Schema) {
 	for i := range s.cols {
 		c := &s.cols[i]
-		if t, other := c.kind(); other != "" {
+		t, other := c.kind()
+		if c.name == table.RowColumn || c.name == "" {
+			other = string(t) + " whose name is taken, or none"
+		}
+		if other != "" {
 			out.Unsupported = append(out.Unsupported, table.UnsupportedColumn{Name: c.name, Type: other})
 		} else {
 			out.Columns = append(out.Columns, table.Column{Name: c.name, Type: t, Nullable: true})

@@ -164,8 +164,8 @@ func (r *Reader) begin(key string) error {
 		{"\x1f\x8b", "it is compressed with gzip", "give it a name that ends in .gz"},
 		{"\x28\xb5\x2f\xfd", "it is compressed with zstd", "give it a name that ends in .zst"},
 		{"PAR1", "it is Parquet", "write format: {type: parquet}"},
-		{"\xff\xfe", "it is UTF-16", "write encoding: utf-16"},
-		{"\xfe\xff", "it is UTF-16", "write encoding: utf-16"},
+		{"\xff\xfe", "it is UTF-16", "write encoding: utf-16 if it is CSV; JSON lines are UTF-8"},
+		{"\xfe\xff", "it is UTF-16", "write encoding: utf-16 if it is CSV; JSON lines are UTF-8"},
 	} {
 		if bytes.HasPrefix(head, []byte(d.begin)) {
 			return &thalweg.Error{Op: "read text", Kind: thalweg.Invalid, Err: errors.New(d.what), Hint: d.hint}
