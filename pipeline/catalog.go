@@ -164,6 +164,13 @@ type Staller interface{ Stalls() int }
 // matters to it, and a missing value is a bin of its own.
 type Binner interface{ Bins() int }
 
+// Circling is options of an encoder that lays numbers on a circle: no scale matters to it.
+type Circling interface{ Turns() float64 }
+
+// SampleFitter is options of a normalization, and reports whether it is fitted to a sample
+// of the values.
+type SampleFitter interface{ FitsSample() bool }
+
 // Hasher is options of an encoder that gives each value of a category the id that its
 // hash says, so that none is left out.
 type Hasher interface{ HashBuckets() int }

@@ -176,9 +176,13 @@ func (b *Body) featureDefaults(at Place) {
 			in.inherit(at, *c, defaultCategoryFill)
 		case inputList: // of numbers
 			of := *n
-			if _, bins := of.Encoder.Options.(Binner); bins { // elements are not
+			switch of.Encoder.Options.(type) { // elements have their own
+			case Binner:
 				of.MissingValueStrategy, of.Normalization = catalog.defaultFor(MissingValues, inputList), "zscore"
+			case Circling:
+				of.Normalization = "zscore"
 			}
+			of.MissingIndicator = false
 			of.Encoder, _ = b.encoder(at, inputList)
 			in.inherit(at, of, defaultNumberFill)
 		}
@@ -206,7 +210,13 @@ func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
 		from.MissingValueStrategy = ownBin
 		from.Normalization = noNormalization
 	}
+	if _, circle := o.Encoder.Options.(Circling); circle {
+		from.Normalization = noNormalization
+	}
 	Default(at, "missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
+	if _, bins := o.Encoder.Options.(Binner); !bins && o.MissingValueStrategy != dropRow {
+		Default(at, "missing_indicator", &o.MissingIndicator, from.MissingIndicator)
+	}
 	if o.MissingValueStrategy == fillWithConst && o.FillValue == nil {
 		if o.FillValue = from.FillValue; o.FillValue == nil {
 			o.FillValue = fillValue

@@ -193,8 +193,14 @@ type FeatureOptions struct {
 	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" catalog:"missing_values" refused:"fill_with_median,fill_with_false"`
 	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
 	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
-	// Normalization of a number, and of each element of a list by itself.
-	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" catalog:"normalizations" refused:"robust"`
+	// MissingIndicator of a number: whether it is missing is a number more, 1 or 0.
+	MissingIndicator bool `yaml:"missing_indicator,omitempty" json:"missing_indicator,omitempty"`
+	// Normalization of a number: zscore (mean 0, deviation 1), minmax (from 0 to 1), robust
+	// (median 0, quartiles 1 apart), log1p (mirrored for negatives), power (Yeo-Johnson, then
+	// zscore), quantile (even from 0 to 1) or none. robust, power and quantile are fitted to
+	// up to 16,384 values drawn by hash. Of a list zscore, minmax, log1p or none, each
+	// element by itself.
+	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" catalog:"normalizations"`
 	// MostCommon bounds the values of a category that get an id of their own.
 	MostCommon *int `yaml:"most_common,omitempty" json:"most_common,omitempty" jsonschema:"minimum=1,maximum=16777216"`
 	// MinCount is how often training must have seen a value for one.
@@ -203,7 +209,7 @@ type FeatureOptions struct {
 	// missing, and is counted. Default: that of the training rows, which must be one.
 	Length *int `yaml:"length,omitempty" json:"length,omitempty" jsonschema:"minimum=1,maximum=4096"`
 	// Encoder is how the feature enters the model.
-	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding,periodic"`
+	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders" refused:"embedding"`
 }
 
 // InputFeature is one input of the model: a column, an expression over columns, or

@@ -29,7 +29,7 @@ var unsupportedFields = map[string]map[string]any{
 		"columns":       instead("write a test for each column"),
 	},
 	"CleanStep":     {"dedupe": nil},
-	"encoders":      {"size": nil, "period": nil},
+	"encoders":      {"size": nil},
 	"InputFeature":  {"shape": nil},
 	"OutputFeature": {"calibration": "none"},
 	"losses":        {"label_smoothing": 0.0},

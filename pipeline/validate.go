@@ -27,6 +27,7 @@ const (
 	// ownBin and noNormalization are what numbers in bins have.
 	ownBin          = "own_bin"
 	noNormalization = "none"
+	dropRow         = "drop_row"
 )
 
 // MaxListLength bounds the elements of a list feature: the longest embeddings in
@@ -242,6 +243,16 @@ func (o FeatureOptions) check(at Place, kind string) {
 	if e, ok := o.Encoder.Options.(Typed); ok && e.For() != kind {
 		at.Problem("encoder.type", "it has "+strings.Join(at.found.catalog.namesFor(Encoders, kind), ", "), "a %s has no encoder %s", kind, o.Encoder.Name)
 	}
+	_, bins := o.Encoder.Options.(Binner)
+	switch {
+	case !o.MissingIndicator && at.Omits("missing_indicator"):
+	case kind != inputNumber:
+		at.Problem("missing_indicator", "", "a %s has no missing_indicator", kind)
+	case bins && o.MissingIndicator:
+		at.Problem("missing_indicator", "leave it out", "a missing number has a bin of its own")
+	case o.MissingValueStrategy == dropRow && o.MissingIndicator:
+		at.Problem("missing_indicator", "leave it out", "rows without the number are dropped")
+	}
 	if kind != inputList && o.Length != nil {
 		at.Problem("length", "", "a %s has no length", kind)
 	}
@@ -257,9 +268,16 @@ func (o FeatureOptions) check(at Place, kind string) {
 		}
 		return
 	}
-	switch _, bins := o.Encoder.Options.(Binner); {
+	entry, _ := at.found.catalog.find(Normalizations, o.Normalization)
+	sample, ok := entry.Options.(SampleFitter)
+	_, circle := o.Encoder.Options.(Circling)
+	switch {
 	case bins && o.Normalization != noNormalization:
 		at.Problem("normalization", "leave it out", "bins of a number need no normalization")
+	case circle && o.Normalization != noNormalization:
+		at.Problem("normalization", "leave it out", "a number on a circle needs no normalization")
+	case kind == inputList && ok && sample.FitsSample():
+		at.Problem("normalization", "write normalization: zscore", "the elements of a list have no normalization %s", o.Normalization)
 	case !bins && o.MissingValueStrategy == ownBin:
 		at.Problem("missing_value_strategy", "write encoder: {type: bins}", "a missing number has a bin of its own only where numbers are binned")
 	}
@@ -528,6 +546,16 @@ func (b *Body) Check(at Place) {
 		for i, f := range b.InputFeatures {
 			if h, ok := f.Encoder.Options.(Hasher); ok && most > 0 && h.HashBuckets() > most {
 				inputs.item(i).Problem("encoder.buckets", fmt.Sprintf("at most %d", most), "a model of type %s does not tell %d buckets apart", b.Model.Name, h.HashBuckets())
+			}
+		}
+		var standard Choice
+		if name, _ := m.FeatureDefaults(inputNumber); name != "" {
+			at.found.catalog.choose(Encoders, name, "", &standard)
+		}
+		for i, f := range b.InputFeatures {
+			_, bins := f.Encoder.Options.(Binner)
+			if _, want := standard.Options.(Binner); want && f.Type == inputNumber && f.Encoder.Name != "" && !bins {
+				inputs.item(i).Problem("encoder.type", "leave the encoder out", "a model of type %s splits %s, and has no encoder %s", b.Model.Name, standard.Name, f.Encoder.Name)
 			}
 		}
 		if most > 0 && len(b.Crosses) > 0 {

@@ -185,7 +185,10 @@ func (s *start) of(a *Artifact, name string, params []float32) []float32 {
 
 // feature copies the weights of a feature, and reports whether it could.
 func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
+	plain := s.plain(f, before)
 	switch {
+	case f.Periodic != nil && before.Periodic != nil:
+		return plain
 	case f.Number != nil && before.Number != nil:
 		return s.numbers("number."+f.Name+".weight", []feature.Number{*f.Number}, []feature.Number{*before.Number})
 	case f.List != nil && before.List != nil:
@@ -275,6 +278,27 @@ func (s *start) trees(got *Inherited) error {
 		to.Put(s.params, t, &tree)
 	}
 	return nil
+}
+
+// plain copies the weights of number slots that mean the same in both, and reports
+// whether there are any.
+func (s *start) plain(f, before feature.Feature) (some bool) {
+	if f.Periodic != nil && before.Periodic != nil && f.Periodic.Period != before.Periodic.Period {
+		return false
+	}
+	for _, name := range f.Plain() {
+		to, from := s.of(s.to, "number."+name+".weight", s.params), s.of(s.from, "number."+name+".weight", s.from.Params)
+		if to == nil || from == nil || !slices.Contains(before.Plain(), name) {
+			continue
+		}
+		some = true
+		for k, out := range s.outputs {
+			if out >= 0 {
+				to[k] = from[out]
+			}
+		}
+	}
+	return some
 }
 
 // numbers copies the weights of number slots, or of the elements of a list.

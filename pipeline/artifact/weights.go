@@ -34,6 +34,13 @@ func (a *Artifact) Weights() (out []Weight) {
 		if v, ok := views["number."+f.Name+".weight"]; ok && f.Number != nil && v.Size() == 1 {
 			out = append(out, Weight{Feature: f.Name, Effect: float64(v.Of(a.Params)[0]) * a.Transform.Spread(i)})
 		}
+		out = append(out, plainWeights(&f, func(slot string) (float64, bool) {
+			v, ok := views["number."+slot+".weight"]
+			if !ok || v.Size() != 1 {
+				return 0, false
+			}
+			return float64(v.Of(a.Params)[0]), true
+		})...)
 		v, ok := views["category."+f.Name+".weight"]
 		if ok && f.Hashed != nil && v.Size() == f.Hashed.Buckets {
 			out = append(out, hashedWeights(f.Name, v.Of(a.Params), func(ids map[uint32]string) { a.Transform.HashedNames(i, ids) })...)
@@ -53,6 +60,26 @@ func (a *Artifact) Weights() (out []Weight) {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Weight) int { return cmp.Compare(math.Abs(b.Effect), math.Abs(a.Effect)) })
+	return out
+}
+
+// plainWeights returns the weights of a number's place on a circle, the effect of one
+// standard deviation of places all around it, and of its being missing, beside the mean.
+func plainWeights(f *feature.Feature, weight func(slot string) (float64, bool)) (out []Weight) {
+	slots := f.Plain()
+	if f.Periodic != nil {
+		sin, ok := weight(slots[0])
+		cos, also := weight(slots[1])
+		if ok && also {
+			out = append(out, Weight{Feature: f.Name, Effect: math.Hypot(sin, cos) / math.Sqrt2})
+		}
+		slots = slots[2:]
+	}
+	for _, slot := range slots {
+		if w, ok := weight(slot); ok {
+			out = append(out, Weight{f.Name, "missing", w * (1 - f.Missed())})
+		}
+	}
 	return out
 }
 

@@ -128,10 +128,10 @@ func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 func (a *Applier) Blank() table.Mask { return a.blank }
 
 // nothing marks the rows in which a feature has no value that training knows. A
-// missing value to which the spec gives a meaning by fill_value is one.
+// missing value to which the spec gives a meaning, by fill_value or an indicator, is one.
 func nothing(f pipeline.Feature, length int, values arrow.Array, out Slots) table.Mask {
 	none := missingIn(f.Type, length, values)
-	if fill := f.Options.FillValue; fill != nil && fill != defaultCategoryFill {
+	if fill := f.Options.FillValue; fill != nil && fill != defaultCategoryFill || f.Options.MissingIndicator {
 		none = table.NewMask(values.Len())
 	}
 	if _, all := f.Options.Encoder.Options.(pipeline.Hasher); f.Type == categoryType && len(out.Categories) == 1 && !all {

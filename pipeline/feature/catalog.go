@@ -16,7 +16,10 @@ func Normalizations() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "zscore", Options: &Normalization{Fit: fitZScore}},
 		{Name: "minmax", Options: &Normalization{Fit: fitMinMax}},
+		{Name: "robust", Options: &Normalization{Sampled: fitRobust}},
 		{Name: "log1p", Options: &Normalization{Warp: signedLog1p, Fit: fitNone}},
+		{Name: "power", Options: &Normalization{Sampled: fitPower, Curve: powerCurve}},
+		{Name: "quantile", Options: &Normalization{Sampled: fitQuantiles, Curve: quantileCurve}},
 		{Name: "none", Options: &Normalization{Fit: fitNone}},
 	}
 }
@@ -29,6 +32,7 @@ func Encoders() []pipeline.Entry {
 		encoder("none", new(Scaled), scaledSource),
 		encoder("elements", new(Elements), elementsSource),
 		encoder("bins", new(Bins), binsSource),
+		encoder("periodic", new(Periodic), periodicSource),
 		encoder("hash", new(Hash), hashSource),
 	}
 }
@@ -69,7 +73,16 @@ type Normalization struct {
 	// Fit returns shift and scale from the moments of the warped training values,
 	// of which there is at least one.
 	Fit func(m Moments) (shift, scale float64)
+	// Sampled, instead of Fit, learns from a sample of the training values in order, of
+	// which there is at least one, and from their moments. The curve is what Curve
+	// needs, if it is set.
+	Sampled func(values []float64, m Moments) (curve []float64, shift, scale float64)
+	// Curve returns the warp that a curve is, or what is wrong with it.
+	Curve func(curve []float64) (func(x float64) float64, error)
 }
+
+// FitsSample implements pipeline.SampleFitter.
+func (n *Normalization) FitsSample() bool { return n.Sampled != nil }
 
 // Encoder is the options of an encoder: how features of a type enter a model.
 type Encoder interface {

@@ -2,13 +2,14 @@ package feature
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
 // Feature is the data of one fitted feature: all that turns a value into the
-// content of its slots. Exactly one of Number, Bins, Category,
+// content of its slots. Exactly one of Number, Bins, Periodic, Category,
 // Hashed and List is set.
 type Feature struct {
 	Name string `json:"name"`
@@ -18,12 +19,15 @@ type Feature struct {
 	Expression string `json:"expression,omitempty"`
 	Encoder    string `json:"encoder"`
 	// Missing is the missing_value_strategy.
-	Missing  string    `json:"missing"`
-	Number   *Number   `json:"number,omitempty"`
-	Bins     *Binned   `json:"bins,omitempty"`
-	Category *Category `json:"category,omitempty"`
-	Hashed   *Hashed   `json:"hashed,omitempty"`
-	List     *List     `json:"list,omitempty"`
+	Missing string `json:"missing"`
+	// Indicator: a number has a slot that says whether it is missing.
+	Indicator bool      `json:"missing_indicator,omitempty"`
+	Number    *Number   `json:"number,omitempty"`
+	Periodic  *Circular `json:"periodic,omitempty"`
+	Bins      *Binned   `json:"bins,omitempty"`
+	Category  *Category `json:"category,omitempty"`
+	Hashed    *Hashed   `json:"hashed,omitempty"`
+	List      *List     `json:"list,omitempty"`
 }
 
 // Number is the data of a number feature: a value x, or Fill where there is
@@ -33,6 +37,8 @@ type Number struct {
 	Fill          float64 `json:"fill"`
 	Shift         float64 `json:"shift"`
 	Scale         float64 `json:"scale"`
+	// Curve is what a normalisation has learnt of how it warps values, if it has.
+	Curve []float64 `json:"curve,omitempty"`
 	// Statistics are of the training rows, before the fill and normalisation.
 	Statistics Moments `json:"statistics"`
 }
@@ -41,7 +47,7 @@ type Number struct {
 // of numbers normalised as n says: it becomes w*factor, and w*offset is added to the bias.
 // False where none is, since values are warped otherwise.
 func (n *Number) Converted(before *Number) (factor, offset float64, ok bool) {
-	if warps(n.Normalization) != warps(before.Normalization) || before.Scale == 0 {
+	if warps(n.Normalization) != warps(before.Normalization) || !slices.Equal(n.Curve, before.Curve) || before.Scale == 0 {
 		return 0, 0, false
 	}
 	offset = before.Scale * (n.Shift - before.Shift)
@@ -54,7 +60,7 @@ func (n *Number) Converted(before *Number) (factor, offset float64, ok bool) {
 // warps returns the name of a normalization that warps values, "" of another.
 func warps(name string) string {
 	for _, e := range Normalizations() {
-		if n, ok := e.Options.(*Normalization); ok && e.Name == name && n.Warp != nil {
+		if n, ok := e.Options.(*Normalization); ok && e.Name == name && (n.Warp != nil || n.Curve != nil) {
 			return name
 		}
 	}
@@ -154,7 +160,7 @@ func corrupt(what string, err error) error {
 
 // describe returns a feature's data as far as the plan determines it.
 func describe(f pipeline.Feature) Feature {
-	return Feature{Name: f.Name, Type: f.Type, Column: f.Column, Expression: sourceOf(f).text(), Encoder: f.Options.Encoder.Name, Missing: strategy(f)}
+	return Feature{Name: f.Name, Type: f.Type, Column: f.Column, Expression: sourceOf(f).text(), Encoder: f.Options.Encoder.Name, Missing: strategy(f), Indicator: f.Options.MissingIndicator}
 }
 
 func describeLabel(l pipeline.Label) Label {

@@ -3,6 +3,7 @@ package feature
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -45,7 +46,11 @@ func fitNumber(f pipeline.Feature, s *Statistics, missing string) (*Number, erro
 		return nil, err
 	}
 	n := Number{Normalization: f.Options.Normalization, Scale: 1, Statistics: s.Number}
-	if s.Number.Count > 0 {
+	switch {
+	case s.Number.Count == 0:
+	case norm.Sampled != nil:
+		n.Curve, n.Shift, n.Scale = norm.Sampled(slices.Sorted(slices.Values(s.Sample.Values)), s.Number)
+	default:
 		n.Shift, n.Scale = norm.Fit(s.Warped)
 	}
 	n.Fill, err = fillOf(f, s.Number, missing)
@@ -100,6 +105,14 @@ func loadNumber(f pipeline.Feature, n *Number) (*scaled, error) {
 		return nil, err
 	}
 	e := &scaled{name: f.Name, warp: norm.Warp, shift: n.Shift, scale: n.Scale}
+	switch curved := norm.Curve != nil && n.Statistics.Count > 0; {
+	case curved:
+		if e.warp, err = norm.Curve(n.Curve); err != nil {
+			return nil, err
+		}
+	case n.Curve != nil:
+		return nil, fmt.Errorf("a curve of normalization %q", n.Normalization)
+	}
 	e.fill = float32(clip(e.value(n.Fill)))
 	return e, nil
 }

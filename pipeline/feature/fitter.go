@@ -78,7 +78,7 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 			if norm.Warp != nil {
 				one.warped = &gatherer{warp: norm.Warp}
 			}
-			if binned(feature) {
+			if sampled(feature) {
 				one.sample = newSampler()
 			}
 		}
@@ -87,10 +87,11 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 	return f
 }
 
-// binned reports whether a feature's encoder cuts it into bins.
-func binned(f pipeline.Feature) bool {
-	_, ok := f.Options.Encoder.Options.(pipeline.Binner)
-	return ok
+// sampled reports whether a number's encoder or normalisation is fitted to a sample.
+func sampled(f pipeline.Feature) bool {
+	_, bins := f.Options.Encoder.Options.(pipeline.Binner)
+	n, ok := f.Normalization.(*Normalization)
+	return bins || ok && n.Sampled != nil
 }
 
 func inFeature(name string, err error) error {
@@ -441,7 +442,7 @@ func (p partialFeature) check(want pipeline.Feature) error {
 			return err
 		}
 	}
-	if binned(want) {
+	if sampled(want) {
 		if err := p.Sample.check(); err != nil {
 			return err
 		}

@@ -57,6 +57,9 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		if err != nil {
 			return nil, inFeature(f.Name, err)
 		}
+		if f.Options.MissingIndicator {
+			loaded = &indicated{loaded, f.Name}
+		}
 		before := t.shape
 		loaded.AddTo(&t.shape)
 		t.places = append(t.places, place{before, t.shape})
@@ -111,7 +114,7 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 	}
 	for i, f := range plan.Features {
 		have := d.Features[i]
-		have.Number, have.Bins, have.Category, have.Hashed, have.List = nil, nil, nil, nil, nil
+		have.Number, have.Bins, have.Periodic, have.Category, have.Hashed, have.List = nil, nil, nil, nil, nil, nil
 		if want := describe(f); !reflect.DeepEqual(have, want) {
 			return nil, corrupt(what, fmt.Errorf("feature %+v is not the spec's %+v", have, want))
 		}
@@ -156,7 +159,11 @@ func (t *Transform) Crosses() []CrossData { return t.data.Crosses }
 // Spread returns how far a standard deviation of the feature at a place, a number,
 // moves its slot; 0 of another feature.
 func (t *Transform) Spread(feature int) float64 {
-	if e, ok := t.encodings[feature].(*scaled); ok {
+	e := t.encodings[feature]
+	if both, ok := e.(*indicated); ok {
+		e = both.Encoding
+	}
+	if e, ok := e.(*scaled); ok {
 		return e.spread(t.data.Features[feature].Number.Statistics)
 	}
 	return 0
