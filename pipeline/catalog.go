@@ -167,6 +167,12 @@ type Binner interface{ Bins() int }
 // Circling is options of an encoder that lays numbers on a circle: no scale matters to it.
 type Circling interface{ Turns() float64 }
 
+// Valued is options of an encoder that makes values of a category numbers.
+type Valued interface{ Values() }
+
+// Supervised is options of an encoder that is fitted to labels, of so many folds.
+type Supervised interface{ LabelFolds() int }
+
 // SampleFitter is options of a normalization, and reports whether it is fitted to a sample
 // of the values.
 type SampleFitter interface{ FitsSample() bool }

@@ -531,6 +531,11 @@ func (b *Body) Check(at Place) {
 			outputs.item(0).Problem("threshold", "write a number, or give validation a share of the rows", "there are no validation rows to choose it by")
 		}
 	}
+	for i, f := range b.InputFeatures {
+		if _, ok := f.Encoder.Options.(Supervised); ok && len(b.OutputFeatures) == 1 && b.OutputFeatures[0].Type == outputCategory {
+			inputs.item(i).Problem("encoder.type", "write onehot or frequency", "the classes of a category have no mean for the encoder %s", f.Encoder.Name)
+		}
+	}
 	m, ok := b.Model.Options.(Trained)
 	if ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
 		at.Problem("trainer.optimizer.type", "leave the optimizer out", "a model of type %s is trained by %s", b.Model.Name, m.TrainedBy())
@@ -554,6 +559,9 @@ func (b *Body) Check(at Place) {
 		}
 		for i, f := range b.InputFeatures {
 			_, bins := f.Encoder.Options.(Binner)
+			if _, numbers := f.Encoder.Options.(Valued); most > 0 && numbers {
+				inputs.item(i).Problem("encoder.type", "leave it out", "a model of type %s splits the values of a category, and has no encoder %s", b.Model.Name, f.Encoder.Name)
+			}
 			if _, want := standard.Options.(Binner); want && f.Type == inputNumber && f.Encoder.Name != "" && !bins {
 				inputs.item(i).Problem("encoder.type", "leave the encoder out", "a model of type %s splits %s, and has no encoder %s", b.Model.Name, standard.Name, f.Encoder.Name)
 			}

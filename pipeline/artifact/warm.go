@@ -191,6 +191,11 @@ func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
 		return plain
 	case f.Number != nil && before.Number != nil:
 		return s.numbers("number."+f.Name+".weight", []feature.Number{*f.Number}, []feature.Number{*before.Number})
+	case f.Valued != nil && before.Valued != nil:
+		// Ranks mean something else when there are other values.
+		as := func(v *feature.Valued) []feature.Number { return []feature.Number{{Shift: v.Shift, Scale: v.Scale}} }
+		same := f.Encoder == before.Encoder && (f.Encoder != "ordinal" || slices.Equal(f.Valued.Numbers, before.Valued.Numbers) && slices.Equal(f.Valued.Values, before.Valued.Values))
+		return same && s.numbers("number."+f.Name+".weight", as(f.Valued), as(before.Valued))
 	case f.List != nil && before.List != nil:
 		return s.numbers("list."+f.Name+".weight", f.List.Elements, before.List.Elements)
 	}

@@ -63,10 +63,14 @@ func (a *Artifact) Weights() (out []Weight) {
 	return out
 }
 
-// plainWeights returns the weights of a number's place on a circle, the effect of one
-// standard deviation of places all around it, and of its being missing, beside the mean.
+// plainWeights returns the weights of a category as a number, of a number's place on a
+// circle, each the effect of one standard deviation (of places all around it), and of its
+// being missing, beside the mean.
 func plainWeights(f *feature.Feature, weight func(slot string) (float64, bool)) (out []Weight) {
 	slots := f.Plain()
+	if w, ok := weight(f.Name); ok && f.Valued != nil && f.Valued.Scale != 0 {
+		out = append(out, Weight{Feature: f.Name, Effect: w}) // the slot has deviation 1
+	}
 	if f.Periodic != nil {
 		sin, ok := weight(slots[0])
 		cos, also := weight(slots[1])

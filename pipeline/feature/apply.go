@@ -40,8 +40,10 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 	t, rows := a.transform, int(batch.NumRows())
 	t.Resize(dst, rows)
 	a.blank = table.NewMask(rows).Not()
+	held := a.held(batch)
 	for i, f := range t.plan.Features {
 		var n Tally
+		a.memos[i].held = held
 		if err := a.encode(i, batch, t.places[i].of(dst), &n); err != nil {
 			return err
 		}
@@ -60,6 +62,22 @@ func (a *Applier) Apply(batch arrow.Record, dst *kernel.Block, rep *pipeline.Rep
 		crossIDs(columns[i], of, c.Buckets)
 	}
 	return nil
+}
+
+// held returns what says the fold of each row that is learned from, where a feature
+// wants it: prepared rows say which these are. Of rows of which none is, it is nil.
+func (a *Applier) held(batch arrow.Record) []uint64 {
+	if !a.transform.supervised || len(batch.Schema().FieldIndices(splitColumn)) == 0 {
+		return nil
+	}
+	seed := seedOf(a.transform.plan)
+	out, rows := make([]uint64, batch.NumRows()), table.Rows(batch)
+	for i, split := range Splits(batch, nil) {
+		if split == trainSplit {
+			out[i] = heldHash(seed, rows[i])
+		}
+	}
+	return out
 }
 
 // Resize makes room for so many rows in a block, whose memory it reuses and whose
@@ -118,7 +136,13 @@ func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 		}
 	}
 	if a.blank.Count() > 0 {
-		a.blank.And(nothing(a.transform.plan.Features[i], a.transform.length(i), values, out))
+		var ids []uint32
+		if _, numbers := a.transform.encodings[i].(*valued); numbers {
+			ids = a.memos[i].scratch
+		} else if len(out.Categories) == 1 {
+			ids = out.Categories[0]
+		}
+		a.blank.And(nothing(a.transform.plan.Features[i], a.transform.length(i), values, ids))
 	}
 	return nil
 }
@@ -129,13 +153,13 @@ func (a *Applier) Blank() table.Mask { return a.blank }
 
 // nothing marks the rows in which a feature has no value that training knows. A
 // missing value to which the spec gives a meaning, by fill_value or an indicator, is one.
-func nothing(f pipeline.Feature, length int, values arrow.Array, out Slots) table.Mask {
+func nothing(f pipeline.Feature, length int, values arrow.Array, ids []uint32) table.Mask {
 	none := missingIn(f.Type, length, values)
 	if fill := f.Options.FillValue; fill != nil && fill != defaultCategoryFill || f.Options.MissingIndicator {
 		none = table.NewMask(values.Len())
 	}
-	if _, all := f.Options.Encoder.Options.(pipeline.Hasher); f.Type == categoryType && len(out.Categories) == 1 && !all {
-		for i, id := range out.Categories[0][:values.Len()] {
+	if _, all := f.Options.Encoder.Options.(pipeline.Hasher); f.Type == categoryType && ids != nil && !all {
+		for i, id := range ids[:values.Len()] {
 			if id == 0 {
 				none.Set(i)
 			}

@@ -34,6 +34,9 @@ func Encoders() []pipeline.Entry {
 		encoder("bins", new(Bins), binsSource),
 		encoder("periodic", new(Periodic), periodicSource),
 		encoder("hash", new(Hash), hashSource),
+		encoder("ordinal", new(Ordinal), valuedSource),
+		encoder("frequency", new(Frequency), valuedSource),
+		encoder("target", new(Target), targetSource),
 	}
 }
 
@@ -116,6 +119,10 @@ type Memo struct {
 	// where no row has used it yet.
 	dictionary arrow.ArrayData
 	ids        []uint32
+	// scratch has the ids of a batch's values where they enter as numbers, and held what
+	// says the fold of each row that is learned from, 0 of any other; nil of no such row.
+	scratch []uint32
+	held    []uint64
 }
 
 // Tally counts what one batch of one feature met.

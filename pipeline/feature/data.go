@@ -10,7 +10,7 @@ import (
 
 // Feature is the data of one fitted feature: all that turns a value into the
 // content of its slots. Exactly one of Number, Bins, Periodic, Category,
-// Hashed and List is set.
+// Hashed, Valued and List is set.
 type Feature struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -27,6 +27,7 @@ type Feature struct {
 	Bins      *Binned   `json:"bins,omitempty"`
 	Category  *Category `json:"category,omitempty"`
 	Hashed    *Hashed   `json:"hashed,omitempty"`
+	Valued    *Valued   `json:"valued,omitempty"`
 	List      *List     `json:"list,omitempty"`
 }
 
@@ -135,9 +136,11 @@ type partialFeature struct {
 	// Warped is the same of the values as the normalisation warps them.
 	Warped *Moments `json:"warped,omitempty"`
 	// Sample is of the values where the encoder wants one.
-	Sample   *Sample      `json:"sample,omitempty"`
-	Category *Counts      `json:"category,omitempty"`
-	List     *ListMoments `json:"list,omitempty"`
+	Sample   *Sample `json:"sample,omitempty"`
+	Category *Counts `json:"category,omitempty"`
+	// Target is the labels by its values where the encoder wants them.
+	Target *TargetSums  `json:"target,omitempty"`
+	List   *ListMoments `json:"list,omitempty"`
 }
 
 // dataVersion is the version of both forms.

@@ -74,7 +74,7 @@ func everyFeature() *pipeline.Plan {
 
 // drawPlan draws a plan with every type of feature, or one of hashes and crosses.
 func drawPlan(rt *rapid.T) *pipeline.Plan {
-	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed, encodedNumbers}).Draw(rt, "plan")()
+	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed, encodedNumbers, encodedValues}).Draw(rt, "plan")()
 }
 
 // fit returns the transform of batches, one shard each, all rows in training.
@@ -286,7 +286,7 @@ func TestABatchWithoutTheColumnIsRefusedByFeature(t *testing.T) {
 
 func TestUnknownOptionsAreRefusedByName(t *testing.T) {
 	for want, f := range map[string]pipeline.Feature{
-		`fit: feature n_i: normalization: "cube": not supported`:                                number("i", pipeline.FeatureOptions{Normalization: "cube"}),
+		`fit: feature n_i: normalization: "cube": not supported`:                                  number("i", pipeline.FeatureOptions{Normalization: "cube"}),
 		`fit: feature c_s: encoder of a category: "hash": not supported`:                          category("s", pipeline.FeatureOptions{Encoder: pipeline.Choice{Name: "hash"}}),
 		`fit: feature n_i: missing_value_strategy of a number: "fill_with_median": not supported`: number("i", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_median"}),
 		`fit: feature c_s: missing_value_strategy of a category: "fill_with_mean": not supported`: category("s", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_mean"}),

@@ -23,6 +23,8 @@ type Statistics struct {
 	Sample         Sample
 	Category       Counts
 	List           ListMoments
+	// Target has the labels by value where the encoder wants them.
+	Target *targeter
 }
 
 // Fitter gathers the statistics of one shard's training rows. It is for one
@@ -45,7 +47,24 @@ type fitting struct {
 	warped   *gatherer
 	sample   *sampler
 	category *counter
+	target   *targeter
 	list     *lister
+}
+
+// supervision returns how many folds of the labels a feature's encoder wants, 0 for none.
+func supervision(f pipeline.Feature) int {
+	if s, ok := f.Options.Encoder.Options.(pipeline.Supervised); ok {
+		return s.LabelFolds()
+	}
+	return 0
+}
+
+// seedOf returns what decides the folds of a plan.
+func seedOf(plan *pipeline.Plan) uint64 {
+	if plan.Spec == nil {
+		return 0
+	}
+	return plan.Spec.Spec.Trainer.Seed
 }
 
 // NewFitter returns a Fitter for one shard. An option that this build does not
@@ -68,6 +87,9 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 		switch {
 		case feature.Type == categoryType:
 			one.category = newCounter(one.source.what, boundsOf(feature))
+			if folds := supervision(feature); folds > 0 {
+				one.target = newTargeter(one.source.what, folds, seedOf(plan))
+			}
 		case err != nil:
 			f.err = inFeature(feature.Name, err)
 			return f
@@ -141,6 +163,33 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 	}
 	for i, one := range f.features {
 		if err := one.observe(batch, columns[i], use); err != nil {
+			f.err = err
+			return err
+		}
+	}
+	return f.observeTargets(batch, columns, use)
+}
+
+// observeTargets shows the labels to the features that are fitted to them.
+func (f *Fitter) observeTargets(batch arrow.Record, columns []arrow.Array, use table.Mask) error {
+	var labels []float32
+	for i, one := range f.features {
+		if one.target == nil {
+			continue
+		}
+		if labels == nil {
+			source := sourceOfLabel(f.plan.Label)
+			values, err := source.read(batch)
+			if err != nil {
+				return err
+			}
+			defer values.Release()
+			labels = make([]float32, values.Len())
+			if err := readLabels(source.what, values, labels, make([]bool, values.Len())); err != nil {
+				return err
+			}
+		}
+		if err := one.target.observe(columns[i], labels, table.Rows(batch), use); err != nil {
 			f.err = err
 			return err
 		}
@@ -289,6 +338,9 @@ func (f *Fitter) Partial() ([]byte, error) {
 			c := one.category.counts()
 			p.Category = &c
 		}
+		if one.target != nil {
+			p.Target = one.target.partial()
+		}
 		if one.list != nil {
 			m := one.list.moments()
 			if err := m.check(one.list.warp != nil); err != nil {
@@ -307,6 +359,11 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	merged := make([]Statistics, len(plan.Features))
 	counts := make([][]Counts, len(plan.Features))
 	data := transformData{Version: dataVersion, Label: describeLabel(plan.Label), Crosses: describeCrosses(plan)}
+	for i, f := range plan.Features {
+		if folds := supervision(f); folds > 0 {
+			merged[i].Target = newTargeter("feature "+f.Name, folds, 0)
+		}
+	}
 	var classes []Counts
 	var sample Sample
 	for shard, bytes := range partials {
@@ -324,6 +381,11 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 		for i, f := range p.Features {
 			if f.Category != nil {
 				counts[i] = append(counts[i], *f.Category)
+				if t := merged[i].Target; t != nil {
+					if err := t.merge(f.Target); err != nil {
+						return nil, err
+					}
+				}
 				continue
 			}
 			if f.List != nil {
@@ -418,6 +480,13 @@ func (p partialFeature) check(want pipeline.Feature) error {
 	if want.Type == categoryType {
 		if p.Category == nil || p.Number != nil || p.Warped != nil || p.List != nil {
 			return fmt.Errorf("no statistics of a category")
+		}
+		if folds := supervision(want); folds > 0 {
+			if err := p.Target.check(folds); err != nil {
+				return err
+			}
+		} else if p.Target != nil {
+			return fmt.Errorf("sums of labels that nobody wants")
 		}
 		return p.Category.check()
 	}

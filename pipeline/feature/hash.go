@@ -162,6 +162,8 @@ func memberOf(data *Feature) member {
 		return m
 	case data.Hashed != nil:
 		return member{hasher: newHasher(data.Name, data.Hashed.Fill, 0)}
+	case data.Valued != nil:
+		return member{hasher: newHasher(data.Name, data.Valued.Fill, 0)}
 	}
 	return member{hasher: newHasher(data.Name, data.Category.Fill, 0)}
 }

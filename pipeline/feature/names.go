@@ -84,6 +84,8 @@ func namedValues(f *Feature) (out []namedValue) {
 		return out
 	case f.Hashed != nil:
 		c = &f.Hashed.Category
+	case f.Valued != nil:
+		c = &f.Valued.Category
 	}
 	for i, v := range c.Values {
 		out = append(out, namedValue{v, hashOf(v), float64(c.Counts[i])})

@@ -31,6 +31,8 @@ type Transform struct {
 	// members hash the values of the features that crosses are of, by feature.
 	members map[int]member
 	mem     memory.Allocator
+	// supervised: features are fitted to labels, by folds of the training rows.
+	supervised bool
 }
 
 // place is the slots that a shape has and an earlier one has not.
@@ -60,6 +62,7 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		if f.Options.MissingIndicator {
 			loaded = &indicated{loaded, f.Name}
 		}
+		t.supervised = t.supervised || supervision(f) > 0
 		before := t.shape
 		loaded.AddTo(&t.shape)
 		t.places = append(t.places, place{before, t.shape})
@@ -114,7 +117,7 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 	}
 	for i, f := range plan.Features {
 		have := d.Features[i]
-		have.Number, have.Bins, have.Periodic, have.Category, have.Hashed, have.List = nil, nil, nil, nil, nil, nil
+		have.Number, have.Bins, have.Periodic, have.Category, have.Hashed, have.Valued, have.List = nil, nil, nil, nil, nil, nil, nil
 		if want := describe(f); !reflect.DeepEqual(have, want) {
 			return nil, corrupt(what, fmt.Errorf("feature %+v is not the spec's %+v", have, want))
 		}
