@@ -44,6 +44,7 @@ var (
 	aBool   = types{"a bool", []table.Type{table.Bool}}
 
 	aTimestamp = types{"a timestamp", []table.Type{table.Timestamp}}
+	timestamps = types{"timestamps", aTimestamp.of}
 
 	aNumberOrString = types{"a number or a string", []table.Type{table.Int64, table.Float64, table.String}}
 	aStringOrList   = types{"a string or a list", []table.Type{table.String, table.Int64List, table.Float64List, table.BoolList}}
@@ -99,6 +100,9 @@ func catalog() map[string]function {
 		"hour":    {"t", aTimestamp, anInt, "The hour, from 0 to 23.", "hour(date)", "15", makeClock},
 		"minute":  {"t", aTimestamp, anInt, "The minute, from 0 to 59.", "minute(date)", "4", makeClock},
 		"second":  {"t", aTimestamp, anInt, "The second, from 0 to 59.", "second(date)", "5", makeClock},
+
+		"secondsBetween": {"t, u", timestamps, aFloat, "How many seconds u is after t, with fractions, and less than 0 where it is before: a time since something.",
+			"secondsBetween(date, date) / 86400", "0.0", makeSeconds},
 	}
 }
 
@@ -242,5 +246,7 @@ func makeLen(_ *compiler, _ call, args []node) node {
 }
 
 func makeCoalesce(_ *compiler, n call, args []node) node { return firstKnown(n, n.name, args) }
+
+func makeSeconds(_ *compiler, _ call, args []node) node { return secondsBetween(args[0], args[1]) }
 
 func makeClock(c *compiler, n call, args []node) node { return clock(n.name, c.zone, args[0]) }

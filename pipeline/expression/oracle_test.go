@@ -205,6 +205,14 @@ func reference(zone *time.Location) map[string]func([]any) any {
 		"max":        func(a []any) any { return extreme(a, 1) },
 		"min":        func(a []any) any { return extreme(a, -1) },
 	}
+	strict["secondsBetween"] = func(a []any) any {
+		from, to := new(big.Int).SetInt64(int64(a[0].(moment))), new(big.Int).SetInt64(int64(a[1].(moment)))
+		us := new(big.Int).Sub(to, from)
+		if !us.IsInt64() {
+			return (float64(int64(a[1].(moment))) - float64(int64(a[0].(moment)))) / 1e6
+		}
+		return float64(us.Int64()) / 1e6
+	}
 	for name, part := range map[string]func(time.Time) int{
 		"year": time.Time.Year, "month": func(t time.Time) int { return int(t.Month()) }, "day": time.Time.Day,
 		"hour": time.Time.Hour, "minute": time.Time.Minute, "second": time.Time.Second,

@@ -34,7 +34,7 @@ var grammar = map[table.Type][]string{
 		"int({string})", "max({int64}, {int64}, {int64})", "min({int64}, {int64})", "({bool} ? {int64} : {int64})", "({int64} ?? {int64})",
 		"coalesce({int64}, null, {int64})", "({bool} ? null : {int64})"},
 	table.Float64: {"x", "y", "0.5", "1e300", "({number} / {number})", "({float64} + {number})", "({number} - {float64})", "({float64} * {number})",
-		"({number} ** {number})", "(-{float64})", "abs({float64})", "float({int64})", "float({string})", "floor({number})", "round({number})",
+		"({number} ** {number})", "(-{float64})", "abs({float64})", "float({int64})", "float({string})", "floor({number})", "round({number})", "secondsBetween({timestamp}, {timestamp})",
 		"log1p({number})", "sqrt({number})", "max({float64}, {float64})", "({bool} ? {float64} : {float64})", "({float64} ?? {float64})"},
 	table.String: {"s", "t", "'JFK'", "''", "({string} + {string})", "lower({string})", "upper({string})", "trim({string})", "trim({string}, 'J ')",
 		"trimPrefix({string}, 'J')", "replace({string}, 'J', 'xx')", "split({string}, 'F')[{int64}]", "{string}[{int64}:{int64}]", "string({int64})",

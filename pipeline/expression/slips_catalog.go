@@ -69,12 +69,12 @@ var absent = absences(map[string]string{
 	"an expression has no clock; an age counts from a column": "now today currentdate currenttimestamp currenttime sysdate getdate unixtimestamp",
 	"an expression sees one row, so there are no sums over rows": "sum avg mean median mode count std stddev var variance lag lead shift diff rank rownumber " +
 		"cumsum rolling over first last all any none one map filter reduce find",
-	"an expression is the same for the same row, so nothing is random":                "rand random randint uuid",
-	"write weekday(t), which counts from Monday 0 to Sunday 6":                        "dayofweek isodow isoweekday dow getday dayname",
-	"a timestamp has year(t) to second(t), and can be compared with a date in quotes": "datediff timestampdiff dateadd datesub datetrunc strftime dateformat age epoch",
-	"a text becomes a timestamp by a cast step in spec.preprocessing.clean":           "strptime parsedate parsetimestamp fromisoformat date timestamp datetime todate totimestamp todatetime",
-	"a part of a text is s[from:to], counted from 0":                                  "substr substring mid slice charat left right",
-	"trim(s) cuts blanks at both ends, trimPrefix and trimSuffix cut a given text":    "ltrim rtrim lstrip rstrip trimstart trimend trimleft trimright",
+	"an expression is the same for the same row, so nothing is random":                                         "rand random randint uuid",
+	"write weekday(t), which counts from Monday 0 to Sunday 6":                                                 "dayofweek isodow isoweekday dow getday dayname",
+	"a timestamp has year(t) to second(t) and secondsBetween(t, u), and can be compared with a date in quotes": "datediff timestampdiff dateadd datesub datetrunc strftime dateformat age epoch",
+	"a text becomes a timestamp by a cast step in spec.preprocessing.clean":                                    "strptime parsedate parsetimestamp fromisoformat date timestamp datetime todate totimestamp todatetime",
+	"a part of a text is s[from:to], counted from 0":                                                           "substr substring mid slice charat left right",
+	"trim(s) cuts blanks at both ends, trimPrefix and trimSuffix cut a given text":                             "ltrim rtrim lstrip rstrip trimstart trimend trimleft trimright",
 })
 
 // absences turns a reason of several names into the reason of each.

@@ -70,7 +70,7 @@ func TestSlipsOfSyntaxAreAnsweredWhereNobodyKnowsTheColumns(t *testing.T) {
 // TestFormsOfFunctionsCompile: those that a call with too few or many arguments is
 // answered with.
 func TestFormsOfFunctionsCompile(t *testing.T) {
-	schema := table.Schema{Columns: []table.Column{{Name: "x", Type: table.Int64}, {Name: "a", Type: table.Int64}, {Name: "b", Type: table.Int64}, {Name: "t", Type: table.Timestamp}}}
+	schema := table.Schema{Columns: []table.Column{{Name: "x", Type: table.Int64}, {Name: "a", Type: table.Int64}, {Name: "b", Type: table.Int64}, {Name: "t", Type: table.Timestamp}, {Name: "u", Type: table.Timestamp}}}
 	for _, name := range []string{"s", "cut", "prefix", "suffix", "old", "new", "by"} {
 		schema.Columns = append(schema.Columns, table.Column{Name: name, Type: table.String})
 	}
@@ -239,7 +239,7 @@ var slips = []struct{ source, hint string }{
 	{`hour(origin)`, `a text becomes a timestamp by a cast step in spec.preprocessing.clean`},
 	{`lower(delay)`, `write lower(string(delay))`},
 	{`abs(origin)`, `write abs(float(origin))`},
-	{`date - date`, `a timestamp has year(t) to second(t), and can be compared with a date in quotes`},
+	{`date - date`, `a timestamp has year(t) to second(t) and secondsBetween(t, u), and can be compared with a date in quotes`},
 	{`date > 20200101`, `a date stands in quotes, "2020-01-31"`},
 	{`origin == JFK`, `write origin == "JFK"`},
 	{`origin == "JFK" or "LAX"`, `write origin in ["JFK", "LAX"]`},
@@ -272,7 +272,7 @@ var slips = []struct{ source, hint string }{
 	{`count(delay)`, `an expression sees one row, so there are no sums over rows`},
 	{`delay.sum()`, `an expression sees one row, so there are no sums over rows`},
 	{`dayofweek(date)`, `write weekday(t), which counts from Monday 0 to Sunday 6`},
-	{`datediff(date, date)`, `a timestamp has year(t) to second(t), and can be compared with a date in quotes`},
+	{`datediff(date, date)`, `a timestamp has year(t) to second(t) and secondsBetween(t, u), and can be compared with a date in quotes`},
 	{`strptime(origin, '%Y')`, `a text becomes a timestamp by a cast step in spec.preprocessing.clean`},
 	{`random()`, `an expression is the same for the same row, so nothing is random`},
 	{`delay ?? 'none'`, `write string(delay) ?? 'none'`},
