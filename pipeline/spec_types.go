@@ -154,7 +154,7 @@ type Preprocessing struct {
 
 // Split says how rows become training, validation and test.
 type Split struct {
-	// Type is random (by the hash of an object's key and the row in it), datetime (the
+	// Type is random (by the hash of an object's key without its extension and of the row in it), datetime (the
 	// earliest rows are for training), hash (by the hash of a key, all rows of which are
 	// then in one split, also those that come later), stratify (of each value of a column
 	// the same shares, to the row), or fixed (a column says it). With random, hash and

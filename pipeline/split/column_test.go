@@ -213,6 +213,31 @@ func TestEachStratumHasItsSharesToTheRow(t *testing.T) {
 	}
 }
 
+// What is kept in another format, or compressed, is split alike.
+func TestRowsAreSplitAlikeInAnyFormat(t *testing.T) {
+	rows := rowsOf(table.Int64, make([]rowOf, 500), 0)
+	cuts, err := Finish(plan("random"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(key string) []uint8 {
+		parts, err := cuts.Assign(plan("random"), rows, Origin{Object: key}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parts
+	}
+	want := of("a/2024.01.parquet")
+	for _, key := range []string{"a/2024.01.csv", "a/2024.01.jsonl.gz", "a/2024.01.csv.zst"} {
+		if !slices.Equal(of(key), want) {
+			t.Errorf("%s is split otherwise", key)
+		}
+	}
+	if slices.Equal(of("a/2024.02.parquet"), want) {
+		t.Error("another object is split alike")
+	}
+}
+
 func TestAllRowsOfAKeyAreInOneSplit(t *testing.T) {
 	n := 0
 	objects := objectsOf([]int{3_000, 3_000}, func() any { n++; return fmt.Sprintf("key %d", n%2_000) })

@@ -2,6 +2,9 @@ package split
 
 import (
 	"math"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -11,6 +14,9 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
+
+// extensions of keys say how rows are kept, and not which.
+var extensions = []string{".parquet", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".arrow", ".gz", ".zst"}
 
 // assignRandom goes by the hashes of rows, so that a row's split is known without
 // having seen any other row.
@@ -28,9 +34,13 @@ func assignRandom(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
 }
 
 // hash returns the hash of a row by its number in the shard: of a seed, its object's
-// key and its place there.
+// key and its place there. The same rows in another format have the same hashes.
 func (o Origin) hash(seed uint64) func(row int64) uint64 {
-	base := kernel.Mix(seed ^ kernel.Mix(murmur3.StringSum64(o.Object)+kernel.Golden))
+	stem := o.Object
+	for slices.Contains(extensions, path.Ext(stem)) {
+		stem = strings.TrimSuffix(stem, path.Ext(stem))
+	}
+	base := kernel.Mix(seed ^ kernel.Mix(murmur3.StringSum64(stem)+kernel.Golden))
 	first := o.First
 	return func(row int64) uint64 { return kernel.Mix(base ^ uint64(first+row)) }
 }
