@@ -557,7 +557,11 @@ func (b *Body) Check(at Place) {
 		if name, _ := m.FeatureDefaults(inputNumber); name != "" {
 			at.found.catalog.choose(Encoders, name, "", &standard)
 		}
-		for i, f := range b.InputFeatures {
+		trained := b.InputFeatures
+		if m, ok := b.Model.Options.(Importer); ok && m.Imports() != "" {
+			trained = nil // how features enter, the imported model says
+		}
+		for i, f := range trained {
 			_, bins := f.Encoder.Options.(Binner)
 			if _, numbers := f.Encoder.Options.(Valued); most > 0 && numbers {
 				inputs.item(i).Problem("encoder.type", "leave it out", "a model of type %s splits the values of a category, and has no encoder %s", b.Model.Name, f.Encoder.Name)
