@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -228,4 +230,89 @@ func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
 	}
 	Default(at, "most_common", &o.MostCommon, from.MostCommon)
 	Default(at, "min_count", &o.MinCount, from.MinCount)
+}
+
+// Check implements Checker.
+func (d *FeatureDefaults) Check(at Place) {
+	d.Number.check(at.in("number"), inputNumber)
+	d.Category.check(at.in("category"), inputCategory)
+}
+
+// Check implements Checker.
+func (f *InputFeature) Check(at Place) {
+	switch given := len(f.Columns) > 0 || !at.Omits("columns"); {
+	case !given && f.Name == "" && at.Omits("name") &&
+		!slices.Contains(at.found.meant, at.at("name")) && !slices.Contains(at.found.meant, at.at("columns")):
+		at.Problem("name", "", "the field is missing")
+	case given && (f.Name != "" || f.Expression != ""):
+		at.Problem("columns", "", "a feature has columns, or a name or an expression, not both")
+	case given && len(f.Columns) == 0:
+		at.Problem("columns", "", "the list is empty")
+	}
+	f.FeatureOptions.check(at, f.Type)
+}
+
+// check applies the rules of options to those of a feature of a type.
+func (o FeatureOptions) check(at Place, kind string) {
+	allowed := at.found.catalog.namesFor(MissingValues, kind)
+	if allowed == nil {
+		return
+	}
+	if !slices.Contains(allowed, o.MissingValueStrategy) {
+		at.Problem("missing_value_strategy", oneOf(allowed), "a %s has no %s", kind, o.MissingValueStrategy)
+	}
+	if o.FillValue != nil && o.MissingValueStrategy != fillWithConst {
+		at.Problem("fill_value", "", "the value has no meaning with %s", o.MissingValueStrategy)
+	}
+	if e, ok := o.Encoder.Options.(Typed); ok && e.For() != kind {
+		at.Problem("encoder.type", "it has "+strings.Join(at.found.catalog.namesFor(Encoders, kind), ", "), "a %s has no encoder %s", kind, o.Encoder.Name)
+	}
+	_, bins := o.Encoder.Options.(Binner)
+	switch {
+	case !o.MissingIndicator && at.Omits("missing_indicator"):
+	case kind != inputNumber:
+		at.Problem("missing_indicator", "", "a %s has no missing_indicator", kind)
+	case bins && o.MissingIndicator:
+		at.Problem("missing_indicator", "leave it out", "a missing number has a bin of its own")
+	case o.MissingValueStrategy == dropRow && o.MissingIndicator:
+		at.Problem("missing_indicator", "leave it out", "rows without the number are dropped")
+	}
+	if kind != inputList && o.Length != nil {
+		at.Problem("length", "", "a %s has no length", kind)
+	}
+	if _, hashed := o.Encoder.Options.(Hasher); hashed && (o.MostCommon != nil || o.MinCount != nil) {
+		at.Problem("encoder.type", "leave most_common and min_count out", "every value has an id where they are hashed")
+	}
+	if kind == inputCategory {
+		if o.Normalization != "" {
+			at.Problem("normalization", "", "a category has no normalization")
+		}
+		if _, isFloat := o.FillValue.(float64); isFloat {
+			at.Problem("fill_value", "put it in quotes", "a string or a whole number belongs here, not %v", o.FillValue)
+		}
+		return
+	}
+	entry, _ := at.found.catalog.find(Normalizations, o.Normalization)
+	sample, ok := entry.Options.(SampleFitter)
+	_, circle := o.Encoder.Options.(Circling)
+	switch {
+	case bins && o.Normalization != noNormalization:
+		at.Problem("normalization", "leave it out", "bins of a number need no normalization")
+	case circle && o.Normalization != noNormalization:
+		at.Problem("normalization", "leave it out", "a number on a circle needs no normalization")
+	case kind == inputList && ok && sample.FitsSample():
+		at.Problem("normalization", "write normalization: zscore", "the elements of a list have no normalization %s", o.Normalization)
+	case !bins && o.MissingValueStrategy == ownBin:
+		at.Problem("missing_value_strategy", "write encoder: {type: bins}", "a missing number has a bin of its own only where numbers are binned")
+	}
+	switch o.FillValue.(type) {
+	case string, bool:
+		at.Problem("fill_value", "", "a number belongs here, not %v", o.FillValue)
+	}
+	if o.MostCommon != nil {
+		at.Problem("most_common", "", "a %s has no most_common", kind)
+	}
+	if o.MinCount != nil {
+		at.Problem("min_count", "", "a %s has no min_count", kind)
+	}
 }
