@@ -183,6 +183,8 @@ func (c *compiler) split() {
 		c.missing(path, s.Column, c.plan.Cleaned, c.training)
 	case !slices.Contains(types, column.Type):
 		c.found.add(path, "", "a %s split needs a %s: column %s is %s", s.Type, anyOf(types), s.Column, column.Type)
+	case c.training.learnt[s.Column] != "":
+		c.found.add(path, "derive a copy of it before that step, and split by the copy", "step %q changes column %s by what it learns from the training rows, and which these are the split has to say first", c.training.learnt[s.Column], s.Column)
 	}
 	c.uses(c.training, []string{s.Column}, "the split")
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,9 @@ type stage struct {
 	needs map[string][]string
 	// made names the step that made a column which the source does not have.
 	made map[string]string
+	// learnt names the step whose values, or what is made of them, a column has that are
+	// not known before the training rows are.
+	learnt map[string]string
 }
 
 // lineage is the source columns that a value reaches, each with the derived
@@ -32,7 +36,7 @@ type link struct{ column, step string }
 
 func newStage(phase Phase, in table.Schema) *stage {
 	s := &stage{phase: phase, schema: table.Schema{Unsupported: in.Unsupported},
-		from: make(map[string]lineage), needs: make(map[string][]string), made: make(map[string]string)}
+		from: make(map[string]lineage), needs: make(map[string][]string), made: make(map[string]string), learnt: make(map[string]string)}
 	for _, c := range in.Columns {
 		if phase == InScoring && c.TrainingOnly {
 			continue
@@ -184,6 +188,10 @@ func (c *Columns) Fill(column table.Column) {
 	c.stage.needs[column.Name] = nil
 }
 
+// Learns notes that the step changes values of a column by what it learns from the
+// training rows.
+func (c *Columns) Learns(column string) { c.stage.learnt[column] = c.step }
+
 // Derive adds a column that is made of others, or replaces it.
 func (c *Columns) Derive(column table.Column, reads []string) {
 	from := c.stage.reach(reads)
@@ -193,6 +201,11 @@ func (c *Columns) Derive(column table.Column, reads []string) {
 	c.stage.from[column.Name] = from
 	c.stage.needs[column.Name] = c.stage.needed(reads)
 	c.stage.made[column.Name] = c.step
+	step := ""
+	for _, name := range reads {
+		step = cmp.Or(step, c.stage.learnt[name])
+	}
+	c.stage.learnt[column.Name] = step
 	c.Set(column)
 }
 

@@ -333,6 +333,28 @@ func TestAStepThatLearnsKeepsTheNamesAndTypesOfColumns(t *testing.T) {
 
 // What neither a feature nor a step of scoring reads is known, by way of derived
 // columns too; the split and the label read nothing of an event.
+// Steps learn from the rows that the split calls training rows, so that the split cannot
+// go by what they make of these.
+func TestRowsAreNotSplitByWhatStepsLearn(t *testing.T) {
+	const wrong = ": spec.preprocessing.split.column: step %q changes column %s by what it learns from the training rows"
+	for _, c := range []struct{ steps, column, step string }{
+		{"- {fill: {columns: [origin], strategy: fill_with_mode}}", "origin", "1 fill"},
+		{"- {outliers: {column: distance, method: iqr, action: clip}}", "distance", "1 outliers"},
+		{"- {outliers: {column: distance, method: iqr, action: 'null'}}", "distance", "1 outliers"},
+		{"- {fill: {columns: [origin], strategy: fill_with_mode}}\n      - {derive: {column: route, expression: \"origin + '-' + destination\"}}", "route", "1 fill"},
+		{"- {outliers: {column: distance, method: iqr, action: drop}}", "distance", ""},
+		{"- {fill: {columns: [origin], strategy: fill_with_const, value: x}}", "origin", ""},
+		{"- {derive: {column: key, expression: origin}}\n      - {fill: {columns: [origin], strategy: fill_with_mode}}", "key", ""},
+		{"- {fill: {columns: [origin], strategy: fill_with_mode}}\n      - {derive: {column: origin, expression: destination}}", "origin", ""},
+	} {
+		spec := edited(t, "    split:", "    clean:\n      "+c.steps+"\n    split:", "type: datetime, column: date", "type: hash, column: "+c.column)
+		_, err := pipeline.Compile(spec, flightColumns)
+		if c.step == "" && err != nil || c.step != "" && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf(wrong, c.step, c.column))) {
+			t.Errorf("%s: %v", c.steps, err)
+		}
+	}
+}
+
 func TestThePlanKnowsTheColumnsThatNothingReads(t *testing.T) {
 	in := table.Schema{Columns: append(slices.Clone(flightColumns.Columns), table.Column{Name: "tail", Type: table.String},
 		table.Column{Name: "airline", Type: table.String}, table.Column{Name: "gate", Type: table.String})}

@@ -106,6 +106,9 @@ func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
 				at.Problem(field, "", "column %s is %s: of lists nothing is most frequent", name, column.Type)
 			}
 		}
+		if s.Learns() {
+			at.Learns(name)
+		}
 		learner.columns = append(learner.columns, column)
 		at.Fill(column)
 	}

@@ -84,6 +84,9 @@ func (s *Outliers) Bind(at *pipeline.Columns) pipeline.Op {
 	case toNull:
 		column.Nullable = true
 		at.Set(column)
+		at.Learns(s.Column)
+	default:
+		at.Learns(s.Column)
 	}
 	return &outlierLearner{step: at.Step(), spec: s, column: column}
 }
