@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,33 @@ func TestReductionHasTheSameBitsForAnyWorkers(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Of many replicas of others a worker does not hold a chunk each, and the mean has the same
+// bits. Of integers it never does.
+func TestMemoryForReplicasOfOthersIsBounded(t *testing.T) {
+	const replicas, size = 400, 50_000
+	for _, elements := range []kernel.Vector{floats, {Int64: []int64{}}} {
+		a, b := newNode(t, "a"), newNode(t, "b")
+		a.elements, b.elements = elements, elements
+		g := newGroup(deal(replicas, a, b))
+		a.join(t, g, quick)
+		b.join(t, g, quick)
+		a.offer(0, size)
+		b.offer(0, size)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := a.zeros(size)
+		notes, _, err := a.session.Collect(t.Context(), 0, got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+			t.Errorf("%d replicas of others take %d bytes", replicas/2, took)
+		}
+		checkReduced(t, "a", got, reduced(elements, 0, replicas, size), notes, 0, replicas)
 	}
 }
 

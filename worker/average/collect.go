@@ -177,28 +177,53 @@ func (c *collection) reduce(ctx context.Context, own share, peers []share) (note
 	if c.reduced.Float32 != nil && !(total > 0) {
 		return nil, c.failed(thalweg.Invalid, fmt.Errorf("the weights add up to %v", total))
 	}
-	chunk := min(elementOf(c.reduced).chunk(), own.to-own.from)
-	decoded := make([]kernel.Vector, len(sources)) // a chunk of each that is not this worker's
-	parts, weights := make([][]float32, len(sources)), make([]float64, len(sources))
+	return notes, c.sum(own.stretch, sources, all, total)
+}
+
+// maxTogether is of how many replicas of others a chunk is held at once: 16 MiB.
+const maxTogether = 64
+
+// sum sets a stretch of c.reduced, chunk by chunk, from what the sources send and, where
+// there is none, this worker's own contributions. A mean has chunks of all replicas at
+// once or, of too many others, goes by sums, which give the same bits more slowly.
+func (c *collection) sum(of stretch, sources []*answer, all []contribution, total float64) error {
+	chunk := min(elementOf(c.reduced).chunk(), of.to-of.from)
+	parts, weights, others := make([][]float32, len(sources)), make([]float64, len(sources)), 0
 	for replica, source := range sources {
 		weights[replica] = all[replica].weight
 		if source != nil {
+			others++
+		}
+	}
+	together := c.reduced.Float32 != nil && others <= maxTogether
+	decoded := make([]kernel.Vector, len(sources))
+	var shared kernel.Vector
+	var sums []float64
+	if !together {
+		shared = c.reduced.Zeros(chunk)
+		sums = make([]float64, len(shared.Float32))
+	}
+	for replica, source := range sources {
+		if decoded[replica] = shared; source != nil && together {
 			decoded[replica] = c.reduced.Zeros(chunk)
 		}
 	}
-	for at := own.from; at < own.to; at += chunk {
-		end := min(at+chunk, own.to)
+	for at := of.from; at < of.to; at += chunk {
+		end := min(at+chunk, of.to)
 		out := c.reduced.Slice(at, end)
 		clear(out.Float64)
 		clear(out.Int64)
+		clear(sums)
 		for replica, source := range sources {
 			part := decoded[replica].Slice(0, end-at)
 			if source == nil {
 				part = all[replica].vector.Slice(at, end)
 			} else if err := source.read(part); err != nil {
-				return nil, err
+				return err
 			}
-			parts[replica] = part.Float32
+			if parts[replica] = part.Float32; !together {
+				kernel.Accumulate(sums[:len(part.Float32)], part.Float32, weights[replica])
+			}
 			for i, x := range part.Float64 {
 				out.Float64[i] += x
 			}
@@ -206,11 +231,13 @@ func (c *collection) reduce(ctx context.Context, own share, peers []share) (note
 				out.Int64[i] += x
 			}
 		}
-		if out.Float32 != nil {
+		if together {
 			kernel.Mean(out.Float32, parts, weights, 1/total)
+		} else {
+			kernel.Narrow(out.Float32, sums[:len(out.Float32)], 1/total)
 		}
 	}
-	return notes, nil
+	return nil
 }
 
 // own returns what this worker's replicas contributed, in a list of all replicas. It
