@@ -44,7 +44,7 @@ func (s *Session) get(ctx context.Context, method string, p Holder, sequence uin
 		request, err := http.NewRequestWithContext(ctx, method, address, nil)
 		var response *http.Response
 		if err == nil {
-			request.Header.Set(headerFingerprint, s.run.Fingerprint)
+			request.Header.Set(headerFingerprint, s.run.agreement())
 			request.Header.Set(headerWait, strconv.FormatInt(s.config.PollWait.Milliseconds(), 10))
 			response, err = s.client.Do(request)
 		}

@@ -265,6 +265,25 @@ func TestDifferentFingerprintsRefuseEachOther(t *testing.T) {
 	}
 }
 
+// A worker that writes bodies otherwise is refused, not asked again and again.
+func TestOtherFormatsOfBodiesRefuseEachOther(t *testing.T) {
+	a, b := newNode(t, "a"), newNode(t, "b")
+	g := newGroup(deal(2, a, b))
+	a.join(t, g, quick)
+	b.join(t, g, quick)
+	b.offer(0, 5)
+	f := func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Thalweg-Fingerprint", strings.Replace(r.Header.Get("Thalweg-Fingerprint"), "TWX3 ", "", 1)) // as one of TWX2 asks
+		next.ServeHTTP(w, r)
+	}
+	b.answer.Store(&f)
+	ctx, cancel := context.WithTimeout(t.Context(), quick.Stall)
+	defer cancel()
+	if _, _, _, err := a.exchange(ctx, 0, 5); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "different versions") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestPeerThatJoinsLateIsWaitedFor(t *testing.T) {
 	a, b := newNode(t, "a"), newNode(t, "b")
 	g := newGroup(deal(2, a, b))
@@ -388,7 +407,7 @@ func TestLeftSessionsAreForgottenInTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Thalweg-Wait", "0")
-		request.Header.Set("Thalweg-Fingerprint", "f")
+		request.Header.Set("Thalweg-Fingerprint", "TWX3 f")
 		response, err := a.http.Client().Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -427,7 +446,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Thalweg-Wait", "0")
-		request.Header.Set("Thalweg-Fingerprint", "f")
+		request.Header.Set("Thalweg-Fingerprint", "TWX3 f")
 		response, err := a.http.Client().Do(request)
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ const (
 
 // The headers of requests and answers.
 const (
-	headerFingerprint = "Thalweg-Fingerprint" // of the run; must be equal
+	headerFingerprint = "Thalweg-Fingerprint" // of bodies and run; must be equal
 	headerWait        = "Thalweg-Wait"        // milliseconds that the request may wait
 	headerSum         = "Thalweg-Crc32"       // of a snapshot, hex
 )
@@ -104,8 +104,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, what string, find
 		http.Error(w, "the run is not joined here", statusUnknown)
 		return
 	}
-	if r.Header.Get(headerFingerprint) != session.run.Fingerprint {
-		http.Error(w, "the run's fingerprint here is "+session.run.Fingerprint, statusOtherRun)
+	if ours := session.run.agreement(); r.Header.Get(headerFingerprint) != ours {
+		http.Error(w, "the run's fingerprint here is "+ours, statusOtherRun)
 		return
 	}
 	var entries []entry

@@ -73,6 +73,9 @@ type Run struct {
 	Fingerprint string           // of the train.Job: equal on all workers of the run
 }
 
+// agreement is what peers must agree on: the run's job, and how bodies are written.
+func (r Run) agreement() string { return magic + " " + r.Fingerprint }
+
 // Config tunes a session. It has no influence on what is exchanged.
 type Config struct {
 	// PollWait is how long a request waits at the peer for what is not there yet.
