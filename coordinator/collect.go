@@ -25,10 +25,11 @@ const (
 )
 
 // collect removes from the state bucket what nobody needs any more: the outputs of
-// runs that ended, the rows that failed tests of runs of old, the prepared rows of pipelines that are gone (those of others are
-// replaced by their next run), and the checkpoints of versions that specs keep no
-// longer. What it removes follows from the replicated state and a listing, so a pass
-// that died is repeated by the next, whoever leads.
+// runs that ended, the failing rows of runs that the state has forgotten, the prepared
+// rows of pipelines that are gone (those of others are replaced by their next run), and
+// the checkpoints of versions that specs keep no longer. What it removes follows from the
+// replicated state and a listing, so a pass that died is repeated by the next, whoever
+// leads.
 func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	if err := c.collectVersions(lead); err != nil {
 		return err
@@ -51,7 +52,7 @@ func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	c.metrics.collectedObjects.Add(float64(removed.Objects))
 	c.metrics.collectedBytes.Add(float64(removed.Bytes))
 	if removed.Objects > 0 {
-		c.log.Info("collected outputs of ended runs, prepared rows and checkpoints", "objects", removed.Objects, "bytes", removed.Bytes)
+		c.log.Info("collected outputs of ended runs, failing and prepared rows, and checkpoints", "objects", removed.Objects, "bytes", removed.Bytes)
 	}
 	return err
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // straggler returns a task for a polling worker that has nothing else to do, nil if there
-// is none: one that another worker has had for so many times the median of the tasks of
-// its stage that are done as the stage allows. None is late within the time of a lease, in which its worker may
-// turn out to be lost.
+// is none: one that has taken another worker more than BackupAfter times the median of the
+// done tasks of its stage. None is late within the time of a lease, in which its worker
+// may turn out to be lost.
 func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
 		return nil
@@ -21,8 +21,8 @@ func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 		stage := r.Current()
 		for _, reduce := range []bool{false, true} {
 			if t := p.slowest(stage.Tasks, reduce); t != nil {
-				took := p.now.Sub(time.UnixMilli(t.LeasedMS))
-				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && float64(took) > cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter)*float64(median) {
+				took, factor := p.now.Sub(time.UnixMilli(t.LeasedMS)), cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter)
+				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && float64(took) > factor*float64(median) {
 					return t
 				}
 			}

@@ -1,9 +1,9 @@
 //go:build ignore
 
 // Command avx2_generate writes avx2_amd64.s and its declarations: the loops of this
-// package with AVX2, and one with AVX-512. Each function takes whole groups of rows, at least one: the Go
-// around it does the rest, checks lengths and ids, and says what the loop is. None
-// fuses a product with an addition, and all add in the order of the Go.
+// package with AVX2, and one with AVX-512. Each function takes whole groups of rows, at
+// least one: the Go around it does the rest, checks lengths and ids, and says what the loop
+// is. None fuses a product with an addition, and all add in the order of the Go.
 package main
 
 import (
