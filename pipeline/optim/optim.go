@@ -33,10 +33,10 @@ type settler interface {
 	Settle(params, state []float32)
 }
 
-// checkPositive fails unless an option is above 0, as a float32 too.
+// checkPositive fails unless an option is above 0 and finite, as a float32 too.
 func checkPositive(name string, v float64) error {
-	if !(float32(v) > 0) || math.IsInf(v, 1) {
-		return fmt.Errorf("%s is %v, not above 0", name, v)
+	if !(float32(v) > 0 && float32(v) <= math.MaxFloat32) {
+		return fmt.Errorf("%s is %v, not above 0 and at most %.2g", name, v, math.MaxFloat32)
 	}
 	return nil
 }

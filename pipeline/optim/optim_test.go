@@ -213,6 +213,7 @@ func TestNewRefusesBadHyperparameters(t *testing.T) {
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{}}, thalweg.Invalid, "learning_rate is 0"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: nan}}, thalweg.Invalid, "learning_rate is NaN"},
 		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: math.Inf(1)}}, thalweg.Invalid, "learning_rate is +Inf"},
+		{pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: 1e39}}, thalweg.Invalid, "learning_rate is 1e+39"}, // no float32
 		{pipeline.Choice{Name: "momentum", Options: &optim.Momentum{LearningRate: 1, Momentum: 1}}, thalweg.Invalid, "momentum is 1"},
 		{pipeline.Choice{Name: "momentum", Options: &optim.Momentum{LearningRate: 1, Momentum: nan}}, thalweg.Invalid, "momentum is NaN"},
 		{pipeline.Choice{Name: "adam", Options: &optim.Adam{LearningRate: 1, Epsilon: 1}}, thalweg.Invalid, "betas has 0"},
