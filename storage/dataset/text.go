@@ -1,10 +1,12 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,7 +82,11 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 			Hint: "if the objects have none, write header: false"}
 	}
 	if m.Rows == 0 {
-		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: pattern, Err: fmt.Errorf("no record in %d objects", len(infos))}
+		no := fmt.Sprintf("no record in %d objects", len(infos))
+		if len(m.Headers) > 0 {
+			no += fmt.Sprintf(", but headers: the first is %.80q", m.Headers[0])
+		}
+		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: pattern, Err: errors.New(no)}
 	}
 	return m, nil
 }
@@ -121,10 +127,9 @@ func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bo
 		for i, at := range run.Places {
 			if first {
 				first = false
-				if run.Bad[i] != "" {
-					return t, &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New(run.Bad[i])}
+				if t.header = string(run.Record(i)); run.Bad[i] != "" {
+					return t, cmp.Or[error](noLineFeeds(t.header), &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New(run.Bad[i])})
 				}
-				t.header = string(run.Record(i))
 				continue
 			}
 			last := len(t.shards) - 1
@@ -143,7 +148,18 @@ func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bo
 		t.shards[last].End = r.Where().Offset
 	}
 	t.object.RowGroups = len(t.shards)
+	if t.object.Rows == 0 {
+		return t, noLineFeeds(t.header)
+	}
 	return t, nil
+}
+
+// noLineFeeds is the error of a header that took in all rows, nil if it did not.
+func noLineFeeds(header string) error {
+	if before, _, within := strings.Cut(strings.TrimRight(header, "\r\n"), "\r"); !within || strings.Contains(before, `"`) {
+		return nil
+	}
+	return &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New("lines end with carriage returns alone"), Hint: `write line feeds: tr '\r' '\n'`}
 }
 
 // TextReader yields the records of a shard, in the order of the object. One goroutine

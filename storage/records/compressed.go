@@ -26,6 +26,9 @@ func uncompressed(from io.Reader, key string, sizeBytes int64) (io.Reader, func(
 	switch Compression(key) {
 	case gzipped:
 		z, err := gzip.NewReader(from) // goes on with the next member
+		if errors.Is(err, gzip.ErrHeader) {
+			return nil, nil, &thalweg.Error{Op: "read text", Kind: thalweg.Corrupt, Err: errors.New("it is not compressed with gzip, as its name says")}
+		}
 		if err != nil {
 			return nil, nil, damaged(err)
 		}

@@ -47,7 +47,7 @@ func (f Format) Validate() error {
 // charset returns the encoding, nil for UTF-8. Where each byte is one character and
 // those of ASCII are themselves, records are found without decoding, by single.
 func (f Format) charset() (all encoding.Encoding, single *charmap.Charmap, err error) {
-	if f.Encoding == "" || strings.EqualFold(f.Encoding, "utf-8") {
+	if f.Encoding == "" || strings.EqualFold(f.Encoding, "utf-8") || strings.EqualFold(f.Encoding, "utf8") {
 		return nil, nil, nil
 	}
 	all, err = ianaindex.IANA.Encoding(f.Encoding)

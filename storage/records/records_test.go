@@ -233,6 +233,10 @@ func TestEncodings(t *testing.T) {
 	if got := readAll(t, "a\x00\n\x00\x00\xd8\n\x00b", f); len(got) != 3 || got[0].bad != "" || got[1].bad == "" || got[2].bad == "" {
 		t.Errorf("half a pair, half a character: %v", got)
 	}
+	f.Encoding = "UTF8" // which IANA has not
+	if err := f.Validate(); err != nil || !f.Seekable("a.csv") {
+		t.Error(err)
+	}
 	f.Encoding = "latin-9000"
 	if _, err := Open("x", 1, strings.NewReader("x"), f, Place{}); !thalweg.Is(err, thalweg.Unsupported) {
 		t.Errorf("an encoding that is none: %v", err)
@@ -279,6 +283,9 @@ func TestCompressedTexts(t *testing.T) {
 		}
 		if got, err = read(t, key, strings.NewReader(object[:len(object)-3]), len(object), table, Place{}, 10); !thalweg.Is(err, thalweg.Corrupt) {
 			t.Errorf("%s cut short: %v %v", key, got, err)
+		}
+		if _, err := Open("a.csv.gz", 4, strings.NewReader("a,b\nc,d\n1,2\n"), table, Place{}); !strings.Contains(fmt.Sprint(err), "not compressed with gzip") {
+			t.Errorf("a text of such a name: %v", err)
 		}
 		if _, err := Open("a.csv", int64(len(object)), strings.NewReader(object), table, Place{}); !thalweg.Is(err, thalweg.Invalid) {
 			t.Errorf("%s by another name: %v", key, err)
@@ -353,4 +360,41 @@ func FuzzRecords(f *testing.F) {
 			t.Fatalf("%v, by bytes %v, %v", want, got, err)
 		}
 	})
+}
+
+// A splitter finds the same ends however much of a text is there at a time.
+func TestRecordsEndWhereTheyDoWhateverIsThere(t *testing.T) {
+	formats := []Format{table, {Delimiter: ','}, {}, {Quote: '"', Delimiter: ',', Escape: '\\', Comment: 'x'}, {Quote: '"', Delimiter: ',', Comment: '"' + 1}, {Quote: '\'', Delimiter: '\t', Comment: '#'}}
+	// ends returns where records end if so many bytes come at a time.
+	ends := func(text string, f Format, step int) (all []int, lines []int64) {
+		s := newSplitter(f)
+		for start, there := 0, 0; ; {
+			if start == len(text) {
+				return all, lines
+			}
+			n := s.end([]byte(text[start:there]), there == len(text))
+			if n > 0 {
+				start += n
+				all, lines = append(all, start), append(lines, s.lines)
+				s.begin(n)
+				there = max(there, start)
+				continue
+			}
+			there = min(there+step, len(text))
+		}
+	}
+	for seed := range uint64(3_000) {
+		text := garbled(seed)
+		if seed%3 == 0 {
+			text = strings.NewReplacer("a", "\\", "1", "\\\"", "é", "x").Replace(text)
+		}
+		for _, f := range formats {
+			want, lines := ends(text, f, len(text)+1)
+			for _, step := range []int{1, 2, 3, 7} {
+				if got, of := ends(text, f, step); !slices.Equal(got, want) || !slices.Equal(of, lines) {
+					t.Fatalf("seed %d, %q by %d bytes, %+v: %v %v, want %v %v", seed, text, step, f, got, of, want, lines)
+				}
+			}
+		}
+	}
 }
