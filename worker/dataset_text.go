@@ -85,6 +85,9 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string)
 			problem = fmt.Sprintf("it has the field %q twice", name)
 		}
 	}
+	if len(names) == 1 && strings.ContainsAny(names[0], ",;\t|") && problem == "" {
+		problem = fmt.Sprintf("its only field is %q", names[0])
+	}
 	if problem != "" {
 		return nil, &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Subject: "object " + m.Objects[object].Key, Err: errors.New(problem),
 			Hint: "look at delimiter and quote; files without a header have header: false"}
@@ -240,7 +243,7 @@ func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest
 		return nil, err
 	}
 	origin := m.Origin(shard)
-	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, reject: from.Reject}
+	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, flat: f.csv != nil, reject: from.Reject}
 	names, err := f.columns(m, m.Shards[shard].Object, declaredNames(from.Schema))
 	if err == nil {
 		if f.csv != nil {
@@ -263,6 +266,7 @@ type textReader struct {
 	from    *dataset.TextReader
 	decoder *event.Decoder
 	object  string
+	flat    bool // CSV
 	reject  func(pipeline.BadRow)
 	run     records.Run
 	numbers []int64
@@ -291,7 +295,7 @@ func (r *textReader) Next() (arrow.Record, error) {
 		if r.reject == nil {
 			rows.Release()
 			return nil, &thalweg.Error{Op: "read row", Kind: thalweg.Invalid, Subject: row.Place(), Err: errors.New(row.Reason),
-				Hint: "mend the row, declare the column as string, or leave such rows out: sources.train.on_bad_row: reject"}
+				Hint: r.remedy(bad.Cause)}
 		}
 		r.reject(row)
 	}
@@ -299,6 +303,26 @@ func (r *textReader) Next() (arrow.Record, error) {
 		r.first = table.RowNumber(rows, 0)
 	}
 	return rows, nil
+}
+
+// remedy says what to do about a row that cannot be read, and maybe others.
+func (r *textReader) remedy(cause string) string {
+	first := "declare the column as string, "
+	switch {
+	case cause == event.MalformedCSV:
+		first = "say what stands around fields, format: {quote: …, escape: …} (quote: none if quotes are text), "
+	case cause == event.WrongFields:
+		first = "say what stands between fields and begins comments, format: {delimiter: …, comment: …}, "
+	case cause == event.MalformedJSON:
+		first = "write one object a line, as jq -c does (jq -c '.[]' of a list), "
+	case strings.HasSuffix(cause, event.NotUTF8) && r.flat:
+		first = "say how the text is encoded, format: {encoding: windows-1252}, "
+	case strings.Contains(cause, "not nullable"):
+		first = "declare the column nullable, "
+	case !strings.Contains(cause, ": want ") || strings.Contains(cause, ": want string"):
+		first = ""
+	}
+	return first + "mend the row, or leave such rows out: sources.train.on_bad_row: reject"
 }
 
 // bad says what is wrong with a row.

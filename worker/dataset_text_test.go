@@ -129,14 +129,14 @@ func TestABadRowFailsTheRunByItsPlace(t *testing.T) {
 	for i := range 20_000 { // beyond what types are found by
 		fmt.Fprintf(&rows, "%d,%d,\"air\nport\"\n", i, i%40)
 	}
-	for bad, why := range map[string]string{
-		"1,x,a\n":      `field "delay": want int64, found a text that is not one in position 2`,
-		"1,2\n":        "wrong number of fields: want 3, found 2",
-		"1,2,3,4\n":    "wrong number of fields: want 3, found 4",
-		"1,2,\"a\"b\n": "text behind the closing quote in field 3",
-		"1,2,a\xff\n":  `field "origin": want string, found a string that is not UTF-8`,
-		"1,2.5,a\n":    "a number with a fraction",
-		"1,2,\"a\nb":   "a quote is not closed",
+	for bad, why := range map[string][2]string{
+		"1,x,a\n":      {`field "delay": want int64, found a text that is not one in position 2`, "declare the column as string"},
+		"1,2\n":        {"wrong number of fields: want 3, found 2", "delimiter"},
+		"1,2,3,4\n":    {"wrong number of fields: want 3, found 4", "delimiter"},
+		"1,2,\"a\"b\n": {"text behind the closing quote in field 3", "quote: none"},
+		"1,2,a\xff\n":  {`field "origin": want string, found a string that is not UTF-8`, "encoding: windows-1252"},
+		"1,2.5,a\n":    {"a number with a fraction", "declare the column as string"},
+		"1,2,\"a\nb":   {"a quote is not closed", "(mend the row, or"},
 	} {
 		b, report := profileOf(t, ofFormat("bad/*.csv", "{type: csv}"), map[string]string{"bad/1.csv": rows.String() + bad})
 		if report.Error != "" {
@@ -144,7 +144,7 @@ func TestABadRowFailsTheRunByItsPlace(t *testing.T) {
 		}
 		got := b.task(&apiv1.Lease{Kind: "clean", Reducers: 1, ShardTo: 1})
 		place := fmt.Sprintf("object bad/1.csv, line 40002, byte %d: ", rows.Len())
-		if !strings.Contains(got.Error, place) || !strings.Contains(got.Error, why) || !got.Permanent {
+		if !strings.Contains(got.Error, place) || !strings.Contains(got.Error, why[0]) || !strings.Contains(got.Error, why[1]) || !got.Permanent {
 			t.Errorf("%q: %s, want %s%s", bad, got.Error, place, why)
 		}
 	}
@@ -341,13 +341,18 @@ func TestColumnsAndTypesOfTexts(t *testing.T) {
 		t.Errorf("gaps: %+v, %v", m, err)
 	}
 	for name, c := range map[string]struct{ format, text, want string }{
-		"a field twice":  {"{type: csv}", "a,b,a\n1,2,3\n", `"a" twice`},
-		"broken header":  {"{type: csv}", "a,\"b\"c\n1,2\n", "text behind the closing quote"},
-		"no names":       {"{type: csv, header: false}", "1,2\n", "do not say what their fields are"},
-		"an array":       {"{type: jsonl}", "[{\"a\":1},\n{\"a\":2}]\n", "jq -c '.[]'"},
-		"only a header":  {"{type: csv}", "a,b\n", "no record"},
-		"other encoding": {"{type: csv}", "\xff\xfea\x00\n\x00", "encoding: utf-16"},
-		"parquet":        {"{type: jsonl}", "PAR1....PAR1", "write format: {type: parquet}"},
+		"a field twice":   {"{type: csv}", "a,b,a\n1,2,3\n", `"a" twice`},
+		"broken header":   {"{type: csv}", "a,\"b\"c\n1,2\n", "text behind the closing quote"},
+		"no names":        {"{type: csv, header: false}", "1,2\n", "do not say what their fields are"},
+		"an array":        {"{type: jsonl}", "[{\"a\":1},\n{\"a\":2}]\n", "jq -c '.[]'"},
+		"only a header":   {"{type: csv}", "a,b\n", `no record in 1 objects, but headers: the first is "a,b\n"`},
+		"other encoding":  {"{type: csv}", "\xff\xfea\x00\n\x00", "encoding: utf-16"},
+		"parquet":         {"{type: jsonl}", "PAR1....PAR1", "write format: {type: parquet}"},
+		"no line feeds":   {"{type: csv}", "a,b\r1,2\r3,4\r", "carriage returns alone"},
+		"much of them":    {"{type: csv}", strings.Repeat("a,b\r", 2<<20), "carriage returns alone"},
+		"indented JSON":   {"{type: jsonl}", "{\n\"a\":1\n}\n", "one object a line"},
+		"CSV, not JSON":   {"{type: jsonl}", "a,b\n1,2\n", "one object a line"},
+		"other delimiter": {"{type: csv}", "a;b\n1;2\n", `its only field is "a;b"`},
 	} {
 		if _, _, err := columnsOf(t, c.format, undeclared, map[string]string{"a": c.text}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"strings"
 
+	"golang.org/x/text/encoding/ianaindex"
+
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -70,6 +72,9 @@ func (f *CSV) Check(at pipeline.Place) {
 	}
 	if f.Escape != "" && f.Quote == noQuote {
 		at.Problem("escape", "", "it stands in quotes, and quote is none")
+	}
+	if known, err := ianaindex.IANA.Encoding(f.Encoding); (err != nil || known == nil) && !strings.EqualFold(f.Encoding, "utf8") {
+		at.Problem("encoding", "a name of IANA's register of character sets: utf-8, utf-16, iso-8859-1, windows-1252", "%q is no encoding that is read here", f.Encoding)
 	}
 	if f.Header != nil && *f.Header && len(f.Columns) > 0 {
 		at.Problem("columns", "", "it needs header: false: the header of each file names its columns")

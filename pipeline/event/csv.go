@@ -151,8 +151,15 @@ func newCSV(c *Cells, options *CSVRows) *csvFormat {
 	return f
 }
 
-// MalformedCSV is the cause of rejects that are no records.
-const MalformedCSV = "malformed CSV"
+// The causes of rejects that are no records, or that have other fields than others.
+const (
+	MalformedCSV  = "malformed CSV"
+	MalformedJSON = "malformed JSON"
+	WrongFields   = "wrong number of fields"
+)
+
+// NotUTF8 ends the cause of a reject whose text is in another encoding.
+const NotUTF8 = string(notUTF8)
 
 func (f *csvFormat) malformed(what string, field, at int) bool {
 	return f.Refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), MalformedCSV)
@@ -183,8 +190,7 @@ func (f *csvFormat) Read(b []byte) bool {
 		}
 		if p == len(b) {
 			if field != len(f.order) {
-				cause := "wrong number of fields"
-				return f.Refuse(fmt.Sprintf("%s: want %d, found %d", cause, len(f.order), field), cause)
+				return f.Refuse(fmt.Sprintf("%s: want %d, found %d", WrongFields, len(f.order), field), WrongFields)
 			}
 			return true
 		}

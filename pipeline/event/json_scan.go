@@ -14,7 +14,7 @@ func (d *jsonFormat) fail(b []byte, p int, want string) int {
 	if p < len(b) {
 		found = fmt.Sprintf("%q", b[p])
 	}
-	d.Refuse(fmt.Sprintf("malformed JSON: want %s, found %s at byte %d", want, found, min(p, len(b))), "malformed JSON")
+	d.Refuse(fmt.Sprintf("malformed JSON: want %s, found %s at byte %d", want, found, min(p, len(b))), MalformedJSON)
 	return -1
 }
 
