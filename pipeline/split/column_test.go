@@ -355,6 +355,7 @@ func TestFinishRefusesDamagedStrata(t *testing.T) {
 		`{"strata":[{"value":"a","rows":0,"windows":[{"below":0,"limit":1,"kept":""},{"below":0,"limit":1,"kept":""}]}]}`,
 		`{"strata":[{"value":"a","rows":1,"windows":[{"below":-1,"limit":1,"kept":""},{"below":0,"limit":1,"kept":""}]}]}`,
 		`{"strata":[{"value":"a","rows":9,"windows":[{"below":0,"limit":1,"kept":"AAA="},{"below":0,"limit":1,"kept":""}]}]}`,
+		`{"strata":[{"value":"a","rows":5,"windows":[{"below":5,"limit":1,"kept":""},{"below":5,"limit":1,"kept":""}]}]}`,
 		`{"strata":[null]}`,
 	} {
 		if _, err := Finish(plan("stratify"), [][]byte{[]byte(data)}); !thalweg.Is(err, thalweg.Corrupt) {

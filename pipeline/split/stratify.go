@@ -198,14 +198,18 @@ func (w *window) merge(o *window, target uint64, rows int64) {
 	w.shrink(target, room(rows))
 }
 
-// cut returns the hash below which a share of so many rows lies, rounded to whole ones.
-func (w *window) cut(share float64, rows int64) uint64 {
+// cut returns the hash below which a share of so many rows lies, rounded to whole ones,
+// and false where more lie below all hashes that are kept.
+func (w *window) cut(share float64, rows int64) (cut uint64, ok bool) {
 	rank := int64(math.Round(share*float64(rows))) - w.Below
 	slices.Sort(w.near)
-	if rank >= int64(len(w.near)) {
-		return math.MaxUint64
+	switch {
+	case rank < 0:
+		return 0, false
+	case rank >= int64(len(w.near)):
+		return math.MaxUint64, true
 	}
-	return w.near[max(rank, 0)]
+	return w.near[rank], true
 }
 
 // Partial implements Observer.
@@ -290,7 +294,10 @@ func finishStrata(c *Cuts, partials [][]byte) error {
 	for _, s := range all.list {
 		out := Stratum{Value: s.Value}
 		for k, share := range c.Bounds {
-			out.Cuts[k] = s.Windows[k].cut(share, s.Rows)
+			var ok bool
+			if out.Cuts[k], ok = s.Windows[k].cut(share, s.Rows); !ok {
+				return &thalweg.Error{Op: "merge split", Kind: thalweg.Corrupt, Subject: "column " + c.Column, Err: errors.New("no hashes of so many rows")}
+			}
 		}
 		c.Strata = append(c.Strata, out)
 	}
