@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -18,8 +19,8 @@ func Normalizations() []pipeline.Entry {
 		{Name: "minmax", Options: &Normalization{Fit: fitMinMax}},
 		{Name: "robust", Options: &Normalization{Sampled: fitRobust}},
 		{Name: "log1p", Options: &Normalization{Warp: signedLog1p, Fit: fitNone}},
-		{Name: "power", Options: &Normalization{Sampled: fitPower, Curve: powerCurve}},
-		{Name: "quantile", Options: &Normalization{Sampled: fitQuantiles, Curve: quantileCurve}},
+		{Name: "power", Options: &Normalization{Sampled: fitPower, Curve: powerCurve, Deviation: 1}},
+		{Name: "quantile", Options: &Normalization{Sampled: fitQuantiles, Curve: quantileCurve, Deviation: 0.5 / math.Sqrt(3)}},
 		{Name: "none", Options: &Normalization{Fit: fitNone}},
 	}
 }
@@ -82,6 +83,9 @@ type Normalization struct {
 	Sampled func(values []float64, m Moments) (curve []float64, shift, scale float64)
 	// Curve returns the warp that a curve is, or what is wrong with it.
 	Curve func(curve []float64) (func(x float64) float64, error)
+	// Deviation is the standard deviation of what a curve makes of the training values,
+	// which their own does not tell.
+	Deviation float64
 }
 
 // FitsSample implements pipeline.SampleFitter.

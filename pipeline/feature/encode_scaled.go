@@ -22,6 +22,7 @@ type scaled struct {
 	warp         func(float64) float64
 	shift, scale float64
 	fill         float32 // what a missing value becomes
+	deviation    float64 // of a curve, Normalization.Deviation; 0: none
 }
 
 //go:embed encode_scaled.go
@@ -110,6 +111,7 @@ func loadNumber(f pipeline.Feature, n *Number) (*scaled, error) {
 		if e.warp, err = norm.Curve(n.Curve); err != nil {
 			return nil, err
 		}
+		e.deviation = norm.Deviation
 	case n.Curve != nil:
 		return nil, fmt.Errorf("a curve of normalization %q", n.Normalization)
 	}
@@ -118,8 +120,15 @@ func loadNumber(f pipeline.Feature, n *Number) (*scaled, error) {
 }
 
 // spread returns how far a standard deviation of the values, around their mean,
-// moves what becomes of them.
+// moves what becomes of them; of a curve, which bends what lies far from most
+// values, the standard deviation of that.
 func (e *scaled) spread(m Moments) float64 {
+	switch {
+	case e.scale == 0 || m.Min == m.Max:
+		return 0
+	case e.deviation != 0:
+		return e.deviation
+	}
 	d := float64(m.Deviation() / 2)
 	return clip(e.value(m.Mean+d)) - clip(e.value(m.Mean-d))
 }

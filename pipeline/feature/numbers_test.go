@@ -179,3 +179,27 @@ func TestANumberOnACircle(t *testing.T) {
 	b, _ = apply(t, fit(t, planOf(f), column("i", int64(1))), column("i", nil))
 	check(t, "fill", b.Numbers, [][]float32{{-1}, {0}})
 }
+
+// The deviation of values with a few that lie far from all others says nothing of where a
+// curve puts most of them.
+func TestTheSpreadOfACurveIsThatOfWhatItMakes(t *testing.T) {
+	var values []any
+	for i := range 999 {
+		values = append(values, float64(i%100))
+	}
+	train := column("f", append(values, 1e6)...)
+	for _, name := range []string{"power", "quantile"} {
+		tr := fit(t, planOf(normalized(name)), train)
+		b, _ := apply(t, tr, train)
+		var m gatherer
+		for _, x := range b.Numbers[0] {
+			m.add(float64(x))
+		}
+		if got, want := tr.Spread(0), m.moments().Deviation(); math.Abs(got-want) > 0.02 {
+			t.Errorf("%s: %v, but the deviation of what it makes of the training rows is %v", name, got, want)
+		}
+		if got := fit(t, planOf(normalized(name)), column("f", 3.0, 3.0)).Spread(0); got != 0 {
+			t.Errorf("%s: the spread of a constant is %v", name, got)
+		}
+	}
+}
