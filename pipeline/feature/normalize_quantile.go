@@ -43,7 +43,7 @@ func quantileCurve(curve []float64) (func(x float64) float64, error) {
 			return (rank(i) + rank(k)) / 2
 		}
 		a, b := curve[i-1], curve[i] // halves do not overflow
-		share := (x/2 - a/2) / (b/2 - a/2)
+		share := (float64(x/2) - float64(a/2)) / (float64(b/2) - float64(a/2))
 		return lerp(rank(i-1), rank(i), share)
 	}, nil
 }

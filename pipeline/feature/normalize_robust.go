@@ -16,7 +16,9 @@ func fitRobust(values []float64, m Moments) (curve []float64, shift, scale float
 
 // quantile returns that of values in order, of which there is at least one: where it
 // lies between two, as far from the lower one as its rank says.
-func quantile(values []float64, q float64) float64 { return ranked(values, q*float64(len(values)-1)) }
+func quantile(values []float64, q float64) float64 {
+	return ranked(values, float64(q*float64(len(values)-1)))
+}
 
 // ranked returns the value of a rank, which counts from 0.
 func ranked(values []float64, rank float64) float64 {

@@ -74,7 +74,7 @@ func SinCos(turns float64) (sin, cos float64) {
 		c5 = 2.08757232129817482790e-09
 		c6 = -1.13596475577881948265e-11
 	)
-	quarters := 4 * (turns - math.Trunc(turns))
+	quarters := float64(4 * (turns - math.Trunc(turns)))
 	whole := math.Floor(quarters + 0.5)
 	x := float64((quarters - whole) * (math.Pi / 2))
 	z := float64(x * x)

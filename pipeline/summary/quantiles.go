@@ -178,7 +178,7 @@ func (q *Quantiles) MedianDeviation() float64 {
 
 // at returns a quantile of values in order, of which there are n.
 func at(share float64, n int64, values []weighted) float64 {
-	rank := share * float64(n-1)
+	rank := float64(share * float64(n-1))
 	whole := math.Floor(rank)
 	part := rank - whole
 	a := nth(int64(whole), values)
