@@ -171,6 +171,9 @@ func (r *Reader) begin(key string) error {
 			return &thalweg.Error{Op: "read text", Kind: thalweg.Invalid, Err: errors.New(d.what), Hint: d.hint}
 		}
 	}
+	if len(head) >= 4 && (head[0] == 0) != (head[1] == 0) && (head[0] == 0) == (head[2] == 0) && (head[1] == 0) == (head[3] == 0) {
+		return &thalweg.Error{Op: "read text", Kind: thalweg.Invalid, Err: errors.New("it is UTF-16"), Hint: "write encoding: " + map[bool]string{true: "utf-16be", false: "utf-16le"}[head[0] == 0]}
+	}
 	return nil
 }
 

@@ -241,6 +241,11 @@ func TestEncodings(t *testing.T) {
 	if _, err := Open("x", 1, strings.NewReader("x"), f, Place{}); !thalweg.Is(err, thalweg.Unsupported) {
 		t.Errorf("an encoding that is none: %v", err)
 	}
+	for text, want := range map[string]string{"a\x00\n\x00": "utf-16le", "\x00a\x00\n": "utf-16be"} {
+		if _, err := Open("x.csv", 4, strings.NewReader(text), table, Place{}); !strings.HasSuffix(fmt.Sprint(err), "encoding: "+want+")") {
+			t.Errorf("%s without a mark: %v", want, err)
+		}
+	}
 	if _, err := Open("x.csv", 4, strings.NewReader("\xff\xfea\x00"), table, Place{}); !strings.Contains(fmt.Sprint(err), "encoding: utf-16") {
 		t.Errorf("UTF-16 that is not said to be: %v", err)
 	}
