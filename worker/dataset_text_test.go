@@ -321,6 +321,7 @@ func TestColumnsAndTypesOfTexts(t *testing.T) {
 	}{
 		{"types", "{type: csv}", undeclared, map[string]string{"a": "i,f,b,t,s,z,n,q,big,d\n1,1,true,2020-01-02 03:04:05,x,007,,\"\",12345678901234567890,2020-01-01\n-2,1.5,FALSE,2020-01-02T03:04:05Z,1,1,,,1,2020-01-02\n"},
 			[]string{"i int64", "f float64", "b bool", "t timestamp", "s string", "z string", "n string", "q string", "big string", "d timestamp"}},
+		{"all in quotes", "{type: csv}", undeclared, map[string]string{"a": "x,s,n\n\"1\",\"\",\"\"\n\"\",\"a\",\"\"\n"}, []string{"x int64", "s string", "n string"}},
 		{"decimal comma", "{type: csv, delimiter: ';', decimal_comma: true}", undeclared, map[string]string{"a": "f;p\n1,5;1.5\n2;1\n"}, []string{"f float64", "p string"}},
 		{"declared", "{type: csv}", "{columns: [{name: z, type: string}, {name: i, type: float64}]}", map[string]string{"a": "i,z\n1,2\n"}, []string{"i float64", "z string"}},
 		{"no header", "{type: csv, header: false}", "{columns: [{name: x, type: int64}, {name: y, type: string}]}", map[string]string{"a": "1,2\n"}, []string{"x int64", "y string"}},
@@ -370,6 +371,7 @@ func TestValuesOfTexts(t *testing.T) {
 	for i, c := range []struct{ format, text, want string }{
 		{`{type: csv, delimiter: ";", decimal_comma: true}`, "x;y;s\n1,5;+3;a,b\n-,25;-4;\n;;\"\"\n\"2,0\";1,0;\"x;\"\"y\"\n", `{[1.5 -0.25 (null) 2] [3 -4 (null) 1] ["a,b" (null) "" "x;\"y"]}`},
 		{`{type: csv, null_text: "\\N", escape: "\\"}`, "x,y,s\n1,2,\\N\n2,3,\"\\\"q\\\\\"\n3,4,\"\\N\"\n4,5,\n", `bad: line 4`},
+		{`{type: csv}`, "x,y,s\n\"\",\"1\",\"\"\n\"2\",\"\",\"a\"\n", `{[(null) 2] [1 (null)] ["" "a"]}`},
 		{`{type: csv, null_text: NA}`, "s,x,y\n,1,NA\nNA,2.5,3\n", `{[1 2.5] [(null) 3] ["" (null)]}`},
 		{`{type: csv, delimiter: ";", decimal_comma: true}`, "x;y;s\n1.5;1;a\n", "bad: line 2"},
 		{`{type: csv, delimiter: ";", decimal_comma: true}`, "x;y;s\n1;1.000;a\n", "bad: line 2"},

@@ -30,7 +30,8 @@ type CSV struct {
 	// Columns are the fields in order, of files without a header. Default: the columns of
 	// the schema.
 	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
-	// NullText is what a field that is null holds, not in quotes. Default: nothing.
+	// NullText is what a field that is null holds, not in quotes; where that is nothing,
+	// quotes around it count in string columns only. Default: nothing.
 	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty" default:"''"`
 	// Encoding is that of the text, by its name in IANA's register: utf-8, utf-16,
 	// iso-8859-1, windows-1252.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 //go:embed csv.go
@@ -26,7 +27,8 @@ type CSVFormat struct {
 	// Columns are the fields in order; those that are no columns of the schema are
 	// passed over. Default: the columns that events have, in the order of the schema.
 	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
-	// NullText is what a field that is null holds, not in quotes. Default: nothing.
+	// NullText is what a field that is null holds, not in quotes; where that is nothing,
+	// quotes around it count in string columns only. Default: nothing.
 	NullText *string `yaml:"null_text,omitempty" json:"null_text,omitempty" default:"''"`
 }
 
@@ -111,7 +113,8 @@ func trimLineEnd(b []byte) []byte {
 // quotes if need be, with or without a line end behind them. It takes what
 // encoding/csv takes as one record, and the same fields but for line ends in
 // quotes, which stay as they are. Blanks are part of a field. A field that is
-// null_text is null unless it is in quotes.
+// null_text is null unless it is in quotes; in those of a column that is no string,
+// nothing is null too, as writers that quote all fields have it.
 type csvFormat struct {
 	Cells
 	order  []int // the column of each field, or -1
@@ -180,7 +183,7 @@ func (f *csvFormat) Read(b []byte) bool {
 		if field <= len(f.order) {
 			if at := f.order[field-1]; at >= 0 {
 				c := &f.cols[at]
-				if !quoted && len(text) == len(f.null) && string(text) == string(f.null) {
+				if len(text) == len(f.null) && string(text) == string(f.null) && (!quoted || len(text) == 0 && c.typ != table.String) {
 					f.claim(c, null)
 					c.at = field
 				} else {

@@ -77,7 +77,7 @@ func (s *Sample) CSV(record []byte, f *CSVRows) {
 		if n == len(s.texts) {
 			s.texts = append(s.texts, sampledText{})
 		}
-		s.texts[n] = sampledText{append(s.texts[n].text[:0], text...), !quoted && string(text) == *f.NullText}
+		s.texts[n] = sampledText{append(s.texts[n].text[:0], text...), string(text) == *f.NullText && (!quoted || len(text) == 0)}
 		n++
 	})
 	if problem != "" || n != len(f.Columns) {
