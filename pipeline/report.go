@@ -139,6 +139,11 @@ const rejectRows = "reject"
 // Rejects reports whether bad rows are left out.
 func (o OnBadRow) Rejects() bool { return o.Type == rejectRows }
 
+// Exceeded reports whether so many rejected rows beside others are too many.
+func (o OnBadRow) Exceeded(rejected, read int64) bool {
+	return float64(rejected) > o.MaxRate.Share()*float64(read+rejected)
+}
+
 // HasDefaults implements Conditional.
 func (o *OnBadRow) HasDefaults() bool { return o.Rejects() }
 

@@ -165,6 +165,7 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 				err = ctx.Err()
 			}
 			if d.at, d.first = r.At, r.First; err == io.EOF {
+				d.progress.Add(rejected)
 				return
 			}
 			if batch != nil {

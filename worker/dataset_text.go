@@ -275,8 +275,19 @@ type textReader struct {
 	next    int64
 }
 
-// Next implements DatasetReader.
+// Next implements DatasetReader. A batch has a row.
 func (r *textReader) Next() (arrow.Record, error) {
+	for {
+		rows, err := r.decode()
+		if err != nil || rows.NumRows() > 0 {
+			return rows, err
+		}
+		rows.Release() // all were rejected
+	}
+}
+
+// decode yields the rows of the next records.
+func (r *textReader) decode() (arrow.Record, error) {
 	if err := r.from.Next(&r.run); err != nil {
 		return nil, err
 	}

@@ -162,10 +162,10 @@ func (t *Task) keepBadRows(ctx context.Context, d *data, total *pipeline.Report)
 	if err != nil {
 		return err
 	}
-	most, of := d.plan.Spec.Spec.Sources.Train.OnBadRow.MaxRate, total.RowsIn+total.Rejected
+	allowed, of := d.plan.Spec.Spec.Sources.Train.OnBadRow, total.RowsIn+total.Rejected
 	text := fmt.Sprintf("%s of %s rows cannot be read and are left out, %.3g%%, %s are allowed; the first %s of them are in object %s of the state bucket, with place and reason%s",
-		humanize.Comma(total.Rejected), humanize.Comma(of), 100*float64(total.Rejected)/float64(of), most, humanize.Comma(int64(len(total.BadRows))), ref.Key, shown.String())
-	if float64(total.Rejected) > most.Share()*float64(of) {
+		humanize.Comma(total.Rejected), humanize.Comma(of), 100*float64(total.Rejected)/float64(of), allowed.MaxRate, humanize.Comma(int64(len(total.BadRows))), ref.Key, shown.String())
+	if allowed.Exceeded(total.Rejected, total.RowsIn) {
 		return &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
 			Hint: "mend the files, say what their dialect is, or raise sources.train.on_bad_row.max_rate"}
 	}

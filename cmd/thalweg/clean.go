@@ -86,7 +86,7 @@ func newClean(g *globals) *cobra.Command {
 				for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
 					fmt.Fprintf(w, "dropped: %s, %s\n", humanize.Comma(rows.Dropped[reason]), reason)
 				}
-				for _, text := range local.rejected() {
+				for _, text := range local.rejected(rows.Rows, train.OnBadRow) {
 					fmt.Fprintln(w, text)
 				}
 			})

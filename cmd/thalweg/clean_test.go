@@ -116,3 +116,33 @@ func checkCleaned(t *testing.T, file string, counts map[string]int64, total int)
 	}
 	return seen
 }
+
+// Rows that cannot be read are left out where the spec says so, however many lie together.
+func TestRowsThatAreRejectedAreLeftOutAndSaid(t *testing.T) {
+	t.Chdir(t.TempDir())
+	put(t, "a.csv", "distance,late\n1,0\n2,1\n"+strings.Repeat("x,1\n", 200_000)+"3,1\n")
+	put(t, "s.yaml", `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: a}
+spec:
+  sources:
+    train: {s3: {path: "s3://lake/a/*.csv"}, format: {type: csv}, on_bad_row: {type: reject, max_rate: 10%}}
+  schema: {columns: [{name: distance, type: int64}, {name: late, type: int64}]}
+  input_features:
+    - {name: distance, type: number}
+  output_features:
+    - {name: late, type: binary}
+`)
+	for _, line := range []string{"validate s.yaml --data a.csv", "clean -f s.yaml --data a.csv --into rows.parquet"} {
+		out, err := runLine(t, line)
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		for _, want := range []string{"rejected: 200,000 of 200,003 rows", "line 4,", "warning: a run of these rows fails, as on_bad_row has max_rate 10%"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: %s, want %s", line, out, want)
+			}
+		}
+	}
+}

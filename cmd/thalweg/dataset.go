@@ -119,11 +119,17 @@ func (d *localDataset) read(ctx context.Context, spec *pipeline.Spec) (err error
 	return nil
 }
 
-// rejected says which rows could not be read, and were left out.
-func (d *localDataset) rejected() (notes []string) {
-	if n := d.rejects.Rejected; n > 0 {
-		first := d.rejects.BadRows[0]
-		notes = append(notes, fmt.Sprintf("rejected: %s of %s rows cannot be read, the first is %s: %s", humanize.Comma(n), humanize.Comma(d.manifest.Rows), first.Place(), first.Reason))
+// rejected says which rows could not be read and were left out, beside so many that
+// were read, and whether a run would take that.
+func (d *localDataset) rejected(read int64, allowed pipeline.OnBadRow) (notes []string) {
+	n := d.rejects.Rejected
+	if n == 0 {
+		return nil
+	}
+	first := d.rejects.BadRows[0]
+	notes = append(notes, fmt.Sprintf("rejected: %s of %s rows cannot be read, the first is %s: %s", humanize.Comma(n), humanize.Comma(n+read), first.Place(), first.Reason))
+	if allowed.Exceeded(n, read) {
+		notes = append(notes, fmt.Sprintf("warning: a run of these rows fails, as on_bad_row has max_rate %s", allowed.MaxRate))
 	}
 	return notes
 }

@@ -69,7 +69,7 @@ func newValidate(g *globals) *cobra.Command {
 				for _, text := range slices.Concat(local.manifest.Warnings, worker.GapWarnings(plan, local.manifest)) {
 					notes = append(notes, "warning: "+text)
 				}
-				notes = append(notes, local.rejected()...)
+				notes = append(notes, local.rejected(rows.RowsIn, spec.Spec.Sources.Train.OnBadRow)...)
 				for _, text := range plan.Matched {
 					notes = append(notes, "features "+text)
 				}
