@@ -153,14 +153,14 @@ func (o *OnBadRow) decodeShort(d *decoder, n ast.Node, path string) bool {
 		return false
 	}
 	d.value(n, path+".type", reflect.ValueOf(&o.Type).Elem())
-	if o.Type == "fail" { // as if nothing were written, so that no version depends on it
-		o.Type = ""
-	}
 	return true
 }
 
 // Check implements Checker.
 func (o *OnBadRow) Check(at Place) {
+	if o.Type == "fail" { // as if nothing were written, so that no version depends on it
+		o.Type = ""
+	}
 	if !o.Rejects() && o.MaxRate != 0 {
 		at.Problem("max_rate", "", "it needs type: reject")
 	}

@@ -184,6 +184,21 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	}
 }
 
+// A bad row fails a run, whether the text says so or not.
+func TestOnBadRowFailIsWhatNothingIs(t *testing.T) {
+	csv := strings.Replace(string(read(t, "flights.yaml")), "format: {type: parquet}}", "format: {type: csv}}", 1)
+	want := pipeline.TrainingHash(parse(t, "flights.yaml", []byte(csv)))
+	for _, way := range []string{"fail", "{type: fail}"} {
+		s := parse(t, "flights.yaml", []byte(strings.Replace(csv, "format: {type: csv}}", "format: {type: csv}, on_bad_row: "+way+"}", 1)))
+		if s.Spec.Sources.Train.OnBadRow.Rejects() || pipeline.TrainingHash(s) != want {
+			t.Errorf("%s: %+v, another hash than that of nothing", way, s.Spec.Sources.Train.OnBadRow)
+		}
+	}
+	if text := strings.Replace(csv, "format: {type: csv}}", "format: {type: csv}, on_bad_row: reject}", 1); pipeline.TrainingHash(parse(t, "flights.yaml", []byte(text))) == want {
+		t.Error("reject has the hash of nothing")
+	}
+}
+
 func TestZeroesThatTheTextHasStay(t *testing.T) {
 	text := strings.Replace(string(read(t, "flights.yaml")), "  scoring:",
 		"  trainer: {seed: 0, early_stop: 0, regularization: {l2: 0}}\n  scoring:", 1)
