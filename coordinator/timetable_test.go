@@ -98,7 +98,7 @@ func TestScheduledRunsAreNeitherLostNorDoubledWhenLeadersChange(t *testing.T) {
 	c.stop(leader)
 	passed.Add(int64(2 * time.Hour))
 	there.Add(1)
-	c.eventually("the times of the pause are left out", func() bool { return timetable("hourly").Last == "left out: the schedule is paused" })
+	c.eventually("the times of the pause are left out", func() bool { return timetable("hourly").Last == "left out: the schedule was paused" })
 	if !timetable("hourly").Paused || !done("hourly", 4)() || !done("fresh", 4)() {
 		t.Errorf("a paused schedule starts runs: %v, %v", runs("hourly"), runs("fresh"))
 	}

@@ -55,7 +55,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 	_, gone := s.Parent(p.Newest())
 	switch {
 	case t.Paused && t.OnOverlap == overlapSkip:
-		t.Last = "left out: the schedule is paused"
+		t.Last = "left out: the schedule was paused"
 		return answer
 	case t.Paused:
 		t.Queued, t.Last = true, "waits for the schedule to be resumed"
@@ -68,7 +68,7 @@ func (c *StartScheduled) apply(s *State) Answer {
 		t.Last = fmt.Sprintf("left out: run %s was going", active.ID)
 		return answer
 	case active != nil && !mayReplace:
-		t.Queued, t.Last = true, fmt.Sprintf("waits for run %s to end", active.ID)
+		t.Queued, t.Last = true, waitsFor(active)
 		return answer
 	case active != nil:
 		s.endRun(active, RunCanceled, "replaced by a run that the schedule started")
@@ -106,10 +106,17 @@ func (c *SetSchedule) apply(s *State) Answer {
 	if p.Timetable == nil {
 		return failure(thalweg.Invalid, c.name(), "pipeline "+string(c.Pipeline), "its spec has no schedule")
 	}
-	answer := Answer{Pipeline: p.Name, Changed: p.Timetable.Paused != c.Paused}
-	p.Timetable.Paused = c.Paused
+	t := p.Timetable
+	answer := Answer{Pipeline: p.Name, Changed: t.Paused != c.Paused}
+	t.Paused = c.Paused
+	if active := s.runs[p.ActiveRun]; answer.Changed && !t.Paused && t.Queued && active != nil {
+		t.Last = waitsFor(active)
+	}
 	return answer
 }
+
+// waitsFor says in a timetable what the run that is queued waits for.
+func waitsFor(r *Run) string { return fmt.Sprintf("waits for run %s to end", r.ID) }
 
 // saw notes the objects that a run was due for, if it was due for objects.
 func (t *Timetable) saw(objects string) {

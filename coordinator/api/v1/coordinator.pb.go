@@ -441,7 +441,7 @@ type Timetable struct {
 	OnNewObjects  bool                   `protobuf:"varint,2,opt,name=on_new_objects,json=onNewObjects,proto3" json:"on_new_objects,omitempty"`   // also when the objects of the training data change
 	OnOverlap     string                 `protobuf:"bytes,3,opt,name=on_overlap,json=onOverlap,proto3" json:"on_overlap,omitempty"`               // skip, queue or replace
 	NextAtUnixMs  int64                  `protobuf:"varint,4,opt,name=next_at_unix_ms,json=nextAtUnixMs,proto3" json:"next_at_unix_ms,omitempty"` // 0: none
-	Queued        bool                   `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"`                                     // a run starts when the one that is going ends
+	Queued        bool                   `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"`                                     // a run starts once the one that is going, and a pause, have ended
 	LastAtUnixMs  int64                  `protobuf:"varint,6,opt,name=last_at_unix_ms,json=lastAtUnixMs,proto3" json:"last_at_unix_ms,omitempty"` // when a run was last due; 0: never
 	Last          string                 `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`                                          // what came of that
 	Message       string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`                                    // why the training data cannot be listed; empty if they can
