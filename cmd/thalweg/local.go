@@ -30,9 +30,9 @@ type localFile struct {
 	path string
 }
 
-// findFiles returns the files that path names, in order of their keys: one file,
-// a folder's data files (see dataExtension), those in its folders included, or what a pattern
-// matches, where **/ stands for folders. pattern is what names the keys.
+// findFiles returns the files that path names, in order of their keys: one file, a folder's
+// data files (see dataExtension), those in its folders included, or what a pattern matches,
+// where **/ stands for folders. pattern is what names the keys.
 func findFiles(op, path string) (files []localFile, pattern string, err error) {
 	refuse := func(kind thalweg.Kind, err error) error {
 		return &thalweg.Error{Op: op, Kind: kind, Subject: path, Err: err, Hint: wantFiles}

@@ -18,8 +18,8 @@ func newNew(g *globals) *cobra.Command {
 		Long: "new reads Parquet, CSV or JSON lines on this machine (a file, a folder, a pattern in quotes)\n" +
 			"or in a store (s3://bucket/prefix/), and writes a spec for them that can be validated and\n" +
 			"trained as it is. What a CSV file's dialect is, its first line says, and its types the first\n" +
-			"rows: look at both. Columns that look like identifiers, constants, or known only after the label are left\n" +
-			"out, and said; texts and numbers that are times become times.",
+			"rows: look at both. Columns that look like identifiers, constants, or known only after the\n" +
+			"label are left out, and said; texts and numbers that are times become times.",
 		Example: "  thalweg new --from flights.parquet --label 'delay > 15' > delays.yaml\n" +
 			"  thalweg new --from 'visits-*.parquet' --label outcome --topic visits > visits.yaml\n" +
 			"  thalweg new --from visits.csv.gz --label outcome > visits.yaml\n" +
