@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -21,6 +23,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -35,6 +38,10 @@ type cleanedRows struct {
 	Rows    int64            `json:"rows"`
 	Splits  map[string]int64 `json:"splits"`
 	Dropped map[string]int64 `json:"dropped,omitempty"`
+	// Errors and Warnings are what data tests say, by their severity.
+	Errors   []string `json:"errors,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	tests    string   // a line for each
 }
 
 func newClean(g *globals) *cobra.Command {
@@ -45,7 +52,8 @@ func newClean(g *globals) *cobra.Command {
 		Long: "clean does with the training data what a run does before it trains, and writes each row as\n" +
 			"Parquet: the cleaned columns, then _object and _object_row (where the row lies), _split (train,\n" +
 			"validation, test or dropped) and _reason (why it was dropped). A row that a cleaning step\n" +
-			"dropped has no cleaned values. The splits are those of a run on the same objects.",
+			"dropped has no cleaned values. The splits are those of a run on the same objects. Where data\n" +
+			"tests fail as they would fail a run, the rows are written all the same, and the exit code is 1.",
 		Example: "  thalweg clean -f flights.yaml --into rows.parquet\n" +
 			"  thalweg clean -f flights.yaml --data flights.parquet --into rows.parquet",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,7 +86,7 @@ func newClean(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
+			err = g.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
 				fmt.Fprintf(w, "%s rows in %s\n", humanize.Comma(rows.Rows), rows.File)
 				for _, name := range split.Names {
 					fmt.Fprintf(w, "%s: %s\n", name, humanize.Comma(rows.Splits[name]))
@@ -89,7 +97,18 @@ func newClean(g *globals) *cobra.Command {
 				for _, text := range local.rejected(rows.Rows, train.OnBadRow) {
 					fmt.Fprintln(w, text)
 				}
+				if rows.tests != "" {
+					fmt.Fprintf(w, "\n%s\n", rows.tests)
+				}
+				for _, text := range rows.Warnings {
+					fmt.Fprintf(w, "warning: %s\n", text)
+				}
 			})
+			if err == nil && len(rows.Errors) > 0 {
+				err = &thalweg.Error{Op: "test rows", Kind: thalweg.Invalid, Subject: rows.File, Err: errors.New(strings.Join(rows.Errors, "\n")),
+					Hint: "a run on these data fails"}
+			}
+			return err
 		},
 	}
 	flags := cmd.Flags()
@@ -214,6 +233,8 @@ func (d *localDataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cu
 	}
 	var parts []uint8
 	var total pipeline.Report
+	tests := quality.New(plan, pipeline.InTraining)
+	observer := tests.NewObserver()
 	err = d.eachPlace(ctx, func(batch arrow.Record, shard int, at table.Place) error {
 		rep := pipeline.Report{KeepRemoved: true}
 		cleaned, err := chain.Apply(ctx, batch, &rep)
@@ -222,6 +243,11 @@ func (d *localDataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cu
 		}
 		defer cleaned.Release()
 		removed := len(rep.Removed)
+		if observer != nil {
+			if err := observer.Observe(cleaned, at, table.RowNumber(batch, 0), &rep); err != nil {
+				return err
+			}
+		}
 		if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.manifest.Origin(shard)), parts); err == nil {
 			_, err = feature.Usable(plan, cleaned, &rep)
 		}
@@ -246,11 +272,23 @@ func (d *localDataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cu
 		for _, f := range fields[:own] {
 			nulls = append(nulls, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, removed))
 		}
-		total.Merge(&pipeline.Report{Dropped: rep.Dropped})
+		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests})
 		return o.write(nulls, lost, at, nil, reasons)
 	})
 	o.counts.Dropped = total.Dropped
-	return &o.counts, cmp.Or(err, o.out.Close())
+	if err = cmp.Or(err, o.out.Close()); err != nil || tests == nil {
+		return &o.counts, err
+	}
+	lines, err := tests.Lines("", 1, func(int) (map[string][]pipeline.FailedRow, error) {
+		rows := make(map[string][]pipeline.FailedRow)
+		for name, of := range total.Tests {
+			rows[name] = of.Rows
+		}
+		return rows, nil
+	})
+	said := tests.Judge(&total, lines)
+	o.counts.Errors, o.counts.Warnings, o.counts.tests = said.Errors, said.Warnings, said.Table
+	return &o.counts, err
 }
 
 // cleanedWriter writes cleaned rows with where they are from and their splits.

@@ -81,6 +81,36 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 	}
 }
 
+// Data tests that would fail a run fail the command, which has written the rows.
+func TestCleanTestsTheRows(t *testing.T) {
+	dir, c := t.TempDir(), new(devCluster)
+	c.endpoints.API, c.endpoints.Store = []string{"127.0.0.1:1"}, "file://"+dir // neither is asked
+	put(t, dir+"/rows.parquet", string(rowsOf(t, 300, "id x y", func(i int) []any { return []any{int64(i), float64(i % 10), float64(i)} })))
+	for limit, wrong := range map[string]string{
+		"10%": "",
+		"9%":  "test 1 range x: 29 of 299 rows fail value <= 8, 9.699%: error_if is > 9%; the first is row 9 of object rows.parquet",
+	} {
+		put(t, dir+"/spec.yaml", specOf("tested", `
+  input_features: [{name: x, type: number}]
+  output_features: [{name: y, type: number}]
+  preprocessing: {clean: [{filter: {expression: "id != 19"}}]}
+  tests: [{column: x, range: {max: 8}, error_if: "> `+limit+`"}, {column: id, check: "value < 250", severity: warn}, {column: id, not_null: true}]
+`))
+		text, err := command(t, c, "clean", "-f", dir+"/spec.yaml", "--data", dir+"/rows.parquet", "--into", dir+"/out.parquet")
+		if (wrong == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("> %s: %v", limit, err)
+		}
+		for _, want := range []string{"300 rows in ", "2 check id     warn      50      16.72%  warned\n", "3 not_null id  error     0       0%      passed\n", "warning: test 2 check id: 50 of 299 rows fail value < 250"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("> %s: no %q in\n%s", limit, want, text)
+			}
+		}
+		if _, err := openLocal(t.Context(), dir+"/out.parquet", nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // checkCleaned fails unless a file has each row once, in a split of the size that a run
 // counted or with a reason, and returns the rows by object and number.
 func checkCleaned(t *testing.T, file string, counts map[string]int64, total int) map[string]map[string]any {
