@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -128,6 +129,9 @@ func value(a arrow.Array, row int) []byte {
 		return append(out, ']')
 	}
 	v := a.GetOneForMarshal(row)
+	if times, ok := a.(*array.Timestamp); ok && !a.IsNull(row) {
+		v = time.UnixMicro(int64(times.Value(row))).UTC().Format(time.RFC3339Nano) // as events and scored rows have it
+	}
 	if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 		v = strconv.FormatFloat(f, 'g', -1, 64)
 	}

@@ -233,7 +233,7 @@ func TestFailingRowsAreKeptWithinTheirBytes(t *testing.T) {
 
 func TestValuesOfAFailingRowAreJSON(t *testing.T) {
 	rec := batch(t, 0, []any{int64(1), math.NaN(), "a\"<b", true, int64(0), []any{0.5, nil, math.NaN(), 2.0}}, []any{nil, math.Inf(1), strings.Repeat("é", 600), nil, nil, slices.Repeat([]any{1.0}, 4096)})
-	if got, want := string(values(rec, 0)), `{"i":1,"f":"NaN","s":"a\"\u003cb","b":true,"t":"1970-01-01 00:00:00","l":[0.5,null,"NaN",2],"value":null,"answer":true}`; got != want {
+	if got, want := string(values(rec, 0)), `{"i":1,"f":"NaN","s":"a\"\u003cb","b":true,"t":"1970-01-01T00:00:00Z","l":[0.5,null,"NaN",2],"value":null,"answer":true}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if got := values(rec, 1); !json.Valid(got) || len(got) > 3*maxTextBytes || !strings.Contains(string(got), `,"…"]`) || !strings.Contains(string(got), `"f":"+Inf","s":"éé`) {
