@@ -46,9 +46,9 @@ func (s *Cast) checkFormats(at pipeline.Place) {
 	}
 }
 
-// mark is what stands before the fraction of a number.
+// mark is what stands before the fraction of a number; an int64 has none.
 func (s *Cast) mark() string {
-	if s.DecimalComma {
+	if s.DecimalComma || s.Type == table.Int64 && s.Thousands == "." {
 		return ","
 	}
 	return "."

@@ -137,6 +137,8 @@ func TestCastTakesTextInTheFormsThatAreDeclared(t *testing.T) {
 		{Cast{Type: table.Float64, DecimalComma: true}, "1,5", 1.5}, {Cast{Type: table.Float64, DecimalComma: true}, "1.5", nil},
 		{Cast{Type: table.Int64, Thousands: "\u202f"}, "+9\u202f223\u202f372\u202f036\u202f854\u202f775\u202f807", int64(math.MaxInt64)},
 		{Cast{Type: table.Int64, Thousands: "'"}, "1'000", int64(1000)}, {Cast{Type: table.Int64, Thousands: "'"}, "1'-00", nil}, {Cast{Type: table.Int64, Thousands: "'"}, "-'100", nil},
+		{Cast{Type: table.Int64, Thousands: "."}, "-1.234.567", int64(-1234567)}, {Cast{Type: table.Int64, Thousands: "."}, "1234", int64(1234)},
+		{Cast{Type: table.Int64, Thousands: "."}, "1.5", nil}, {Cast{Type: table.Int64, Thousands: "."}, "1.234,0", nil}, {Cast{Type: table.Int64, Thousands: "."}, "1,5", nil},
 		{Cast{Type: table.Int64, Thousands: ","}, "1,000.0", nil}, {Cast{Type: table.Int64, Thousands: ","}, "9,223,372,036,854,775,808", nil},
 		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "02.01.1970", int64(86400e6)},
 		{Cast{Type: table.Timestamp, TimestampFormats: []string{"02.01.2006", "rfc3339"}}, "1970-01-01T01:00:00+01:00", int64(0)},
