@@ -60,13 +60,16 @@ func openData(ctx context.Context, conns *connections, connection, from string, 
 	if spec != nil && spec.Spec.Sources.Train.S3 != nil {
 		ext = extension(spec.Spec.Sources.Train.S3.Path)
 	} else {
-		ext = dataExtension(func(yield func(string, error) bool) {
+		ext, err = dataExtension(func(yield func(string, error) bool) {
 			for info, err := range bucket.List(ctx, key, "") {
 				if !yield(info.Key, err) {
 					return
 				}
 			}
 		})
+		if err != nil {
+			return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: from, Err: err}
+		}
 	}
 	source.Pattern = key + "**/*" + ext
 	d, err := discover(ctx, source, from, spec)

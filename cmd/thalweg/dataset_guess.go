@@ -5,11 +5,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"path"
 	"path/filepath"
 	"strings"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -40,9 +42,10 @@ func extension(key string) string {
 const maxLooked = 1000
 
 // dataExtension returns how the names of the data in a folder end: those of Parquet if
-// there is any, else those of the first file whose name says a format.
-func dataExtension(names iter.Seq2[string, error]) string {
-	other, n := "", 0
+// there is any, else those of the first file whose name says a format. Files of that
+// which are compressed otherwise are an error: they would be left out unsaid.
+func dataExtension(names iter.Seq2[string, error]) (string, error) {
+	other, beside, n := "", "", 0
 	for name, err := range names {
 		if n++; err != nil || n > maxLooked {
 			break
@@ -51,12 +54,18 @@ func dataExtension(names iter.Seq2[string, error]) string {
 		switch ext := extension(name); {
 		case strings.ContainsAny(base[:1], "._"):
 		case ext == ".parquet":
-			return ext
+			return ext, nil
 		case other == "" && formatOf(name) != "parquet":
 			other = ext
+		case ext != other && records.Extension(name) == records.Extension(other):
+			beside = ext
 		}
 	}
-	return cmp.Or(other, ".parquet")
+	if beside != "" {
+		return "", &thalweg.Error{Op: "look at folder", Kind: thalweg.Invalid, Err: fmt.Errorf("it has files that end in %s, and in %s", other, beside),
+			Hint: "name them by a pattern in quotes: '*" + records.Extension(other) + "*'"}
+	}
+	return cmp.Or(other, ".parquet"), nil
 }
 
 // guessed returns a spec of nothing but the format that the files seem to have, and

@@ -45,7 +45,11 @@ func findFiles(op, path string) (files []localFile, pattern string, err error) {
 	special := strings.IndexAny(path, `*?[\`)
 	switch info, err := os.Stat(path); {
 	case err == nil && info.IsDir():
-		folder, pattern = path, "*"+dataExtension(below(path, "*"))
+		ext, err := dataExtension(below(path, "*"))
+		if err != nil {
+			return nil, "", &thalweg.Error{Op: op, Kind: thalweg.KindOf(err), Subject: path, Err: err}
+		}
+		folder, pattern = path, "*"+ext
 		names = below(folder, pattern)
 	case err == nil:
 		pattern = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(pattern)

@@ -295,3 +295,21 @@ func TestADraftNamesTheConnectionOfItsData(t *testing.T) {
 		t.Errorf("validate: %v\n%s", err, out)
 	}
 }
+
+// What a folder has beside the files that are read is not left out unsaid.
+func TestAFolderOfFilesCompressedInTwoWaysIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	rows := "x,late\n" + strings.Repeat("1,0\n2,1\n3,1\n1,1\n2,0\n3,0\n", 20)
+	for _, name := range []string{"a.csv", "b.csv.gz", "c.json"} {
+		put(t, name, rows)
+	}
+	if out, err := runLine(t, "new --from . --label late"); err == nil || !strings.Contains(err.Error(), "end in .csv, and in .csv.gz") {
+		t.Errorf("%s %v", out, err)
+	}
+	if err := os.Remove("b.csv.gz"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := runLine(t, "new --from . --label late"); err != nil {
+		t.Errorf("%s %v", out, err)
+	}
+}
