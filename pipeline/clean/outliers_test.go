@@ -131,6 +131,21 @@ func TestNothingIsLearntOfAColumnWithoutValues(t *testing.T) {
 	}
 }
 
+// A column of which half is 0 would be constant after a clip to 0 and 0, and no one
+// would know.
+func TestBoundsThatLeaveOneValueAreRefused(t *testing.T) {
+	for _, method := range []string{"iqr", "mad", "quantile", "zscore"} {
+		step := stepOf(&Outliers{Column: "c", Method: method, Threshold: 0.2, Action: "clip"})
+		_, err := learn(t, planOf(t, columns("c", "float64"), step), numbers(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0))
+		if refused := thalweg.Is(err, thalweg.Invalid) && strings.Contains(err.Error(), "column c: has so many equal values"); refused == (method == "zscore") {
+			t.Errorf("%s: %v", method, err)
+		}
+		if _, err := learn(t, planOf(t, columns("c", "float64"), step), numbers(5.0, 5.0, 5.0)); err != nil {
+			t.Errorf("%s of one value: %v", method, err)
+		}
+	}
+}
+
 func TestWhatWasNotLearntByTheStepIsRefused(t *testing.T) {
 	for _, tc := range []struct {
 		step   pipeline.StepSpec

@@ -19,7 +19,7 @@ const MaxPoints = 1 << 15
 // Quantiles counts values, each by itself while there are at most MaxPoints
 // different ones. Of more, those count as one that agree in their leading bits, as
 // many of these as leave no more than MaxPoints, and the least stands for all: it
-// differs from them by a fraction of at most one in some thousands, or, of values
+// differs from them by about a thousandth, or, of values
 // from all of the range of float64, by a few percent. The zero Quantiles is ready
 // to use.
 type Quantiles struct {
