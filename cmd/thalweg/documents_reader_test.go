@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"os"
@@ -47,8 +49,9 @@ func newReader(t *testing.T) *reader {
 		t.Fatal(err)
 	}
 	put(t, filepath.Join(r.files, "flights.parquet"), string(fewFlights(t, 20_000)))
-	put(t, filepath.Join(r.files, "flights.yaml"), demoSpec(t))
-	put(t, filepath.Join(r.files, "flights-avro.yaml"), strings.Replace(demoSpec(t), "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
+	spec := demoSpec(t) + "  schedule: {cron: \"0 3 1 1 *\"}\n"
+	put(t, filepath.Join(r.files, "flights.yaml"), spec)
+	put(t, filepath.Join(r.files, "flights-avro.yaml"), strings.Replace(spec, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
 	put(t, filepath.Join(r.files, "flight.avsc"), avroFile)
 	model, sample := importSample(t, 0)
 	put(t, filepath.Join(r.files, "model.txt"), model)
@@ -59,6 +62,16 @@ func newReader(t *testing.T) *reader {
 	for _, name := range []string{"visits-1.parquet", "visits-2.parquet", "visits/1.parquet"} {
 		put(t, filepath.Join(r.files, name), string(visits(t)))
 	}
+	var csv bytes.Buffer
+	w := gzip.NewWriter(&csv)
+	fmt.Fprintln(w, "minutes,outcome")
+	for i := range 300 {
+		fmt.Fprintf(w, "%d,%t\n", i%60, i%7 < 3)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(r.files, "visits.csv.gz"), csv.String())
 	return r
 }
 
