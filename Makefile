@@ -65,6 +65,7 @@ fused: ## report products that arm64 would add before it rounds them: bits must 
 	@GOARCH=arm64 go build -gcflags=-S ./pipeline/... ./worker/train ./worker/average >.cache/arm64.txt 2>&1 || { tail -5 .cache/arm64.txt; exit 1; }
 	@grep -q FMULD .cache/arm64.txt || { echo "no assembly in .cache/arm64.txt"; exit 1; }
 	@! grep -E '\bFN?M(ADD|SUB)[SD]\b' .cache/arm64.txt | grep -oE '[a-z0-9_/]+\.go:[0-9]+' | sort -u | sed 's/$$/: write float64(a*b) + c/' | grep .
+	@rm .cache/arm64.txt
 
 tidy:
 	go mod tidy -diff
