@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 
+import mmh3
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
@@ -36,11 +37,11 @@ def mix(x):
     return x ^ (x >> np.uint64(31))
 
 
-def split(seed, rows):
-    """The random split of the rows of one shard: 0 training, 1 validation, 2 test."""
+def split(seed, name, rows):
+    """The random split of a table's rows: 0 training, 1 validation, 2 test."""
+    stem = np.array([mmh3.hash64(name + "/table", signed=False)[0]], np.uint64)  # its key, without the extension
     with np.errstate(over="ignore"):
-        shard = mix(np.array([0x9E3779B97F4A7C15], np.uint64))
-        h = mix(mix(np.array([seed], np.uint64) ^ shard) ^ np.arange(rows, dtype=np.uint64))
+        h = mix(mix(np.uint64(seed) ^ mix(stem + np.uint64(0x9E3779B97F4A7C15))) ^ np.arange(rows, dtype=np.uint64))
     at = [np.uint64(int(sum(SHARES[:n]) * 2**64)) for n in (1, 2)]
     return (h >= at[0]).astype(int) + (h >= at[1])
 
@@ -129,7 +130,7 @@ def main(directory, *names):
             specs, scores = [], []
             for seed in range(1, 11 if len(x) < SMALL else 2):
                 specs.append(spec(name, x, kind, model, loss, seed))
-                scores.append(peer(x, y, kind, model, loss, split(seed, len(x))))
+                scores.append(peer(x, y, kind, model, loss, split(seed, name, len(x))))
             print(json.dumps({"name": name, "model": model, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][2], "specs": specs, "scores": scores}), flush=True)
 
 
