@@ -196,7 +196,7 @@ func allowValue(of *jsonschema.Schema, field string) {
 // their fields ("Split.Column") to out, from its Go sources.
 func comments(out map[string]string, pkg string, sources ...string) error {
 	for _, source := range sources {
-		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments)
+		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return fmt.Errorf("read comments: %w", err)
 		}
