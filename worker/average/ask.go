@@ -3,13 +3,14 @@ package average
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
@@ -103,7 +104,7 @@ func (s *Session) snapshot(ctx context.Context, p Holder, sequence uint64) (body
 		if body, err = io.ReadAll(io.LimitReader(response.Body, maxSnapshot)); err != nil {
 			return peerError(p, thalweg.Unavailable, err, "")
 		}
-		want, got := response.Header.Get(headerSum), strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 16)
+		want, got := response.Header.Get(headerSum), strconv.FormatUint(xxh3.Hash(body), 16)
 		if response.ContentLength != int64(len(body)) || got != want {
 			return peerError(p, thalweg.Unavailable, corrupt("a snapshot of %d bytes, %d announced, with checksum %s instead of %s",
 				len(body), response.ContentLength, got, want), "")

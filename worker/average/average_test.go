@@ -161,10 +161,7 @@ func TestWorkerThatLagsAdoptsTheState(t *testing.T) {
 }
 
 func TestPeerOneExchangeAheadStillServes(t *testing.T) {
-	a, b := newNode(t, "a"), newNode(t, "b")
-	g := newGroup(deal(2, a, b))
-	a.join(t, g, quick)
-	b.join(t, g, quick)
+	a, b := newPair(t)
 	b.offer(0, 10)
 	if _, _, _, err := a.exchange(t.Context(), 0, 10); err != nil {
 		t.Fatal(err)
@@ -180,7 +177,7 @@ func TestPeerOneExchangeAheadStillServes(t *testing.T) {
 // damage spoils the first n answers of a node whose path has the given end.
 func (n *node) damage(times int32, end string, spoil func(body []byte) []byte) *atomic.Int32 {
 	var count atomic.Int32
-	f := func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	n.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, end) {
 			next.ServeHTTP(w, r)
 			return
@@ -196,8 +193,7 @@ func (n *node) damage(times int32, end string, spoil func(body []byte) []byte) *
 		}
 		w.WriteHeader(recorded.Code)
 		_, _ = w.Write(body)
-	}
-	n.answer.Store(&f)
+	})
 	return &count
 }
 
@@ -267,16 +263,12 @@ func TestDifferentFingerprintsRefuseEachOther(t *testing.T) {
 
 // A worker that writes bodies otherwise is refused, not asked again and again.
 func TestOtherFormatsOfBodiesRefuseEachOther(t *testing.T) {
-	a, b := newNode(t, "a"), newNode(t, "b")
-	g := newGroup(deal(2, a, b))
-	a.join(t, g, quick)
-	b.join(t, g, quick)
+	a, b := newPair(t)
 	b.offer(0, 5)
-	f := func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	b.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Thalweg-Fingerprint", strings.Replace(r.Header.Get("Thalweg-Fingerprint"), "TWX3 ", "", 1)) // as one of TWX2 asks
 		next.ServeHTTP(w, r)
-	}
-	b.answer.Store(&f)
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), quick.Stall)
 	defer cancel()
 	if _, _, _, err := a.exchange(ctx, 0, 5); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "different versions") {
@@ -293,11 +285,10 @@ func TestPeerThatJoinsLateIsWaitedFor(t *testing.T) {
 	// The peer joins when it has been asked in vain.
 	asked := make(chan struct{})
 	var once sync.Once
-	f := func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	b.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r)
 		once.Do(func() { close(asked) })
-	}
-	b.answer.Store(&f)
+	})
 	go func() {
 		<-asked
 		b.join(t, g, quick)
@@ -311,27 +302,20 @@ func TestPeerThatJoinsLateIsWaitedFor(t *testing.T) {
 }
 
 func TestContextEndsACollection(t *testing.T) {
-	a, b := newNode(t, "a"), newNode(t, "b")
-	g := newGroup(deal(2, a, b))
-	a.join(t, g, quick)
-	b.join(t, g, quick)
+	a, b := newPair(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("enough")
-	f := func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	b.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		cancel(reason)
 		next.ServeHTTP(w, r)
-	}
-	b.answer.Store(&f)
+	})
 	if _, _, _, err := a.exchange(ctx, 0, 5); !thalweg.Is(err, thalweg.Canceled) || !errors.Is(err, reason) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestFinishWaitsForPeersThatLag(t *testing.T) {
-	a, b := newNode(t, "a"), newNode(t, "b")
-	g := newGroup(deal(2, a, b))
-	a.join(t, g, quick)
-	b.join(t, g, quick)
+	a, b := newPair(t)
 	b.offer(0, 5)
 	if _, _, _, err := a.exchange(t.Context(), 0, 5); err != nil {
 		t.Fatal(err)
@@ -365,10 +349,8 @@ func TestFinishDoesNotWaitForeverForTheDead(t *testing.T) {
 }
 
 func TestSessionThatWasLeftStillServesAndIsTakenUpAgain(t *testing.T) {
-	a, b := newNode(t, "a"), newNode(t, "b")
+	a, b := newPair(t)
 	g := newGroup(deal(2, a, b))
-	a.join(t, g, quick)
-	b.join(t, g, quick)
 	b.offer(0, 5)
 	if _, _, _, err := a.exchange(t.Context(), 0, 5); err != nil {
 		t.Fatal(err)
@@ -401,24 +383,10 @@ func TestLeftSessionsAreForgottenInTurn(t *testing.T) {
 	for i := range 10 {
 		leave(thalweg.RunID(fmt.Sprint("r", i)))
 	}
-	status := func(run string) int {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.http.URL+"/exchange/"+run+"/0/snapshot", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Thalweg-Wait", "0")
-		request.Header.Set("Thalweg-Fingerprint", "TWX3 f")
-		response, err := a.http.Client().Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		return response.StatusCode
-	}
-	if got := status("r9"); got != http.StatusOK {
+	if got := a.status(t, "r9", "0/snapshot"); got != http.StatusOK {
 		t.Errorf("the newest: status %d", got)
 	}
-	if got := status("r0"); got != http.StatusNotFound {
+	if got := a.status(t, "r0", "0/snapshot"); got != http.StatusNotFound {
 		t.Errorf("the oldest: status %d", got)
 	}
 }
@@ -441,19 +409,8 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		"0/snapshot":                                http.StatusNoContent,
 		"0/secret":                                  http.StatusNotFound,
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.http.URL+"/exchange/run%201%2Fx/"+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Thalweg-Wait", "0")
-		request.Header.Set("Thalweg-Fingerprint", "TWX3 f")
-		response, err := a.http.Client().Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != want {
-			t.Errorf("%s: status %d, want %d", path, response.StatusCode, want)
+		if got := a.status(t, "run 1/x", path); got != want {
+			t.Errorf("%s: status %d, want %d", path, got, want)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // replica between workers on loopback, and of one of 1,500, a linear model of
 // the flights with Adam's state. MB/s counts the bytes that each worker
 // receives. x-raw is the processor time beside that of a bare TCP exchange of as many bytes.
-// goal: 1.25 for two workers.
+// goal: at most 1.25 for two workers.
 func BenchmarkAverage(b *testing.B) {
 	for _, test := range []struct{ size, workers, replicas int }{{10_000_000, 2, 2}, {10_000_000, 4, 4}, {1500, 2, 8}} {
 		b.Run(fmt.Sprintf("%d floats, %d workers, %d replicas", test.size, test.workers, test.replicas), func(b *testing.B) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ type node struct {
 	session *average.Session
 	// elements is of the type that it exchanges; float32s where it is nil.
 	elements kernel.Vector
-	// answer wraps the server's handler where a test wants to disturb it.
+	// answer is what disturb has set.
 	answer atomic.Pointer[func(next http.Handler, w http.ResponseWriter, r *http.Request)]
 }
 
@@ -88,6 +89,38 @@ func (n *node) join(t testing.TB, g average.Group, config average.Config) {
 	}
 	n.session = session
 	t.Cleanup(session.Leave)
+}
+
+// newPair starts two workers that have joined a group, of one replica each.
+func newPair(t testing.TB) (a, b *node) {
+	t.Helper()
+	a, b = newNode(t, "a"), newNode(t, "b")
+	g := newGroup(deal(2, a, b))
+	a.join(t, g, quick)
+	b.join(t, g, quick)
+	return a, b
+}
+
+// disturb has f answer in place of the server's handler, which is next.
+func (n *node) disturb(f func(next http.Handler, w http.ResponseWriter, r *http.Request)) {
+	n.answer.Store(&f)
+}
+
+// status returns how a node answers a request of a path within a run.
+func (n *node) status(t testing.TB, run, path string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.http.URL+"/exchange/"+url.PathEscape(run)+"/"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Thalweg-Wait", "0")
+	request.Header.Set("Thalweg-Fingerprint", "TWX3 f")
+	response, err := n.http.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
 }
 
 // deal assigns replicas to nodes in turn.

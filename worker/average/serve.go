@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/thalweg/thalweg"
 )
@@ -34,7 +35,7 @@ const (
 const (
 	headerFingerprint = "Thalweg-Fingerprint" // of bodies and run; must be equal
 	headerWait        = "Thalweg-Wait"        // milliseconds that the request may wait
-	headerSum         = "Thalweg-Crc32"       // of a snapshot, hex
+	headerSum         = "Thalweg-Xxh3"        // of a snapshot, hex
 )
 
 // The answers other than 200.
@@ -178,7 +179,7 @@ func sendSnapshot(out *patientWriter, snapshot func() ([]byte, error)) {
 		http.Error(out, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	out.Header().Set(headerSum, strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 16))
+	out.Header().Set(headerSum, strconv.FormatUint(xxh3.Hash(body), 16))
 	out.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	for part := range slices.Chunk(body, chunkBytes) {
 		if _, err := out.Write(part); err != nil {
