@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"golang.org/x/sync/errgroup"
@@ -30,26 +29,18 @@ import (
 // without a byte that are no Parquet by their name. Errors: NotFound naming the pattern if nothing matches,
 // Corrupt naming the object whose footer cannot be read.
 func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (*Manifest, *arrow.Schema, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, nil, err
-	}
-	cfg = cfg.withDefaults()
-	g, err := parseGlob(pattern)
+	l, err := list(ctx, b, pattern, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	infos, passed, err := g.list(ctx, b, cfg)
+	versioned, err := l.versioned(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	versioned, err := keepsVersions(ctx, b, infos[0].Key)
-	if err != nil {
-		return nil, nil, err
-	}
-	files := make([]discovered, len(infos))
+	files := make([]discovered, len(l.infos))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(footersAtOnce)
-	for i, info := range infos {
+	for i, info := range l.infos {
 		group.Go(func() error {
 			var err error
 			files[i], err = inspect(gctx, b, info, versioned)
@@ -61,12 +52,12 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	}
 	if err := group.Wait(); err != nil {
 		if other := new(otherFile); errors.As(err, &other) {
-			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: other.error, Hint: g.hint(ctx, b, cfg.Root)}
+			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: other.error, Hint: l.hint(ctx, b, cfg.Root)}
 		}
 		return nil, nil, err
 	}
-	m := cut(pattern, files, cfg.ShardRows)
-	m.PassedOver = passed
+	m := cut(pattern, files, l.cfg.ShardRows)
+	m.PassedOver = l.passedOver
 	schema, gaps := union(files)
 	m.Gaps = gaps
 	return m, schema, nil
@@ -75,59 +66,70 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 // List returns a hash of the keys, sizes and ETags of the objects that Discover would
 // read now, and how many they are. Another hash means other objects.
 func List(ctx context.Context, b storage.Bucket, pattern string) (hash string, objects int, err error) {
-	g, err := parseGlob(pattern)
-	if err != nil {
-		return "", 0, err
-	}
-	infos, _, err := g.list(ctx, b, DiscoverConfig{}.withDefaults())
+	l, err := list(ctx, b, pattern, DiscoverConfig{})
 	if err != nil {
 		return "", 0, err
 	}
 	sum := sha256.New()
-	for _, info := range infos {
+	for _, info := range l.infos {
 		fmt.Fprintf(sum, "%q %d %q\n", info.Key, info.SizeBytes, info.ETag)
 	}
-	return hex.EncodeToString(sum.Sum(nil)), len(infos), nil
+	return hex.EncodeToString(sum.Sum(nil)), len(l.infos), nil
 }
 
 // otherFile is the error of an object that is no Parquet, neither by its name.
 type otherFile struct{ error }
 
-// list returns the objects that the pattern names, in byte order of their keys, and
-// how many it passed over.
-func (g *glob) list(ctx context.Context, b storage.Bucket, cfg DiscoverConfig) (infos []storage.Info, passed int64, err error) {
-	pattern, most, markers := strings.Join(g.segments, "/"), cfg.MaxObjects, true
+// listing is the objects that a pattern names, in byte order of their keys.
+type listing struct {
+	*glob
+	bucket     storage.Bucket
+	cfg        DiscoverConfig
+	infos      []storage.Info
+	passedOver int64 // that are not among them
+}
+
+// list lists the objects that a pattern names, at least one.
+func list(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (*listing, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	g, err := parseGlob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	l, markers := &listing{glob: g, bucket: b, cfg: cfg.withDefaults()}, true
 	for info, err := range b.List(ctx, g.prefix, "") {
 		if err != nil {
-			return nil, 0, &thalweg.Error{Op: "discover", Subject: pattern, Err: err}
+			return nil, &thalweg.Error{Op: "discover", Subject: pattern, Err: err}
 		}
 		if !g.match(info.Key) {
 			continue
 		}
 		if g.hides(info) {
-			passed++
+			l.passedOver++
 			markers = markers && info.SizeBytes == 0
 			continue
 		}
-		if len(infos) == most {
-			return nil, 0, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern,
-				Err: fmt.Errorf("more than %d objects match", most), Hint: "raise MaxObjects or write fewer, larger objects"}
+		if len(l.infos) == l.cfg.MaxObjects {
+			return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern,
+				Err: fmt.Errorf("more than %d objects match", l.cfg.MaxObjects), Hint: "raise MaxObjects or write fewer, larger objects"}
 		}
-		infos = append(infos, info)
+		l.infos = append(l.infos, info)
 	}
-	if len(infos) == 0 {
+	if len(l.infos) == 0 {
 		e := &thalweg.Error{Op: "discover", Kind: thalweg.NotFound, Subject: pattern, Err: errors.New("no object matches")}
-		if passed > 0 {
-			e.Err = fmt.Errorf("no object matches but %d that are passed over", passed)
+		if l.passedOver > 0 {
+			e.Err = fmt.Errorf("no object matches but %d that are passed over", l.passedOver)
 		}
 		if markers {
-			e.Hint = g.hint(ctx, b, cfg.Root)
+			e.Hint = g.hint(ctx, b, l.cfg.Root)
 		} else {
 			e.Hint = "spell a segment that begins with . or _ out in the pattern"
 		}
-		return nil, passed, e
+		return nil, e
 	}
-	return infos, passed, nil
+	return l, nil
 }
 
 // discovered is what an object's footer says of it.
@@ -139,29 +141,38 @@ type discovered struct {
 	warning string
 }
 
-// keepsVersions reports whether a bucket keeps versions of its objects, which
+// versioned reports whether the bucket keeps versions of its objects, which
 // a listing does not tell: then each object is asked for its own.
-func keepsVersions(ctx context.Context, b storage.Bucket, key string) (bool, error) {
-	head, err := b.Head(ctx, key)
+func (l *listing) versioned(ctx context.Context) (bool, error) {
+	head, err := l.bucket.Head(ctx, l.infos[0].Key)
 	if err != nil {
-		return false, &thalweg.Error{Op: "discover", Subject: objectSubject(key), Err: err}
+		return false, &thalweg.Error{Op: "discover", Subject: objectSubject(l.infos[0].Key), Err: err}
 	}
 	return head.Version != "", nil
 }
 
-func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool) (discovered, error) {
+// object returns a listed object, asked for its ETag and version where the listing does
+// not tell them.
+func object(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool) (Object, error) {
 	if info.ETag == "" || versioned {
 		head, err := b.Head(ctx, info.Key)
 		if err != nil {
-			return discovered{}, &thalweg.Error{Op: "discover", Subject: objectSubject(info.Key), Err: err}
+			return Object{}, err
 		}
 		info = head
 	}
-	file, err := readFooter(ctx, b, info.Key, info.SizeBytes)
+	return Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Version: info.Version}, nil
+}
+
+func inspect(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool) (d discovered, err error) {
+	if d.object, err = object(ctx, b, info, versioned); err != nil {
+		return d, &thalweg.Error{Op: "discover", Subject: objectSubject(info.Key), Err: err}
+	}
+	file, err := readFooter(ctx, b, info.Key, d.object.SizeBytes)
 	if err != nil {
 		return discovered{}, err
 	}
-	d := discovered{object: Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Version: info.Version, Rows: file.Rows, RowGroups: len(file.RowGroups)}}
+	d.object.Rows, d.object.RowGroups = file.Rows, len(file.RowGroups)
 	for _, g := range file.RowGroups {
 		d.rows = append(d.rows, g.Rows)
 	}

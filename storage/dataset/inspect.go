@@ -36,15 +36,11 @@ type Line struct {
 
 // FirstLine reads the first line of the first object that a pattern names.
 func FirstLine(ctx context.Context, b storage.Bucket, pattern string) (first Line, err error) {
-	g, err := parseGlob(pattern)
+	l, err := list(ctx, b, pattern, DiscoverConfig{})
 	if err != nil {
 		return first, err
 	}
-	infos, _, err := g.list(ctx, b, DiscoverConfig{}.withDefaults())
-	if err != nil {
-		return first, err
-	}
-	info := infos[0]
+	info := l.infos[0]
 	first.Key = info.Key
 	mark := make([]byte, min(2, info.SizeBytes))
 	if err := b.GetRange(ctx, info.Key, 0, mark); err != nil {

@@ -22,44 +22,38 @@ const (
 	maxHeaders = 1000
 	// textsAtOnce bounds the objects whose records are looked for at a time.
 	textsAtOnce = 4
+	// scannedAtOnce is the most records that are looked at together.
+	scannedAtOnce = 64 << 10
 )
 
 // DiscoverText is Discover for objects of text: it reads them once, to find where
 // records begin, and cuts them into shards of as many rows as those of Parquet. An
 // object that is not Seekable is one shard. Rows counts records, bad ones too.
 func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f records.Format, cfg DiscoverConfig) (*Manifest, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
-	g, err := parseGlob(pattern)
+	l, err := list(ctx, b, pattern, cfg)
 	if err != nil {
 		return nil, err
 	}
-	infos, passed, err := g.list(ctx, b, cfg)
+	versioned, err := l.versioned(ctx)
 	if err != nil {
 		return nil, err
 	}
-	versioned, err := keepsVersions(ctx, b, infos[0].Key)
-	if err != nil {
-		return nil, err
-	}
-	texts := make([]text, len(infos))
+	texts := make([]text, len(l.infos))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(textsAtOnce)
-	for i, info := range infos {
+	for i, info := range l.infos {
 		group.Go(func() (err error) {
-			texts[i], err = scan(gctx, b, info, versioned, f, cfg)
+			texts[i], err = scan(gctx, b, info, versioned, f, l.cfg)
 			return textFailure("look for records", info.Key, err)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	m := &Manifest{Path: pattern, PassedOver: passed, Objects: []Object{}, Shards: []Shard{}}
+	m := &Manifest{Path: pattern, PassedOver: l.passedOver, Objects: []Object{}, Shards: []Shard{}}
 	headers := make(map[string]int)
 	for i, t := range texts {
 		if t.header != "" {
@@ -82,7 +76,7 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 			Hint: "if the objects have none, write header: false"}
 	}
 	if m.Rows == 0 {
-		no := fmt.Sprintf("no record in %d objects", len(infos))
+		no := fmt.Sprintf("no record in %d objects", len(l.infos))
 		if len(m.Headers) > 0 {
 			no += fmt.Sprintf(", but headers: the first is %.80q", m.Headers[0])
 		}
@@ -100,18 +94,16 @@ type text struct {
 
 // scan finds the records of an object.
 func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool, f records.Format, cfg DiscoverConfig) (t text, err error) {
-	if info.ETag == "" || versioned {
-		if info, err = b.Head(ctx, info.Key); err != nil {
-			return t, err
-		}
+	if t.object, err = object(ctx, b, info, versioned); err != nil {
+		return t, err
 	}
-	t.object = Object{Key: info.Key, SizeBytes: info.SizeBytes, ETag: info.ETag, Version: info.Version}
-	if info.SizeBytes == 0 {
+	sizeBytes := t.object.SizeBytes
+	if sizeBytes == 0 {
 		return t, nil
 	}
-	from := newStream(ctx, b, info.Key, 0, info.SizeBytes)
+	from := newStream(ctx, b, info.Key, 0, sizeBytes)
 	defer from.Close()
-	r, err := records.Open(info.Key, info.SizeBytes, from, f, records.Place{})
+	r, err := records.Open(info.Key, sizeBytes, from, f, records.Place{})
 	if err != nil {
 		return t, err
 	}
@@ -119,7 +111,7 @@ func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bo
 	var run records.Run
 	first, seekable := f.Header, f.Seekable(info.Key)
 	for {
-		if err := r.Next(&run, textBatchRows); err == io.EOF {
+		if err := r.Next(&run, scannedAtOnce); err == io.EOF {
 			break
 		} else if err != nil {
 			return t, err
@@ -172,9 +164,6 @@ type TextReader struct {
 	rows   int64 // of the shard, not yet read
 }
 
-// textBatchRows is the most records of a run.
-const textBatchRows = 64 << 10
-
 // OpenText opens a shard of what DiscoverText found. ctx bounds the whole reading.
 // Errors are those of OpenShard.
 func OpenText(ctx context.Context, b storage.Bucket, m *Manifest, shard int, f records.Format, cfg ReaderConfig) (*TextReader, error) {
@@ -199,11 +188,7 @@ func OpenText(ctx context.Context, b storage.Bucket, m *Manifest, shard int, f r
 		from.Close()
 		return nil, textFailure("open shard", object.Key, err)
 	}
-	t := &TextReader{object: object, from: from, r: r, batch: textBatchRows, rows: s.Rows}
-	if cfg.BatchRows > 0 {
-		t.batch = cfg.BatchRows
-	}
-	return t, nil
+	return &TextReader{object: object, from: from, r: r, batch: cfg.withDefaults().BatchRows, rows: s.Rows}, nil
 }
 
 // Next reads the next records into a run, whose memory is used again; io.EOF after the
