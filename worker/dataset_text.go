@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,18 +74,19 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string)
 		}
 		return names, nil
 	}
+	seen, twice := make(map[string]bool), ""
 	problem := f.csv(nil).Split([]byte(m.Headers[at-1]), func(text []byte, _ bool) {
 		name := string(text)
 		if name == "" { // of an index, as pandas writes it
 			name = fmt.Sprintf("column_%d", len(names)+1)
 		}
+		if seen[name] && twice == "" {
+			twice = fmt.Sprintf("it has the field %q twice", name)
+		}
+		seen[name] = true
 		names = append(names, name)
 	})
-	for i, name := range names {
-		if slices.Contains(names[:i], name) && problem == "" {
-			problem = fmt.Sprintf("it has the field %q twice", name)
-		}
-	}
+	problem = cmp.Or(problem, twice)
 	if len(names) == 1 && strings.ContainsAny(names[0], ",;\t|") && problem == "" {
 		problem = fmt.Sprintf("its only field is %q", names[0])
 	}
@@ -144,37 +146,18 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 		return table.Schema{}, err
 	}
 	s := event.NewSample(f.times, zone)
-	gaps := make(map[string]*dataset.Gap)
-	lists, objects := make(map[int][]string), make(map[int]int) // by header: its fields, and how many objects have it
+	lists := make(map[int][]string) // the fields, by header
 	for i, o := range m.Objects {
-		if o.Rows == 0 {
+		if _, known := lists[o.Header]; known || o.Rows == 0 {
 			continue
 		}
-		if objects[o.Header]++; objects[o.Header] == 1 {
-			if lists[o.Header], err = f.columns(m, i, declaredNames(from.Schema)); err != nil {
-				return table.Schema{}, err
-			}
-			s.Columns(lists[o.Header])
+		if lists[o.Header], err = f.columns(m, i, declaredNames(from.Schema)); err != nil {
+			return table.Schema{}, err
 		}
+		s.Columns(lists[o.Header])
 	}
-	all := s.Schema()
-	for _, o := range m.Objects {
-		for name := range all.Names() {
-			if o.Rows == 0 || len(objects) == 1 || slices.Contains(lists[o.Header], name) {
-				continue
-			}
-			gap := gaps[name]
-			if gap == nil {
-				gap = &dataset.Gap{Column: name}
-				gaps[name] = gap
-			}
-			gap.Add(o)
-		}
-	}
-	for name := range all.Names() {
-		if gaps[name] != nil {
-			m.Gaps = append(m.Gaps, *gaps[name])
-		}
+	if len(lists) > 1 {
+		m.Gaps = gaps(m.Objects, lists, s.Schema())
 	}
 	n := min(len(m.Shards), sampledShards)
 	for i := range n {
@@ -188,6 +171,29 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 			Hint: "write one object a line: jq -c '.[]' FILE makes lines of an array"}
 	}
 	return schema, nil
+}
+
+// gaps returns the columns that objects lack, by the fields of each header.
+func gaps(objects []dataset.Object, lists map[int][]string, all table.Schema) (out []dataset.Gap) {
+	has := make(map[int]map[string]bool, len(lists))
+	for header, names := range lists {
+		has[header] = make(map[string]bool, len(names))
+		for _, name := range names {
+			has[header][name] = true
+		}
+	}
+	for name := range all.Names() {
+		gap := dataset.Gap{Column: name}
+		for _, o := range objects {
+			if o.Rows > 0 && !has[o.Header][name] {
+				gap.Add(o)
+			}
+		}
+		if gap.Objects > 0 {
+			out = append(out, gap)
+		}
+	}
+	return out
 }
 
 // look adds the first rows of a shard to a sample.

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -43,12 +42,17 @@ func (f *CSVFormat) Check(at pipeline.Place) {
 	if f.NullText != nil && strings.ContainsAny(*f.NullText, f.Delimiter+"\"\r\n") {
 		at.Problem("null_text", "", "%q cannot be a field without quotes", *f.NullText)
 	}
+	firsts := make(map[string]int)
 	for i, name := range f.Columns {
 		field := fmt.Sprintf("columns[%d]", i)
-		if name == "" {
+		first, again := firsts[name]
+		switch {
+		case name == "":
 			at.Problem(field, "", "the field is empty")
-		} else if first := slices.Index(f.Columns, name); first < i {
+		case again:
 			at.Problem(field, fmt.Sprintf("columns[%d] has it too", first), "a second column of the name %s", name)
+		default:
+			firsts[name] = i
 		}
 	}
 	checkTimestamps(at, f.TimestampFormats)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -136,12 +137,8 @@ func (s *Sample) json(c *sampled, value []byte) {
 	before := c.seen && c.list == nil
 	c.seen = true
 	only := func(types ...table.Type) {
-		has := make(map[table.Type]bool)
-		for _, t := range types {
-			has[t] = true
-		}
 		for _, t := range sampledTypes {
-			c.not[t] = c.not[t] || !has[t]
+			c.not[t] = c.not[t] || !slices.Contains(types, t)
 		}
 	}
 	switch value[0] {
