@@ -17,7 +17,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/split"
-	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 // cleaned is what the clean stage learns from one shard.
@@ -147,20 +146,13 @@ const shownBadRows = 5
 // keepBadRows writes the rows that cannot be read beside the run, shows the first, and
 // fails if they are more than the spec allows.
 func (t *Task) keepBadRows(ctx context.Context, d *data, total *pipeline.Report) error {
-	var body, shown strings.Builder
-	lines := json.NewEncoder(&body)
-	lines.SetEscapeHTML(false)
-	for i, row := range total.BadRows {
-		if err := lines.Encode(row); err != nil {
-			return err
-		}
-		if i < shownBadRows {
-			fmt.Fprintf(&shown, "\n%s: %s", row.Place(), row.Reason)
-		}
-	}
-	ref, err := checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/%s-rejected.jsonl", failingDir, t.Lease.RunId, t.Lease.Kind), []byte(body.String()))
+	ref, err := putLines(ctx, t, t.Lease.Kind+"-rejected.jsonl", total.BadRows)
 	if err != nil {
 		return err
+	}
+	var shown strings.Builder
+	for _, row := range total.BadRows[:min(len(total.BadRows), shownBadRows)] {
+		fmt.Fprintf(&shown, "\n%s: %s", row.Place(), row.Reason)
 	}
 	allowed, of := d.plan.Spec.Spec.Sources.Train.OnBadRow, total.RowsIn+total.Rejected
 	text := fmt.Sprintf("%s of %s rows cannot be read and are left out, %.3g%%, %s are allowed; the first %s of them are in object %s of the state bucket, with place and reason%s",

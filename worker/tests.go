@@ -65,7 +65,7 @@ func (t *Task) judge(ctx context.Context, d *data, learnt bool, rep *pipeline.Re
 	}
 	kept := ""
 	if len(lines) > 0 {
-		ref, err := t.putLines(ctx, lines)
+		ref, err := putLines(ctx, t, "rows.jsonl", lines)
 		if err != nil {
 			return err
 		}
@@ -90,17 +90,17 @@ func (t *Task) judge(ctx context.Context, d *data, learnt bool, rep *pipeline.Re
 	return nil
 }
 
-// putLines keeps failing rows, a line of JSON each.
-func (t *Task) putLines(ctx context.Context, lines []quality.Line) (thalweg.ObjectRef, error) {
+// putLines keeps failing or rejected rows, a line of JSON each.
+func putLines[T any](ctx context.Context, t *Task, name string, rows []T) (thalweg.ObjectRef, error) {
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)
 	e.SetEscapeHTML(false)
-	for _, line := range lines {
-		if err := e.Encode(line); err != nil {
+	for _, row := range rows {
+		if err := e.Encode(row); err != nil {
 			return thalweg.ObjectRef{}, err
 		}
 	}
-	return checkpoint.PutObject(ctx, t.worker.state, fmt.Sprintf("%s%s/rows.jsonl", failingDir, t.Lease.RunId), body.Bytes())
+	return checkpoint.PutObject(ctx, t.worker.state, failingDir+t.Lease.RunId+"/"+name, body.Bytes())
 }
 
 // told cuts what tests say to what a run has room for.
