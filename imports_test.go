@@ -108,8 +108,9 @@ var ranks = map[string]int{
 	"worker/stream/lineage": 10,
 	"worker/stream/replay":  10,
 
-	"cmd/thalweg": 11,
+	"cmd/thalweg/localdata": 11,
 
+	"cmd/thalweg":         12,
 	"integration/process": 12,
 
 	"integration/kafka": 13,

@@ -1,48 +1,22 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/pipeline/clean"
-	"github.com/thalweg/thalweg/pipeline/feature"
-	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/split"
-	"github.com/thalweg/thalweg/pipeline/table"
-	"github.com/thalweg/thalweg/storage/dataset"
 )
-
-// droppedRows is the split of rows that are in none.
-const droppedRows = "dropped"
-
-// cleanedRows is what clean has written.
-type cleanedRows struct {
-	File    string           `json:"file"`
-	Rows    int64            `json:"rows"`
-	Splits  map[string]int64 `json:"splits"`
-	Dropped map[string]int64 `json:"dropped,omitempty"`
-	// Errors and Warnings are what data tests say, by their severity.
-	Errors   []string `json:"errors,omitempty"`
-	Warnings []string `json:"warnings,omitempty"`
-	tests    string   // a line for each
-}
 
 func newClean(g *globals) *cobra.Command {
 	var file, from, into string
@@ -74,15 +48,15 @@ func newClean(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			local, err := openData(cmd.Context(), conns, train.Connection, from, spec)
+			local, err := localdata.Open(cmd.Context(), conns.bucket, train.Connection, from, spec)
 			if err != nil {
 				return err
 			}
-			plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.schema)
+			plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.Schema)
 			if err != nil {
 				return err
 			}
-			rows, err := local.clean(cmd.Context(), plan, into)
+			rows, err := local.Clean(cmd.Context(), plan, into)
 			if err != nil {
 				return err
 			}
@@ -94,11 +68,11 @@ func newClean(g *globals) *cobra.Command {
 				for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
 					fmt.Fprintf(w, "dropped: %s, %s\n", humanize.Comma(rows.Dropped[reason]), reason)
 				}
-				for _, text := range local.rejected(rows.Rows, train.OnBadRow) {
+				for _, text := range local.Rejected(rows.Rows, train.OnBadRow) {
 					fmt.Fprintln(w, text)
 				}
-				if rows.tests != "" {
-					fmt.Fprintf(w, "\n%s\n", rows.tests)
+				if rows.Tests != "" {
+					fmt.Fprintf(w, "\n%s\n", rows.Tests)
 				}
 				for _, text := range rows.Warnings {
 					fmt.Fprintf(w, "warning: %s\n", text)
@@ -118,212 +92,4 @@ func newClean(g *globals) *cobra.Command {
 	must(cmd.MarkFlagRequired("file"))
 	must(cmd.MarkFlagRequired("into"))
 	return cmd
-}
-
-// clean writes the rows of a plan to a file, which is there only if all are.
-func (d *localDataset) clean(ctx context.Context, plan *pipeline.Plan, file string) (*cleanedRows, error) {
-	d.schema = plan.Input
-	cuts, err := d.cuts(ctx, plan)
-	if err != nil {
-		return nil, err
-	}
-	if plan, err = d.learnt(ctx, plan, cuts); err != nil {
-		return nil, err
-	}
-	d.rejects = pipeline.Report{} // they are read again
-	partial := file + ".partial"
-	f, err := os.Create(partial)
-	if err != nil {
-		return nil, &thalweg.Error{Op: "write rows", Kind: thalweg.Invalid, Err: err}
-	}
-	defer os.Remove(partial)
-	out, err := d.writeCleaned(ctx, plan, cuts, f)
-	if err = cmp.Or(err, f.Close()); err == nil {
-		err = os.Rename(partial, file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	out.File = file
-	return out, nil
-}
-
-// cuts returns where the splits of the rows lie, as the clean stage of a run finds it.
-func (d *localDataset) cuts(ctx context.Context, plan *pipeline.Plan) (*split.Cuts, error) {
-	chain := clean.BeforeLearning(plan)
-	observers := make([]split.Observer, len(d.manifest.Shards))
-	for i := range observers {
-		var err error
-		if observers[i], err = split.NewObserver(plan, split.Origin(d.manifest.Origin(i))); err != nil {
-			return nil, err
-		}
-	}
-	err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
-		cleaned, err := chain.Apply(ctx, batch, nil)
-		if err != nil {
-			return err
-		}
-		defer cleaned.Release()
-		return observers[shard].Observe(cleaned)
-	})
-	if err != nil {
-		return nil, err
-	}
-	partials := make([][]byte, len(observers))
-	for i, o := range observers {
-		if partials[i], err = o.Partial(); err != nil {
-			return nil, err
-		}
-	}
-	return split.Finish(plan, partials)
-}
-
-// learnt returns the plan whose steps have learnt, as the learn stage of a run does it.
-func (d *localDataset) learnt(ctx context.Context, plan *pipeline.Plan, cuts *split.Cuts) (*pipeline.Plan, error) {
-	if !plan.Spec.Learns() {
-		return plan, nil
-	}
-	partials := make([]map[string]json.RawMessage, 0, len(d.manifest.Shards))
-	learning := clean.NewLearning(plan)
-	before := func(shard int) (err error) {
-		for len(partials) < shard && err == nil {
-			var partial map[string]json.RawMessage
-			partial, err = learning.Partial()
-			partials, learning = append(partials, partial), clean.NewLearning(plan)
-		}
-		return err
-	}
-	var parts []uint8
-	err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
-		if err := before(shard); err != nil {
-			return err
-		}
-		return learning.Observe(ctx, batch, func(cleaned arrow.Record) (_ []uint8, err error) {
-			parts, err = cuts.Assign(plan, cleaned, split.Origin(d.manifest.Origin(shard)), parts)
-			return parts, err
-		})
-	})
-	if err = cmp.Or(err, before(len(d.manifest.Shards))); err != nil {
-		return nil, err
-	}
-	learnt, err := clean.FinishLearning(plan, partials)
-	if err != nil {
-		return nil, err
-	}
-	return plan.WithLearnt(learnt)
-}
-
-// writeCleaned writes each row that was read, those that a step dropped after the
-// others of their batch.
-func (d *localDataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *split.Cuts, w io.Writer) (*cleanedRows, error) {
-	chain := clean.New(plan, pipeline.InTraining)
-	fields := chain.Schema().Arrow().Fields()
-	fields = fields[:len(fields)-1] // without table.RowColumn
-	for i := range fields {
-		fields[i].Nullable = true
-	}
-	own := len(fields)
-	text := arrow.BinaryTypes.String
-	o := &cleanedWriter{schema: arrow.NewSchema(append(fields, arrow.Field{Name: "_object_row", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "_object", Type: text},
-		arrow.Field{Name: split.ColumnName, Type: text}, arrow.Field{Name: "_reason", Type: text, Nullable: true}), nil),
-		counts: cleanedRows{Splits: make(map[string]int64)}}
-	var err error
-	if o.out, err = dataset.NewWriter(w, o.schema, dataset.WriterConfig{}); err != nil {
-		return nil, err
-	}
-	var parts []uint8
-	var total pipeline.Report
-	tests := quality.New(plan, pipeline.InTraining)
-	observer := tests.NewObserver()
-	err = d.eachPlace(ctx, func(batch arrow.Record, shard int, at table.Place) error {
-		rep := pipeline.Report{KeepRemoved: true}
-		cleaned, err := chain.Apply(ctx, batch, &rep)
-		if err != nil {
-			return err
-		}
-		defer cleaned.Release()
-		removed := len(rep.Removed)
-		if observer != nil {
-			if err := observer.Observe(cleaned, at, table.RowNumber(batch, 0), &rep); err != nil {
-				return err
-			}
-		}
-		if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.manifest.Origin(shard)), parts); err == nil {
-			_, err = feature.Usable(plan, cleaned, &rep)
-		}
-		if err != nil {
-			return err
-		}
-		reasons := make(map[int64]string)
-		for _, r := range rep.Removed {
-			reasons[r.Row] = r.Reason
-		}
-		names := func(i int) string { return split.Names[parts[i]] }
-		at.Row -= table.RowNumber(batch, 0)
-		if err := o.write(cleaned.Columns()[:own], table.Rows(cleaned), at, names, reasons); err != nil {
-			return err
-		}
-		lost := make([]int64, removed)
-		for i, r := range rep.Removed[:removed] {
-			lost[i] = r.Row
-		}
-		slices.Sort(lost)
-		var nulls []arrow.Array
-		for _, f := range fields[:own] {
-			nulls = append(nulls, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, removed))
-		}
-		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests})
-		return o.write(nulls, lost, at, nil, reasons)
-	})
-	o.counts.Dropped = total.Dropped
-	if err = cmp.Or(err, o.out.Close()); err != nil || tests == nil {
-		return &o.counts, err
-	}
-	lines, err := tests.Lines("", 1, func(int) (map[string][]pipeline.FailedRow, error) {
-		rows := make(map[string][]pipeline.FailedRow)
-		for name, of := range total.Tests {
-			rows[name] = of.Rows
-		}
-		return rows, nil
-	})
-	said := tests.Judge(&total, lines)
-	o.counts.Errors, o.counts.Warnings, o.counts.tests = said.Errors, said.Warnings, said.Table
-	return &o.counts, err
-}
-
-// cleanedWriter writes cleaned rows with where they are from and their splits.
-type cleanedWriter struct {
-	schema *arrow.Schema
-	out    *dataset.Writer
-	counts cleanedRows
-}
-
-// write writes rows of an object: row r of the batch is at.Row + r of the object, and
-// row i of the columns has split name(i), unless there is a reason why it was dropped.
-func (o *cleanedWriter) write(columns []arrow.Array, rows []int64, at table.Place, name func(i int) string, reasons map[int64]string) error {
-	numbers := array.NewInt64Builder(memory.DefaultAllocator)
-	var texts [3]*array.StringBuilder
-	for i := range texts {
-		texts[i] = array.NewStringBuilder(memory.DefaultAllocator)
-	}
-	for i, row := range rows {
-		numbers.Append(at.Row + row)
-		texts[0].Append(at.Object)
-		reason, dropped := reasons[row]
-		part := droppedRows
-		if dropped {
-			texts[2].Append(reason)
-		} else {
-			part = name(i)
-			texts[2].AppendNull()
-			o.counts.Splits[part]++
-		}
-		texts[1].Append(part)
-	}
-	o.counts.Rows += int64(len(rows))
-	columns = append(slices.Clone(columns), numbers.NewArray())
-	for _, b := range texts {
-		columns = append(columns, b.NewArray())
-	}
-	return o.out.Write(array.NewRecord(o.schema, columns, int64(len(rows))))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -105,7 +106,7 @@ func TestCleanTestsTheRows(t *testing.T) {
 				t.Errorf("> %s: no %q in\n%s", limit, want, text)
 			}
 		}
-		if _, err := openLocal(t.Context(), dir+"/out.parquet", nil); err != nil {
+		if _, err := localdata.OpenFiles(t.Context(), dir+"/out.parquet", nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -115,12 +116,12 @@ func TestCleanTestsTheRows(t *testing.T) {
 // counted or with a reason, and returns the rows by object and number.
 func checkCleaned(t *testing.T, file string, counts map[string]int64, total int) map[string]map[string]any {
 	t.Helper()
-	local, err := openLocal(t.Context(), file, nil)
+	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen, splits := make(map[string]map[string]any), make(map[string]int64)
-	if err := local.each(t.Context(), func(batch arrow.Record) error {
+	if err := local.Each(t.Context(), func(batch arrow.Record) error {
 		for i := range int(batch.NumRows()) {
 			row := make(map[string]any)
 			for k, f := range batch.Schema().Fields() {
@@ -136,8 +137,8 @@ func checkCleaned(t *testing.T, file string, counts map[string]int64, total int)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if len(seen) != total || local.manifest.Rows != int64(total) {
-		t.Errorf("%d rows, %d of them different, of %d", local.manifest.Rows, len(seen), total)
+	if len(seen) != total || local.Manifest.Rows != int64(total) {
+		t.Errorf("%d rows, %d of them different, of %d", local.Manifest.Rows, len(seen), total)
 	}
 	for _, name := range split.Names {
 		if splits[name] != counts["rows."+name] || splits[name] == 0 {

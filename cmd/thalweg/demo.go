@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -57,7 +58,7 @@ type demo struct {
 	client  *cluster
 	parsed  *pipeline.Spec
 	text    string
-	local   *localDataset
+	local   *localdata.Dataset
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -110,7 +111,7 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 	if err := d.upload(ctx); err != nil {
 		return nil, err
 	}
-	d.say("Training version 1: %s, %s rows.", d.spec, humanize.Comma(d.local.manifest.Rows))
+	d.say("Training version 1: %s, %s rows.", d.spec, humanize.Comma(d.local.Manifest.Rows))
 	first, err := d.train(ctx, d.text)
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	if d.parsed, d.text, err = parseSpec(d.spec); err != nil {
 		return err
 	}
-	d.local, err = openLocal(ctx, d.data, d.parsed)
+	d.local, err = localdata.OpenFiles(ctx, d.data, d.parsed)
 	return err
 }
 
@@ -200,7 +201,7 @@ func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
 		return 0, nil, err
 	}
 	defer events.Close()
-	total := d.local.manifest.Rows - int64(demoHeldOut*float64(d.local.manifest.Rows))
+	total := d.local.Manifest.Rows - int64(demoHeldOut*float64(d.local.Manifest.Rows))
 	d.say("Streaming the last 15 %% of the flights, %s events, into topic %s; training version 2 meanwhile.", humanize.Comma(total), topic)
 	retrained := make(chan struct{})
 	halfway := make(chan struct{})

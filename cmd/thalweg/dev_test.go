@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -112,13 +113,13 @@ func client(t *testing.T, c *devCluster) *api.Client {
 // fewFlights returns the first rows of the demo's sample as Parquet.
 func fewFlights(t *testing.T, rows int64) []byte {
 	t.Helper()
-	local, err := openLocal(t.Context(), filepath.Join(demoFiles, "flights.parquet"), nil)
+	local, err := localdata.OpenFiles(t.Context(), filepath.Join(demoFiles, "flights.parquet"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
 	var w *dataset.Writer
-	if err := local.each(t.Context(), func(batch arrow.Record) error {
+	if err := local.Each(t.Context(), func(batch arrow.Record) error {
 		take := min(rows, batch.NumRows())
 		if take == 0 {
 			return nil
@@ -186,7 +187,7 @@ func upload(t *testing.T, c *devCluster, body []byte) {
 // produce replays a Parquet file from a fraction of its rows on.
 func produce(t *testing.T, c *devCluster, file string, from float64) int64 {
 	t.Helper()
-	local, err := openLocal(t.Context(), file, nil)
+	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,12 +319,12 @@ func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64,
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := openLocal(t.Context(), file, nil)
+	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	compared := 0
-	if err := local.each(t.Context(), func(batch arrow.Record) error {
+	if err := local.Each(t.Context(), func(batch arrow.Record) error {
 		rows, predictions, err := scorer.Score(t.Context(), batch, nil)
 		if err != nil {
 			return err

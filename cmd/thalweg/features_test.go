@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -285,7 +286,7 @@ func TestRowsAreCountedByReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err = command(t, c, "clean", "-f", dir+"/spec.yaml", "--into", dir+"/cleaned.parquet", "-o", "json")
-	var cleaned cleanedRows
+	var cleaned localdata.Cleaned
 	if err := errors.Join(err, json.Unmarshal([]byte(text), &cleaned)); err != nil || !maps.Equal(cleaned.Dropped, reasons) {
 		t.Errorf("%v, want the reasons %v\n%s", err, reasons, text)
 	}

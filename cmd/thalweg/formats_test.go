@@ -22,6 +22,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -87,14 +88,14 @@ func withLists(t *testing.T, flights []byte) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	put(t, file, string(flights))
-	local, err := openLocal(t.Context(), file, nil)
+	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
 	var w *dataset.Writer
 	random := rand.New(rand.NewPCG(3, 3))
-	if err := local.each(t.Context(), func(batch arrow.Record) error {
+	if err := local.Each(t.Context(), func(batch arrow.Record) error {
 		legs, flags := array.NewListBuilder(memory.DefaultAllocator, arrow.PrimitiveTypes.Float32), array.NewListBuilder(memory.DefaultAllocator, arrow.FixedWidthTypes.Boolean)
 		for range batch.NumRows() {
 			if random.IntN(9) == 0 {
@@ -171,7 +172,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			local, err := openLocal(t.Context(), file, nil)
+			local, err := localdata.OpenFiles(t.Context(), file, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +241,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	want := make(map[string][]string)
 	for format, options := range map[string]event.Format{"": nil, "json": new(event.JSONFormat), "csv": new(event.CSVFormat),
 		"avro": &event.AvroFormat{SchemaRegistry: defaultConnection}} {
-		local, err := openLocal(t.Context(), file, nil)
+		local, err := localdata.OpenFiles(t.Context(), file, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,11 +249,11 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoder, err := event.NewDecoder(local.schema, event.Config{Format: options, Schemas: conns.schemas[defaultConnection]})
+		decoder, err := event.NewDecoder(local.Schema, event.Config{Format: options, Schemas: conns.schemas[defaultConnection]})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := local.each(t.Context(), func(batch arrow.Record) error {
+		if err := local.Each(t.Context(), func(batch arrow.Record) error {
 			for m, err := range form.messages(batch, 0) {
 				if err != nil {
 					return err
@@ -277,12 +278,12 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 			t.Errorf("%s: %d rows: %.300v\nwant %.300v", format, len(rows), rows, want[""])
 		}
 	}
-	local, err := openLocal(t.Context(), file, nil)
+	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	put(t, file, string(withLists(t, fewFlights(t, 50))))
-	lists, err := openLocal(t.Context(), file, nil)
+	lists, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -95,12 +96,12 @@ func (c *cluster) tryImported(ctx context.Context, e *imported.Ensemble, expect,
 	refuse := func(hint, format string, args ...any) error {
 		return &thalweg.Error{Op: "import model", Kind: thalweg.Invalid, Subject: expect, Err: fmt.Errorf(format, args...), Hint: hint}
 	}
-	sample, err := openData(ctx, c.conns, "", expect, nil)
+	sample, err := localdata.Open(ctx, c.conns.bucket, "", expect, nil)
 	if err != nil {
 		return err
 	}
 	var others []string
-	for name := range sample.schema.Names() {
+	for name := range sample.Schema.Names() {
 		if !slices.ContainsFunc(e.Inputs, func(in imported.Input) bool { return in.Name == name }) {
 			others = append(others, name)
 		}
@@ -125,7 +126,7 @@ func (c *cluster) tryImported(ctx context.Context, e *imported.Ensemble, expect,
 	}
 	var wrong int64
 	var first string
-	err = sample.each(ctx, func(batch arrow.Record) error {
+	err = sample.Each(ctx, func(batch arrow.Record) error {
 		b, err := inputs.Block(batch)
 		if err != nil {
 			return err

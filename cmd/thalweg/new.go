@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/draft"
@@ -30,15 +31,15 @@ func newNew(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			local, err := openData(cmd.Context(), conns, options.Connection, from, nil)
+			local, err := localdata.Open(cmd.Context(), conns.bucket, options.Connection, from, nil)
 			if err != nil {
 				return err
 			}
-			text, err := draft.Spec(cmd.Context(), draft.Source{From: from, Pattern: local.source.Pattern, Format: local.format, Extension: extension(local.source.Pattern), Schema: local.schema, Each: local.each}, options)
+			text, err := draft.Spec(cmd.Context(), local.Source(from), options)
 			if err != nil {
 				return err
 			}
-			if _, err := pipeline.ParseAndCompile(catalog.All(), "the drafted spec", []byte(text), local.schema); err != nil {
+			if _, err := pipeline.ParseAndCompile(catalog.All(), "the drafted spec", []byte(text), local.Schema); err != nil {
 				return err
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), text)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/retry"
 )
@@ -43,7 +44,7 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			// What can be wrong here is found before a topic is made.
-			src, err := openData(ctx, conns, "", args[0], nil)
+			src, err := localdata.Open(ctx, conns.bucket, "", args[0], nil)
 			if err != nil {
 				return err
 			}
@@ -102,8 +103,8 @@ type rowProducer struct {
 }
 
 // run sends the rows and returns how many there were.
-func (p *rowProducer) run(ctx context.Context, d *localDataset) (sent int64, err error) {
-	skip := int64(p.from * float64(d.manifest.Rows))
+func (p *rowProducer) run(ctx context.Context, d *localdata.Dataset) (sent int64, err error) {
+	skip := int64(p.from * float64(d.Manifest.Rows))
 	began := time.Now()
 	messages := make([]kafka.Message, 0, produceBatch)
 	flush := func() error {
@@ -123,7 +124,7 @@ func (p *rowProducer) run(ctx context.Context, d *localDataset) (sent int64, err
 		due := began.Add(time.Duration(float64(sent) / p.rate * float64(time.Second)))
 		return retry.Sleep(ctx, time.Until(due))
 	}
-	err = d.each(ctx, func(batch arrow.Record) error {
+	err = d.Each(ctx, func(batch arrow.Record) error {
 		from := min(skip, batch.NumRows())
 		skip -= from
 		for m, err := range p.form.messages(batch, int(from)) {

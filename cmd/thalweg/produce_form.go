@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
@@ -37,10 +38,12 @@ type eventForm struct {
 	around []table.Column // go into the record around it
 }
 
-func jsonForm(src *localDataset) *eventForm { return &eventForm{encodeJSON, src.schema.Columns, nil} }
+func jsonForm(src *localdata.Dataset) *eventForm {
+	return &eventForm{encodeJSON, src.Schema.Columns, nil}
+}
 
 // newEventForm returns the form that a spec reads, or else that of a format.
-func newEventForm(ctx context.Context, conns *connections, src *localDataset, topic, specFile, format string) (f *eventForm, err error) {
+func newEventForm(ctx context.Context, conns *connections, src *localdata.Dataset, topic, specFile, format string) (f *eventForm, err error) {
 	f = jsonForm(src)
 	if specFile == "" {
 		chosen, err := catalog.All().Choose(pipeline.EventFormats, cmp.Or(format, event.JSON), []byte("{}"))
@@ -57,14 +60,14 @@ func newEventForm(ctx context.Context, conns *connections, src *localDataset, to
 	if err != nil {
 		return nil, err
 	}
-	plan, err := pipeline.Compile(spec, src.schema)
+	plan, err := pipeline.Compile(spec, src.Schema)
 	if err != nil {
 		return nil, err
 	}
 	if spec.Spec.Sources.Events == nil {
 		return nil, &thalweg.Error{Op: "produce", Kind: thalweg.Invalid, Subject: specFile, Hint: "it has no sources.events"}
 	}
-	src.schema.Timezone = plan.Input.Timezone // so that the rows are those of training
+	src.Schema.Timezone = plan.Input.Timezone // so that the rows are those of training
 	f.values = nil
 	for _, c := range plan.ScoringInput.Columns {
 		if c.From != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
@@ -44,19 +45,19 @@ func newPut(g *globals) *cobra.Command {
 			if err != nil {
 				return usageError("s3://BUCKET/KEY", args[1], "s3://bucket/folder/ or s3://bucket/folder/file")
 			}
-			files, _, err := findFiles(op, args[0])
+			files, _, err := localdata.FindFiles(op, args[0])
 			if err != nil {
 				return err
 			}
 			folder := key == "" || strings.HasSuffix(key, "/")
-			if !folder && (len(files) > 1 || path.Ext(key) != filepath.Ext(files[0].path)) {
+			if !folder && (len(files) > 1 || path.Ext(key) != filepath.Ext(files[0].Path)) {
 				return &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: args[1], Err: errors.New("it names one object of another kind than the file"),
 					Hint: "for a folder write " + args[1] + "/"}
 			}
 			// What can be wrong here is found before anything is written.
 			for _, file := range files {
 				if file.SizeBytes > maxPutBytes {
-					return &thalweg.Error{Op: op, Kind: thalweg.Exhausted, Subject: file.path, Err: fmt.Errorf("it has %s bytes, at most %s are put", humanize.Comma(file.SizeBytes), humanize.Comma(maxPutBytes)),
+					return &thalweg.Error{Op: op, Kind: thalweg.Exhausted, Subject: file.Path, Err: fmt.Errorf("it has %s bytes, at most %s are put", humanize.Comma(file.SizeBytes), humanize.Comma(maxPutBytes)),
 						Hint: "cut it into files of some 100 MB, which workers share"}
 				}
 			}
@@ -71,7 +72,7 @@ func newPut(g *globals) *cobra.Command {
 			}
 			var put []putFile
 			for _, file := range files {
-				body, err := readFile(op, file.path, maxPutBytes, "")
+				body, err := readFile(op, file.Path, maxPutBytes, "")
 				if err != nil {
 					return err
 				}
@@ -82,7 +83,7 @@ func newPut(g *globals) *cobra.Command {
 				if _, err := bucket.Put(cmd.Context(), to, body); err != nil {
 					return err
 				}
-				put = append(put, putFile{File: file.path, Object: "s3://" + bucketName + "/" + to, SizeBytes: int64(len(body))})
+				put = append(put, putFile{File: file.Path, Object: "s3://" + bucketName + "/" + to, SizeBytes: int64(len(body))})
 			}
 			return g.print(cmd.OutOrStdout(), put, func(w io.Writer) {
 				for _, p := range put {

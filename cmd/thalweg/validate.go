@@ -1,21 +1,18 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 
-	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/pipeline/clean"
-	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -53,23 +50,23 @@ func newValidate(g *globals) *cobra.Command {
 				if err == nil { // else its mistakes are told below
 					connection = parsed.Spec.Sources.Train.Connection
 				}
-				local, err := openData(cmd.Context(), conns, connection, data, parsed)
+				local, err := localdata.Open(cmd.Context(), conns.bucket, connection, data, parsed)
 				if err != nil {
 					return err
 				}
-				plan, err := pipeline.ParseAndCompile(catalog.All(), args[0], text, local.schema)
+				plan, err := pipeline.ParseAndCompile(catalog.All(), args[0], text, local.Schema)
 				if err != nil {
 					return err
 				}
-				rows, err := local.checkRows(cmd.Context(), plan)
+				rows, err := local.Check(cmd.Context(), plan)
 				if err != nil {
 					return err
 				}
 				spec, checked = plan.Spec, "fields, columns and types"
-				for _, text := range slices.Concat(local.manifest.Warnings, worker.GapWarnings(plan, local.manifest)) {
+				for _, text := range slices.Concat(local.Manifest.Warnings, worker.GapWarnings(plan, local.Manifest)) {
 					notes = append(notes, "warning: "+text)
 				}
-				notes = append(notes, local.rejected(rows.RowsIn, spec.Spec.Sources.Train.OnBadRow)...)
+				notes = append(notes, local.Rejected(rows.RowsIn, spec.Spec.Sources.Train.OnBadRow)...)
 				for _, text := range plan.Matched {
 					notes = append(notes, "features "+text)
 				}
@@ -108,27 +105,6 @@ func newValidate(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
 	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
 	return cmd
-}
-
-// checkRows reports the first row that the plan cannot learn from, and otherwise
-// counts the rows that can be used and those that cannot.
-func (d *localDataset) checkRows(ctx context.Context, plan *pipeline.Plan) (*pipeline.Report, error) {
-	rep := new(pipeline.Report)
-	d.schema = plan.Input
-	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
-	return rep, d.each(ctx, func(batch arrow.Record) error {
-		cleaned, err := chain.Apply(ctx, batch, rep)
-		if err != nil {
-			return err
-		}
-		defer cleaned.Release()
-		use, err := feature.Usable(plan, cleaned, rep)
-		if err == nil {
-			rep.RowsOut -= cleaned.NumRows() - int64(use.Count())
-			err = fitter.Check(cleaned)
-		}
-		return err
-	})
 }
 
 // checkEventSchema checks a local copy of the schema file that a spec names.

@@ -1,4 +1,6 @@
-package main
+// Package localdata is training data as the verbs read it that work where they are
+// typed: files on this machine, or objects of a store.
+package localdata
 
 import (
 	"context"
@@ -13,36 +15,41 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/draft"
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker"
 )
 
-// localDataset is data that this process reads: files on this machine, or objects of
+// Dataset is data that this process reads: files on this machine, or objects of
 // a store.
-type localDataset struct {
+type Dataset struct {
+	Manifest *dataset.Manifest
+	Schema   table.Schema
 	source   worker.DatasetSource
-	manifest *dataset.Manifest
-	schema   table.Schema
 	// rejects are the rows that could not be read, where the spec says that they are left
 	// out.
 	rejects pipeline.Report
 	format  string // as it stands in a spec
 }
 
-// openData opens what a path names on this machine (see findFiles) or, as
-// s3://bucket/…, in a store: an object, a pattern, or a folder, of which the objects of
-// the format are meant. The format is that of the spec, without one that of the names.
-func openData(ctx context.Context, conns *connections, connection, from string, spec *pipeline.Spec) (*localDataset, error) {
+// Open opens what a path names on this machine (see FindFiles) or, as
+// s3://bucket/…, in a store, whose buckets open opens: an object, a pattern, or a folder,
+// of which the objects of the format are meant. The format is that of the spec, without
+// one that of the names.
+func Open(ctx context.Context, open func(ctx context.Context, connection, name string) (storage.Bucket, error), connection, from string, spec *pipeline.Spec) (*Dataset, error) {
 	if !strings.HasPrefix(from, "s3://") {
-		return openLocal(ctx, from, spec)
+		return OpenFiles(ctx, from, spec)
 	}
 	name, key, err := pipeline.SplitS3Path(from)
 	if err != nil {
 		return nil, err
 	}
-	bucket, err := conns.bucket(ctx, connection, name)
+	bucket, err := open(ctx, connection, name)
 	if err != nil {
 		return nil, err
 	}
@@ -73,30 +80,30 @@ func openData(ctx context.Context, conns *connections, connection, from string, 
 	}
 	source.Pattern = key + "**/*" + ext
 	d, err := discover(ctx, source, from, spec)
-	if err == nil && !slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return strings.Contains(o.Key[len(key):], "/") }) {
+	if err == nil && !slices.ContainsFunc(d.Manifest.Objects, func(o dataset.Object) bool { return strings.Contains(o.Key[len(key):], "/") }) {
 		d.source.Pattern = key + "*" + ext
 	}
 	return d, err
 }
 
-// openLocal opens files on this machine.
-func openLocal(ctx context.Context, from string, spec *pipeline.Spec) (*localDataset, error) {
-	files, pattern, err := findFiles("open data", from)
+// OpenFiles opens files on this machine.
+func OpenFiles(ctx context.Context, from string, spec *pipeline.Spec) (*Dataset, error) {
+	files, pattern, err := FindFiles("open data", from)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(files, func(f localFile) bool { return strings.Contains(f.Key, "/") }) && !strings.Contains(pattern, "/") {
+	if slices.ContainsFunc(files, func(f File) bool { return strings.Contains(f.Key, "/") }) && !strings.Contains(pattern, "/") {
 		pattern = "**/" + pattern
 	}
-	return discover(ctx, worker.DatasetSource{Bucket: &localBucket{memory.New(), files}, Pattern: pattern}, from, spec)
+	return discover(ctx, worker.DatasetSource{Bucket: &fileBucket{memory.New(), files}, Pattern: pattern}, from, spec)
 }
 
 // discover opens what a source names.
-func discover(ctx context.Context, source worker.DatasetSource, from string, spec *pipeline.Spec) (*localDataset, error) {
-	d := &localDataset{source: source}
+func discover(ctx context.Context, source worker.DatasetSource, from string, spec *pipeline.Spec) (*Dataset, error) {
+	d := &Dataset{source: source}
 	err := d.read(ctx, spec)
 	if err == nil {
-		d.manifest, d.schema, err = d.source.Format.Discover(ctx, d.source)
+		d.Manifest, d.Schema, err = d.source.Format.Discover(ctx, d.source)
 	}
 	if err != nil {
 		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: from, Err: err}
@@ -104,8 +111,13 @@ func discover(ctx context.Context, source worker.DatasetSource, from string, spe
 	return d, nil
 }
 
+// Source returns what a spec is drafted of; from is what was opened.
+func (d *Dataset) Source(from string) draft.Source {
+	return draft.Source{From: from, Pattern: d.source.Pattern, Format: d.format, Extension: extension(d.source.Pattern), Schema: d.Schema, Each: d.Each}
+}
+
 // read says how the data are read.
-func (d *localDataset) read(ctx context.Context, spec *pipeline.Spec) (err error) {
+func (d *Dataset) read(ctx context.Context, spec *pipeline.Spec) (err error) {
 	if spec == nil {
 		if spec, err = d.guessed(ctx); err != nil {
 			return err
@@ -122,9 +134,9 @@ func (d *localDataset) read(ctx context.Context, spec *pipeline.Spec) (err error
 	return nil
 }
 
-// rejected says which rows could not be read and were left out, beside so many that
+// Rejected says which rows could not be read and were left out, beside so many that
 // were read, and whether a run would take that.
-func (d *localDataset) rejected(read int64, allowed pipeline.OnBadRow) (notes []string) {
+func (d *Dataset) Rejected(read int64, allowed pipeline.OnBadRow) (notes []string) {
 	n := d.rejects.Rejected
 	if n == 0 {
 		return nil
@@ -137,17 +149,38 @@ func (d *localDataset) rejected(read int64, allowed pipeline.OnBadRow) (notes []
 	return notes
 }
 
-// each calls fn with every batch of rows in order; the batch is fn's only for
+// Check reports the first row that the plan cannot learn from, and otherwise
+// counts the rows that can be used and those that cannot.
+func (d *Dataset) Check(ctx context.Context, plan *pipeline.Plan) (*pipeline.Report, error) {
+	rep := new(pipeline.Report)
+	d.Schema = plan.Input
+	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
+	return rep, d.Each(ctx, func(batch arrow.Record) error {
+		cleaned, err := chain.Apply(ctx, batch, rep)
+		if err != nil {
+			return err
+		}
+		defer cleaned.Release()
+		use, err := feature.Usable(plan, cleaned, rep)
+		if err == nil {
+			rep.RowsOut -= cleaned.NumRows() - int64(use.Count())
+			err = fitter.Check(cleaned)
+		}
+		return err
+	})
+}
+
+// Each calls fn with every batch of rows in order; the batch is fn's only for
 // the call.
-func (d *localDataset) each(ctx context.Context, fn func(batch arrow.Record) error) error {
+func (d *Dataset) Each(ctx context.Context, fn func(batch arrow.Record) error) error {
 	return d.eachPlace(ctx, func(batch arrow.Record, _ int, _ table.Place) error { return fn(batch) })
 }
 
-// eachPlace is each, of which fn learns the shard, whose rows the batch counts, and
+// eachPlace is Each, of which fn learns the shard, whose rows the batch counts, and
 // where the batch begins.
-func (d *localDataset) eachPlace(ctx context.Context, fn func(batch arrow.Record, shard int, at table.Place) error) error {
-	for shard := range d.manifest.Shards {
-		r, err := d.source.OpenRows(ctx, d.manifest, shard, d.schema, dataset.ReaderConfig{})
+func (d *Dataset) eachPlace(ctx context.Context, fn func(batch arrow.Record, shard int, at table.Place) error) error {
+	for shard := range d.Manifest.Shards {
+		r, err := d.source.OpenRows(ctx, d.Manifest, shard, d.Schema, dataset.ReaderConfig{})
 		if err != nil {
 			return err
 		}

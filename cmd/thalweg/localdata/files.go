@@ -1,4 +1,4 @@
-package main
+package localdata
 
 import (
 	"context"
@@ -23,17 +23,17 @@ const maxLocalFiles = 100_000
 // wantFiles is what names files on this machine.
 const wantFiles = "name a file on this machine, a folder, or several files by a pattern in quotes"
 
-// localFile is a file on this machine. Its key is its path below the folder that
+// File is a file on this machine. Its key is its path below the folder that
 // was named, or below the part of a pattern that has no * in it.
-type localFile struct {
+type File struct {
 	storage.Info
-	path string
+	Path string
 }
 
-// findFiles returns the files that path names, in order of their keys: one file, a folder's
+// FindFiles returns the files that path names, in order of their keys: one file, a folder's
 // data files (see dataExtension), those in its folders included, or what a pattern matches,
 // where **/ stands for folders. pattern is what names the keys.
-func findFiles(op, path string) (files []localFile, pattern string, err error) {
+func FindFiles(op, path string) (files []File, pattern string, err error) {
 	refuse := func(kind thalweg.Kind, err error) error {
 		return &thalweg.Error{Op: op, Kind: kind, Subject: path, Err: err, Hint: wantFiles}
 	}
@@ -83,7 +83,7 @@ func findFiles(op, path string) (files []localFile, pattern string, err error) {
 		if len(files) == maxLocalFiles {
 			return nil, "", refuse(thalweg.Exhausted, fmt.Errorf("it names more than %s files", humanize.Comma(maxLocalFiles)))
 		}
-		files = append(files, localFile{path: name, Info: storage.Info{Key: filepath.ToSlash(key), SizeBytes: info.Size(), ETag: info.ModTime().String()}})
+		files = append(files, File{Path: name, Info: storage.Info{Key: filepath.ToSlash(key), SizeBytes: info.Size(), ETag: info.ModTime().String()}})
 	}
 	if len(files) == 0 {
 		hint := wantFiles
@@ -92,7 +92,7 @@ func findFiles(op, path string) (files []localFile, pattern string, err error) {
 		}
 		return nil, "", &thalweg.Error{Op: op, Kind: thalweg.NotFound, Subject: path, Err: fmt.Errorf("there is no file %s", filepath.Join(folder, pattern)), Hint: hint}
 	}
-	slices.SortFunc(files, func(a, b localFile) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Key, b.Key) })
 	return files, filepath.ToSlash(pattern), nil
 }
 
@@ -154,45 +154,45 @@ func below(folder, pattern string) iter.Seq2[string, error] {
 	}
 }
 
-// localBucket shows files on this machine as objects, to who only reads them.
-type localBucket struct {
+// fileBucket shows files on this machine as objects, to who only reads them.
+type fileBucket struct {
 	storage.Bucket // has nothing; takes what nobody writes
-	files          []localFile
+	files          []File
 }
 
-func (b *localBucket) find(key string) (localFile, error) {
-	i, ok := slices.BinarySearchFunc(b.files, key, func(f localFile, key string) int { return strings.Compare(f.Key, key) })
+func (b *fileBucket) find(key string) (File, error) {
+	i, ok := slices.BinarySearchFunc(b.files, key, func(f File, key string) int { return strings.Compare(f.Key, key) })
 	if !ok {
-		return localFile{}, &thalweg.Error{Op: "read", Kind: thalweg.NotFound, Subject: key}
+		return File{}, &thalweg.Error{Op: "read", Kind: thalweg.NotFound, Subject: key}
 	}
 	return b.files[i], nil
 }
 
 // Head implements storage.Bucket.
-func (b *localBucket) Head(_ context.Context, key string) (storage.Info, error) {
+func (b *fileBucket) Head(_ context.Context, key string) (storage.Info, error) {
 	f, err := b.find(key)
 	return f.Info, err
 }
 
 // GetRange implements storage.Bucket.
-func (b *localBucket) GetRange(_ context.Context, key string, offset int64, buf []byte) error {
+func (b *fileBucket) GetRange(_ context.Context, key string, offset int64, buf []byte) error {
 	f, err := b.find(key)
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(f.path)
+	file, err := os.Open(f.Path)
 	if err == nil {
 		defer file.Close()
 		_, err = file.ReadAt(buf, offset)
 	}
 	if err != nil {
-		return &thalweg.Error{Op: "read", Kind: thalweg.Invalid, Subject: f.path, Err: err}
+		return &thalweg.Error{Op: "read", Kind: thalweg.Invalid, Subject: f.Path, Err: err}
 	}
 	return nil
 }
 
 // List implements storage.Bucket.
-func (b *localBucket) List(_ context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
+func (b *fileBucket) List(_ context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
 	return func(yield func(storage.Info, error) bool) {
 		for _, f := range b.files {
 			if strings.HasPrefix(f.Key, prefix) && f.Key > after && !yield(f.Info, nil) {

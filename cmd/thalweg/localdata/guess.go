@@ -1,4 +1,4 @@
-package main
+package localdata
 
 import (
 	"bytes"
@@ -70,7 +70,7 @@ func dataExtension(names iter.Seq2[string, error]) (string, error) {
 
 // guessed returns a spec of nothing but the format that the files seem to have, and
 // notes how it is written.
-func (d *localDataset) guessed(ctx context.Context) (*pipeline.Spec, error) {
+func (d *Dataset) guessed(ctx context.Context) (*pipeline.Spec, error) {
 	options := make(map[string]string)
 	name := formatOf(d.source.Pattern)
 	if name == "csv" {
