@@ -110,8 +110,8 @@ func ended(s *state.State, id string) bool {
 	return r == nil || r.State != state.RunRunning
 }
 
-// forgotten reports whether the state does not know a run any more: the rows that failed
-// its tests are garbage.
+// forgotten reports whether the state does not know a run any more: its rows that failed
+// tests or could not be read are garbage.
 func forgotten(s *state.State, id string) bool { return s.Run(thalweg.RunID(id)) == nil }
 
 // deleted reports whether there is no pipeline of a name: its prepared rows are garbage.

@@ -17,7 +17,7 @@ type DeadLetter struct {
 	Offset      int64  `json:"offset"`
 	TimestampUS int64  `json:"timestamp_us"` // of the record, microseconds since 1970 UTC
 	// Stage is where it failed: "fetch" (its bytes could not be had), "decode", a
-	// cleaning step ("3 filter"), "test", "feature", "model" or "score" (a step makes too
+	// cleaning step ("3 filter"), "test", "features", "model" or "score" (a step makes too
 	// much of the event, or an error of the code itself).
 	Stage          string               `json:"stage"`
 	Reason         string               `json:"reason"`
