@@ -28,7 +28,7 @@ func newProduce(g *globals) *cobra.Command {
 	var partitions int
 	cmd := &cobra.Command{
 		Use:   "produce FILE --topic TOPIC",
-		Short: "Replay a Parquet file's rows into a topic as events",
+		Short: "Write the rows of training data into a topic as events",
 		Example: "  thalweg produce flights.parquet --topic flights --rate 5000\n" +
 			"  thalweg produce flights.parquet --topic flights --spec flights.yaml   # in the format that it reads\n" +
 			"  thalweg produce flights.parquet --topic flights --from 0.85   # the last 15 % of the rows",

@@ -79,7 +79,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "thalweg",
 		Short: "Train a model on tables, and score a stream of events with it",
-		Long: "Thalweg trains a model on Parquet in S3 and scores a Kafka topic with it, each\n" +
+		Long: "Thalweg trains a model on tables in S3 and scores a Kafka topic with it, each\n" +
 			"event exactly once, from one YAML spec. Start with `thalweg dev`.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
