@@ -4,6 +4,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -45,20 +46,30 @@ type Explanation struct {
 	Example string `json:"example,omitempty"`
 }
 
-// Explain explains the field at a path such as spec.trainer.optimizer, or the spec
-// as a whole where the path is empty; indices of lists may be there and mean
-// nothing. A field that entries of a catalog have in common gets one explanation
-// for each.
-func Explain(catalog Catalog, path string) ([]Explanation, error) {
+// NewExplainer reads what explanations are made of: the comments of a catalog and the
+// example specs.
+func NewExplainer(catalog Catalog) (*Explainer, error) {
 	described, err := descriptions(catalog)
 	if err != nil {
 		return nil, err
 	}
-	s, found := parse(catalog, "", []byte(minimalExample))
-	if err := found.err(); err != nil {
-		return nil, err
+	x := &Explainer{catalog: catalog, described: described}
+	for _, text := range []string{minimalExample, fullExample, csvExample} {
+		s, found := parse(catalog, "", []byte(text))
+		if x.example == nil {
+			x.example, err = s, found.err()
+		}
+		x.examples = append(x.examples, example{text, slices.Sorted(maps.Keys(s.source.values))})
 	}
-	x := &explainer{catalog: catalog, described: described, example: s, lists: make(map[string]bool)}
+	return x, err
+}
+
+// Explain explains the field at a path such as spec.trainer.optimizer, or the spec
+// as a whole where the path is empty; indices of lists may be there and mean
+// nothing. A field that entries of a catalog have in common gets one explanation
+// for each.
+func (x *Explainer) Explain(path string) ([]Explanation, error) {
+	x.lists = make(map[string]bool)
 	at := []explained{x.root()}
 	path = indices.ReplaceAllString(path, "")
 	for name := range strings.SplitSeq(path, ".") {
@@ -93,12 +104,19 @@ func Explain(catalog Catalog, path string) ([]Explanation, error) {
 // indices are those of lists in a path.
 var indices = regexp.MustCompile(`\[[0-9]*\]`)
 
-// explainer walks the fields of a spec.
-type explainer struct {
+// Explainer explains the fields of a spec. It is for one goroutine.
+type Explainer struct {
 	catalog   Catalog
 	described map[string]string
 	example   *Spec
+	examples  []example
 	lists     map[string]bool // the paths of lists met on the way
+}
+
+// example is a spec and the fields that it sets, in order.
+type example struct {
+	text string
+	sets []string
 }
 
 // explained is a field with its value in the example, or with one that has nothing
@@ -116,12 +134,12 @@ type explained struct {
 func (e *explained) name() string { return e.Path[strings.LastIndexByte(e.Path, '.')+1:] }
 
 // root is the spec as a whole.
-func (x *explainer) root() explained {
+func (x *Explainer) root() explained {
 	return explained{Explanation: Explanation{Type: "mapping"}, value: reflect.ValueOf(x.example).Elem()}
 }
 
 // unknown is the error of a path that names no field.
-func (x *explainer) unknown(in, name, path string, known []explained) error {
+func (x *Explainer) unknown(in, name, path string, known []explained) error {
 	var names []string
 	for _, e := range known {
 		if !slices.Contains(names, e.name()) {
@@ -143,7 +161,7 @@ func (x *explainer) unknown(in, name, path string, known []explained) error {
 }
 
 // fields explains the fields of what a field holds.
-func (x *explainer) fields(of explained) []explained {
+func (x *Explainer) fields(of explained) []explained {
 	v := of.value
 	if v.IsValid() && v.Type() == choiceType {
 		c := v.Interface().(Choice)
@@ -165,7 +183,7 @@ func (x *explainer) fields(of explained) []explained {
 }
 
 // structFields explains the fields of a struct.
-func (x *explainer) structFields(path string, v reflect.Value) (out []explained) {
+func (x *Explainer) structFields(path string, v reflect.Value) (out []explained) {
 	t := v.Type()
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -198,7 +216,7 @@ func (x *explainer) structFields(path string, v reflect.Value) (out []explained)
 
 // describe says what a field may hold and what it holds by default, and makes its
 // value one that has fields: that of a pointer or of an item.
-func (x *explainer) describe(e *explained) {
+func (x *Explainer) describe(e *explained) {
 	r := ruleOf(e.tag)
 	e.Required = r.required
 	e.Default = e.tag.Get("default")
@@ -386,24 +404,17 @@ func firstSentence(s string) string {
 
 // exampleOf cuts a field out of the first example spec that sets it; of one that
 // none sets it shows the defaults.
-func (x *explainer) exampleOf(e explained) string {
+func (x *Explainer) exampleOf(e explained) string {
 	if e.Path == "" {
 		return minimalExample
 	}
-	for _, text := range []string{minimalExample, fullExample, csvExample} {
-		s, _ := parse(x.catalog, "", []byte(text))
-		var at []string // where the field is set
-		for p := range s.source.values {
-			if indices.ReplaceAllString(p, "") == e.Path {
-				at = append(at, p)
-			}
-		}
+	for _, of := range x.examples {
+		at := slices.IndexFunc(of.sets, func(p string) bool { return indices.ReplaceAllString(p, "") == e.Path })
 		var whole yaml.MapSlice
-		if len(at) == 0 || e.Of != "" || yaml.UnmarshalWithOptions([]byte(text), &whole, yaml.UseOrderedMap()) != nil {
+		if at < 0 || e.Of != "" || yaml.UnmarshalWithOptions([]byte(of.text), &whole, yaml.UseOrderedMap()) != nil {
 			continue
 		}
-		slices.Sort(at)
-		if out, ok := cut(whole, strings.Split(at[0], ".")); ok {
+		if out, ok := cut(whole, strings.Split(of.sets[at], ".")); ok {
 			return marshal(x.known(out, x.root()))
 		}
 	}
@@ -435,7 +446,7 @@ func (x *explainer) exampleOf(e explained) string {
 }
 
 // known returns of an example what the fields are that this build has.
-func (x *explainer) known(v any, e explained) any {
+func (x *Explainer) known(v any, e explained) any {
 	switch v := v.(type) {
 	case []any:
 		for i := range v {

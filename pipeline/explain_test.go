@@ -17,10 +17,11 @@ var incomplete = regexp.MustCompile(`missing|needs|record is of type|there is no
 // TestEveryFieldIsExplained: with a type and an example in which nothing is wrong
 // but that the rest of the spec is missing.
 func TestEveryFieldIsExplained(t *testing.T) {
+	x := newExplainer(t)
 	explained := 0
 	var walk func(path string)
 	walk = func(path string) {
-		all, err := pipeline.Explain(catalog.All(), path)
+		all, err := x.Explain(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,6 +57,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 // TestExplanationsSayWhatTheSchemaSays: values, bounds and comments are the ones
 // that Parse goes by, and defaults those of each entry.
 func TestExplanationsSayWhatTheSchemaSays(t *testing.T) {
+	x := newExplainer(t)
 	for path, want := range map[string]string{
 		"spec.trainer.epochs":                        "whole number, or auto",
 		"spec.trainer.seed":                          "42",
@@ -74,7 +76,7 @@ func TestExplanationsSayWhatTheSchemaSays(t *testing.T) {
 		"spec.output_features.loss":                  "cross_entropy",
 		"spec.input_features.missing_value_strategy": "drop_row",
 	} {
-		all, err := pipeline.Explain(catalog.All(), path)
+		all, err := x.Explain(path)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -94,8 +96,17 @@ func TestExplanationsSayWhatTheSchemaSays(t *testing.T) {
 		"spec.trainer.optimizer.zzzzzz": "known are type, ",
 		"spec..trainer":                 "known are sources",
 	} {
-		if _, err := pipeline.Explain(catalog.All(), path); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), hint) {
+		if _, err := x.Explain(path); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v, want %s", path, err, hint)
 		}
 	}
+}
+
+func newExplainer(t *testing.T) *pipeline.Explainer {
+	t.Helper()
+	x, err := pipeline.NewExplainer(catalog.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }

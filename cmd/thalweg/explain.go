@@ -40,7 +40,11 @@ func newExplain(g *globals) *cobra.Command {
 			case of != "":
 				return &thalweg.Error{Op: "explain", Kind: thalweg.Invalid, Subject: of, Hint: "a name stands behind expressions alone"}
 			}
-			all, err := pipeline.Explain(catalog.All(), field)
+			x, err := pipeline.NewExplainer(catalog.All())
+			if err != nil {
+				return err
+			}
+			all, err := x.Explain(field)
 			if err != nil {
 				return err
 			}

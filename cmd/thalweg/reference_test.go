@@ -88,9 +88,13 @@ func specReference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# The spec\n\n" + generatedMark + "\nEvery field of a spec, as `thalweg explain FIELD` prints it. `thalweg schema` prints a JSON Schema for editors,\n" +
 		"`thalweg new` drafts a spec from data, and [expressions](expressions.md) have a page of their own.\n")
+	x, err := pipeline.NewExplainer(catalog.All())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var walk func(path string)
 	walk = func(path string) {
-		all, err := pipeline.Explain(catalog.All(), path)
+		all, err := x.Explain(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +115,7 @@ func specReference(t *testing.T) string {
 				}
 				fmt.Fprintf(&b, "Type: %s\n", cell(e.Type)+facts(e)+".")
 			}
-			fieldTable(t, &b, e.Fields)
+			fieldTable(t, x, &b, e.Fields)
 			fmt.Fprintf(&b, "\n```yaml\n%s```\n", e.Example)
 			last := ""
 			for _, f := range e.Fields {
@@ -139,7 +143,7 @@ func facts(e pipeline.Explanation) string {
 }
 
 // fieldTable writes fields, those of each entry of a catalog in a table of their own.
-func fieldTable(t *testing.T, b *strings.Builder, fields []pipeline.Explanation) {
+func fieldTable(t *testing.T, x *pipeline.Explainer, b *strings.Builder, fields []pipeline.Explanation) {
 	of := "-"
 	for _, f := range fields {
 		if f.Of != of {
@@ -149,7 +153,7 @@ func fieldTable(t *testing.T, b *strings.Builder, fields []pipeline.Explanation)
 			tableHead(b, "Field", "Type", "Default", "Meaning", "Example")
 		}
 		of = f.Of
-		all, err := pipeline.Explain(catalog.All(), f.Path)
+		all, err := x.Explain(f.Path)
 		if err != nil {
 			t.Fatal(err)
 		}
