@@ -1,6 +1,6 @@
 #!/bin/sh
 # Regenerates what is generated: the Go of coordinator/api/v1, the loops of
-# pipeline/kernel with AVX2, and docs/reference.
+# pipeline/kernel in assembler, and docs/reference.
 set -eu
 cd "$(dirname "$0")/.."
 tools/build.sh buf protoc-gen-go protoc-gen-connect-go protoc-gen-connect-openapi

@@ -23,15 +23,14 @@ type Block struct {
 	// sequence, an image), row after row: with n elements in the shape, row i is
 	// [i*n, (i+1)*n), never NaN or Inf.
 	Lists [][]float32
-	// Ahead is memory that is read after the block, so that Affine brings part of it into the cache;
-	// or nil.
+	// Ahead is memory that is read after the block, which Affine prefetches in part; or nil.
 	Ahead []float32
 	// Labels[i] is the label of row i: 0 or 1 for a binary output, the value for
 	// a number. It is nil where rows have no labels (scoring).
 	Labels []float32
 }
 
-// AheadOf returns the part of Ahead that Affine brings in with some rows.
+// AheadOf returns the part of Ahead that Affine prefetches while it reads some rows.
 func (b *Block) AheadOf(from, to int) []float32 {
 	part := func(row int) int { return min(row*len(b.Numbers)/2, len(b.Ahead)) }
 	return b.Ahead[part(from):part(to)]

@@ -22,7 +22,7 @@ func checkLen(want, have int) {
 }
 
 // groups returns how many of n rows are in whole groups of a power of two, for a loop
-// with AVX2.
+// with AVX2; without AVX2 none.
 func groups(n, of int) int {
 	if !avx2 {
 		return 0
@@ -38,8 +38,8 @@ func Fill(z []float32, v float32) {
 }
 
 // Affine sets z[i] = v + w[0]*columns[0][from+i] + w[1]*columns[1][from+i] + ..., added in this
-// order. Meanwhile ahead comes into the cache, as far as it has half as many floats: one line for
-// two that are read, as memory drops what it is asked for faster.
+// order. Meanwhile it prefetches ahead, which may be nil: one cache line for each two that it
+// reads of the columns after the first, since memory drops requests that come faster.
 func Affine(z []float32, columns [][]float32, from int, w []float32, v float32, ahead []float32) {
 	checkLen(len(columns), len(w))
 	if len(columns) == 0 {

@@ -10,8 +10,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// sigmoid returns what makes sigmoids of the rows in a vector, overwriting them. Few constants are
-// in registers where there are 16.
+// sigmoid returns what makes sigmoids of the rows in a vector, overwriting them. The constants that
+// constant does not put into registers are operands in memory: AVX2 has 16 registers, AVX-512 32.
 func sigmoid(vector func() VecVirtual, constant func(Mem) Op) func(v VecVirtual) {
 	low, high, one := broadcast(vector, single(-87)), broadcast(vector, single(87)), broadcast(vector, single(1))
 	scale, magic, bias := constant(single(-math.Log2E)), broadcast(vector, single(12582912)), constant(everyLane(8, 127))
@@ -48,7 +48,7 @@ func sigmoid(vector func() VecVirtual, constant func(Mem) Op) func(v VecVirtual)
 	}
 }
 
-// broadcast has a constant in a register, from memory that has it in each lane.
+// broadcast has a float32 in memory in all lanes of a register.
 func broadcast(vector func() VecVirtual, m Mem) VecVirtual {
 	v := vector()
 	VBROADCASTSS(m, v)
@@ -116,19 +116,14 @@ func logistic() {
 	end()
 }
 
-// logistic512 is the residual of 16 rows at a time, which is the same but that eight may end in
-// their middle.
+// logistic512 is the residual, 16 rows at a time. It too ends behind the eight rows that bring a
+// product below small, which may be the first eight of 16.
 func logistic512() {
 	begin("residualAVX512", "dst, z, y []float32, scale float32, products *[4]float64, small float64) (rows int)")
 	dst, n, z, y := base("dst"), length("dst"), base("z"), base("y")
 	lanes := Load(Param("products"), GP64())
-	product, least, scale := YMM(), everywhere("small"), ZMM()
+	product, least, scale := YMM(), everywhere("small"), broadcast(ZMM, resolved("scale").Addr)
 	VMOVUPD(Mem{Base: lanes}, product)
-	to, err := Param("scale").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VBROADCASTSS(to.Addr, scale)
 	var doubles []VecVirtual
 	for _, v := range []float64{1, 1.0 / (1 << 23), math.Copysign(0, -1)} {
 		d := ZMM()
@@ -156,7 +151,7 @@ func logistic512() {
 		VEXTRACTF64X4(Imm(1), q, four)
 		VMULPD(four, product, product)
 		mask := GP32()
-		VCMPPD(Imm(1), least, product, Y15) // it has no register above this
+		VCMPPD(Imm(1), least, product, Y15) // its AVX form has no register above this
 		VMOVMSKPD(Y15, mask)
 		if k == 1 {
 			VMOVUPS(scaled, at(dst, i, 4, 0))

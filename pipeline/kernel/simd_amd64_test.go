@@ -29,8 +29,8 @@ func hardIDs[I ID](random *rand.Rand, n, below int) []I {
 	return ids
 }
 
-// TestLoopsWithAVX2HaveTheBitsOfPlainGo, for all lengths, with values of each kind.
-func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
+// TestLoopsInAssemblerHaveTheBitsOfPlainGo, for all lengths, with values of each kind.
+func TestLoopsInAssemblerHaveTheBitsOfPlainGo(t *testing.T) {
 	have, have512 := avx2, avx512
 	defer func() { avx2, avx512 = have, have512 }()
 	t.Logf("AVX2: %v, AVX-512: %v", have, have512)
@@ -144,8 +144,8 @@ func TestLoopsWithAVX2HaveTheBitsOfPlainGo(t *testing.T) {
 	}
 }
 
-// TestIDsBeyondATableNeverReachLoopsWithAVX2, which would read and write what is behind it.
-func TestIDsBeyondATableNeverReachLoopsWithAVX2(t *testing.T) {
+// TestIDsBeyondATableNeverReachLoopsInAssembler, which would read and write what is behind it.
+func TestIDsBeyondATableNeverReachLoopsInAssembler(t *testing.T) {
 	for at := range 40 {
 		for _, size := range []int{0, 1, 8, 30, 200} {
 			z, table := make([]float32, 40), make([]float32, size)
