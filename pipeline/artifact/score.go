@@ -70,10 +70,9 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 // predicts each row that is left: the probability of true for a binary label,
 // the value for a number, the probability of each class for a category. A row of
 // which nothing is known, every feature being missing or unknown, gets the mean of
-// the training labels. Rows that a cleaning
-// step, a data test of events or a feature removes, and those whose prediction is not finite, are counted
-// and named in rep, which may be nil. What becomes of a row depends on that row
-// alone, to the bit.
+// the training labels. Rows that a cleaning step, a data test of events or a feature
+// removes, and those whose prediction is not finite, are counted and named in rep, which
+// may be nil. What becomes of a row depends on that row alone, to the bit.
 //
 // The batch stays the caller's. The caller releases cleaned; predictions has
 // as many elements for each of its rows as the model has outputs, one after the

@@ -57,12 +57,6 @@ func checkTrees(plan *pipeline.Plan, trees *model.Trees, parent *Artifact) error
 	if f == nil {
 		return fmt.Errorf("its trees are imported, and stay as they are")
 	}
-	boosting := func(averages bool) string {
-		if averages {
-			return "forest"
-		}
-		return "gbdt"
-	}
 	count, leaves := f.Count(parent.Params)/f.Outputs(), 0
 	used := make(map[string]bool)
 	for t := range f.Count(parent.Params) {
@@ -75,8 +69,8 @@ func checkTrees(plan *pipeline.Plan, trees *model.Trees, parent *Artifact) error
 	switch loss, before := plan.Label.Loss.Name, parent.Model.Loss().Type(); {
 	case loss != before:
 		return fmt.Errorf("it minimises loss %s, the spec %s", before, loss)
-	case f.Options.Averages() != trees.Averages():
-		return fmt.Errorf("its boosting is %s, the spec's %s", boosting(f.Options.Averages()), boosting(trees.Averages()))
+	case f.Options.Boosting != trees.Boosting:
+		return fmt.Errorf("its boosting is %s, the spec's %s", f.Options.Boosting, trees.Boosting)
 	case count > trees.Trees:
 		return fmt.Errorf("it has %d trees: write model.trees %d at least, more are grown in addition", count, count)
 	case leaves > trees.MaxLeaves:

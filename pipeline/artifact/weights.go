@@ -63,9 +63,10 @@ func (a *Artifact) Weights() (out []Weight) {
 	return out
 }
 
-// plainWeights returns the weights of a category as a number, of a number's place on a
-// circle, each the effect of one standard deviation (of places all around it), and of its
-// being missing, beside the mean.
+// plainWeights returns the effects of a feature's other number slots: of a category that
+// is encoded as a number, that of one standard deviation; of a periodic number, that of one
+// standard deviation of values all around the period; of a missing indicator, that of a
+// missing value against the mean.
 func plainWeights(f *feature.Feature, weight func(slot string) (float64, bool)) (out []Weight) {
 	slots := f.Plain()
 	if w, ok := weight(f.Name); ok && f.Valued != nil && f.Valued.Scale != 0 {

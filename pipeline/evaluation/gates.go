@@ -109,7 +109,7 @@ func gateText(g *pipeline.GateSpec) string {
 
 // judge applies a gate to the judged split, its slices, or the changes of either.
 func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
-	metrics, sliced, least, most, what := d.Splits[d.Judged].Metrics, &d.Sliced, g.LowerBound, g.UpperBound, ""
+	metrics, sliced, least, most, change := d.Splits[d.Judged].Metrics, &d.Sliced, g.LowerBound, g.UpperBound, ""
 	switch {
 	case g.Versus == "":
 	case d.Champion == nil:
@@ -122,14 +122,19 @@ func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
 			down := -*g.MaxDecrease
 			least = &down
 		}
-		what = fmt.Sprintf("the change from version %d ", d.Champion.Version)
+		change = fmt.Sprintf("the change from version %d", d.Champion.Version)
 	}
+	join := " "
 	if len(g.Slices) == 0 {
 		passed, found = within(metrics, g, least, most)
-	} else if passed, found = sliced.judge(g, least, most); what != "" {
-		what = strings.TrimSpace(what) + ": "
+	} else {
+		passed, found = sliced.judge(g, least, most)
+		join = ": "
 	}
-	return passed, what + found
+	if change != "" {
+		found = change + join + found
+	}
+	return passed, found
 }
 
 // judge applies a gate to each slice by its columns that has enough rows.

@@ -13,8 +13,8 @@ import (
 // other bits.
 const chunkRows = 512
 
-// longRows is how many rows of training go forward at once where there is but one layer, without
-// scratch: memory is faster in runs of a page.
+// longRows is how many rows of training go forward at once through a model of one layer without
+// scratch: memory is read faster in runs of a page.
 const longRows = 2 * chunkRows
 
 // Model is a function from parameters and rows to predictions, and the gradient

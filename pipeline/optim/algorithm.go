@@ -54,8 +54,8 @@ type Schedule struct {
 	// Converges: training goes on until State.Converged, and the last epoch's
 	// candidate is the result, whatever the validation rows say.
 	Converges bool
-	// Late: of epochs that validation rows cannot tell apart from the best, being so few,
-	// the latest is the result.
+	// Late: the result is the latest epoch whose validation metric is within about its
+	// standard error of the best.
 	Late bool
 	// CheckpointEvery is after how many epochs there is a checkpoint. 0: each.
 	CheckpointEvery int

@@ -276,7 +276,7 @@ func (r *shardReader) give(s *share, split uint8, labels []float32) error {
 		defer s.mu.Unlock()
 		shuffler, records := s.mu.shuffler, r.records
 		for i, row := range s.rows[split] {
-			// The division in Add is waited for while the record is copied.
+			// Row by row, so that the division in Add overlaps with the copy of a record.
 			s.unit.Labels.Add(float64(labels[row]))
 			if err := shuffler.add(records, shuffleKey(s.ids[split][i], shuffler.seed)); err != nil {
 				return err

@@ -161,7 +161,7 @@ func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []
 	if l.binary {
 		for i, row := range rows {
 			label := b.Labels[row]
-			v := byte(label) // to compare it with 0 and 1 would be a guess of the processor's
+			v := byte(label) // comparing label with 0 and 1 would be a branch that is often mispredicted
 			if float32(v) != label || v > 1 {
 				return nil, row, fmt.Errorf("the label is %v: a binary label is 0 or 1", label)
 			}

@@ -24,16 +24,16 @@ type block struct {
 	memo   memo
 }
 
-// maxPrefetch is the size of a block's ids and labels that fit into the second-level cache beside
-// what else is there, fewFloats how many floats memory brings at once.
+// maxPrefetch is how many bytes fit into the second-level cache beside what else is there,
+// fewFloats how many floats memory brings at once.
 const (
 	maxPrefetch = 128 << 10
 	fewFloats   = 4 << 10
 )
 
-// prefetch has a block in memory on its way to the processor while it works on the one
-// before: blocks come in no order that it could guess. Floats that are too many for that at once
-// it returns, for loops to bring in as they go.
+// prefetch asks for a block in memory while the processor works on the one before: blocks come
+// in no order that it could guess. Floats that are too many to ask for at once it returns, for
+// loops to prefetch as they go (kernel.Block.Ahead).
 func (b *block) prefetch() (ahead []float32) {
 	few := b.floats
 	if len(few) > fewFloats {
