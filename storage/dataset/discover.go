@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/parquet/decode"
 	"github.com/thalweg/thalweg/storage/parquet/metadata"
+	"github.com/thalweg/thalweg/storage/records"
 )
 
 // Discover lists the objects that pattern names, reads their footers and cuts
@@ -52,7 +53,7 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	}
 	if err := group.Wait(); err != nil {
 		if other := new(otherFile); errors.As(err, &other) {
-			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: other.error, Hint: l.hint(ctx, b, cfg.Root)}
+			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: other.error, Hint: l.hint(ctx, b, cfg.Root, "")}
 		}
 		return nil, nil, err
 	}
@@ -123,7 +124,11 @@ func list(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverCon
 			e.Err = fmt.Errorf("no object matches but %d that are passed over", l.passedOver)
 		}
 		if markers {
-			e.Hint = g.hint(ctx, b, l.cfg.Root)
+			ext := extension(records.Extension(pattern))
+			if ext == ".parquet" {
+				ext = ""
+			}
+			e.Hint = g.hint(ctx, b, l.cfg.Root, ext)
 		} else {
 			e.Hint = "spell a segment that begins with . or _ out in the pattern"
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/records"
 )
 
 const (
@@ -18,10 +19,11 @@ const (
 	maxHintTails   = 8
 )
 
-// hint says what may be meant by a pattern that names no Parquet in the bucket: it
-// looks at what there is in the folder of the pattern, and in those around it while
-// there is nothing. Keys are written behind root.
-func (g *glob) hint(ctx context.Context, b storage.Bucket, root string) string {
+// hint says what may be meant by a pattern that names nothing, or no Parquet: objects
+// that end in ext if it is not empty, else Parquet. It looks at what there is in the
+// folder of the pattern, and in those around it while there is nothing. Keys are written
+// behind root.
+func (g *glob) hint(ctx context.Context, b storage.Bucket, root, ext string) string {
 	pattern := strings.Join(g.segments, "/")
 	folder := g.prefix[:strings.LastIndexByte(g.prefix, '/')+1]
 	above := folder[:strings.LastIndexByte(strings.TrimSuffix(folder, "/"), '/')+1]
@@ -31,18 +33,25 @@ func (g *glob) hint(ctx context.Context, b storage.Bucket, root string) string {
 	}
 	for _, f := range folders {
 		keys := visible(ctx, b, f)
-		if parquet := firstParquet(ctx, b, keys, pattern); parquet != "" {
-			what := "there is " + root + parquet
+		found := firstEnding(keys, ext)
+		if found == "" {
+			found = firstParquet(ctx, b, keys, pattern)
+		}
+		if found != "" {
+			what := "there is " + root + found
 			if f == pattern+"/" {
 				what = "it is a folder"
 			}
-			return what + ": write " + root + naming(parquet, f, keys, f == pattern+"/" || f == folder)
+			return what + ": write " + root + naming(found, f, keys, f == pattern+"/" || f == folder)
+		}
+		if len(keys) > 0 && ext != "" {
+			return "nothing there ends in " + ext + ": there is " + root + keys[0].Key
 		}
 		if len(keys) > 0 {
 			return "there is no Parquet: " + root + keys[0].Key + " is none"
 		}
 	}
-	return "there is nothing near that; * does not stand for slashes, **/ stands for folders, any number of them: **/*.parquet"
+	return "there is nothing near that; * does not stand for slashes, **/ stands for folders, any number of them: **/*" + cmp.Or(ext, ".parquet")
 }
 
 // visible returns the first objects of a folder that no pattern passes over.
@@ -61,6 +70,17 @@ func visible(ctx context.Context, b storage.Bucket, folder string) (found []stor
 		}
 	}
 	return found
+}
+
+// firstEnding returns the key of the first object that ends in ext, before what says how
+// it is compressed; empty: none does.
+func firstEnding(objects []storage.Info, ext string) string {
+	for _, o := range objects {
+		if ext != "" && records.Extension(o.Key) == ext {
+			return o.Key
+		}
+	}
+	return ""
 }
 
 // firstParquet returns the key of an object that ends as Parquet does: by its name,

@@ -23,17 +23,12 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	if shard < 0 || shard >= len(m.Shards) || m.Shards[shard].Object >= len(m.Objects) {
-		return nil, noShard(m, shard)
-	}
-	s := m.Shards[shard]
-	object := m.Objects[s.Object]
-	if err := unchanged(ctx, b, object); err != nil {
+	s, object, err := find(ctx, b, m, shard)
+	if err != nil {
 		return nil, err
 	}
 	var whole []byte
 	var file *metadata.File
-	var err error
 	if object.SizeBytes <= cfg.WholeObjectBytes && 2*s.Rows >= object.Rows { // most of a small object: one request
 		whole = cfg.Pool.get(int(object.SizeBytes))
 		if err = b.GetRange(ctx, object.Key, 0, whole); err != nil {
@@ -63,9 +58,15 @@ func OpenShard(ctx context.Context, b storage.Bucket, m *Manifest, shard int, co
 	return r, nil
 }
 
-func noShard(m *Manifest, shard int) error {
-	return &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: fmt.Sprintf("shard %d of %s", shard, m.Path),
-		Hint: fmt.Sprintf("it has %d", len(m.Shards))}
+// find returns a shard and its object, which must be the one that the manifest names.
+func find(ctx context.Context, b storage.Bucket, m *Manifest, shard int) (s Shard, object Object, err error) {
+	if shard < 0 || shard >= len(m.Shards) || m.Shards[shard].Object >= len(m.Objects) {
+		return s, object, &thalweg.Error{Op: "open shard", Kind: thalweg.NotFound, Subject: fmt.Sprintf("shard %d of %s", shard, m.Path),
+			Hint: fmt.Sprintf("it has %d", len(m.Shards))}
+	}
+	s = m.Shards[shard]
+	object = m.Objects[s.Object]
+	return s, object, unchanged(ctx, b, object)
 }
 
 // OpenBytes opens a whole Parquet file that is in memory; name is what errors

@@ -170,12 +170,8 @@ func OpenText(ctx context.Context, b storage.Bucket, m *Manifest, shard int, f r
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if shard < 0 || shard >= len(m.Shards) || m.Shards[shard].Object >= len(m.Objects) {
-		return nil, noShard(m, shard)
-	}
-	s := m.Shards[shard]
-	object := m.Objects[s.Object]
-	if err := unchanged(ctx, b, object); err != nil {
+	s, object, err := find(ctx, b, m, shard)
+	if err != nil {
 		return nil, err
 	}
 	begin, end := int64(0), object.SizeBytes

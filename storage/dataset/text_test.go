@@ -104,6 +104,25 @@ func TestShardsOfTextCutNoRow(t *testing.T) {
 	}
 }
 
+// The hint on a pattern that names nothing is one of objects that end alike.
+func TestHintsLeadToTheTextThatThereIs(t *testing.T) {
+	for _, c := range []struct{ key, pattern, want string }{
+		{"flights/a.csv", "flight/*.csv", "there is s3://b/flights/a.csv: write s3://b/flights/*.csv"},
+		{"d/2024/a.jsonl", "d/*.jsonl", "there is s3://b/d/2024/a.jsonl: write s3://b/d/**/*.jsonl"},
+		{"d/a.csv.gz", "d/*.csv", "there is s3://b/d/a.csv.gz: write s3://b/d/*.gz"},
+		{"d/a.txt", "d/*.csv", "nothing there ends in .csv: there is s3://b/d/a.txt"},
+	} {
+		b := memory.New()
+		if _, err := b.Put(t.Context(), c.key, []byte("a,b\n1,2\n")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := DiscoverText(t.Context(), b, c.pattern, csvText, DiscoverConfig{Root: "s3://b/"})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s, %s: %v, want %s", c.key, c.pattern, err, c.want)
+		}
+	}
+}
+
 func TestATextThatWasReplacedIsAConflict(t *testing.T) {
 	b, _ := textBucket(t)
 	m, err := DiscoverText(t.Context(), b, "t/*", csvText, DiscoverConfig{})
