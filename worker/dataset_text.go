@@ -58,7 +58,8 @@ func jsonlText(options any) textFormat {
 	return textFormat{times: options.(*endpoint.JSONL).TimestampFormats}
 }
 
-// columns returns the fields of an object's records, nil for those that name them.
+// columns returns the fields of an object's records; nil for JSON, whose records name
+// their own.
 func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string) (names []string, err error) {
 	if f.csv == nil {
 		return nil, nil
@@ -118,12 +119,10 @@ func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manif
 		return nil, table.Schema{}, err
 	}
 	for _, d := range from.Schema.Columns {
-		flat := f.csv != nil && d.Type.Element() != ""
-		is := func(name string) bool { return name == d.Name }
 		at, _, known := schema.Lookup(d.Name)
-		odd := slices.IndexFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return is(u.Name) })
+		odd := slices.IndexFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return u.Name == d.Name })
 		switch {
-		case flat:
+		case f.csv != nil && d.Type.Element() != "": // fields of CSV are no lists
 		case known:
 			schema.Columns[at].Type = d.Type
 		case odd >= 0:
@@ -161,7 +160,7 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 	}
 	n := min(len(m.Shards), sampledShards)
 	for i := range n {
-		if err := f.look(ctx, from, m, i*len(m.Shards)/n, sampledRows/n, s, lists); err != nil {
+		if err := f.sampleShard(ctx, from, m, i*len(m.Shards)/n, sampledRows/n, s, lists); err != nil {
 			return table.Schema{}, err
 		}
 	}
@@ -196,8 +195,8 @@ func gaps(objects []dataset.Object, lists map[int][]string, all table.Schema) (o
 	return out
 }
 
-// look adds the first rows of a shard to a sample.
-func (f *textFormat) look(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard, rows int, s *event.Sample, lists map[int][]string) error {
+// sampleShard adds the first rows of a shard to a sample.
+func (f *textFormat) sampleShard(ctx context.Context, from DatasetSource, m *dataset.Manifest, shard, rows int, s *event.Sample, lists map[int][]string) error {
 	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, dataset.ReaderConfig{BatchRows: rows})
 	if err != nil {
 		return err
@@ -346,7 +345,7 @@ func (r *textReader) remedy(cause string) string {
 func (r *textReader) bad(reject event.Reject) pipeline.BadRow {
 	at, record := r.run.Places[reject.Index], r.run.Record(reject.Index)
 	text := strings.TrimRight(strings.ToValidUTF8(string(record[:min(len(record), maxBadRowBytes)]), "\ufffd"), "\r\n")
-	lines := r.run.Lost[reject.Index]
+	lines := r.run.BadLines[reject.Index]
 	if reject.Cause == event.MalformedCSV { // lines that a quote took in may be rows
 		lines = int64(bytes.Count(bytes.TrimSuffix(record, []byte("\n")), []byte("\n"))) + 1
 	}

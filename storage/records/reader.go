@@ -28,11 +28,10 @@ type Run struct {
 	Ends   []int
 	// Places are where the records begin.
 	Places []Place
-	// Bad says, by index, why a record is not to be read, and Lost how many lines are in
-	// one that need not be of one record: those behind a quote that is not closed. Nil:
-	// none is.
-	Bad  map[int]string
-	Lost map[int]int64
+	// Bad says, by index, why a record cannot be read, and BadLines how many lines it has
+	// where an open quote may have taken in other records. Nil: none is bad.
+	Bad      map[int]string
+	BadLines map[int]int64
 
 	own []byte // Values, where they do not lie together in what was read
 }
@@ -57,8 +56,8 @@ func (r *Run) reset() {
 	*r = Run{Values: nil, Ends: r.Ends[:0], Places: r.Places[:0], own: r.own[:0]}
 }
 
-// values adds a record to Values: those that stay where they are and follow each other
-// are not copied.
+// values adds a record to Values. Records that follow each other in a buffer are not
+// copied, if it stays as it is.
 func (r *Run) values(record []byte, stays bool) {
 	n := len(r.Values)
 	switch {
@@ -86,12 +85,12 @@ func (r *Run) add(record []byte, stays bool, at Place, bad string) {
 	}
 }
 
-// lose counts the lines of the last record.
-func (r *Run) lose(lines int64) {
-	if r.Lost == nil {
-		r.Lost = make(map[int]int64)
+// addLines notes the lines of the last record, which is bad.
+func (r *Run) addLines(lines int64) {
+	if r.BadLines == nil {
+		r.BadLines = make(map[int]int64)
 	}
-	r.Lost[len(r.Ends)-1] = lines
+	r.BadLines[len(r.Ends)-1] = lines
 }
 
 // Reader reads the records of one object, or of a part that begins with one. One
@@ -99,11 +98,11 @@ func (r *Run) lose(lines int64) {
 type Reader struct {
 	from  io.Reader
 	split splitter
-	bytes *charmap.Charmap // of single bytes, where they are not UTF-8
+	bytes *charmap.Charmap // of an encoding of single bytes; nil: from yields UTF-8
 	// recoded: the text came by way of a decoder, which writes U+FFFD for what it does
 	// not know.
 	recoded bool
-	most    int // bytes of what is read, and one more; of what is not known as many as there can be
+	most    int // one more than the bytes that from yields, math.MaxInt where that is not known
 	close   func()
 
 	decoded    []byte // a record
@@ -237,20 +236,20 @@ func (r *Reader) records(run *Run, most int) {
 		} else if r.split.quoted {
 			bad = unclosed
 		}
-		lost := r.lost(b[n-1])
+		lines := r.lines(b[n-1])
 		r.pass(n)
-		if bad == "" && r.isNone(record) {
+		if bad == "" && r.isBlank(record) {
 			continue
 		}
 		r.add(run, record, at, bad)
 		if bad != "" {
-			run.lose(lost)
+			run.addLines(lines)
 		}
 	}
 }
 
-// lost counts the lines of the record that was found, by its last byte.
-func (r *Reader) lost(last byte) int64 {
+// lines returns the lines of the record that was found, whose last byte is given.
+func (r *Reader) lines(last byte) int64 {
 	if r.split.quoted && last == '\n' {
 		return r.split.lines - 1 // behind it there is nothing
 	}
@@ -271,17 +270,17 @@ const (
 	unclosed = "malformed CSV: a quote is not closed, and all that follows is in it"
 )
 
-// tooLarge passes over a record that is, and adds its beginning.
+// tooLarge passes over a record of more than MaxBytes, and adds its beginning.
 func (r *Reader) tooLarge(run *Run) error {
 	at := r.place
 	head := bytes.Clone(r.buf[r.start:][:headBytes])
 	for {
 		b := r.buf[r.start:r.end]
 		if n := r.split.end(b, r.eof); n > 0 || r.eof {
-			lost := r.lost(b[len(b)-1])
+			lines := r.lines(b[len(b)-1])
 			r.pass(n)
 			r.add(run, head, at, tooLarge)
-			run.lose(lost)
+			run.addLines(lines)
 			return nil
 		}
 		// What it looks back at stays.
@@ -294,8 +293,8 @@ func (r *Reader) tooLarge(run *Run) error {
 	}
 }
 
-// isNone reports whether a record is none: a comment, or a line without anything.
-func (r *Reader) isNone(b []byte) bool {
+// isBlank reports a comment or a blank line, which are no records.
+func (r *Reader) isBlank(b []byte) bool {
 	if b[0] == '\n' || b[0] == '\r' && (len(b) == 1 || b[1] == '\n') || r.split.isComment(b) {
 		return true
 	}
@@ -323,7 +322,7 @@ func (r *Reader) add(run *Run, record []byte, at Place, bad string) {
 	run.add(record, r.bytes == nil, at, bad)
 }
 
-// Where returns where the next record begins, of what is no record too.
+// Where returns where the next record, comment or blank line begins.
 func (r *Reader) Where() Place { return r.place }
 
 // Close gives up what the reader holds; not what it reads from.

@@ -19,7 +19,7 @@ type splitter struct {
 	at      int  // what has been looked at
 	quoted  bool // at is in quotes
 	escaped bool // by what is before at
-	plain   bool // a comment
+	plain   bool // it ends with its line: a comment, or there are no quotes
 	cut     bool // its beginning is not there any more
 	lines   int64
 }
@@ -58,7 +58,7 @@ func (s *splitter) end(b []byte, last bool) int {
 			return s.at + n + 1
 		}
 		s.at = len(b)
-		return s.rest(b, last)
+		return s.unterminated(b, last)
 	}
 	for s.at < len(b) {
 		if s.quoted {
@@ -79,11 +79,11 @@ func (s *splitter) end(b []byte, last bool) int {
 		}
 		s.quoted = p == 0 && !s.cut || p > 0 && b[p-1] == s.Delimiter
 	}
-	return s.rest(b, last)
+	return s.unterminated(b, last)
 }
 
-// rest returns the length of a record without a line end.
-func (s *splitter) rest(b []byte, last bool) int {
+// unterminated returns the length of a record without a line end, 0 where more may come.
+func (s *splitter) unterminated(b []byte, last bool) int {
 	if !last {
 		return 0
 	}
