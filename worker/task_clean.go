@@ -72,7 +72,7 @@ func (d *data) observed(ctx context.Context, shard int, tested bool, rep *pipeli
 	if len(d.plan.Steps) > 0 || tested {
 		return d.cleaned(ctx, clean.BeforeLearning(d.plan), shard, rep)
 	}
-	// Which rows are bad, all columns say.
+	// A row is rejected for a bad value in any column, so that all are read.
 	if at, _, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); ok && !d.rejects() {
 		d.input.Columns = d.plan.Input.Columns[at : at+1]
 	}
