@@ -98,6 +98,7 @@ var effects = []struct{ from, to, says string }{
 	{"spec.sources.events.", ".start_offset", "only partitions without a log begin there"},
 	{"spec.trainer.keep_checkpoints", "", "checkpoints of older versions are collected, or kept, from now on"},
 	{"spec.trainer.distributed.straggler", "", "for runs that start from now on"},
+	{"spec.tests[", ".store_failures", "for runs that start from now on"},
 	{"spec.schedule", "", "runs start by it from now on"},
 	{"metadata.labels", "", "kept for show"},
 }

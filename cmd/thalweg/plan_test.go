@@ -3,7 +3,28 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/catalog"
 )
+
+// How many failing rows a run keeps starts no run, and is nothing to a stream.
+func TestPlanSaysThatStoredFailuresAreForRuns(t *testing.T) {
+	var specs [2]*pipeline.Spec
+	for i, tests := range []string{"  tests: [{column: distance, not_null: true, store_failures: 10}]\n", "  tests: [{column: distance, not_null: true, store_failures: 20}]\n"} {
+		var err error
+		if specs[i], err = pipeline.Parse(catalog.All(), "flights.yaml", []byte(strings.TrimRight(demoSpec(t), "\n")+"\n"+tests)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changes, err := pipeline.Changes(specs[0], specs[1])
+	if err != nil || len(changes) != 1 {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	if got := effectOf(changes[0], specs[1]); got != "for runs that start from now on" {
+		t.Errorf("%s: %s", changes[0].Path, got)
+	}
+}
 
 // plan says of each edit what it will do, and apply prints the same.
 func TestPlanSaysWhatApplyDoes(t *testing.T) {
