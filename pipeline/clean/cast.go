@@ -139,9 +139,7 @@ func (o *cast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record
 		return setColumn(batch, field, converted), nil
 	}
 	keep := table.Valid(converted)
-	for w, word := range table.Valid(a).Not().Words {
-		keep.Words[w] |= word
-	}
+	keep.Or(table.Valid(a).Not())
 	whole := setColumn(batch, field, converted)
 	defer whole.Release()
 	return drop(mem, whole, keep, rep, o.name, fmt.Sprintf("%s is not %s", o.column, o.to))

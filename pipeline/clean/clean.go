@@ -45,7 +45,7 @@ type Chain struct {
 	mem   memory.Allocator
 	limit int // of what the steps make of a batch
 	// found, where it is not nil, gets the rows that a step finds which has not
-	// learnt yet, and the step is left out; else it is an error.
+	// learnt yet, and the step is left out; else that step fails.
 	found func(step, arrow.Record)
 }
 
@@ -111,11 +111,7 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 			cur.Release()
 			return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Canceled, Subject: "step " + s.name, Err: err}
 		}
-		if _, unlearnt := s.op.(pipeline.Learner); unlearnt {
-			if c.found == nil {
-				cur.Release()
-				return nil, &thalweg.Error{Op: "clean", Kind: thalweg.Other, Subject: "step " + s.name, Err: errNotLearnt}
-			}
+		if _, unlearnt := s.op.(pipeline.Learner); unlearnt && c.found != nil {
 			c.found(s, cur)
 			continue
 		}

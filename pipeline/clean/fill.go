@@ -72,10 +72,6 @@ func (s *Fill) Check(at pipeline.Place) {
 // Bind implements pipeline.StepSpec: the columns are no longer nullable.
 func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
 	op, learner := &fill{name: at.Step(), columns: s.Columns}, &fillLearner{step: at.Step(), strategy: s.Strategy}
-	var values map[table.Type]any
-	if s.Strategy == fillWithConst {
-		values = constants(s.Value, at.Zone())
-	}
 	if s.Strategy != dropRow {
 		op.values = make(map[string]any)
 	}
@@ -91,12 +87,7 @@ func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
 			at.Set(column)
 			continue
 		case fillWithConst:
-			if op.values[name], ok = values[column.Type]; !ok {
-				hint := ""
-				if column.Type == table.String {
-					hint = "put it in quotes"
-				}
-				at.Problem("value", hint, "column %s is %s, which cannot hold %v", name, column.Type, s.Value)
+			if op.values[name], ok = constant(at, "value", column, s.Value); !ok {
 				return nil
 			}
 		case fillWithMean, fillWithMedian:
@@ -129,6 +120,19 @@ type fill struct {
 	columns []string
 	// values are those put in, by column; nil where rows are removed.
 	values map[string]any
+}
+
+// constant returns a YAML scalar in the form of a column, or notes at a field that it has
+// none.
+func constant(at *pipeline.Columns, field string, column table.Column, v any) (value any, ok bool) {
+	if value, ok = constants(v, at.Zone())[column.Type]; !ok {
+		hint := ""
+		if column.Type == table.String {
+			hint = "put it in quotes"
+		}
+		at.Problem(field, hint, "column %s is %s, which cannot hold %v", column.Name, column.Type, v)
+	}
+	return value, ok
 }
 
 // constants returns a YAML scalar in the form of each type that can hold it
@@ -219,9 +223,7 @@ func filled(mem memory.Allocator, a arrow.Array, present table.Mask, value any) 
 	case *array.Boolean:
 		values := table.True(a)
 		if value.(bool) {
-			for w, word := range present.Not().Words {
-				values.Words[w] |= word
-			}
+			values.Or(present.Not())
 		}
 		buf = values.Buffer(mem)
 	case *array.Dictionary:

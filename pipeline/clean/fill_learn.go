@@ -1,13 +1,9 @@
 package clean
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
-
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -16,14 +12,10 @@ import (
 
 // fillLearner is a fill by what the training rows say of its columns.
 type fillLearner struct {
+	unlearnt
 	step     string
 	strategy string
 	columns  []table.Column
-}
-
-// Apply implements pipeline.Op.
-func (l *fillLearner) Apply(context.Context, memory.Allocator, arrow.Record, *pipeline.Report) (arrow.Record, error) {
-	return nil, errNotLearnt
 }
 
 // Observer implements pipeline.Learner.

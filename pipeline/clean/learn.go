@@ -3,10 +3,11 @@ package clean
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -55,7 +56,7 @@ func (l *Learning) Observe(ctx context.Context, batch arrow.Record, assign func(
 		return err
 	}
 	training := make(map[int64]bool)
-	for i, row := range rowNumbers(cleaned) {
+	for i, row := range table.Rows(cleaned) {
 		if parts[i] == 0 {
 			training[row] = true
 		}
@@ -70,7 +71,7 @@ func (l *Learning) Observe(ctx context.Context, batch arrow.Record, assign func(
 
 func (l *Learning) show(to pipeline.Observer, rec arrow.Record, training map[int64]bool) error {
 	keep := table.NewMask(int(rec.NumRows()))
-	for i, row := range rowNumbers(rec) {
+	for i, row := range table.Rows(rec) {
 		if training[row] {
 			keep.Set(i)
 		}
@@ -81,10 +82,6 @@ func (l *Learning) show(to pipeline.Observer, rec arrow.Record, training map[int
 	}
 	defer rows.Release()
 	return to.Observe(rows)
-}
-
-func rowNumbers(rec arrow.Record) []int64 {
-	return rec.Column(int(rec.NumCols()) - 1).(*array.Int64).Int64Values()
 }
 
 // Partial returns what the steps have gathered, by step.
@@ -123,5 +120,10 @@ func FinishLearning(plan *pipeline.Plan, partials []map[string]json.RawMessage) 
 	return learnt, nil
 }
 
-// errNotLearnt is a plan that was not given what its steps have learnt.
-var errNotLearnt = fmt.Errorf("has not learnt from the training rows yet")
+// unlearnt is the Op of a step before it has learnt.
+type unlearnt struct{}
+
+// Apply implements pipeline.Op: the plan was not given what its steps have learnt.
+func (unlearnt) Apply(context.Context, memory.Allocator, arrow.Record, *pipeline.Report) (arrow.Record, error) {
+	return nil, errors.New("has not learnt from the training rows yet")
+}

@@ -95,14 +95,10 @@ func (s *Outliers) Bind(at *pipeline.Columns) pipeline.Op {
 
 // outlierLearner learns the bounds.
 type outlierLearner struct {
+	unlearnt
 	step   string
 	spec   *Outliers
 	column table.Column
-}
-
-// Apply implements pipeline.Op.
-func (l *outlierLearner) Apply(context.Context, memory.Allocator, arrow.Record, *pipeline.Report) (arrow.Record, error) {
-	return nil, errNotLearnt
 }
 
 // Observer implements pipeline.Learner.
@@ -201,9 +197,7 @@ func (o *outliers) Apply(_ context.Context, mem memory.Allocator, batch arrow.Re
 	default:
 		return nil, invalid(o.column, "has no numbers")
 	}
-	for w, word := range table.Present(a).Not().Words {
-		within.Words[w] |= word
-	}
+	within.Or(table.Present(a).Not())
 	if o.action == toDrop {
 		return drop(mem, batch, within, rep, o.name, fmt.Sprintf("%s is not within %v to %v", o.column, o.lower, o.upper))
 	}

@@ -160,12 +160,7 @@ func (s *Replace) bindValues(at *pipeline.Columns, column table.Column) arrayMap
 		}
 		v := s.Values[text]
 		if v != nil {
-			if v, ok = constants(v, at.Zone())[column.Type]; !ok {
-				hint := ""
-				if column.Type == table.String {
-					hint = "put it in quotes"
-				}
-				at.Problem("values", hint, "column %s is %s, which cannot hold %v", column.Name, column.Type, s.Values[text])
+			if v, ok = constant(at, "values", column, v); !ok {
 				return nil
 			}
 		}

@@ -99,6 +99,13 @@ func (m Mask) And(other Mask) {
 	}
 }
 
+// Or adds the rows that other marks to m.
+func (m Mask) Or(other Mask) {
+	for i, w := range other.Words[:len(m.Words)] {
+		m.Words[i] |= w
+	}
+}
+
 // Not returns the mask of the rows that m does not mark.
 func (m Mask) Not() Mask {
 	out := NewMask(m.Rows)
