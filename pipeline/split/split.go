@@ -37,33 +37,23 @@ type Observer interface {
 	Partial() ([]byte, error)
 }
 
+// placeOfRow is what a split goes by that hashes rows.
+const placeOfRow = "the place of a row in the training data, which an event does not have"
+
 // Catalog lists the ways of splitting; to add one is a file and a line here.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "random", Options: &method{place: "the place of a row in the training data, which an event does not have",
-			observer: observeNothing, finish: finishNothing, assign: assignRandom}},
+		{Name: "random", Options: &method{place: placeOfRow, observer: observeNothing, finish: finishNothing, assign: assignRandom}},
 		{Name: "datetime", Options: &method{by: []table.Type{table.Timestamp}, column: "the column of the time",
 			observer: observeTimes, finish: finishTimes, assign: assignTimes}},
 		{Name: "hash", Options: &method{by: []table.Type{table.String, table.Int64, table.Timestamp}, column: "the column of the key",
 			observer: observeNothing, finish: finishNothing, assign: assignHash}},
 		{Name: "stratify", Options: &method{by: []table.Type{table.String, table.Int64, table.Bool}, column: "the column whose values have equal shares",
-			place:    "the place of a row in the training data, which an event does not have",
-			observer: observeStrata, finish: finishStrata, assign: assignStrata}},
+			place: placeOfRow, observer: observeStrata, finish: finishStrata, assign: assignStrata}},
 		{Name: "fixed", Options: &method{by: []table.Type{table.String, table.Int64}, column: "the column that says train, validation or test",
 			place: "a column that says it, which output_columns can name", given: true,
 			observer: observeFixed, finish: finishFixed, assign: assignFixed}},
 	}
-}
-
-// Method is a way of splitting: the options of an entry of the catalog.
-type Method interface {
-	pipeline.SplitMethod
-	// Observer returns what looks at the rows of a shard before there are cuts.
-	Observer(c *Cuts, from Origin) Observer
-	// Finish completes the cuts by the partials of all shards, in shard order.
-	Finish(c *Cuts, partials [][]byte) error
-	// Assign writes the split of each row of a batch to dst, which is as long.
-	Assign(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error
 }
 
 // Origin is where the rows of a shard lie: with its number in the shard it tells a row
@@ -74,7 +64,7 @@ type Origin struct {
 	First  int64
 }
 
-// method is a Method of functions.
+// method is a way of splitting: the options of an entry of the catalog.
 type method struct {
 	// by are the types of the column that rows are split by, and column what a spec is
 	// told that lacks one.
@@ -83,11 +73,12 @@ type method struct {
 	// place is what the split goes by where an event cannot be told its own.
 	place string
 	// given: the data say how many rows each split has.
-	given    bool
+	given bool
+	// observer returns what looks at the rows of a shard before there are cuts.
 	observer func(c *Cuts, from Origin) Observer
-	// finish returns the cut points that the partials of all shards, in shard
-	// order, call for.
+	// finish completes the cuts by the partials of all shards, in shard order.
 	finish func(c *Cuts, partials [][]byte) error
+	// assign writes the split of each row of a batch to dst, which is as long.
 	assign func(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error
 }
 
@@ -100,19 +91,8 @@ func (m *method) NotOfEvents() string { return m.place }
 // Given implements pipeline.SplitMethod.
 func (m *method) Given() bool { return m.given }
 
-// Observer implements Method.
-func (m *method) Observer(c *Cuts, from Origin) Observer { return m.observer(c, from) }
-
-// Finish implements Method.
-func (m *method) Finish(c *Cuts, partials [][]byte) error { return m.finish(c, partials) }
-
-// Assign implements Method.
-func (m *method) Assign(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
-	return m.assign(c, batch, from, dst)
-}
-
-func methodOf(plan *pipeline.Plan) (Method, error) {
-	if m, ok := plan.Split.(Method); ok {
+func methodOf(plan *pipeline.Plan) (*method, error) {
+	if m, ok := plan.Split.(*method); ok {
 		return m, nil
 	}
 	return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", plan.Spec.Spec.Preprocessing.Split.Type)}
@@ -147,14 +127,14 @@ func (c *Cuts) Judged() uint8 {
 }
 
 // newCuts returns what a spec says of the cuts of a plan.
-func newCuts(plan *pipeline.Plan) (*Cuts, Method, error) {
+func newCuts(plan *pipeline.Plan) (*Cuts, *method, error) {
 	spec := plan.Spec.Spec.Preprocessing.Split
 	m, err := methodOf(plan)
 	if err != nil {
 		return nil, nil, err
 	}
 	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed}
-	if m.Given() {
+	if m.given {
 		return c, m, nil
 	}
 	if len(spec.Probabilities) != Count {
@@ -173,7 +153,7 @@ func NewObserver(plan *pipeline.Plan, from Origin) (Observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Observer(c, from), nil
+	return m.observer(c, from), nil
 }
 
 // Finish merges the partials of all shards, in shard order.
@@ -182,7 +162,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Cuts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, m.Finish(c, partials)
+	return c, m.finish(c, partials)
 }
 
 // each calls do with the partial of each shard.
@@ -213,7 +193,7 @@ func (c *Cuts) Assign(plan *pipeline.Plan, batch arrow.Record, from Origin, dst 
 		dst = make([]uint8, n)
 	}
 	dst = dst[:n]
-	return dst, m.Assign(c, batch, from, dst)
+	return dst, m.assign(c, batch, from, dst)
 }
 
 // ColumnName is the column that says a row's split.
