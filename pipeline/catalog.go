@@ -67,7 +67,7 @@ type Defaulter interface {
 // Conditional is options whose default tags do not hold in some cases.
 type Conditional interface{ HasDefaults() bool }
 
-// Checker is a struct with rules that tags cannot state.
+// Checker is a value of a spec with rules that tags cannot state.
 type Checker interface {
 	// Check notes what is wrong. Defaults are filled in.
 	Check(at Place)
@@ -164,18 +164,15 @@ type Staller interface{ Stalls() int }
 // matters to it, and a missing value is a bin of its own.
 type Binner interface{ Bins() int }
 
-// Circling is options of an encoder that lays numbers on a circle: no scale matters to it.
-type Circling interface{ Turns() float64 }
+// Cyclic is options of an encoder of numbers that begin anew after a period, as hours do:
+// no scale matters to it.
+type Cyclic interface{ Cycle() float64 }
 
 // Valued is options of an encoder that makes values of a category numbers.
 type Valued interface{ Values() }
 
 // Supervised is options of an encoder that is fitted to labels, of so many folds.
 type Supervised interface{ LabelFolds() int }
-
-// SampleFitter is options of a normalization, and reports whether it is fitted to a sample
-// of the values.
-type SampleFitter interface{ FitsSample() bool }
 
 // Hasher is options of an encoder that gives each value of a category the id that its
 // hash says, so that none is left out.

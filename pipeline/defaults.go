@@ -181,7 +181,7 @@ func (b *Body) featureDefaults(at Place) {
 			switch of.Encoder.Options.(type) { // elements have their own
 			case Binner:
 				of.MissingValueStrategy, of.Normalization = catalog.defaultFor(MissingValues, inputList), "zscore"
-			case Circling:
+			case Cyclic:
 				of.Normalization = "zscore"
 			}
 			of.MissingIndicator = false
@@ -212,7 +212,7 @@ func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
 		from.MissingValueStrategy = ownBin
 		from.Normalization = noNormalization
 	}
-	if _, circle := o.Encoder.Options.(Circling); circle {
+	if _, circle := o.Encoder.Options.(Cyclic); circle {
 		from.Normalization = noNormalization
 	}
 	Default(at, "missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
@@ -292,15 +292,14 @@ func (o FeatureOptions) check(at Place, kind string) {
 		}
 		return
 	}
-	entry, _ := at.found.catalog.find(Normalizations, o.Normalization)
-	sample, ok := entry.Options.(SampleFitter)
-	_, circle := o.Encoder.Options.(Circling)
+	entry, known := at.found.catalog.find(Normalizations, o.Normalization)
+	_, circle := o.Encoder.Options.(Cyclic)
 	switch {
 	case bins && o.Normalization != noNormalization:
 		at.Problem("normalization", "leave it out", "bins of a number need no normalization")
 	case circle && o.Normalization != noNormalization:
 		at.Problem("normalization", "leave it out", "a number on a circle needs no normalization")
-	case kind == inputList && ok && sample.FitsSample():
+	case known && !slices.Contains(typesOf(entry.Options), kind):
 		at.Problem("normalization", "write normalization: zscore", "the elements of a list have no normalization %s", o.Normalization)
 	case !bins && o.MissingValueStrategy == ownBin:
 		at.Problem("missing_value_strategy", "write encoder: {type: bins}", "a missing number has a bin of its own only where numbers are binned")

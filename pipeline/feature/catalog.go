@@ -88,8 +88,16 @@ type Normalization struct {
 	Deviation float64
 }
 
-// FitsSample implements pipeline.SampleFitter.
-func (n *Normalization) FitsSample() bool { return n.Sampled != nil }
+// For implements pipeline.Typed.
+func (*Normalization) For() string { return numberType }
+
+// AlsoFor implements pipeline.TypedMany: elements of lists have no samples.
+func (n *Normalization) AlsoFor() []string {
+	if n.Sampled != nil {
+		return nil
+	}
+	return []string{listType}
+}
 
 // Encoder is the options of an encoder: how features of a type enter a model.
 type Encoder interface {

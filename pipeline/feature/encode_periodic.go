@@ -41,8 +41,8 @@ func (p *Periodic) Check(at pipeline.Place) {
 	}
 }
 
-// Turns implements pipeline.Circling.
-func (p *Periodic) Turns() float64 { return p.Period }
+// Cycle implements pipeline.Cyclic.
+func (p *Periodic) Cycle() float64 { return p.Period }
 
 // Circular is the data of a number on a circle.
 type Circular struct {
