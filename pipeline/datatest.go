@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"fmt"
 	"math/big"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -55,8 +54,8 @@ type CountSpec interface {
 }
 
 const (
-	// SeverityError is of tests that fail a run.
-	SeverityError = "error"
+	// severityError is of tests that fail a run.
+	severityError = "error"
 	testedValue   = "value"
 	// maxTests bounds the tests of a spec, each of which a run counts.
 	maxTests = 100
@@ -70,7 +69,7 @@ func (t *DataTest) name(i int) string {
 }
 
 // Fails reports whether failing rows end a run.
-func (t *DataTest) Fails() bool { return t.Severity == SeverityError }
+func (t *DataTest) Fails() bool { return t.Severity == severityError }
 
 // Stored returns how many failing rows a run keeps.
 func (t *DataTest) Stored() int {
@@ -82,7 +81,7 @@ func (t *DataTest) Stored() int {
 
 // Defaults implements Defaulter.
 func (t *DataTest) Defaults(at Place) {
-	Default(at, "severity", &t.Severity, SeverityError)
+	Default(at, "severity", &t.Severity, severityError)
 	if _, counts := t.Test.Options.(CountSpec); counts {
 		DefaultList(at, "apply_to", &t.ApplyTo, InTraining)
 		return
@@ -102,9 +101,6 @@ func (t *DataTest) Check(at Place) {
 	if !ok {
 		at.Problem("", "", "what is tested is missing: one of %s belongs here", strings.Join(at.found.catalog.names(Tests), ", "))
 		return
-	}
-	if c, ok := spec.(Checker); ok && reflect.TypeOf(spec).Elem().Kind() != reflect.Struct {
-		c.Check(at.in(t.Test.Name))
 	}
 	at.phases("apply_to", t.ApplyTo)
 	if !t.Fails() && t.ErrorIf != "" {

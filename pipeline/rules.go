@@ -123,6 +123,8 @@ func checkRules(v reflect.Value, at Place) {
 			checkValue(value, path, r, at.found)
 			checkRules(f.value, in)
 		}
+	}
+	if v.CanAddr() {
 		if c, ok := optionsOf(v).(Checker); ok {
 			c.Check(at)
 		}

@@ -90,12 +90,12 @@ type Line struct {
 // one test after the other. shard returns what observers kept of one, by test; it is not
 // called for those of which nothing is needed.
 func (t *Tests) Lines(run string, shards int, shard func(i int) (map[string][]pipeline.FailedRow, error)) ([]Line, error) {
-	room, rows := make([]Stored, len(t.tests)), make([][]pipeline.FailedRow, len(t.tests))
+	room, rows := make([]stored, len(t.tests)), make([][]pipeline.FailedRow, len(t.tests))
 	for k := range room {
 		room[k] = t.room(k)
 	}
 	for i := range shards {
-		if !slices.ContainsFunc(room, func(s Stored) bool { return s.rows > 0 }) {
+		if !slices.ContainsFunc(room, func(s stored) bool { return s.rows > 0 }) {
 			break
 		}
 		found, err := shard(i)

@@ -23,15 +23,15 @@ const (
 	maxTextBytes = 1 << 10
 )
 
-// Stored gathers the failing rows of one test, the first of those it is shown, within its
+// stored gathers the failing rows of one test, the first of those it is shown, within its
 // bounds: what it keeps of one shard is all that can be kept of it in a run.
-type Stored struct {
+type stored struct {
 	rows, bytes int // that there is room for
 	line        int // bytes of a row beside its object and values
 }
 
 // take returns as many of rows as there is room for.
-func (s *Stored) take(rows []pipeline.FailedRow) []pipeline.FailedRow {
+func (s *stored) take(rows []pipeline.FailedRow) []pipeline.FailedRow {
 	for i := range rows {
 		if s.bytes -= s.line + len(rows[i].Object) + len(rows[i].Values); s.rows == 0 || s.bytes < 0 {
 			s.rows = 0
@@ -45,7 +45,7 @@ func (s *Stored) take(rows []pipeline.FailedRow) []pipeline.FailedRow {
 // Observer tests the cleaned training rows of one shard. It is for one goroutine.
 type Observer struct {
 	*Tests
-	stored []Stored
+	stored []stored
 }
 
 // NewObserver returns one that has seen nothing; nil where there are no tests.
@@ -53,16 +53,16 @@ func (t *Tests) NewObserver() *Observer {
 	if t == nil {
 		return nil
 	}
-	o := &Observer{t, make([]Stored, len(t.tests))}
+	o := &Observer{t, make([]stored, len(t.tests))}
 	for i := range o.stored {
 		o.stored[i] = t.room(i)
 	}
 	return o
 }
 
-func (t *Tests) room(i int) Stored {
+func (t *Tests) room(i int) stored {
 	const others = 128
-	return Stored{t.tests[i].Spec.Stored(), t.bytes, others + len(t.tests[i].Name) + len(t.tests[i].rule())}
+	return stored{t.tests[i].Spec.Stored(), t.bytes, others + len(t.tests[i].Name) + len(t.tests[i].rule())}
 }
 
 // Observe counts in rep the rows of a cleaned batch that fail, and keeps the first. Row r

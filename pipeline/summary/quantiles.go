@@ -13,18 +13,18 @@ import (
 	"slices"
 )
 
-// MaxPoints is how many different values Quantiles tells apart.
-const MaxPoints = 1 << 15
+// maxPoints is how many different values Quantiles tells apart.
+const maxPoints = 1 << 15
 
-// Quantiles counts values, each by itself while there are at most MaxPoints
+// Quantiles counts values, each by itself while there are at most maxPoints
 // different ones. Of more, those count as one that agree in their leading bits, as
-// many of these as leave no more than MaxPoints, and the least stands for all: it
+// many of these as leave no more than maxPoints, and the least stands for all: it
 // differs from them by about a thousandth, or, of values
 // from all of the range of float64, by a few percent. The zero Quantiles is ready
 // to use.
 type Quantiles struct {
 	// shift is how many low bits of the keys are not told apart: the least number that
-	// leaves at most MaxPoints, which depends on the values alone.
+	// leaves at most maxPoints, which depends on the values alone.
 	shift uint
 	slots []slot // a hash table of a power of two, at most half full
 	used  int
@@ -65,7 +65,7 @@ func (q *Quantiles) add(s slot) {
 		q.rebuild(max(2*len(q.slots), 64))
 	}
 	q.put(s)
-	if q.used > MaxPoints {
+	if q.used > maxPoints {
 		q.coarsen()
 	}
 }
@@ -102,11 +102,11 @@ func (q *Quantiles) rebuild(size int) {
 // coarsen raises the shift as far as it must: mostly by one.
 func (q *Quantiles) coarsen() {
 	q.shift++
-	if q.rebuild(len(q.slots)); q.used <= MaxPoints {
+	if q.rebuild(len(q.slots)); q.used <= maxPoints {
 		return
 	}
 	points := q.points()
-	for used := q.used; used > MaxPoints; {
+	for used := q.used; used > maxPoints; {
 		q.shift++
 		used = 1
 		for i, s := range points[1:] {
@@ -240,7 +240,7 @@ func (q *Quantiles) UnmarshalJSON(data []byte) error {
 		count, m := binary.Uvarint(rest[max(n, 0):])
 		s := slot{last + step, int64(count)}
 		if v := s.value(); n <= 0 || m <= 0 || s.count <= 0 || q.total > math.MaxInt64-s.count || v-v != 0 ||
-			q.used > 0 && s.key>>q.shift <= last>>q.shift || q.used == MaxPoints {
+			q.used > 0 && s.key>>q.shift <= last>>q.shift || q.used == maxPoints {
 			return fmt.Errorf("points that no values have")
 		}
 		q.add(s)

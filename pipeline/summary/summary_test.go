@@ -89,14 +89,14 @@ func TestQuantilesAreExactWhileValuesAreFewAndCloseAfterThat(t *testing.T) {
 		b.add(values)
 		slices.Sort(values)
 		distinct := len(slices.Compact(slices.Clone(values)))
-		if n := b.Quantiles.used; n > MaxPoints || distinct > MaxPoints && n < MaxPoints/4 {
+		if n := b.Quantiles.used; n > maxPoints || distinct > maxPoints && n < maxPoints/4 {
 			t.Errorf("%s: %d points of %d values", name, n, distinct)
 		}
 		for _, share := range []float64{0, 0.01, 0.25, 0.5, 0.9, 1} {
 			rank := share * float64(len(values)-1)
 			low, high := values[int(rank)], values[min(int(rank)+1, len(values)-1)]
 			slack := 0.0
-			if distinct > MaxPoints {
+			if distinct > maxPoints {
 				slack = map[string]float64{"all magnitudes": 0.1, "far from 0": 1e-12}[name]
 				if slack == 0 {
 					slack = 0.003
