@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"reflect"
 	"runtime"
 	"slices"
@@ -211,16 +212,22 @@ func learned(t testing.TB, plan *pipeline.Plan, shards ...[][]any) *pipeline.Pla
 	return plan
 }
 
+// nothingToLearn are the errors of steps that find nothing in the training rows after the
+// steps before them.
+var nothingToLearn = regexp.MustCompile(`has no value in the training rows|has so many equal values among the training rows`)
+
 func TestBatchBoundariesChangeNothing(t *testing.T) {
+	plans := rapid.Custom(func(rt *rapid.T) *pipeline.Plan {
+		plan, err := learn(t, planOf(t, everyType, everyStep(rt)...), trainingRows[:3], trainingRows[3:])
+		if err != nil && !nothingToLearn.MatchString(err.Error()) {
+			rt.Fatal(err)
+		}
+		return plan
+	}).Filter(func(plan *pipeline.Plan) bool { return plan != nil })
 	rapid.Check(t, func(rt *rapid.T) {
 		mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 		defer mem.AssertSize(t, 0)
-		plan, err := learn(t, planOf(t, everyType, everyStep(rt)...), trainingRows[:3], trainingRows[3:])
-		if thalweg.Is(err, thalweg.Invalid) {
-			rt.Skip("the steps leave no rows to learn from")
-		} else if err != nil {
-			rt.Fatal(err)
-		}
+		plan := plans.Draw(rt, "plan")
 		c := newChain(plan, pipeline.InScoring, mem)
 		batch := tabletest.Draw(rt, mem, everyType, 40)
 		defer batch.Release()
