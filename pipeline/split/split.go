@@ -56,6 +56,18 @@ func Catalog() []pipeline.Entry {
 	}
 }
 
+// Method is a way of splitting: the options of an entry of the catalog, this
+// package's or another's.
+type Method interface {
+	pipeline.SplitMethod
+	// Observer returns what looks at the rows of a shard before there are cuts.
+	Observer(c *Cuts, from Origin) Observer
+	// Finish completes the cuts by the partials of all shards, in shard order.
+	Finish(c *Cuts, partials [][]byte) error
+	// Assign writes the split of each row of a batch to dst, which is as long.
+	Assign(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error
+}
+
 // Origin is where the rows of a shard lie: with its number in the shard it tells a row
 // from all others, whatever other objects there are and however they are cut.
 type Origin struct {
@@ -64,7 +76,7 @@ type Origin struct {
 	First  int64
 }
 
-// method is a way of splitting: the options of an entry of the catalog.
+// method is a Method of functions.
 type method struct {
 	// by are the types of the column that rows are split by, and column what a spec is
 	// told that lacks one.
@@ -73,12 +85,11 @@ type method struct {
 	// place is what the split goes by where an event cannot be told its own.
 	place string
 	// given: the data say how many rows each split has.
-	given bool
-	// observer returns what looks at the rows of a shard before there are cuts.
+	given    bool
 	observer func(c *Cuts, from Origin) Observer
-	// finish completes the cuts by the partials of all shards, in shard order.
+	// finish returns the cut points that the partials of all shards, in shard
+	// order, call for.
 	finish func(c *Cuts, partials [][]byte) error
-	// assign writes the split of each row of a batch to dst, which is as long.
 	assign func(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error
 }
 
@@ -91,8 +102,19 @@ func (m *method) NotOfEvents() string { return m.place }
 // Given implements pipeline.SplitMethod.
 func (m *method) Given() bool { return m.given }
 
-func methodOf(plan *pipeline.Plan) (*method, error) {
-	if m, ok := plan.Split.(*method); ok {
+// Observer implements Method.
+func (m *method) Observer(c *Cuts, from Origin) Observer { return m.observer(c, from) }
+
+// Finish implements Method.
+func (m *method) Finish(c *Cuts, partials [][]byte) error { return m.finish(c, partials) }
+
+// Assign implements Method.
+func (m *method) Assign(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
+	return m.assign(c, batch, from, dst)
+}
+
+func methodOf(plan *pipeline.Plan) (Method, error) {
+	if m, ok := plan.Split.(Method); ok {
 		return m, nil
 	}
 	return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("split type %q", plan.Spec.Spec.Preprocessing.Split.Type)}
@@ -127,14 +149,14 @@ func (c *Cuts) Judged() uint8 {
 }
 
 // newCuts returns what a spec says of the cuts of a plan.
-func newCuts(plan *pipeline.Plan) (*Cuts, *method, error) {
+func newCuts(plan *pipeline.Plan) (*Cuts, Method, error) {
 	spec := plan.Spec.Spec.Preprocessing.Split
 	m, err := methodOf(plan)
 	if err != nil {
 		return nil, nil, err
 	}
 	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed}
-	if m.given {
+	if m.Given() {
 		return c, m, nil
 	}
 	if len(spec.Probabilities) != Count {
@@ -153,7 +175,7 @@ func NewObserver(plan *pipeline.Plan, from Origin) (Observer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.observer(c, from), nil
+	return m.Observer(c, from), nil
 }
 
 // Finish merges the partials of all shards, in shard order.
@@ -162,7 +184,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Cuts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, m.finish(c, partials)
+	return c, m.Finish(c, partials)
 }
 
 // each calls do with the partial of each shard.
@@ -193,7 +215,7 @@ func (c *Cuts) Assign(plan *pipeline.Plan, batch arrow.Record, from Origin, dst 
 		dst = make([]uint8, n)
 	}
 	dst = dst[:n]
-	return dst, m.assign(c, batch, from, dst)
+	return dst, m.Assign(c, batch, from, dst)
 }
 
 // ColumnName is the column that says a row's split.

@@ -26,7 +26,7 @@ func plan(kind string) *pipeline.Plan {
 	p := &pipeline.Plan{Spec: &pipeline.Spec{}}
 	for _, e := range Catalog() {
 		if e.Name == kind {
-			p.Split = e.Options.(*method)
+			p.Split = e.Options.(Method)
 		}
 	}
 	p.Spec.Spec.Preprocessing.Split = pipeline.Split{Type: kind, Column: "date", Probabilities: probabilities}
