@@ -22,9 +22,10 @@ func newApply(g *globals) *cobra.Command {
 		Short: "Submit a spec; start a training run when its training half changed",
 		Long: "apply submits a spec. A changed spec becomes the pipeline's next generation, and its streams\n" +
 			"use it at once. It starts a training run, unless a version is registered that was trained from\n" +
-			"the same training half and no run is in progress; a run in progress is restarted. The other\n" +
-			"half changes only how the stream runs: metadata.labels, kafka and connection of sources.events,\n" +
-			"and scoring, except scoring.output_columns, scoring.sink.partition_by and whether there is a scoring section.\n\n" +
+			"the same training half and no run is in progress; a run in progress is restarted. No part of\n" +
+			"that half are metadata.labels, schedule, trainer.keep_checkpoints, trainer.distributed.straggler,\n" +
+			"store_failures of tests, kafka and connection of sources.events, and scoring, except\n" +
+			"scoring.output_columns, scoring.sink.partition_by and whether there is a scoring section.\n\n" +
 			"An unchanged spec changes nothing, and starts a run where no run of it has registered a version:\n" +
 			"`thalweg runs start` always trains.\n" +
 			"With --wait it waits for the pipeline's last run, if that is in progress, and fails if that failed.",
