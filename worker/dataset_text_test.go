@@ -12,7 +12,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -219,7 +218,7 @@ func TestRejectedRowsAreCountedOnceAndKeptWithTheirPlaces(t *testing.T) {
 		b := newBatchHalf(t)
 		rejected(b)
 		b.spec = of("9.99%")
-		if err := b.upTo("fit"); !strings.Contains(err, "200 of 2,000 rows cannot be read") || !strings.Contains(err, "9.99% are allowed") || !strings.Contains(err, "line 4") {
+		if err := b.upTo("fit", 1).Error; !strings.Contains(err, "200 of 2,000 rows cannot be read") || !strings.Contains(err, "9.99% are allowed") || !strings.Contains(err, "line 4") {
 			t.Errorf("too many: %s", err)
 		}
 	}
@@ -239,37 +238,9 @@ func TestLinesBehindAnOpenQuoteAllCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.spec = strings.Replace(ofFormat("flights/?.csv", "{type: csv}, on_bad_row: {type: reject, max_rate: 20%}"), "\n  preprocessing:", declared, 1)
-	if err := b.upTo("fit"); !strings.Contains(err, "500 of 2,000 rows cannot be read") {
+	if err := b.upTo("fit", 1).Error; !strings.Contains(err, "500 of 2,000 rows cannot be read") {
 		t.Errorf("a quote that is not closed: %s", err)
 	}
-}
-
-// upTo carries out stages up to one, and returns the first error.
-func (b *batchHalf) upTo(last string) string {
-	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(b.spec))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	plan, err := Stages().Plan(spec, "", nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, stage := range plan {
-		var partials []string
-		if stage.Over == stages.OverShards {
-			report := b.task(&apiv1.Lease{Kind: stage.Name, Reducers: 1, ShardTo: flightShards})
-			if report.Error != "" {
-				return report.Error
-			}
-			partials = report.Partials
-		}
-		report := b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials})
-		if report.Error != "" || stage.Name == last {
-			return report.Error
-		}
-		maps.Copy(b.inputs, report.Outputs)
-	}
-	return ""
 }
 
 // columnsOf returns what a format finds objects to have: "name type", what is not

@@ -139,9 +139,9 @@ func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 	return r.run(b.t.Context())
 }
 
-// stage carries out a stage over shards that so many tasks share, and returns
-// the reducer's report.
-func (b *batchHalf) stage(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
+// reported carries out a stage over shards that so many tasks share, and returns
+// the reducer's report, or that of a task that fails.
+func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 	b.t.Helper()
 	var partials []string
 	for i := range tasks {
@@ -149,15 +149,51 @@ func (b *batchHalf) stage(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 			break
 		}
 		report := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: 1, ShardFrom: i * flightShards / tasks, ShardTo: (i + 1) * flightShards / tasks})
-		if report.Error != "" || len(report.Partials) != 1 {
+		if report.Error != "" {
+			return report
+		}
+		if len(report.Partials) != 1 {
 			b.t.Fatalf("%s@%d: %v", stage.Name, i, report)
 		}
 		partials = append(partials, report.Partials...)
 		b.counts[stage.Name] += report.Counts["rows"]
 	}
-	report := b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials})
+	return b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials})
+}
+
+// stage is reported of a stage that must not fail.
+func (b *batchHalf) stage(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
+	b.t.Helper()
+	report := b.reported(stage, tasks)
 	if report.Error != "" {
-		b.t.Fatalf("%s: %s", stage.Name, report.Error)
+		b.t.Fatalf("%s: %v", stage.Name, report)
+	}
+	return report
+}
+
+// plan returns the stages of the spec's run.
+func (b *batchHalf) plan() []stages.Plan {
+	b.t.Helper()
+	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(cmp.Or(b.spec, flightSpec)))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	plan, err := Stages().Plan(spec, "", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return plan
+}
+
+// upTo carries out stages until one fails, or up to the last, and returns its report.
+func (b *batchHalf) upTo(last string, tasks uint32) (report *apiv1.TaskReport) {
+	b.t.Helper()
+	for _, stage := range b.plan() {
+		report = b.reported(stage, tasks)
+		maps.Copy(b.inputs, report.Outputs)
+		if report.Error != "" || stage.Name == last {
+			break
+		}
 	}
 	return report
 }
@@ -166,16 +202,8 @@ func (b *batchHalf) stage(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 // metrics and the counts.
 func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, map[string]int64) {
 	b.t.Helper()
-	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(flightSpec))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	plan, err := Stages().Plan(spec, "", nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	metrics := make(map[string]float64)
-	for _, stage := range plan {
+	for _, stage := range b.plan() {
 		var report *apiv1.TaskReport
 		switch stage.Over {
 		case stages.OverNothing:

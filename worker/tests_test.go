@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/quality"
@@ -36,27 +35,6 @@ func failingObjects(t *testing.T, w *Worker) map[string]string {
 // tested is flightSpec with tests.
 func tested(tests ...string) string {
 	return strings.Replace(flightSpec, "  preprocessing:", "  tests: ["+strings.Join(tests, ", ")+"]\n  preprocessing:", 1)
-}
-
-// judged carries out the stages up to clean, and returns the last report.
-func (b *batchHalf) judged(tasks uint32) (report *apiv1.TaskReport) {
-	b.t.Helper()
-	for _, stage := range Stages()[""][:2] {
-		lease := &apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1}
-		for i := range tasks {
-			if stage.Map == nil {
-				break
-			}
-			of := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: 1, ShardFrom: i * flightShards / tasks, ShardTo: (i + 1) * flightShards / tasks})
-			if of.Error != "" {
-				b.t.Fatal(of.Error)
-			}
-			lease.Partials = append(lease.Partials, of.Partials...)
-		}
-		report = b.task(lease)
-		maps.Copy(b.inputs, report.Outputs)
-	}
-	return report
 }
 
 var flightTests = []string{
@@ -122,7 +100,7 @@ func TestDataTestsFindTheSameHoweverShardsAreSharedOut(t *testing.T) {
 func TestATestOfSeverityErrorFailsTheRunAndSaysWhere(t *testing.T) {
 	b := newBatchHalf(t)
 	b.spec = tested(`{column: distance, range: {max: 2890}, store_failures: 5}`, `{column: origin, regex: "^airport [0-7]$", severity: warn}`, `{row_count: {max: 10}}`)
-	report := b.judged(3)
+	report := b.upTo("clean", 3)
 	rows := failingObjects(t, b.worker)
 	key := slices.Collect(maps.Keys(rows))[0]
 	for _, want := range []string{"test 1 range distance: ", " rows fail value <= 2890, ", "error_if is > 0; the first is row ", " of object flights/0.parquet",
@@ -138,7 +116,7 @@ func TestATestOfSeverityErrorFailsTheRunAndSaysWhere(t *testing.T) {
 	before := b.decoded()
 	other := b.again()
 	other.spec = tested(`{column: distance, range: {max: 2890}, store_failures: 5, error_if: "> 10%"}`, `{column: origin, regex: "^airport [0-7]$", severity: warn}`, `{row_count: {min: 10}}`)
-	if report := other.judged(2); report.Error != "" || len(report.Warnings) != 2 || !strings.Contains(report.Outputs["tests"], "2 regex origin    warn ") {
+	if report := other.upTo("clean", 2); report.Error != "" || len(report.Warnings) != 2 || !strings.Contains(report.Outputs["tests"], "2 regex origin    warn ") {
 		t.Errorf("%+v", report)
 	}
 	if b.decoded() != before {
@@ -146,7 +124,7 @@ func TestATestOfSeverityErrorFailsTheRunAndSaysWhere(t *testing.T) {
 	}
 	another := b.again()
 	another.spec = tested(`{column: distance, range: {max: 2895}}`)
-	if report := another.judged(2); report.Error == "" || b.decoded() == before {
+	if report := another.upTo("clean", 2); report.Error == "" || b.decoded() == before {
 		t.Errorf("another test was not carried out: %+v", report)
 	}
 }
@@ -157,7 +135,7 @@ func TestDataTestsNeedNoCleaningStep(t *testing.T) {
 	b := newBatchHalf(t)
 	b.spec = strings.Replace(tested(`{column: distance, range: {min: 0}}`, `{column: gates, check: "value != null", severity: warn}`),
 		"  preprocessing:\n    clean:\n      - {filter: {expression: \"distance > 0\"}}\n", "", 1)
-	report := b.judged(2)
+	report := b.upTo("clean", 2)
 	if !strings.Contains(report.Error, " of 2,000 rows fail value >= 0") {
 		t.Errorf("%s", report.Error)
 	}
