@@ -30,11 +30,16 @@ func (t *Task) champion(ctx context.Context) (*modelVersion, error) {
 		return nil, err
 	}
 	champion, err := t.worker.version(ctx, input)
-	if err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
+	if isPermanent(ctx, err) {
 		// A run is how a champion that is damaged can be replaced.
 		return &modelVersion{number: champion.number, flaw: fmt.Sprintf("version %d cannot be read: %v", champion.number, err)}, nil
 	}
 	return champion, err
+}
+
+// isPermanent reports an error that another attempt would meet too.
+func isPermanent(ctx context.Context, err error) bool {
+	return err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil
 }
 
 // comparison measures the version that is evaluated and the champion on the same rows of
@@ -60,7 +65,7 @@ func (d *data) newComparison(ctx context.Context, champion *modelVersion, traine
 		return nil, champion.flaw, nil
 	}
 	defer func() {
-		if err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
+		if isPermanent(ctx, err) {
 			c, flaw, err = nil, fmt.Sprintf("version %d cannot score these rows: %v", champion.number, err), nil
 		}
 	}()

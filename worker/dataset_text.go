@@ -60,14 +60,17 @@ func jsonlText(options any) textFormat {
 
 // columns returns the fields of an object's records; nil for JSON, whose records name
 // their own.
-func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string) (names []string, err error) {
+func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.SchemaSpec) (names []string, err error) {
 	if f.csv == nil {
 		return nil, nil
 	}
 	at := m.Objects[object].Header
 	if at == 0 {
-		if names = f.fields; names == nil {
-			names = declared
+		if f.fields != nil {
+			return f.fields, nil
+		}
+		for _, c := range declared.Columns {
+			names = append(names, c.Name)
 		}
 		if names == nil {
 			return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Err: errors.New("files without a header do not say what their fields are"),
@@ -98,14 +101,6 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared []string)
 	return names, nil
 }
 
-// declaredNames returns the names of the columns of a spec.
-func declaredNames(s pipeline.SchemaSpec) (names []string) {
-	for _, c := range s.Columns {
-		names = append(names, c.Name)
-	}
-	return names
-}
-
 // Discover implements DatasetFormat. Columns have the types that the spec declares, and
 // others those that a sample of the rows shows.
 func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error) {
@@ -118,6 +113,7 @@ func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manif
 	if err != nil {
 		return nil, table.Schema{}, err
 	}
+	var absent []string
 	for _, d := range from.Schema.Columns {
 		at, _, known := schema.Lookup(d.Name)
 		odd := slices.IndexFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return u.Name == d.Name })
@@ -131,8 +127,11 @@ func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manif
 		case f.csv == nil && *d.Nullable && spelling.Nearest(d.Name, schema.Names()) == "":
 			// A field that objects may have, and those of the sample have not.
 			schema.Columns = append(schema.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: true})
-			m.Warnings = append(m.Warnings, fmt.Sprintf("column %s is in none of the rows that were looked at, the first of up to %d shards", d.Name, sampledShards))
+			absent = append(absent, d.Name)
 		}
+	}
+	if len(absent) > 0 {
+		m.Warnings = append(m.Warnings, fmt.Sprintf("columns that are in none of the rows that were looked at, the first of up to %d shards: %s", sampledShards, brief(strings.Join(absent, ", "))))
 	}
 	return m, schema, nil
 }
@@ -150,7 +149,7 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 		if _, known := lists[o.Header]; known || o.Rows == 0 {
 			continue
 		}
-		if lists[o.Header], err = f.columns(m, i, declaredNames(from.Schema)); err != nil {
+		if lists[o.Header], err = f.columns(m, i, from.Schema); err != nil {
 			return table.Schema{}, err
 		}
 		s.Columns(lists[o.Header])
@@ -249,7 +248,7 @@ func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest
 	}
 	origin := m.Origin(shard)
 	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, flat: f.csv != nil, reject: from.Reject}
-	names, err := f.columns(m, m.Shards[shard].Object, declaredNames(from.Schema))
+	names, err := f.columns(m, m.Shards[shard].Object, from.Schema)
 	if err == nil {
 		if f.csv != nil {
 			decode.Format = f.csv(names)

@@ -308,7 +308,11 @@ func TestColumnsAndTypesOfTexts(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", c.name, got, err, c.want)
 		}
 	}
-	m, _, err := columnsOf(t, "{type: csv}", undeclared, map[string]string{"a/1": "x,y\n1,a\n2,b\n", "a/2": "y,z\nb,2\n", "a/3": "y\n"})
+	m, _, err := columnsOf(t, "{type: jsonl}", "{columns: [{name: rare, type: string}, {name: late, type: int64}]}", map[string]string{"a": `{"i":1}`})
+	if err != nil || len(m.Warnings) != 1 || !strings.HasSuffix(m.Warnings[0], ": rare, late") {
+		t.Errorf("columns that no row has: %+v, %v", m, err)
+	}
+	m, _, err = columnsOf(t, "{type: csv}", undeclared, map[string]string{"a/1": "x,y\n1,a\n2,b\n", "a/2": "y,z\nb,2\n", "a/3": "y\n"})
 	if err != nil || len(m.Gaps) != 2 || m.Gaps[0].Column != "x" || m.Gaps[0].Rows != 1 || m.Gaps[1].Column != "z" || m.Gaps[1].Rows != 2 {
 		t.Errorf("gaps: %+v, %v", m, err)
 	}
