@@ -14,8 +14,9 @@ import (
 	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
-// kinds are the losses, rules and starts that TestTheModelIsTheSameWhateverIsKilled
-// leaves out: what a spec says of its output and beside it.
+// kinds are the losses, optimizers and the warm start that
+// TestTheModelIsTheSameWhateverIsKilled leaves out, by name: the output feature, and the
+// trainer or model.
 func kinds() map[string][2]string {
 	const trainer = "epochs: 6, early_stop: 0, batch_size: 256, distributed: {replicas: 4, sync_every: 8}"
 	const binary = `{name: y, type: binary, expression: "delay > 15"}`
