@@ -31,6 +31,16 @@ type Feature struct {
 	List      *List     `json:"list,omitempty"`
 }
 
+// kinds counts the kinds of data that are set.
+func (f *Feature) kinds() (n int) {
+	for _, set := range []bool{f.Number != nil, f.Periodic != nil, f.Bins != nil, f.Category != nil, f.Hashed != nil, f.Valued != nil, f.List != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
 // Number is the data of a number feature: a value x, or Fill where there is
 // none, becomes (warp(x) - Shift) * Scale.
 type Number struct {

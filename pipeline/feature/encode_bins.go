@@ -105,7 +105,7 @@ func between(a, b float64) float64 {
 // Load implements Encoder.
 func (*Bins) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	b := data.Bins
-	if b == nil || data.Number != nil || data.Category != nil {
+	if b == nil {
 		return nil, fmt.Errorf("no bins")
 	}
 	for i, c := range b.Cuts {

@@ -52,7 +52,7 @@ func (*Elements) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 // Load implements Encoder.
 func (*Elements) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	l := data.List
-	if l == nil || data.Number != nil || data.Category != nil {
+	if l == nil {
 		return nil, fmt.Errorf("no list data")
 	}
 	if declared := f.Options.Length; l.Length < 1 || l.Length > pipeline.MaxListLength || declared != nil && *declared != l.Length ||

@@ -73,7 +73,7 @@ func (h *Hash) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 // Load implements Encoder.
 func (h *Hash) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	d := data.Hashed
-	if d == nil || data.Number != nil || data.Category != nil || data.List != nil {
+	if d == nil {
 		return nil, fmt.Errorf("no data of a hashed category")
 	}
 	if d.Buckets != h.Buckets || len(d.Values) != len(d.Counts) || len(d.Values) > maxNames {

@@ -148,7 +148,7 @@ func fillText(v any) (string, error) {
 // Load implements Encoder.
 func (*OneHot) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	c := data.Category
-	if c == nil || data.Number != nil || data.List != nil {
+	if c == nil {
 		return nil, fmt.Errorf("no category data")
 	}
 	if len(c.Values) != len(c.Counts) || len(c.Values) > MaxDistinct+1 {

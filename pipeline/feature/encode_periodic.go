@@ -69,7 +69,7 @@ func (p *Periodic) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 // Load implements Encoder.
 func (p *Periodic) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	c := data.Periodic
-	if c == nil || data.Number != nil || data.Category != nil || data.List != nil {
+	if c == nil {
 		return nil, fmt.Errorf("no data of a circle")
 	}
 	if c.Period != p.Period || !(c.Period > 0) {

@@ -84,7 +84,7 @@ func fillNumber(v any) (float64, error) {
 // Load implements Encoder.
 func (*Scaled) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	n := data.Number
-	if n == nil || data.Category != nil || data.List != nil {
+	if n == nil {
 		return nil, fmt.Errorf("no number data")
 	}
 	return loadNumber(f, n)

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -65,18 +64,19 @@ func (s *TargetSums) check(folds int) error {
 
 // targeter sums labels.
 type targeter struct {
-	what     string
-	folds    int
-	seed     uint64
-	at       map[string]int
-	integers map[int64]int
-	bytes    int
-	rows     [][]int64 // those of rows without a value first
-	sums     [][]float64
+	what    string
+	folds   int
+	seed    uint64
+	at      map[string]int
+	integer func(int64) int // of its text
+	bytes   int
+	rows    [][]int64 // those of rows without a value first
+	sums    [][]float64
 }
 
 func newTargeter(what string, folds int, seed uint64) *targeter {
-	t := &targeter{what: what, folds: folds, seed: seed, at: make(map[string]int), integers: make(map[int64]int)}
+	t := &targeter{what: what, folds: folds, seed: seed, at: make(map[string]int)}
+	t.integer = table.ByText(t.of)
 	t.grow()
 	return t
 }
@@ -99,30 +99,8 @@ func (t *targeter) of(value string) int {
 
 // observe adds the labels of the rows that use marks; rows are their numbers.
 func (t *targeter) observe(a arrow.Array, labels []float32, rows []int64, use table.Mask) error {
-	var value func(i int) int
-	switch a := a.(type) {
-	case *array.Dictionary:
-		entries := a.Dictionary().(*array.String)
-		known := make([]int, entries.Len())
-		value = func(i int) int {
-			k := a.GetValueIndex(i)
-			if known[k] == 0 {
-				known[k] = t.of(key(entries.Value(k)))
-			}
-			return known[k]
-		}
-	case *array.Int64:
-		value = func(i int) int {
-			at, ok := t.integers[a.Value(i)]
-			if !ok {
-				at = t.of(strconv.FormatInt(a.Value(i), 10))
-				t.integers[a.Value(i)] = at
-			}
-			return at
-		}
-	case *array.Boolean:
-		value = func(i int) int { return t.of(strconv.FormatBool(a.Value(i))) }
-	default:
+	value := table.Resolver(a, t.of, t.integer)
+	if value == nil {
 		return unreadable(t.what, a)
 	}
 	for w, word := range use.Words {
@@ -229,4 +207,17 @@ func (t *targeter) order() []int {
 // Load implements Encoder.
 func (t *Target) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 	return loadValued(f, data, t.Folds)
+}
+
+// heldHash says which fold a training row is in, whatever their number: never 0.
+func heldHash(seed uint64, row int64) uint64 {
+	return max(kernel.Mix(kernel.Mix(seed+kernel.Golden)^uint64(row)), 1)
+}
+
+// smoothed returns sum/n drawn to another mean as if so many rows more had that.
+func smoothed(sum float64, n int64, mean, weight float64) float64 {
+	if total := float64(n) + weight; total > 0 {
+		return (sum + float64(weight*mean)) / total
+	}
+	return mean
 }

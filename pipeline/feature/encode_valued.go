@@ -133,7 +133,7 @@ func (*Frequency) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 
 func loadValued(f pipeline.Feature, data *Feature, folds int) (Encoding, error) {
 	v := data.Valued
-	if v == nil || data.Number != nil || data.Category != nil || data.List != nil {
+	if v == nil {
 		return nil, fmt.Errorf("no numbers of values")
 	}
 	ids, err := new(OneHot).Load(f, &Feature{Category: &v.Category})
@@ -195,17 +195,4 @@ func (e *valued) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error {
 		}
 	}
 	return nil
-}
-
-// heldHash says which fold a training row is in, whatever their number: never 0.
-func heldHash(seed uint64, row int64) uint64 {
-	return max(kernel.Mix(kernel.Mix(seed+kernel.Golden)^uint64(row)), 1)
-}
-
-// smoothed returns sum/n drawn to another mean as if so many rows more had that.
-func smoothed(sum float64, n int64, mean, weight float64) float64 {
-	if total := float64(n) + weight; total > 0 {
-		return (sum + float64(weight*mean)) / total
-	}
-	return mean
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -78,34 +77,13 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 // readClasses sets the numbers of classes.
 func (t *Transform) readClasses(what string, values arrow.Array, labels []float32, valid []bool) error {
 	number := func(text string) float32 {
-		if k, ok := slices.BinarySearch(t.data.Label.Classes, key(text)); ok {
+		if k, ok := slices.BinarySearch(t.data.Label.Classes, text); ok {
 			return float32(k)
 		}
 		return UnknownClass
 	}
-	var of func(i int) float32
-	switch a := values.(type) {
-	case *array.Dictionary:
-		entries := a.Dictionary().(*array.String)
-		numbers := make([]float32, entries.Len())
-		for e := range numbers {
-			numbers[e] = number(entries.Value(e))
-		}
-		of = func(i int) float32 { return numbers[a.GetValueIndex(i)] }
-	case *array.Int64:
-		met := make(map[int64]float32)
-		of = func(i int) float32 {
-			v := a.Value(i)
-			k, ok := met[v]
-			if !ok {
-				k = number(strconv.FormatInt(v, 10))
-				met[v] = k
-			}
-			return k
-		}
-	case *array.Boolean:
-		of = func(i int) float32 { return number(strconv.FormatBool(a.Value(i))) }
-	default:
+	of := table.Resolver(values, number, table.ByText(number))
+	if of == nil {
 		return unreadable(what, values)
 	}
 	for i := range labels {

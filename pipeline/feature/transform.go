@@ -55,6 +55,9 @@ func build(plan *pipeline.Plan, data transformData) (*Transform, error) {
 		if err != nil {
 			return nil, inFeature(f.Name, err)
 		}
+		if n := t.data.Features[i].kinds(); n != 1 {
+			return nil, inFeature(f.Name, fmt.Errorf("data of %d kinds, not of one", n))
+		}
 		loaded, err := e.Load(f, &t.data.Features[i])
 		if err != nil {
 			return nil, inFeature(f.Name, err)

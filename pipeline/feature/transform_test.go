@@ -71,6 +71,7 @@ func TestLoadRefusesWhatFinishDidNotMake(t *testing.T) {
 		"numbers not canonical": {`"shift":25`, `"shift":25.0`},
 		"another label":         {`"name":"late"`, `"name":"early"`},
 		"negative count":        {`"count":4`, `"count":-4`},
+		"two kinds of data":     {`"category":{`, `"bins":{"cuts":[],"statistics":{"count":0,"missing":0,"mean":0,"m2":0,"min":0,"max":0}},"category":{`},
 		"not JSON":              {`{"version"`, `{version`},
 	} {
 		data := strings.Replace(good, change[0], change[1], 1)

@@ -3,8 +3,6 @@ package split
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -34,52 +32,19 @@ func resolve[T any](batch arrow.Record, name string, text func(string) T, intege
 	if err != nil {
 		return nil, err
 	}
-	out := make([]T, column.Len())
-	rows := func(do func(i int)) {
-		for i := range out {
-			if column.IsValid(i) {
-				do(i)
-			}
-		}
+	of := table.Resolver(column, text, integer)
+	if a, ok := column.(*array.Timestamp); ok {
+		of = func(row int) T { return integer(int64(a.Value(row))) }
 	}
-	known := func(entries int, text func(k int) T) func(k int) T {
-		of := make([]*T, entries)
-		return func(k int) T {
-			if k >= entries {
-				return text(k)
-			}
-			if of[k] == nil {
-				value := text(k)
-				of[k] = &value
-			}
-			return *of[k]
-		}
-	}
-	switch a := column.(type) {
-	case *array.Dictionary:
-		entries := a.Dictionary().(*array.String)
-		// Few rows hardly share an entry of many.
-		of := known(min(entries.Len(), a.Len()), func(k int) T { return text(valid(entries.Value(k))) })
-		rows(func(i int) { out[i] = of(a.GetValueIndex(i)) })
-	case *array.Int64:
-		rows(func(i int) { out[i] = integer(a.Value(i)) })
-	case *array.Timestamp:
-		rows(func(i int) { out[i] = integer(int64(a.Value(i))) })
-	case *array.Boolean:
-		of := known(2, func(k int) T { return text([]string{"false", "true"}[k]) })
-		values := table.Indicators(a)
-		rows(func(i int) { out[i] = of(int(values[i])) })
-	default:
+	if of == nil {
 		return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Invalid, Subject: "column " + name,
-			Err: fmt.Errorf("rows cannot be split by %s", arrowtype.Name(a.DataType()))}
+			Err: fmt.Errorf("rows cannot be split by %s", arrowtype.Name(column.DataType()))}
+	}
+	out := make([]T, column.Len())
+	for i := range out {
+		if column.IsValid(i) {
+			out[i] = of(i)
+		}
 	}
 	return out, nil
-}
-
-// valid returns a text as events can have it, and JSON.
-func valid(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }

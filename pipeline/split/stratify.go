@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // maxStrata bounds the values that rows are stratified by.
@@ -133,15 +133,7 @@ func (o *strata) Observe(batch arrow.Record) error {
 
 // eachStratum returns what text says of each row's value, zero of a row without one.
 func eachStratum[T any](batch arrow.Record, column string, text func(string) T) ([]T, error) {
-	integers := make(map[int64]T)
-	return resolve(batch, column, text, func(v int64) T {
-		s, ok := integers[v]
-		if !ok {
-			s = text(strconv.FormatInt(v, 10))
-			integers[v] = s
-		}
-		return s
-	})
+	return resolve(batch, column, text, table.ByText(text))
 }
 
 // targets are the hashes that the shares stand for.
