@@ -32,22 +32,22 @@ type Inherited struct {
 // CheckParent reports a version from which a plan's training cannot start: one of
 // another model, or that answers something else.
 func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
-	var err error
 	want, have := plan.Spec.Spec.Model.Name, parent.Model.Type()
 	switch label := parent.plan.Label; {
 	case want != have:
-		err = fmt.Errorf("it is a model of type %s, the spec's is %s", have, want)
+		return noParent("it is a model of type %s, the spec's is %s", have, want)
 	case label.Type != plan.Label.Type:
-		err = fmt.Errorf("it learned the %s output %s, the spec's output %s is a %s", label.Type, label.Name, plan.Label.Name, plan.Label.Type)
-	default:
-		if trees, grows := plan.Spec.Spec.Model.Options.(*model.Trees); grows {
-			err = checkTrees(plan, trees, parent)
-		}
+		return noParent("it learned the %s output %s, the spec's output %s is a %s", label.Type, label.Name, plan.Label.Name, plan.Label.Type)
 	}
-	if err == nil {
-		return nil
+	if trees, grows := plan.Spec.Spec.Model.Options.(*model.Trees); grows {
+		return checkTrees(plan, trees, parent)
 	}
-	return &thalweg.Error{Op: "start warm", Kind: thalweg.Invalid, Err: err, Hint: "name another version in trainer.warm_start, or leave it out"}
+	return nil
+}
+
+// noParent says why training cannot start from a version.
+func noParent(format string, args ...any) error {
+	return &thalweg.Error{Op: "start warm", Kind: thalweg.Invalid, Err: fmt.Errorf(format, args...), Hint: "name another version in trainer.warm_start, or leave it out"}
 }
 
 // checkTrees reports trees of a parent whose leaves cannot be refitted: of other features,
@@ -55,7 +55,7 @@ func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
 func checkTrees(plan *pipeline.Plan, trees *model.Trees, parent *Artifact) error {
 	f := parent.Model.Forest()
 	if f == nil {
-		return fmt.Errorf("its trees are imported, and stay as they are")
+		return noParent("its trees are imported, and stay as they are")
 	}
 	count, leaves := f.Count(parent.Params)/f.Outputs(), 0
 	used := make(map[string]bool)
@@ -68,13 +68,13 @@ func checkTrees(plan *pipeline.Plan, trees *model.Trees, parent *Artifact) error
 	}
 	switch loss, before := plan.Label.Loss.Name, parent.Model.Loss().Type(); {
 	case loss != before:
-		return fmt.Errorf("it minimises loss %s, the spec %s", before, loss)
+		return noParent("it minimises loss %s, the spec %s", before, loss)
 	case f.Options.Boosting != trees.Boosting:
-		return fmt.Errorf("its boosting is %s, the spec's %s", f.Options.Boosting, trees.Boosting)
+		return noParent("its boosting is %s, the spec's %s", f.Options.Boosting, trees.Boosting)
 	case count > trees.Trees:
-		return fmt.Errorf("it has %d trees: write model.trees %d at least, more are grown in addition", count, count)
+		return noParent("it has %d trees: write model.trees %d at least, more are grown in addition", count, count)
 	case leaves > trees.MaxLeaves:
-		return fmt.Errorf("its trees have up to %d leaves: write model.max_leaves %d at least", leaves, leaves)
+		return noParent("its trees have up to %d leaves: write model.max_leaves %d at least", leaves, leaves)
 	}
 	for _, before := range parent.plan.Features {
 		if !used[before.Name] {
@@ -82,10 +82,10 @@ func checkTrees(plan *pipeline.Plan, trees *model.Trees, parent *Artifact) error
 		}
 		i := slices.IndexFunc(plan.Features, func(f pipeline.Feature) bool { return f.Name == before.Name })
 		if i < 0 {
-			return fmt.Errorf("its trees split feature %s, which the spec does not have", before.Name)
+			return noParent("its trees split feature %s, which the spec does not have", before.Name)
 		}
 		if a, b := before.Options.Encoder, plan.Features[i].Options.Encoder; a.Name != b.Name || a.Name == "hash" && !reflect.DeepEqual(a.Options, b.Options) {
-			return fmt.Errorf("its trees split feature %s by encoder %s, the spec has it by another", before.Name, a.Name)
+			return noParent("its trees split feature %s by encoder %s, the spec has it by another", before.Name, a.Name)
 		}
 	}
 	return nil
@@ -99,16 +99,15 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 	if err := CheckParent(a.plan, parent); err != nil {
 		return nil, got, err
 	}
-	s := start{to: a, from: parent, params: make([]float32, a.Model.Size())}
+	s := start{to: a, from: parent, params: make([]float32, a.Model.Size()), before: make(map[string]feature.Feature)}
+	for _, f := range parent.Transform.Features() {
+		s.before[f.Name] = f
+	}
 	if err := s.matchOutputs(&got); err != nil {
 		return nil, got, err
 	}
 	if a.Model.Forest() != nil {
 		return s.params, got, s.trees(&got)
-	}
-	before := make(map[string]feature.Feature)
-	for _, f := range parent.Transform.Features() {
-		before[f.Name] = f
 	}
 	matched := func(name string, ok bool) {
 		if ok {
@@ -118,7 +117,7 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 		}
 	}
 	for _, f := range a.Transform.Features() {
-		b, known := before[f.Name]
+		b, known := s.before[f.Name]
 		matched(f.Name, known && s.feature(f, b, &got))
 	}
 	buckets := make(map[string]feature.CrossData)
@@ -141,7 +140,8 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 type start struct {
 	to, from *Artifact
 	params   []float32
-	outputs  []int // of the parent, by output; -1 where it has none
+	before   map[string]feature.Feature // of the parent, by name
+	outputs  []int                      // of the parent, by output; -1 where it has none
 }
 
 // matchOutputs finds the parent's output of each of the model's, and copies the bias.
@@ -149,8 +149,7 @@ func (s *start) matchOutputs(got *Inherited) error {
 	loss, before := s.to.Model.Loss(), s.from.Model.Loss()
 	classes := loss.Answer().Classes
 	if len(classes) == 0 && loss.Outputs() != before.Outputs() {
-		return &thalweg.Error{Op: "start warm", Kind: thalweg.Invalid, Err: fmt.Errorf("the version gives %d outputs, the spec's model %d", before.Outputs(), loss.Outputs()),
-			Hint: "name another version in trainer.warm_start, or leave it out"}
+		return noParent("it gives %d outputs, the spec's model %d", before.Outputs(), loss.Outputs())
 	}
 	biases, known := s.of(s.to, "bias", s.params), s.of(s.from, "bias", s.from.Params)
 	for k, x := range loss.Start(0) {
@@ -234,16 +233,12 @@ func idsOf(f, before feature.Feature, got *Inherited) func(id int) int {
 func (s *start) trees(got *Inherited) error {
 	to, from := s.to.Model.Forest(), s.from.Model.Forest()
 	shape, names := s.to.Model.Shape(), s.from.Model.Shape().CategoryNames
-	before := make(map[string]feature.Feature)
-	for _, f := range s.from.Transform.Features() {
-		before[f.Name] = f
-	}
 	ids, slots := make(map[string][]int), make(map[string]int)
 	for slot, name := range shape.CategoryNames {
 		slots[name] = slot
 	}
 	for _, f := range s.to.Transform.Features() {
-		b, known := before[f.Name]
+		b, known := s.before[f.Name]
 		of := idsOf(f, b, got)
 		if !known || of == nil {
 			got.New = append(got.New, f.Name)
@@ -264,8 +259,7 @@ func (s *start) trees(got *Inherited) error {
 			split := &tree.Splits[i]
 			name, set := names[split.Slot], model.IDSet{}
 			if ids[name] == nil {
-				return &thalweg.Error{Op: "start warm", Kind: thalweg.Invalid, Subject: "feature " + name, Err: fmt.Errorf("the version's trees split it otherwise encoded"),
-					Hint: "name another version in trainer.warm_start, or leave it out"}
+				return noParent("its trees split feature %s, which this run encodes otherwise", name)
 			}
 			for id, b := range ids[name] {
 				if split.Set.Has(b) {

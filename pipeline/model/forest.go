@@ -25,6 +25,14 @@ type Tree struct {
 	Values []float32
 }
 
+// Root returns the split that rows begin at; without splits the leaf, as its complement.
+func (t *Tree) Root() int {
+	if len(t.Splits) == 0 {
+		return ^0
+	}
+	return 0
+}
+
 // Split sends a row to the left if its id of a slot is in a set.
 type Split struct {
 	Slot int

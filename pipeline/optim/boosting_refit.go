@@ -21,11 +21,7 @@ func (b *boosting) inherited(t model.Tree) growing {
 		visit(s.Left, left)
 		visit(s.Right, left+1)
 	}
-	root := 0
-	if len(t.Splits) == 0 {
-		root = ^0
-	}
-	visit(root, 0)
+	visit(t.Root(), 0)
 	return growing{nodes, make([][]int64, len(nodes))}
 }
 

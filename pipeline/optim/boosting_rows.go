@@ -240,11 +240,7 @@ func (g *grower) addTree(out []float32, p *part, octets [][]uint8, t *grown) {
 		visit(s.Left, left)
 		visit(s.Right, left+1)
 	}
-	root := 0
-	if len(t.Splits) == 0 {
-		root = ^0
-	}
-	visit(root, 0)
+	visit(t.Root(), 0)
 }
 
 // span returns the rows of node i, which are parted from its sibling's the first

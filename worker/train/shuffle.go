@@ -17,7 +17,8 @@ const (
 	// chunkLeast is the least, but for a larger record.
 	chunkMost  = 16 << 10
 	chunkLeast = 1 << 10
-	// maxWords is the size of records that are moved faster by words than by copy.
+	// maxWords is the size up to which a record is copied faster in words of 8 bytes than by
+	// copy.
 	maxWords = 64
 )
 
@@ -55,7 +56,7 @@ func (s *shuffler) add(record []byte, key uint64) error {
 	to, from := b.open[b.filled:b.filled+size], record[:size]
 	if size > maxWords {
 		copy(to, from)
-	} else { // the last word overlaps: a record has at least one
+	} else { // the last word first, which may overlap with others: a record has at least one
 		binary.LittleEndian.PutUint64(to[size-8:], binary.LittleEndian.Uint64(from[size-8:]))
 		for ; len(from) > 8; to, from = to[8:], from[8:] {
 			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
