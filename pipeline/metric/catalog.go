@@ -24,20 +24,20 @@ type Measure struct {
 	Least, Most float64
 	// Share returns a metric that is a share of rows as the two counts. Nil: it is none.
 	Share func(sums Accumulator) (part, of int64)
-	// Spread is the standard deviation of rows about a mean, in parts of that; 0: 1, as of
-	// values that are spread exponentially.
-	Spread float64
+	// variation is about the coefficient of variation of the rows' values whose mean the
+	// metric is; 0: 1, that of exponentially distributed values.
+	variation float64
 }
 
-// Chance is about the standard error of a value that so many rows have.
-func (m *Measure) Chance(value, rows float64) float64 {
-	switch spread := cmp.Or(m.Spread, 1); {
+// StandardError is about that of a value over so many rows.
+func (m *Measure) StandardError(value, rows float64) float64 {
+	switch variation := cmp.Or(m.variation, 1); {
 	case m.Least == 0 && m.Most == 1: // a share
 		return math.Sqrt(value * (1 - value) / rows)
-	case m.HigherIsBetter: // what lacks to the most is a mean
-		return spread * (m.Most - value) / math.Sqrt(rows)
+	case m.HigherIsBetter: // what it lacks to the most is a mean
+		return variation * (m.Most - value) / math.Sqrt(rows)
 	default:
-		return spread * value / math.Sqrt(rows)
+		return variation * value / math.Sqrt(rows)
 	}
 }
 
@@ -75,14 +75,14 @@ func Catalog() []pipeline.Entry {
 		share("margin", Recall, ranked.recall),
 		measure("count", PoissonDeviance, false, 0, inf, (*numberSums).meanLoss),
 		measure("count", MAE, false, 0, inf, (*numberSums).mae),
-		spread(math.Sqrt2, measure("count", MSE, false, 0, inf, (*numberSums).mse)),
-		spread(math.Sqrt2/2, measure("count", RMSE, false, 0, inf, (*numberSums).rmse)),
+		varying(math.Sqrt2, measure("count", MSE, false, 0, inf, (*numberSums).mse)),
+		varying(math.Sqrt2/2, measure("count", RMSE, false, 0, inf, (*numberSums).rmse)),
 		measure("quantiles", Pinball, false, 0, inf, (*numberSums).meanLoss),
 		measure("quantiles", MAE, false, 0, inf, (*numberSums).mae),
-		spread(math.Sqrt2, measure("number", MSE, false, 0, inf, (*numberSums).mse)),
-		spread(math.Sqrt2/2, measure("number", RMSE, false, 0, inf, (*numberSums).rmse)),
+		varying(math.Sqrt2, measure("number", MSE, false, 0, inf, (*numberSums).mse)),
+		varying(math.Sqrt2/2, measure("number", RMSE, false, 0, inf, (*numberSums).rmse)),
 		measure("number", MAE, false, 0, inf, (*numberSums).mae),
-		spread(math.Sqrt2, measure("number", R2, true, -inf, 1, (*numberSums).r2)),
+		varying(math.Sqrt2, measure("number", R2, true, -inf, 1, (*numberSums).r2)),
 	}
 }
 
@@ -91,10 +91,10 @@ func measure[Sums Accumulator](output, name string, higher bool, least, most flo
 		Value: func(a Accumulator) (float64, bool) { return value(a.(Sums)) }}}
 }
 
-// spread is a metric whose rows have another Spread than 1: those of squares of normal
-// values have the square root of 2.
-func spread(of float64, e pipeline.Entry) pipeline.Entry {
-	e.Options.(*Measure).Spread = of
+// varying is a metric of another variation than 1: squares of normal values have the square
+// root of 2.
+func varying(by float64, e pipeline.Entry) pipeline.Entry {
+	e.Options.(*Measure).variation = by
 	return e
 }
 

@@ -343,8 +343,8 @@ func TestDirections(t *testing.T) {
 	}
 }
 
-// What chance makes of a metric is about the spread of values of many samples.
-func TestChanceIsTheSpreadOfSamples(t *testing.T) {
+// The standard error of a metric is about the deviation of its values of many samples.
+func TestTheStandardErrorIsTheDeviationOfSamples(t *testing.T) {
 	random, rows := rand.New(rand.NewPCG(3, 4)), 50
 	values := make(map[string][]float64)
 	for range 400 {
@@ -378,9 +378,9 @@ func TestChanceIsTheSpreadOfSamples(t *testing.T) {
 		for _, v := range values[name] {
 			squares += (v - mean) * (v - mean) / 400
 		}
-		chance := metric.Find(metric.Catalog(), label, of).Chance(mean, float64(rows))
-		if ratio := chance / math.Sqrt(squares); !(ratio > 0.6 && ratio < 2.5) {
-			t.Errorf("%s: %.3g, samples deviate by %.3g", name, chance, math.Sqrt(squares))
+		got := metric.Find(metric.Catalog(), label, of).StandardError(mean, float64(rows))
+		if ratio := got / math.Sqrt(squares); !(ratio > 0.6 && ratio < 2.5) {
+			t.Errorf("%s: %.3g, samples deviate by %.3g", name, got, math.Sqrt(squares))
 		}
 	}
 }

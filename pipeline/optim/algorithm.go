@@ -54,9 +54,9 @@ type Schedule struct {
 	// Converges: training goes on until State.Converged, and the last epoch's
 	// candidate is the result, whatever the validation rows say.
 	Converges bool
-	// Late: the result is the latest epoch whose validation metric is within about its
+	// PreferLater: the result is the latest epoch whose validation metric is within about its
 	// standard error of the best.
-	Late bool
+	PreferLater bool
 	// CheckpointEvery is after how many epochs there is a checkpoint. 0: each.
 	CheckpointEvery int
 }

@@ -193,7 +193,7 @@ func (b *boosting) Schedule(int) Schedule {
 	n := b.turns() * b.groups
 	// More trees never make a forest worse, whatever few validation rows say. Of others
 	// the least metric of very few rows is mostly chance.
-	return Schedule{Rounds: n * b.rounds, Passes: n, Converges: b.forest.Averages(), Late: true}
+	return Schedule{Rounds: n * b.rounds, Passes: n, Converges: b.forest.Averages(), PreferLater: true}
 }
 
 // turns returns how many there are in an epoch.

@@ -19,7 +19,7 @@ func TestTheLatestOfEpochsThatAreAlikeIsTheResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		late   bool
+		later  bool
 		rows   float64
 		losses []float64
 		best   int
@@ -33,7 +33,7 @@ func TestTheLatestOfEpochsThatAreAlikeIsTheResult(t *testing.T) {
 		"as good as again": {false, 100, []float64{0.5, 0.4, 0.4, 0.4, 0.4}, 2, 0.4},
 	} {
 		tr := &trainer{job: &Job{Metrics: metric.Catalog(), Model: m, Trainer: pipeline.Trainer{ValidationMetric: metric.LogLoss, EarlyStop: 3, Epochs: 100}}}
-		s := &state{plan: &plan{schedule: optim.Schedule{Late: test.late}}}
+		s := &state{plan: &plan{schedule: optim.Schedule{PreferLater: test.later}}}
 		for epoch, loss := range test.losses {
 			if s.Stopped != "" {
 				t.Fatalf("%s: stopped after epoch %d", name, epoch)

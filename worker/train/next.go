@@ -41,11 +41,11 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		s.Vector = make([]float32, t.algorithm.Size())
 		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed, s.plan.mean)
 		if t.job.Start != nil {
-			begun := slices.Clone(s.Vector[:t.params])
+			initial := slices.Clone(s.Vector[:t.params])
 			copy(s.Vector, t.job.Start)
 			t.job.Model.Unscale(s.Vector[:t.params], s.plan.labels)
 			if f := t.job.Model.Forest(); f != nil {
-				copy(f.Bias(s.Vector[:t.params]), f.Bias(begun)) // trees are refitted, and so is what they begin with
+				copy(f.Bias(s.Vector[:t.params]), f.Bias(initial)) // trees are refitted, and so is what they begin with
 			}
 		}
 
@@ -117,7 +117,7 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	} else {
 		p.Stale++
 	}
-	if better || s.plan.schedule.Late && math.Abs(value-p.Top) <= of.Chance(p.Top, values[metric.Rows]) {
+	if better || s.plan.schedule.PreferLater && math.Abs(value-p.Top) <= of.StandardError(p.Top, values[metric.Rows]) {
 		p.Best = epoch + 1
 		p.Metrics = map[string]float64{}
 		if values[metric.Rows] > 0 {
