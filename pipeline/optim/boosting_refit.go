@@ -2,8 +2,8 @@ package optim
 
 import "github.com/thalweg/thalweg/pipeline/model"
 
-// inherited returns the nodes of a tree that is refitted. Till the rows of its leaves are
-// known, these have their values as bounds.
+// inherited returns the nodes of a tree that is refitted. Until the rows of its leaves are
+// added up, both bounds of a leaf are its value.
 func (b *boosting) inherited(t model.Tree) growing {
 	nodes := make([]node, 1, 2*len(t.Values))
 	nodes[0].bounds = unbounded
@@ -25,7 +25,7 @@ func (b *boosting) inherited(t model.Tree) growing {
 	return growing{nodes, make([][]int64, len(nodes))}
 }
 
-// refits reports whether a tree was inherited, and the rows of its leaves are not known.
+// refits reports whether a tree was inherited, and its rows are not added up yet.
 func refits(nodes []node) bool { return len(nodes) > 0 && !nodes[0].summed }
 
 // addLeaf adds the rows of a leaf of a batch to its sums.

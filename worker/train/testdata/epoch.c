@@ -1,8 +1,8 @@
 // The peer of BenchmarkEpoch: logistic regression on the five features of flights, with Adam, over
-// batches that lie column by column, written with AVX2 for this one model: as they lie, or in
-// another order each epoch, as training has them. It prints the processor seconds of each epoch.
+// batches that lie column by column, written with AVX2 for this one model: in their order in
+// memory, or in another order each epoch, as training has them. It prints the processor seconds of each epoch.
 //
-//	epoch rows epochs lying|shuffled
+//	epoch rows epochs sequential|shuffled
 #include <immintrin.h>
 #include <math.h>
 #include <stdio.h>
