@@ -168,7 +168,7 @@ func TestARunStartsFromAVersion(t *testing.T) {
 	if err != nil || !strings.Contains(text, "from version 1: weights of 2 of 3 features; new are z; 1 values that it did not know") {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if text, err = command(t, c, "models", "show", "warm", "2"); err != nil || !strings.Contains(text, "started from the weights of version 1") {
+	if text, err = command(t, c, "models", "show", "warm", "2"); err != nil || !strings.Contains(text, "started from version 1") {
 		t.Errorf("%v\n%s", err, text)
 	}
 	res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: "warm-2-1"})

@@ -86,7 +86,7 @@ func newModelsShow(g *globals) *cobra.Command {
 				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "SHA256")
 				row(w, m.Name, v.Version, strings.Join(shown.Aliases, ","), v.RunId, clock(v.RegisteredAtUnixMs), v.ModelSha256[:min(12, len(v.ModelSha256))])
 				if v.Parent > 0 {
-					fmt.Fprintf(w, "\nstarted from the weights of version %d\n", v.Parent)
+					fmt.Fprintf(w, "\nstarted from version %d\n", v.Parent)
 				}
 				for _, text := range v.Warnings {
 					fmt.Fprintln(w, "\nwarning: "+text)

@@ -144,7 +144,7 @@ func (d *card) markdown(w io.Writer) {
 	if len(d.Aliases) > 0 {
 		fmt.Fprintf(w, "; it is %s", strings.Join(d.Aliases, ", "))
 	}
-	fmt.Fprintf(w, ".\n\n## Data\n\n%d objects, manifest sha256 `%s`. Rows learned from: %d.\n\n", len(d.Objects), p.Dataset, p.Rows["train"])
+	fmt.Fprintf(w, ".\n\n## Data\n\nObjects: %d, manifest sha256 `%s`. Rows learned from: %d.\n\n", len(d.Objects), p.Dataset, p.Rows["train"])
 	const most = 20
 	for _, o := range d.Objects[:min(most, len(d.Objects))] {
 		fmt.Fprintf(w, "- `%s`, %d bytes\n", o.Key, o.SizeBytes)
@@ -176,7 +176,7 @@ func (d *card) markdown(w io.Writer) {
 	fmt.Fprintf(w, "\n## Hashes\n\n- model: `%s`\n- transform: `%s`\n- spec: `%s`\n- checkpoint: `%s`\n", v.ModelSha256, p.Transform, p.Spec, v.Checkpoint)
 	fmt.Fprint(w, "\n## To reproduce\n\n")
 	if p.Parent != nil {
-		fmt.Fprintf(w, "Training started from the weights of version %d: write `warm_start: %d` in its trainer.\n", p.Parent.Version, p.Parent.Version)
+		fmt.Fprintf(w, "Training started from version %d: write `warm_start: %d` in its trainer.\n", p.Parent.Version, p.Parent.Version)
 	}
 	if p.Imported != "" {
 		fmt.Fprintf(w, "The trees are imported: `thalweg models import` the file of sha256 `%s` first.\n", p.Imported)
