@@ -99,7 +99,7 @@ soak: integration-deps ## run the integration tests ROUNDS times
 bench: ## measure whole paths as ratios to peers (DATA=flights.parquet); PACKAGES=./pipeline/... for single functions
 	@tools/build.sh benchstat
 	@integration/python.sh lightgbm
-	@integration/python.sh readers
+	@integration/python.sh engines
 	@mkdir -p .cache
 	$(if $(DATA),FLIGHTS="$(abspath $(DATA))") go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -timeout 1h $(BENCHES) | tee .cache/bench.txt
 	@echo; .cache/tools/benchstat .cache/bench.txt

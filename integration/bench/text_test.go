@@ -1,10 +1,8 @@
 package bench
 
 import (
-	"encoding/json"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -23,28 +21,21 @@ func BenchmarkText(b *testing.B) {
 		b.Run(format, func(b *testing.B) {
 			file := filepath.Join(b.TempDir(), "flights."+format)
 			var ours, peers float64
-			var peer struct {
-				Seconds float64 `json:"seconds"`
-				Rows    int64   `json:"rows"`
-			}
+			var rows int64
 			var source worker.DatasetSource
 			for b.Loop() {
-				out, err := exec.Command(filepath.FromSlash("../../.cache/python/readers/bin/python"), filepath.FromSlash("../readers/text.py"), flightsFile(), format, file).Output()
-				if err != nil {
-					b.Fatalf("DuckDB: %v: run integration/python.sh readers first", err)
-				}
-				check(b, json.Unmarshal(out, &peer))
+				peer := engineRun(b, "text.py", flightsFile(), format, file)
 				peers += peer.Seconds
 				if source.Bucket == nil {
 					source = textSource(b, format, file)
 				}
 				before := cpu(b).Seconds()
-				if rows := readText(b, source); rows != peer.Rows {
+				if rows = readText(b, source); rows != peer.Rows {
 					b.Fatalf("%d rows, DuckDB has %d", rows, peer.Rows)
 				}
 				ours += cpu(b).Seconds() - before
 			}
-			b.ReportMetric(float64(peer.Rows)*float64(b.N)/ours/1e6, "Mrows/cpu-s")
+			b.ReportMetric(float64(rows)*float64(b.N)/ours/1e6, "Mrows/cpu-s")
 			b.ReportMetric(peers/ours, "of-duckdb")
 		})
 	}

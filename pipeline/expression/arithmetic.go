@@ -38,10 +38,10 @@ var floatOps = map[string]func(dst, a, b []float64){
 
 // intArithmetic applies an operator to two int64.
 func intArithmetic(operator string, a, b node) node {
-	return apply(table.Int64, intOps[operator].kernel, a, b)
+	return apply(table.Int64, intOps[operator].operation, a, b)
 }
 
-func (op intOp) kernel(f *frame, args []vector) vector {
+func (op intOp) operation(f *frame, args []vector) vector {
 	a, b := &args[0], &args[1]
 	out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: both(a.valid, b.valid)}
 	changed := false

@@ -3,13 +3,15 @@ package expression
 import (
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // Lengths in microseconds, the unit of timestamps.
 const (
 	usSecond = 1_000_000
-	usHour   = 3600 * usSecond
+	usMinute = 60 * usSecond
+	usHour   = 60 * usMinute
 	usDay    = 24 * usHour
 )
 
@@ -27,19 +29,27 @@ var clockParts = map[string]func(second int64) int64{
 	"second":  func(s int64) int64 { return floorMod(s, 60) },
 }
 
+// cycles are those of clockParts that come again and again, in UTC: as kernel.CyclePart
+// takes them. 1970 began with a Thursday.
+var cycles = map[string]struct{ offset, cycle, part int64 }{
+	"weekday": {3 * usDay, 7 * usDay, usDay},
+	"hour":    {0, usDay, usHour},
+	"minute":  {0, usHour, usMinute},
+	"second":  {0, usMinute, usSecond},
+}
+
 // clock is a function of a timestamp in a zone.
 func clock(part string, zone *time.Location, arg node) node {
 	of := clockParts[part]
+	c, cyclic := cycles[part]
 	return apply(table.Int64, func(f *frame, args []vector) vector {
 		v := args[0]
 		out := vector{t: table.Int64, ints: make([]int64, f.rows), valid: v.valid}
 		switch {
 		case zone != time.UTC:
 			inZone(out.ints, v.ints, zone, of)
-		case part == "hour":
-			hours(out.ints, v.ints)
-		case part == "weekday":
-			weekdays(out.ints, v.ints)
+		case cyclic:
+			kernel.CyclePart(out.ints, v.ints, c.offset, c.cycle, c.part)
 		default:
 			for i, us := range v.ints {
 				out.ints[i] = of(table.FloorDiv(us, usSecond))
@@ -77,27 +87,6 @@ func inZone(dst, us []int64, zone *time.Location, of func(second int64) int64) {
 	for i, t := range us {
 		s := table.FloorDiv(t, usSecond)
 		dst[i] = of(s + offsets.At(s))
-	}
-}
-
-// hours writes the hour of the day in UTC of each timestamp.
-func hours(dst, us []int64) {
-	dst = dst[:len(us)]
-	for i, t := range us {
-		h := t / usHour
-		h += (t - h*usHour) >> 63 // toward negative infinity
-		h %= 24
-		dst[i] = h + h>>63&24
-	}
-}
-
-// weekdays writes the day of the week in UTC of each timestamp.
-func weekdays(dst, us []int64) {
-	dst = dst[:len(us)]
-	for i, t := range us {
-		d := t / usDay
-		d += (t - d*usDay) >> 63
-		dst[i] = weekday(d)
 	}
 }
 

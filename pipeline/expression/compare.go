@@ -53,7 +53,7 @@ func newBools(rows int, valid table.Mask) vector {
 }
 
 // compareNumbers compares two int64, two timestamps or two float64.
-func compareNumbers[T int64 | float64](op comparison, at func(*vector, int, int) []T) kernel {
+func compareNumbers[T int64 | float64](op comparison, at func(*vector, int, int) []T) operation {
 	return func(f *frame, args []vector) vector {
 		a, b := &args[0], &args[1]
 		if op.swap {
@@ -105,7 +105,7 @@ func (v *vector) clearNull() {
 
 // compareText compares two strings by their bytes. Where one is a literal an
 // entryTest does it.
-func compareText(op comparison) kernel {
+func compareText(op comparison) operation {
 	return func(f *frame, args []vector) vector {
 		a, b := &args[0], &args[1]
 		out := newBools(f.rows, both(a.valid, b.valid))
@@ -123,7 +123,7 @@ func compareText(op comparison) kernel {
 }
 
 // compareBools tests two bools for equality.
-func compareBools(op comparison) kernel {
+func compareBools(op comparison) operation {
 	return func(f *frame, args []vector) vector {
 		a, b := &args[0], &args[1]
 		out := newBools(f.rows, both(a.valid, b.valid))
@@ -136,7 +136,7 @@ func compareBools(op comparison) kernel {
 }
 
 // inList tests numbers or timestamps against a sorted list.
-func inList[T int64 | float64](list []T, at func(*vector, int, int) []T) kernel {
+func inList[T int64 | float64](list []T, at func(*vector, int, int) []T) operation {
 	return func(f *frame, args []vector) vector {
 		out := newBools(f.rows, args[0].valid)
 		chunks(f.rows, func(from, to int) {

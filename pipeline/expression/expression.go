@@ -157,18 +157,18 @@ func (c *column) typ() table.Type { return c.Type }
 
 func (c *column) eval(f *frame) vector { return load(c.Type, f.inputs[c.index]) }
 
-// applied is a node of a kernel and its arguments.
+// applied is a node of an operation and its arguments.
 type applied struct {
-	t      table.Type
-	kernel kernel
-	args   []node
+	t    table.Type
+	op   operation
+	args []node
 }
 
-// kernel computes the vector of a node from those of its arguments, which it may
+// operation computes the vector of a node from those of its arguments, which it may
 // overwrite, but not what they share.
-type kernel func(f *frame, args []vector) vector
+type operation func(f *frame, args []vector) vector
 
-func apply(t table.Type, k kernel, args ...node) node { return &applied{t, k, args} }
+func apply(t table.Type, op operation, args ...node) node { return &applied{t, op, args} }
 
 func (n *applied) typ() table.Type { return n.t }
 
@@ -179,5 +179,5 @@ func (n *applied) eval(f *frame) vector {
 			return vector{t: n.t}
 		}
 	}
-	return n.kernel(f, args)
+	return n.op(f, args)
 }

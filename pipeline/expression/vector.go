@@ -10,7 +10,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// chunk is the number of rows that a kernel treats at once: a multiple of 64, so
+// chunk is the number of rows that an operation treats at once: a multiple of 64, so
 // that masks are cut between words, and small enough for the first-level cache.
 const chunk = 1024
 

@@ -79,3 +79,7 @@ func narrowAVX2(dst []float32, sum []float64, factor float64) { panic(avx2) }
 func meanAVX2(dst []float32, parts [][]float32, weights []float64, factor float64) { panic(avx2) }
 
 func blendAVX2(dst, mean, x []float32, share float64) { panic(avx2) }
+
+func cyclePartAVX2(dst, t []int64, offset int64, cycle, perCycle, perPart float64) (done bool) {
+	panic(avx2)
+}

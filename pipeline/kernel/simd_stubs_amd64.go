@@ -94,3 +94,6 @@ func meanAVX2(dst []float32, parts [][]float32, weights []float64, factor float6
 
 //go:noescape
 func blendAVX2(dst []float32, mean []float32, x []float32, share float64)
+
+//go:noescape
+func cyclePartAVX2(dst []int64, t []int64, offset int64, cycle float64, perCycle float64, perPart float64) (done bool)
