@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -73,7 +74,8 @@ type RowReader struct {
 	columns table.Schema
 	object  string
 	binder  *table.Binder
-	base    int64 // the row of the object that the shard begins with
+	memory  memory.Allocator // dataset.ReaderConfig.Allocator
+	base    int64            // the row of the object that the shard begins with
 	// At is where the last batch is, First its first row in the shard.
 	At    table.Place
 	First int64
@@ -86,7 +88,7 @@ func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard 
 		return nil, err
 	}
 	origin := m.Origin(shard)
-	return &RowReader{from: from, columns: columns, object: origin.Object, base: origin.First}, nil
+	return &RowReader{from: from, columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First}, nil
 }
 
 // Next returns the next batch, which the caller releases, or io.EOF after the last. At
@@ -107,6 +109,9 @@ func (r *RowReader) Next() (arrow.Record, error) {
 		if r.binder, err = table.NewBinder(r.columns, natural.Schema()); err != nil {
 			r.At = table.Place{}
 			return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.KindOf(err), Subject: "object " + r.object, Err: err}
+		}
+		if r.memory != nil {
+			r.binder.RowMemory = r.memory
 		}
 	}
 	return r.binder.Bind(natural, r.First)

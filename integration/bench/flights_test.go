@@ -115,6 +115,7 @@ func (f *flights) rows(ctx context.Context, shard int, fn func(batch arrow.Recor
 	if err != nil {
 		return err
 	}
+	binder.RowMemory = f.pool.Allocator()
 	var first int64
 	for {
 		natural, err := r.Next()

@@ -18,6 +18,9 @@ import (
 // Binder turns records of one natural schema into canonical batches. It is
 // immutable and may be used from several goroutines.
 type Binder struct {
+	// RowMemory holds the numbers of rows, which no conversion makes. It need not be clear.
+	RowMemory memory.Allocator
+
 	mem     memory.Allocator
 	out     *arrow.Schema
 	zone    *time.Location
@@ -46,7 +49,7 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "timezone " + want.Timezone, Err: err}
 	}
-	b := &Binder{mem: memory.DefaultAllocator, out: want.Arrow(), zone: zone}
+	b := &Binder{RowMemory: memory.DefaultAllocator, mem: memory.DefaultAllocator, out: want.Arrow(), zone: zone}
 	for _, c := range want.Columns {
 		found := have.FieldIndices(c.Name)
 		if len(found) != 1 {
@@ -173,9 +176,9 @@ func firstNull(a arrow.Array) int {
 }
 
 func (b *Binder) rowNumbers(first int64, n int) arrow.Array {
-	buf, rows := Alloc(b.mem, n, arrow.Int64Traits)
+	buf, rows := Alloc(b.RowMemory, n, arrow.Int64Traits)
 	for i := range rows {
 		rows[i] = first + int64(i)
 	}
-	return NewColumn(b.mem, Int64, n, buf, Mask{})
+	return NewColumn(b.RowMemory, Int64, n, buf, Mask{})
 }
