@@ -88,7 +88,8 @@ type FlatFormat interface{ Flat() }
 type S3Location struct {
 	// Path of a source may have *, which stands for any characters but a slash, and
 	// **, which between slashes stands for any number of folders; that of a sink ends
-	// in /.
+	// in /. Folders of training data that are named year=2001 fill a column year of
+	// their objects' rows, unless an object has a column of that name itself.
 	Path string `yaml:"path" json:"path" jsonschema:"pattern=^s3://[a-z0-9]" means:"write s3://BUCKET/PATH; thalweg put copies files of this machine there"`
 }
 

@@ -16,7 +16,8 @@ import (
 // DatasetFormat reads files of one format.
 type DatasetFormat interface {
 	// Discover lists the objects of a source and cuts them into shards, as
-	// dataset.Discover does. It returns the columns that they have.
+	// dataset.Discover does. It returns the columns that they have, without those of
+	// the manifest's Partitions.
 	Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error)
 	// Open opens a shard of the manifest for reading some of the columns. A column
 	// that the object lacks is null.
@@ -76,24 +77,46 @@ type RowReader struct {
 	binder  *table.Binder
 	memory  memory.Allocator // dataset.ReaderConfig.Allocator
 	base    int64            // the row of the object that the shard begins with
+	folders *folders
 	// At is where the last batch is, First its first row in the shard.
 	At    table.Place
 	First int64
 }
 
+// Discover lists the objects of a source, cuts them into shards, and returns their
+// columns: those in the objects, and those that the folders of keys fill.
+func (s DatasetSource) Discover(ctx context.Context) (*dataset.Manifest, table.Schema, error) {
+	m, schema, err := s.Format.Discover(ctx, s)
+	if err == nil {
+		err = s.partitions(m, &schema)
+	}
+	return m, schema, err
+}
+
 // OpenRows opens a shard of a source.
 func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig) (*RowReader, error) {
-	from, err := s.Format.Open(ctx, s, m, shard, columns, cfg)
-	if err != nil {
-		return nil, err
-	}
 	origin := m.Origin(shard)
-	return &RowReader{from: from, columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First}, nil
+	out := &RowReader{columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First}
+	err := out.splitColumns(m.Partitions, s.Schema.Timezone)
+	if err == nil {
+		out.from, err = s.Format.Open(ctx, s, m, shard, out.columns, cfg)
+	}
+	return out, err
 }
 
 // Next returns the next batch, which the caller releases, or io.EOF after the last. At
 // is the place of what an error is about; the zero Place where it names it.
 func (r *RowReader) Next() (arrow.Record, error) {
+	rows, err := r.next()
+	if err != nil || r.folders == nil {
+		return rows, err
+	}
+	defer rows.Release()
+	return r.folders.join(rows), nil
+}
+
+// next returns the next batch of what is in the object.
+func (r *RowReader) next() (arrow.Record, error) {
 	r.At = table.Place{}
 	natural, err := r.from.Next()
 	if err != nil {

@@ -55,7 +55,7 @@ func readTable(t testing.TB, bucket storage.Bucket, key, text, format string, co
 	}
 	from.Bucket, from.Pattern = bucket, key
 	from.Reject = func(row pipeline.BadRow) { bad = append(bad, row.Line) }
-	m, _, err := from.Format.Discover(t.Context(), from)
+	m, _, err := from.Discover(t.Context())
 	if err != nil {
 		return nil, nil
 	}

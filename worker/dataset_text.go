@@ -70,7 +70,9 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.
 			return f.fields, nil
 		}
 		for _, c := range declared.Columns {
-			names = append(names, c.Name)
+			if !slices.Contains(m.Partitions, c.Name) {
+				names = append(names, c.Name)
+			}
 		}
 		if names == nil {
 			return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Err: errors.New("files without a header do not say what their fields are"),
@@ -124,7 +126,7 @@ func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manif
 		case odd >= 0:
 			schema.Unsupported = slices.Delete(schema.Unsupported, odd, odd+1)
 			schema.Columns = append(schema.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: true})
-		case f.csv == nil && *d.Nullable && spelling.Nearest(d.Name, schema.Names()) == "":
+		case f.csv == nil && *d.Nullable && !slices.Contains(m.Partitions, d.Name) && spelling.Nearest(d.Name, schema.Names()) == "":
 			// A field that objects may have, and those of the sample have not.
 			schema.Columns = append(schema.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: true})
 			absent = append(absent, d.Name)

@@ -266,7 +266,7 @@ func columnsOf(t *testing.T, format string, schema string, objects map[string]st
 		t.Fatal(err)
 	}
 	from.Bucket, from.Pattern = lake, "**/*"
-	m, found, err := from.Format.Discover(t.Context(), from)
+	m, found, err := from.Discover(t.Context())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -370,7 +370,7 @@ func TestValuesOfTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		from.Bucket, from.Pattern = lake, key
-		m, schema, err := from.Format.Discover(t.Context(), from)
+		m, schema, err := from.Discover(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,6 +63,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	}
 	content := func(input string) string { return lease.Inputs[input][strings.IndexByte(lease.Inputs[input], '#')+1:] }
 	of := []any{keptFormat, pipeline.CleaningHash(spec), d.plan.Input, spec.Spec.Preprocessing.Split, spec.Spec.Trainer.Seed}
+	if d.manifest.Partitions != nil { // what folders say is part of an object's key
+		of = append(of, d.manifest.Partitions)
+	}
 	if slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return o.ETag == "" && o.Version == "" }) {
 		of = append(of, lease.RunId) // the store does not tell whether an object is the same one
 	}

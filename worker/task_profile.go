@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/imported"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
@@ -32,7 +33,7 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	manifest, schema, err := source.Format.Discover(ctx, source)
+	manifest, schema, err := source.Discover(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,6 +62,9 @@ func runProfile(ctx context.Context, t *Task) error {
 	if len(plan.Matched) > 0 {
 		t.Report.Outputs["features"] = shortened(strings.Join(plan.Matched, "\n"))
 		t.Report.Counts["features"] = int64(len(plan.Features))
+	}
+	if text := PartitionColumns(manifest, schema); text != "" {
+		t.Report.Outputs["partitions"] = shortened(text)
 	}
 	for _, w := range slices.Concat(manifest.Warnings, GapWarnings(plan, manifest)) {
 		t.warn("%s", w)
@@ -101,6 +105,16 @@ func (w *Worker) imported(ctx context.Context, plan *pipeline.Plan) (*imported.E
 	}
 	_, err = plan.WithImported(e)
 	return e, err
+}
+
+// PartitionColumns names the columns that folders of keys fill, with their types.
+func PartitionColumns(m *dataset.Manifest, schema table.Schema) string {
+	var names []string
+	for _, name := range m.Partitions {
+		_, c, _ := schema.Lookup(name)
+		names = append(names, name+" "+string(c.Type))
+	}
+	return strings.Join(names, ", ")
 }
 
 // GapWarnings say which columns that training reads are missing in some of the

@@ -147,6 +147,9 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	for _, s := range r.Stages {
 		row(w, s.Name, s.State, tasks(s), countOrDash(s.RowsDone), took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
 	}
+	if text := r.Outputs["partitions"]; text != "" {
+		fmt.Fprintln(w, "\nCOLUMNS OF FOLDERS\n"+text)
+	}
 	if text := r.Outputs["features"]; text != "" {
 		fmt.Fprintln(w, "\nFEATURES BY PATTERN\n"+text)
 	}

@@ -67,6 +67,9 @@ func newValidate(g *globals) *cobra.Command {
 					notes = append(notes, "warning: "+text)
 				}
 				notes = append(notes, local.Rejected(rows.RowsIn, spec.Spec.Sources.Train.OnBadRow)...)
+				if text := worker.PartitionColumns(local.Manifest, local.Schema); text != "" {
+					notes = append(notes, "columns of folders: "+text)
+				}
 				for _, text := range plan.Matched {
 					notes = append(notes, "features "+text)
 				}

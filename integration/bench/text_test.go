@@ -62,7 +62,7 @@ func textSource(b *testing.B, format, file string) worker.DatasetSource {
 
 // readText reads all rows of a source.
 func readText(b *testing.B, source worker.DatasetSource) (rows int64) {
-	m, schema, err := source.Format.Discover(b.Context(), source)
+	m, schema, err := source.Discover(b.Context())
 	check(b, err)
 	pool := dataset.NewPool(0)
 	for shard := range m.Shards {

@@ -61,7 +61,7 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	m.PassedOver = l.passedOver
 	schema, gaps := union(files)
 	m.Gaps = gaps
-	return m, schema, nil
+	return m, schema, m.partitioned()
 }
 
 // List returns a hash of the keys, sizes and ETags of the objects that Discover would

@@ -27,6 +27,10 @@ type Manifest struct {
 	// Gaps are the columns that objects lack which others have: known to who
 	// discovered them.
 	Gaps []Gap `json:"-"`
+	// Partitions are the columns that folders of keys fill: year of year=2001. Discover
+	// lists all names that folders have; who knows the columns in the objects takes those
+	// out.
+	Partitions []string `json:"partitions,omitempty"`
 	// Headers are the records that name the fields of objects of text.
 	Headers []string `json:"headers,omitempty"`
 	Objects []Object `json:"objects"`

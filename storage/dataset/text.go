@@ -82,7 +82,7 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 		}
 		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: pattern, Err: errors.New(no)}
 	}
-	return m, nil
+	return m, m.partitioned()
 }
 
 // text is what was found in an object of text.

@@ -103,7 +103,7 @@ func discover(ctx context.Context, source worker.DatasetSource, from string, spe
 	d := &Dataset{source: source}
 	err := d.read(ctx, spec)
 	if err == nil {
-		d.Manifest, d.Schema, err = d.source.Format.Discover(ctx, d.source)
+		d.Manifest, d.Schema, err = d.source.Discover(ctx)
 	}
 	if err != nil {
 		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: from, Err: err}
