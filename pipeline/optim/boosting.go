@@ -485,10 +485,11 @@ func (b *boosting) addHistogram(tree int, nodes []node, cells [][]int64, i int, 
 			Err: fmt.Errorf("its histogram is of %d rows, its split sends it %d", have.rows, nodes[i].rows), Hint: "this is a bug in training: please report it"}
 	}
 	cells[parent] = nil
-	cells[i], cells[sibling] = slices.Clone(seen), rest
+	cells[i], cells[sibling] = seen, rest
 	for _, k := range []int{i, sibling} {
 		nodes, cells = b.findSplit(tree, nodes, cells, k)
 	}
+	cells[i] = slices.Clone(cells[i]) // what it is a part of goes
 	return nodes, cells, nil
 }
 

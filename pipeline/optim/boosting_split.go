@@ -1,7 +1,7 @@
 package optim
 
 import (
-	"cmp"
+	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -120,18 +120,8 @@ func (b *boosting) cut(best *split, slot int, cells []int64, all sums) {
 // pick tries sets of ids: those with the least or the most first derivative for
 // their second one (Fisher 1958).
 func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
-	type ranked struct {
-		id int
-		at float64
-		sums
-	}
-	var ids []ranked
-	for id := range len(cells) / cell {
-		if s := sumsOf(cells, id); s.rows >= categoryRows {
-			ids = append(ids, ranked{id, float64(s.first) / (float64(s.second) + categoryRows*kernel.NewtonUnit), s})
-		}
-	}
-	slices.SortFunc(ids, func(x, y ranked) int { return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.id, y.id)) })
+	var memory ranking
+	ids := memory.of(cells)
 	l2 := b.l2 + categoryL2
 	if len(ids) <= 4 {
 		l2 = b.l2
@@ -139,12 +129,12 @@ func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
 	for range 2 {
 		var left sums
 		for k := range min(len(ids)-1, categoryIDs) {
-			if left = left.plus(ids[k].sums); !b.try(best, slot, left, all, l2) {
+			if left = left.plus(sumsOf(cells, ids[k].id())); !b.try(best, slot, left, all, l2) {
 				continue
 			}
 			best.set = model.IDSet{}
 			for _, x := range ids[:k+1] {
-				best.set.Add(x.id)
+				best.set.Add(x.id())
 			}
 			// What none of these rows has goes with the larger side.
 			for id := 0; left.rows*2 > all.rows && id < len(cells)/cell; id++ {
@@ -155,4 +145,43 @@ func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
 		}
 		slices.Reverse(ids)
 	}
+}
+
+// ranked is an id in its last byte, and before it what orders it, without its last bits.
+type ranked uint64
+
+func (r ranked) id() int { return int(r & 0xff) }
+
+// ranking is the memory for ranking the ids of a slot.
+type ranking struct {
+	at     [model.MaxIDs]float64 // by id
+	ranked [model.MaxIDs]ranked
+}
+
+// of returns the ids that have rows enough, those with the least first derivative for
+// their second one first, then by id. Whole numbers are sorted faster than what they stand
+// for; then those that differ in their last bits only are set right.
+func (r *ranking) of(cells []int64) []ranked {
+	n := 0
+	for id := range len(cells) / cell {
+		s := sumsOf(cells, id)
+		if s.rows < categoryRows {
+			continue
+		}
+		r.at[id] = float64(s.first) / (float64(s.second) + categoryRows*kernel.NewtonUnit)
+		bits := math.Float64bits(r.at[id])
+		bits ^= uint64(int64(bits)>>63) | 1<<63 // in the order of what they stand for
+		r.ranked[n] = ranked(bits&^0xff | uint64(id))
+		n++
+	}
+	ids := r.ranked[:n]
+	slices.Sort(ids)
+	for i := range ids {
+		x := ids[i]
+		for ; i > 0 && r.at[ids[i-1].id()] > r.at[x.id()]; i-- {
+			ids[i] = ids[i-1]
+		}
+		ids[i] = x
+	}
+	return ids
 }

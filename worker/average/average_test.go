@@ -60,7 +60,7 @@ func TestMemoryForReplicasOfOthersIsBounded(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		got := a.zeros(size)
-		notes, _, err := a.session.Collect(t.Context(), 0, got)
+		notes, _, err := a.session.Collect(t.Context(), 0, got, offered)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestOtherFormatsOfBodiesRefuseEachOther(t *testing.T) {
 	a, b := newPair(t)
 	b.offer(0, 5)
 	b.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("Thalweg-Fingerprint", strings.Replace(r.Header.Get("Thalweg-Fingerprint"), "TWX3 ", "", 1)) // as one of TWX2 asks
+		r.Header.Set("Thalweg-Fingerprint", strings.Replace(r.Header.Get("Thalweg-Fingerprint"), "TWX4 ", "", 1)) // as one of TWX3 asks
 		next.ServeHTTP(w, r)
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), quick.Stall)

@@ -21,7 +21,7 @@ import (
 var errReassigned = errors.New("the assignment changed")
 
 // Collect gathers an exchange: see train.Exchange.
-func (s *Session) Collect(ctx context.Context, sequence uint64, reduced kernel.Vector) (notes [][]byte, newer []byte, err error) {
+func (s *Session) Collect(ctx context.Context, sequence uint64, reduced kernel.Vector, offered <-chan struct{}) (notes [][]byte, newer []byte, err error) {
 	s.mu.Lock()
 	next, snapshot := s.mu.sequence, s.mu.snapshot
 	s.mu.Unlock()
@@ -31,7 +31,7 @@ func (s *Session) Collect(ctx context.Context, sequence uint64, reduced kernel.V
 	}
 	collecting, assignment, stop := s.watch(ctx)
 	defer stop()
-	c := &collection{session: s, sequence: sequence, reduced: reduced, assignment: assignment}
+	c := &collection{session: s, sequence: sequence, reduced: reduced, offered: offered, assignment: assignment}
 	notes, err = c.run(collecting)
 	var ahead *aheadError
 	if errors.As(err, &ahead) {
@@ -54,6 +54,7 @@ type collection struct {
 	session    *Session
 	sequence   uint64
 	reduced    kernel.Vector
+	offered    <-chan struct{}
 	assignment Assignment
 }
 
@@ -71,7 +72,8 @@ type share struct {
 
 // shares returns this worker's share and the others'; ok is false while a replica
 // has no holder. From Config.SegmentElements on the vectors are cut into a stretch for
-// each worker, in the order of their names. Peers that are asked under another
+// each worker, in the order of their names; the sums of integers of two workers are as
+// few bytes in one piece, and one request. Peers that are asked under another
 // assignment cut otherwise, and answer when they have seen this one.
 func (c *collection) shares() (own share, peers []share, ok bool) {
 	self := c.session.run.Worker
@@ -90,13 +92,18 @@ func (c *collection) shares() (own share, peers []share, ok bool) {
 	size := c.reduced.Len()
 	for i := range all {
 		all[i].stretch = stretch{0, size}
-		if size >= c.session.config.SegmentElements {
+		if c.segmented(len(all)) {
 			all[i].stretch = stretch{size * i / len(all), size * (i + 1) / len(all)}
 		}
 	}
 	i := slices.IndexFunc(all, func(s share) bool { return s.Worker == self })
 	own = all[i]
 	return own, slices.Delete(all, i, i+1), true
+}
+
+// segmented reports whether each of so many workers reduces one stretch.
+func (c *collection) segmented(workers int) bool {
+	return c.reduced.Len() >= c.session.config.SegmentElements && (workers > 2 || workers == 2 && c.reduced.Int64 == nil)
 }
 
 // run reduces this worker's stretch and fetches the others.
@@ -112,7 +119,7 @@ func (c *collection) run(ctx context.Context) (notes [][]byte, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	if len(peers) == 0 || c.reduced.Len() < c.session.config.SegmentElements {
+	if !c.segmented(1 + len(peers)) {
 		return notes, nil
 	}
 	c.session.add(c.sequence, func(e *exchange) {
@@ -138,10 +145,6 @@ func (c *collection) run(ctx context.Context) (notes [][]byte, err error) {
 // its own and those asked from peers, and returns all notes. The sum of each
 // element runs in replica order.
 func (c *collection) reduce(ctx context.Context, own share, peers []share) (notes [][]byte, err error) {
-	all, err := c.own(own.replicas)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answers := make([]*answer, len(peers))
@@ -155,19 +158,26 @@ func (c *collection) reduce(ctx context.Context, own share, peers []share) (note
 			answers[i] = a
 		})
 	}
+	all, err := c.own(ctx, own.replicas)
+	if err != nil {
+		cancel(err)
+	}
 	asking.Wait()
-	sources := make([]*answer, len(c.assignment)) // by replica; nil: it is this worker's
-	for i, a := range answers {
-		if a == nil {
-			continue
-		}
-		defer a.Close()
-		for k, replica := range peers[i].replicas {
-			sources[replica], all[replica] = a, a.entries[k].contribution
+	sources := make([]*answer, len(c.assignment)) // by replica; nil: it is this worker's, or in the sum of another's
+	for _, a := range answers {
+		if a != nil {
+			defer a.Close()
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
+	}
+	for i, a := range answers {
+		for k, replica := range peers[i].replicas {
+			if all[replica] = a.entries[k].contribution; k == 0 || c.reduced.Int64 == nil {
+				sources[replica] = a
+			}
+		}
 	}
 	var total float64
 	for _, a := range all {
@@ -216,7 +226,9 @@ func (c *collection) sum(of stretch, sources []*answer, all []contribution, tota
 		clear(sums)
 		for replica, source := range sources {
 			part := decoded[replica].Slice(0, end-at)
-			if source == nil {
+			if source == nil && all[replica].vector.Len() == 0 {
+				continue
+			} else if source == nil {
 				part = all[replica].vector.Slice(at, end)
 			} else if err := source.read(part); err != nil {
 				return err
@@ -240,18 +252,23 @@ func (c *collection) sum(of stretch, sources []*answer, all []contribution, tota
 	return nil
 }
 
-// own returns what this worker's replicas contributed, in a list of all replicas. It
-// fails with Conflict if one has not: it was assigned after the caller last looked.
-func (c *collection) own(replicas []int) ([]contribution, error) {
+// own returns what this worker's replicas contributed, once they have, in a list of all
+// replicas. It fails with Conflict if one has not: it was assigned after the caller last looked.
+func (c *collection) own(ctx context.Context, replicas []int) ([]contribution, error) {
+	select {
+	case <-c.offered:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
 	all := make([]contribution, len(c.assignment))
-	var offered map[int]contribution
-	if e := c.session.mu.exchanges[c.sequence]; e != nil {
-		offered = e.contributions
+	e := c.session.mu.exchanges[c.sequence]
+	if e == nil {
+		e = &exchange{}
 	}
 	for _, replica := range replicas {
-		a, ok := offered[replica]
+		a, ok := e.contributions[replica]
 		if !ok {
 			return nil, c.failed(thalweg.Conflict, errReassigned)
 		}
@@ -259,7 +276,9 @@ func (c *collection) own(replicas []int) ([]contribution, error) {
 			return nil, c.failed(thalweg.Other, fmt.Errorf("replica %d offered %d elements of type %d, not %d of %d",
 				replica, a.vector.Len(), have, c.reduced.Len(), want))
 		}
-		all[replica] = a
+	}
+	for _, a := range e.of(replicas) {
+		all[a.replica] = a.contribution
 	}
 	return all, nil
 }

@@ -18,9 +18,10 @@ import (
 // A body holds a stretch of the vectors of some replicas, all numbers little
 // endian:
 //
-//	"TWX3", count, element uint32, sequence, from, to uint64
+//	"TWX4", count, element uint32, sequence, from, to uint64
 //	count times: replica, length of the note uint32, weight float64, note
-//	chunk by chunk of [from, to): count times the elements of the chunk
+//	chunk by chunk of [from, to): count times the elements of the chunk; of integers, whose
+//	sums have no order, once the sums of the count
 //	the checksum, uint64: each part, which is a head, a note, a length or what is there of
 //	a replica's chunk, has as its XXH3 that with the one before as seed, the first with 0
 //
@@ -28,12 +29,12 @@ import (
 // bodies of several peers in replica order with memory for one chunk.
 //
 // Where most elements are zero, as of a model of hashed features, the body begins with
-// "TWZ3", and before the elements of a replica in a chunk is the length of what stands
+// "TWZ4", and before the elements of a replica in a chunk is the length of what stands
 // for them, uint32: themselves, or, where that is shorter, a bit for each element, low
 // bits first, and those that are not zero.
 const (
-	magic       = "TWX3"
-	magicSparse = "TWZ3"
+	magic       = "TWX4"
+	magicSparse = "TWZ4"
 	headerBytes = 36
 	lengthBytes = 4
 	entryBytes  = 16
@@ -81,7 +82,8 @@ func (e element) width() int { return []int{0, 4, 8, 8}[e] }
 // chunk returns how many elements are a chunk.
 func (e element) chunk() int { return chunkBytes / max(e.width(), 1) }
 
-// entry is one replica's part of a body.
+// entry is one replica's part of a body. Of integers the first has the sum of all vectors,
+// and the others none.
 type entry struct {
 	replica int
 	contribution
@@ -147,6 +149,9 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, spar
 	for at := 0; at < size; at += kind.chunk() {
 		end := min(at+kind.chunk(), size)
 		for _, e := range entries {
+			if elementOf(e.vector) != kind {
+				continue
+			}
 			elements := e.vector.Slice(at, end).Bytes()
 			if sparse {
 				elements = packer.pack(elements, kind.width())
@@ -177,6 +182,9 @@ type bodyReader struct {
 // readBody reads the head of a body and fails unless it is what was asked for.
 func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part stretch) (*bodyReader, error) {
 	r := &bodyReader{in: in, kind: kind, left: len(replicas) * (part.to - part.from)}
+	if kind == elementInt64 {
+		r.left = part.to - part.from
+	}
 	got, want := bodyHead{}, headOf(magic, len(replicas), kind, sequence, part)
 	if err := r.decode(headerBytes, &got); err != nil {
 		return nil, err
@@ -207,7 +215,7 @@ func readBody(in io.Reader, sequence uint64, kind element, replicas []int, part 
 	return r, r.finish()
 }
 
-// read sets v to the next elements, of the next replica in the order of the body: those of
+// read sets v to the next elements, of the next vector in the order of the body: those of
 // a chunk, or all if the body is of one replica.
 func (r *bodyReader) read(v kernel.Vector) error {
 	for v.Len() > 0 {

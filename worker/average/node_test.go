@@ -114,7 +114,7 @@ func (n *node) status(t testing.TB, run, path string) int {
 		t.Fatal(err)
 	}
 	request.Header.Set("Thalweg-Wait", "0")
-	request.Header.Set("Thalweg-Fingerprint", "TWX3 f")
+	request.Header.Set("Thalweg-Fingerprint", "TWX4 f")
 	response, err := n.http.Client().Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -210,13 +210,20 @@ func (n *node) exchange(ctx context.Context, sequence uint64, size int) (kernel.
 	for {
 		n.offer(sequence, size)
 		reduced := n.zeros(size)
-		notes, newer, err := n.session.Collect(ctx, sequence, reduced)
+		notes, newer, err := n.session.Collect(ctx, sequence, reduced, offered)
 		if thalweg.Is(err, thalweg.Conflict) {
 			continue
 		}
 		return reduced, notes, newer, err
 	}
 }
+
+// offered is closed: all was offered before.
+var offered = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 func snapshotOf(sequence uint64) func() ([]byte, error) {
 	return func() ([]byte, error) { return fmt.Appendf(nil, "state before %d", sequence), nil }

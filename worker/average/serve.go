@@ -135,15 +135,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, what string, find
 }
 
 // contributed returns what is asked for if all replicas asked for have contributed.
-func (e *exchange) contributed(q request) (entries []entry) {
-	for _, replica := range q.replicas {
-		c, ok := e.contributions[replica]
-		if !ok {
-			return nil
-		}
-		n := c.vector.Len()
-		c.vector = c.vector.Slice(min(q.from, n), min(q.to, n))
-		entries = append(entries, entry{replica: replica, contribution: c})
+func (e *exchange) contributed(q request) []entry {
+	entries := e.of(q.replicas)
+	for i := range entries {
+		v := &entries[i].vector
+		*v = v.Slice(min(q.from, v.Len()), min(q.to, v.Len()))
 	}
 	return entries
 }
@@ -160,7 +156,7 @@ func (e *exchange) reduced(q request) []entry {
 
 func sendEntries(out *patientWriter, q request, entries []entry) {
 	for _, e := range entries {
-		if e.vector.Len() != q.to-q.from {
+		if n := e.vector.Len(); n != q.to-q.from && elementOf(e.vector) == elementOf(entries[0].vector) {
 			http.Error(out, "the vectors are shorter than to", http.StatusBadRequest)
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,40 @@ type Session struct {
 type exchange struct {
 	contributions map[int]contribution
 	segments      []segment
+	added         []int // the replicas whose integers are in sum
+	sum           []int64
+}
+
+// of returns what replicas contributed, of integers the sum in the place of the first
+// vector; nil if one has not. Which replicas are asked for seldom changes: the sum is made once.
+func (e *exchange) of(replicas []int) (all []entry) {
+	for _, replica := range replicas {
+		c, ok := e.contributions[replica]
+		if !ok {
+			return nil
+		}
+		all = append(all, entry{replica, c})
+	}
+	if len(all) < 2 || all[0].vector.Int64 == nil {
+		return all
+	}
+	if !slices.Equal(e.added, replicas) {
+		sum := make([]int64, len(all[0].vector.Int64))
+		for _, c := range all {
+			if len(c.vector.Int64) != len(sum) {
+				return all // which is said where they are collected
+			}
+			for i, x := range c.vector.Int64 {
+				sum[i] += x
+			}
+		}
+		e.added, e.sum = replicas, sum
+	}
+	for i := range all {
+		all[i].vector = kernel.Vector{}
+	}
+	all[0].vector.Int64 = e.sum
+	return all
 }
 
 // contribution is what a replica gave. Its memory is never written again.

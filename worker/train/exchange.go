@@ -12,7 +12,7 @@ import (
 // function of the job and the exchange's number, so offering it twice, or from two
 // workers, is harmless.
 //
-// The methods are called from one goroutine, Offer from several.
+// The methods are called from one goroutine, Offer from several, Collect while they do.
 type Exchange interface {
 	// Held returns the replicas that this worker computes now, ascending, and a
 	// channel that is closed when that, or who computes the others, has changed.
@@ -21,7 +21,7 @@ type Exchange interface {
 	// which must not be changed any more.
 	Offer(sequence uint64, replica int, weight float64, vector kernel.Vector, note []byte)
 	// Collect waits until the contributions of all replicas to an exchange are
-	// known, returns the notes in replica order, and sets reduced, which has the
+	// known, those of this worker when offered is closed, returns the notes in replica order, and sets reduced, which has the
 	// length and the type of the contributions. It keeps reduced, which must not be
 	// changed any more.
 	//
@@ -30,7 +30,7 @@ type Exchange interface {
 	// Conflict when the assignment has changed: look at Held again and offer what
 	// is missing. It retries everything else until ctx ends, except a
 	// contradiction between workers.
-	Collect(ctx context.Context, sequence uint64, reduced kernel.Vector) (notes [][]byte, newer []byte, err error)
+	Collect(ctx context.Context, sequence uint64, reduced kernel.Vector, offered <-chan struct{}) (notes [][]byte, newer []byte, err error)
 	// Advance tells that exchange number sequence is the next one to collect.
 	// snapshot returns the state that a worker needs to join there; it is called
 	// from other goroutines, when a worker asks. Contributions older than

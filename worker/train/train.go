@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,6 +62,11 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 	return t.result()
 }
 
+// quickRound is how long a round may take for peers to be asked for their part of the next
+// one before this worker's is computed: it hides the way there, but a peer that is done first
+// waits with its answer for the reader.
+const quickRound = time.Second
+
 // trainer carries a job out on one worker, whatever its algorithm.
 type trainer struct {
 	job       *Job
@@ -76,6 +83,7 @@ type trainer struct {
 	matrices map[int]*matrix // by replica held
 	state    *state
 	offered  map[int]bool // the replicas whose contribution to the next exchange was offered
+	quick    bool         // the last round took less than quickRound
 }
 
 func newTrainer(job *Job, config Config) (*trainer, error) {
@@ -133,14 +141,7 @@ func (t *trainer) turn(ctx context.Context) error {
 	if err := t.prepare(ctx, held); err != nil {
 		return err
 	}
-	if err := t.contribute(ctx, held); err != nil {
-		return err
-	}
-	var reduced kernel.Vector
-	if what, at := t.state.upcoming(); what == learn {
-		reduced = t.algorithm.Zeros(&t.state.State, at)
-	}
-	notes, newer, err := t.exchange.Collect(ctx, t.state.Sequence, reduced)
+	reduced, notes, newer, err := t.swap(ctx, held)
 	switch {
 	case thalweg.Is(err, thalweg.Conflict):
 		return nil // the assignment changed
@@ -150,6 +151,39 @@ func (t *trainer) turn(ctx context.Context) error {
 		return t.adopt(newer)
 	}
 	return t.apply(ctx, reduced, notes)
+}
+
+// swap offers what the held replicas contribute to the next exchange and collects it.
+func (t *trainer) swap(ctx context.Context, held []int) (reduced kernel.Vector, notes [][]byte, newer []byte, err error) {
+	what, at := t.state.upcoming()
+	if what == learn {
+		reduced = t.algorithm.Zeros(&t.state.State, at)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	offered := make(chan struct{})
+	collect := func() { notes, newer, err = t.exchange.Collect(ctx, t.state.Sequence, reduced, offered) }
+	var collecting sync.WaitGroup
+	early := t.quick
+	if early {
+		collecting.Go(collect)
+		runtime.Gosched() // where there is one processor, too, peers are asked first
+	}
+	began := time.Now()
+	if failed := t.contribute(ctx, held); failed != nil {
+		cancel()
+		collecting.Wait()
+		return reduced, nil, nil, failed
+	}
+	close(offered)
+	if what == learn {
+		t.quick = time.Since(began) < quickRound
+	}
+	if !early {
+		collect()
+	}
+	collecting.Wait()
+	return reduced, notes, newer, err
 }
 
 // prepare builds the matrices of replicas newly held and drops those of
