@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,7 +62,7 @@ func TestMemoryForReplicasOfOthersIsBounded(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		got := a.zeros(size)
-		notes, _, err := a.session.Collect(t.Context(), 0, got, offered)
+		notes, _, err := a.session.Collect(t.Context(), 0, got, offered())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +73,75 @@ func TestMemoryForReplicasOfOthersIsBounded(t *testing.T) {
 		checkReduced(t, "a", got, reduced(elements, 0, replicas, size), notes, 0, replicas)
 	}
 }
+
+// However many replicas a worker has, it sends one vector of integers, and the sum is that of
+// those asked for, also of others than before.
+func TestIntegersAreSentAsOneSum(t *testing.T) {
+	const size = 30_000
+	a, b := newNode(t, "a"), newNode(t, "b")
+	a.elements, b.elements = kernel.Vector{Int64: []int64{}}, kernel.Vector{Int64: []int64{}}
+	g := newGroup(deal(9, a, b))
+	a.join(t, g, quick)
+	b.join(t, g, quick)
+	var sent atomic.Int64
+	b.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(counted{w, &sent}, r)
+	})
+	collect := func() {
+		t.Helper()
+		a.offer(0, size)
+		got := a.zeros(size)
+		notes, _, err := a.session.Collect(t.Context(), 0, got, offered())
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkReduced(t, "a", got, reduced(a.elements, 0, 9, size), notes, 0, 9)
+	}
+	b.offer(0, size)
+	collect()
+	if n := sent.Load(); n < 8*size || n > 8*size+1000 {
+		t.Errorf("%d bytes are sent of %d integers", n, size)
+	}
+	g.assign(append(slices.Repeat(average.Assignment{a.holder()}, 3), deal(6, b)...))
+	b.offer(0, size)
+	collect()
+}
+
+// A peer is asked before this worker has made its own contribution.
+func TestPeersAreAskedEarly(t *testing.T) {
+	a, b := newPair(t)
+	asked := make(chan struct{}, 10)
+	b.disturb(func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		next.ServeHTTP(w, r)
+	})
+	b.offer(0, 5)
+	all, done := make(chan struct{}), make(chan error)
+	got := a.zeros(5)
+	go func() {
+		_, _, err := a.session.Collect(t.Context(), 0, got, all)
+		done <- err
+	}()
+	<-asked
+	a.offer(0, 5)
+	close(all)
+	if err := <-done; err != nil || !reflect.DeepEqual(got, mean(0, 2, 5)) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// counted counts what is written.
+type counted struct {
+	http.ResponseWriter
+	bytes *atomic.Int64
+}
+
+func (w counted) Write(p []byte) (int, error) {
+	w.bytes.Add(int64(len(p)))
+	return w.ResponseWriter.Write(p)
+}
+
+func (w counted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // reduceEverywhere makes three exchanges and compares with the reference.
 func reduceEverywhere(t *testing.T, config average.Config, elements kernel.Vector, replicas, size, workers int) {

@@ -55,7 +55,7 @@ func BenchmarkAverage(b *testing.B) {
 						for _, r := range held {
 							n.session.Offer(sequence, r, 1, vectors[r], nil)
 						}
-						if _, _, err := n.session.Collect(b.Context(), sequence, reduced[i], offered); err != nil {
+						if _, _, err := n.session.Collect(b.Context(), sequence, reduced[i], offered()); err != nil {
 							b.Error(err)
 						}
 						n.session.Advance(sequence+1, snapshotOf(sequence+1))

@@ -210,7 +210,7 @@ func (n *node) exchange(ctx context.Context, sequence uint64, size int) (kernel.
 	for {
 		n.offer(sequence, size)
 		reduced := n.zeros(size)
-		notes, newer, err := n.session.Collect(ctx, sequence, reduced, offered)
+		notes, newer, err := n.session.Collect(ctx, sequence, reduced, offered())
 		if thalweg.Is(err, thalweg.Conflict) {
 			continue
 		}
@@ -218,12 +218,12 @@ func (n *node) exchange(ctx context.Context, sequence uint64, size int) (kernel.
 	}
 }
 
-// offered is closed: all was offered before.
-var offered = func() chan struct{} {
+// offered returns a channel that is closed: all was offered before.
+func offered() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
-}()
+}
 
 func snapshotOf(sequence uint64) func() ([]byte, error) {
 	return func() ([]byte, error) { return fmt.Appendf(nil, "state before %d", sequence), nil }
