@@ -95,6 +95,7 @@ var ranks = map[string]int{
 	"pipeline/artifact/artifacttest": 7,
 	"worker/average":                 7,
 	"worker/stream/engine":           7,
+	"worker/shuffle":                 7,
 	"worker/train":                   7,
 
 	"worker/stream/compact":     8,
@@ -155,7 +156,7 @@ var owners = []struct {
 	{"github.com/versity/versitygw", []string{"storage/devserver"}},
 	{"github.com/parquet-go/parquet-go", []string{"storage/dataset", "storage/parquet/compress", "storage/parquet/decode", "storage/parquet/encode",
 		"storage/parquet/encoding", "storage/parquet/guard", "storage/parquet/metadata", "storage/table/delta", "worker/stream/fsck"}},
-	{"github.com/zeebo/xxh3", []string{"worker/average"}},
+	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},

@@ -113,6 +113,9 @@ func (c *compiler) bind(i int, at *stage) Op {
 	}
 	before := at.schema.Columns
 	op := step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name)})
+	if _, ok := op.(Shuffler); ok {
+		c.shuffled(path)
+	}
 	if _, ok := op.(Learner); ok && !slices.EqualFunc(before, at.schema.Columns, sameColumn) {
 		c.found.add(path, "", "a step that learns cannot change the names and types of columns")
 	}

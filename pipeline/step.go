@@ -2,9 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // Phase tells an operator which half of the pipeline it runs in.
@@ -51,4 +54,133 @@ type Op interface {
 	// Apply transforms a batch; new columns are made in mem. Rows that it removes
 	// or cannot treat are named in rep; nothing vanishes silently.
 	Apply(ctx context.Context, mem memory.Allocator, batch arrow.Record, rep *Report) (arrow.Record, error)
+}
+
+// MaxShuffles bounds the passes over the whole dataset that a spec may ask for.
+const MaxShuffles = 8
+
+// Shuffle says which rows of a dataset belong together, and which of them comes first.
+type Shuffle struct {
+	// Keys are the columns that rows of one key have equal values in. Null is equal to
+	// null, and NaN to NaN, as SELECT DISTINCT has them.
+	Keys []string
+	// By is the column that orders the rows of a key; those without a value come last.
+	// Rows with equal values, and all where it is empty, are in the order of the dataset:
+	// that of its objects' keys and of the rows in them.
+	By string
+	// Descending turns the order around, but for the rows without a value.
+	Descending bool
+}
+
+// Settled is what a shuffle found of the rows of one shard.
+type Settled struct {
+	// Rows are the numbers of those that are not the first of their key, in order.
+	Rows []int64
+}
+
+// Mark marks the rows of a batch that are among those found.
+func (s *Settled) Mark(batch arrow.Record) table.Mask {
+	found := table.NewMask(int(batch.NumRows()))
+	if found.Rows == 0 {
+		return found
+	}
+	numbers := table.Rows(batch)
+	at, _ := slices.BinarySearch(s.Rows, numbers[0])
+	for i, row := range numbers {
+		for at < len(s.Rows) && s.Rows[at] < row {
+			at++
+		}
+		if at == len(s.Rows) {
+			break
+		}
+		if s.Rows[at] == row {
+			found.Set(i)
+		}
+	}
+	return found
+}
+
+// ShufflingSpec is a StepSpec, or a TestSpec, that may have to see all rows of a key
+// together, wherever in the dataset they are. It applies in training only.
+type ShufflingSpec interface {
+	// Shuffles reports whether what is specified does.
+	Shuffles() bool
+}
+
+// Shuffler is the operator of a step that shuffles. Its Apply fails.
+type Shuffler interface {
+	Op
+	// Shuffle says what is brought together.
+	Shuffle() Shuffle
+	// Settle is Apply, given what the shuffle found of the shard that the batch is of.
+	Settle(ctx context.Context, mem memory.Allocator, batch arrow.Record, found *Settled, rep *Report) (arrow.Record, error)
+}
+
+// Pass is one shuffle of a plan.
+type Pass struct {
+	Name string // of the step or test
+	Shuffle
+	// Step is the first step that the rows have not been through; all of a test's have.
+	Step int
+}
+
+// shuffles reports whether options of a step or test do.
+func shuffles(options any) bool {
+	s, ok := options.(ShufflingSpec)
+	return ok && s.Shuffles()
+}
+
+// Shuffles returns how many steps, and how many tests, of a spec need a pass of their own.
+func (s *Spec) Shuffles() (steps, tests int) {
+	for _, c := range s.Spec.Preprocessing.Clean {
+		if shuffles(c.Options) {
+			steps++
+		}
+	}
+	return steps, tests
+}
+
+// Passes returns the shuffles of a plan in their order: those of steps, then those of
+// tests.
+func (p *Plan) Passes() (passes []Pass) {
+	for i, s := range p.Steps {
+		if op, ok := s.Training.(Shuffler); ok {
+			passes = append(passes, Pass{s.Name, op.Shuffle(), i})
+		}
+	}
+	return passes
+}
+
+// shuffled checks the place of a step that shuffles.
+func (c *compiler) shuffled(path string) {
+	if steps, tests := c.spec.Shuffles(); steps+tests > MaxShuffles {
+		c.found.add(path, "join steps of the same keys, or prepare the files before", "the spec asks for %d passes over the whole dataset, at most %d are made", steps+tests, MaxShuffles)
+	}
+	for _, before := range c.plan.Steps {
+		if _, ok := before.Training.(Learner); ok {
+			c.found.add(path, "put it before that step", "step %q learns from the training rows, and which these are has to be settled first", before.Name)
+			return
+		}
+	}
+}
+
+// keyTypes are the types of columns that rows have in a key, and orderTypes those of
+// columns that order them.
+var (
+	keyTypes   = []table.Type{table.String, table.Int64, table.Float64, table.Bool, table.Timestamp}
+	orderTypes = []table.Type{table.Int64, table.Float64, table.Bool, table.Timestamp}
+)
+
+// Key notes that the step brings rows together by the column of a field.
+func (c *Columns) Key(field, name string) {
+	if column, ok := c.Lookup(field, name); ok && !slices.Contains(keyTypes, column.Type) {
+		c.Problem(field, "", "column %s is %s: rows are not brought together by lists", name, column.Type)
+	}
+}
+
+// Order notes that the step orders rows by the column of a field.
+func (c *Columns) Order(field, name string) {
+	if column, ok := c.Lookup(field, name); ok && !slices.Contains(orderTypes, column.Type) {
+		c.Problem(field, "cast it first", "column %s is %s: rows are ordered by %s", name, column.Type, anyOf(orderTypes))
+	}
 }

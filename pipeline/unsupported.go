@@ -28,7 +28,6 @@ var unsupportedFields = map[string]map[string]any{
 		"like_champion": instead("test its range"),
 		"columns":       instead("write a test for each column"),
 	},
-	"CleanStep":     {"dedupe": nil},
 	"encoders":      {"size": nil},
 	"InputFeature":  {"shape": nil},
 	"OutputFeature": {"calibration": "none"},

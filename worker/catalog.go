@@ -39,15 +39,16 @@ type StageCatalog map[string][]Stage
 func Stages() StageCatalog {
 	return StageCatalog{stages.PurgeVerb: {
 		{Plan: stages.Plan{Name: "purge", Over: stages.OverTasks, Reducers: 1}, Reduce: runPurge},
-	}, "": {
+	}, "": slices.Concat([]Stage{
 		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
+	}, shuffleStages(func(spec *pipeline.Spec, i int) bool { steps, _ := spec.Shuffles(); return i < steps }), []Stage{
 		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
 		{Plan: stages.Plan{Name: "register", Over: stages.OverNothing}},
-	}}
+	})}
 }
 
 // Plan returns the stages of a run of a verb, as coordinators ask for them.

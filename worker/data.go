@@ -46,6 +46,7 @@ type data struct {
 	first    int64         // row of the shard that it begins with
 	read     int64         // rows of it, before they were cleaned
 	keeping  keeping
+	passes   []passed // what the shuffles of the run have found
 }
 
 // located names the place of the batch that an error is about. It tells what a
@@ -58,7 +59,7 @@ func (d *data) origin(shard int) split.Origin { return split.Origin(d.manifest.O
 // openData returns the dataset of a lease, for one task.
 func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
 	key := strings.Join([]string{lease.RunId, lease.Spec, lease.SpecFile, lease.SpecWritten,
-		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"]}, "\x00")
+		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"], shuffled(lease.Inputs)}, "\x00")
 	opened, err := w.datasets.of(key, func() (*data, error) { return w.compile(ctx, lease) })
 	if err != nil {
 		return nil, err
@@ -102,6 +103,9 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 		if err := w.load(ctx, ref, "split", &d.cuts); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.loadPasses(ctx, lease.Inputs); err != nil {
+		return nil, err
 	}
 	if d.source, err = w.source(ctx, spec); err != nil {
 		return nil, err
@@ -206,5 +210,13 @@ func through(batches iter.Seq2[arrow.Record, error], do func(arrow.Record) (arro
 
 // cleaned yields what batches does after the operators.
 func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
-	return through(d.batches(ctx, shard, rep), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })
+	return func(yield func(arrow.Record, error) bool) {
+		settled, err := d.settled(ctx, shard)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		chain := chain.With(settled)
+		through(d.batches(ctx, shard, rep), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })(yield)
+	}
 }

@@ -69,6 +69,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	if slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return o.ETag == "" && o.Version == "" }) {
 		of = append(of, lease.RunId) // the store does not tell whether an object is the same one
 	}
+	if len(d.passes) > 0 {
+		of = append(of, d.passesHash())
+	}
 	name := func(of []any) string {
 		text, failed := json.Marshal(of)
 		if failed != nil {

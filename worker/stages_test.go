@@ -103,8 +103,14 @@ type batchHalf struct {
 	lake   storage.Bucket
 	spec   string             // default flightSpec
 	after  func(stage string) // called after each stage, if not nil
+	shards uint32             // default flightShards
 	inputs map[string]string
 	counts map[string]int64
+}
+
+// lease is one that reads what the stages so far have left.
+func (b *batchHalf) lease() *apiv1.Lease {
+	return &apiv1.Lease{RunId: "flights-1-1", Pipeline: "flights", Spec: cmp.Or(b.spec, flightSpec), Inputs: maps.Clone(b.inputs)}
 }
 
 func newBatchHalf(t *testing.T) *batchHalf {
@@ -143,22 +149,38 @@ func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 // the reducer's report, or that of a task that fails.
 func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 	b.t.Helper()
-	var partials []string
+	shards := cmp.Or(b.shards, flightShards)
+	partials := make([][]string, max(1, stage.Reducers)) // by reducer
 	for i := range tasks {
 		if stage.Over != stages.OverShards {
 			break
 		}
-		report := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: 1, ShardFrom: i * flightShards / tasks, ShardTo: (i + 1) * flightShards / tasks})
+		report := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: uint32(len(partials)), ShardFrom: i * shards / tasks, ShardTo: (i + 1) * shards / tasks})
 		if report.Error != "" {
 			return report
 		}
-		if len(report.Partials) != 1 {
+		if len(report.Partials) != len(partials) {
 			b.t.Fatalf("%s@%d: %v", stage.Name, i, report)
 		}
-		partials = append(partials, report.Partials...)
+		for to, partial := range report.Partials {
+			partials[to] = append(partials[to], partial)
+		}
 		b.counts[stage.Name] += report.Counts["rows"]
 	}
-	return b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials})
+	if len(partials) == 1 {
+		return b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials[0]})
+	}
+	all := &apiv1.TaskReport{Outputs: map[string]string{}}
+	for i := range stage.Reducers {
+		report := b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Index: i, Reducers: stage.Reducers, Partials: partials[i]})
+		if report.Error != "" {
+			return report
+		}
+		for name, ref := range report.Outputs { // as coordinators call them
+			all.Outputs[fmt.Sprintf("%s@%d", name, i)] = ref
+		}
+	}
+	return all
 }
 
 // stage is reported of a stage that must not fail.
@@ -217,6 +239,9 @@ func (b *batchHalf) all(tasks uint32) (map[string]string, map[string]float64, ma
 			report = b.stage(stage, tasks)
 		}
 		for _, name := range stage.Outputs {
+			if stage.Reducers > 1 {
+				name += "@0"
+			}
 			if report.Outputs[name] == "" {
 				b.t.Errorf("%s left no %s", stage.Name, name)
 			}

@@ -14,6 +14,11 @@ import (
 func mapLearn(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (map[string]json.RawMessage, error) {
 		learning := clean.NewLearning(d.plan)
+		settled, err := d.settled(ctx, shard)
+		if err != nil {
+			return nil, err
+		}
+		learning.With(settled)
 		var parts []uint8
 		assign := func(cleaned arrow.Record) (_ []uint8, err error) {
 			parts, err = d.cuts.Assign(d.plan, cleaned, d.origin(shard), parts)

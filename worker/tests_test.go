@@ -159,8 +159,13 @@ func TestDataTestsSeeWhatStepsHaveLearnt(t *testing.T) {
 	}
 	t.Cleanup(func() { w.listener.Close() })
 	again := &stageRunner{t: t, w: w, spec: strings.Replace(spec, "normalization: none", "normalization: zscore", 1), inputs: map[string]string{}}
-	for _, stage := range Stages()[""][:4] {
-		again.run(stage)
+	for _, stage := range Stages()[""] {
+		if stage.Needed == nil || stage.Name == "learn" {
+			again.run(stage)
+		}
+		if stage.Name == "fit" {
+			break
+		}
 	}
 	if again.inputs["tests"] != r.inputs["tests"] || counted(t, w, "thalweg_prepared_bytes_total", keptRead) == 0 {
 		t.Errorf("%s, want %s", again.inputs["tests"], r.inputs["tests"])

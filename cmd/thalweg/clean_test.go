@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -175,5 +176,55 @@ spec:
 				t.Errorf("%s: %s, want %s", line, out, want)
 			}
 		}
+	}
+}
+
+// Double rows of several files are dropped but for the one that the spec keeps, as a run
+// does it, and validate takes them.
+func TestCleanDropsDoubleRows(t *testing.T) {
+	t.Chdir(t.TempDir())
+	put(t, "a.csv", "flight,seen,late\n1,5,0\n2,1,1\n,1,0\n1,7,1\n")
+	put(t, "b.csv", "flight,seen,late\n1,6,0\n,,1\n2,1,0\n3,1,1\n")
+	put(t, "s.yaml", `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: a}
+spec:
+  sources: {train: {s3: {path: "s3://lake/a/*.csv"}, format: {type: csv}}}
+  input_features: [{name: seen, type: number}]
+  output_features: [{name: late, type: binary}]
+  preprocessing:
+    clean: [{filter: {expression: "late != null"}}, {dedupe: {keys: [flight], keep: last, by: seen}}, {outliers: {column: seen, method: zscore, threshold: 9, action: clip}}]
+    split: {type: random, probabilities: [1, 0, 0]}
+`)
+	for line, want := range map[string]string{
+		"clean -f s.yaml --data *.csv --into rows.parquet": "dropped: 4, 2 dedupe: another row has the same flight\n",
+		"validate s.yaml --data *.csv":                     "valid",
+	} {
+		if out, err := runLine(t, line); err != nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v\n%s", line, err, out)
+		}
+	}
+	local, err := localdata.OpenFiles(t.Context(), "rows.parquet", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]bool{}
+	if err := local.Each(t.Context(), func(batch arrow.Record) error {
+		for i := range int(batch.NumRows()) {
+			row := make(map[string]any)
+			for k, f := range batch.Schema().Fields() {
+				row[f.Name] = tabletest.Value(batch.Column(k), i)
+			}
+			if row["_reason"] == nil {
+				left[fmt.Sprint(row["_object"], " ", row["_object_row"], " ", row["flight"], " ", row["seen"])] = true
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]bool{"a.csv 3 1 7": true, "b.csv 2 2 1": true, "a.csv 2 <nil> 1": true, "b.csv 3 3 1": true}; !maps.Equal(left, want) {
+		t.Errorf("%v", left)
 	}
 }

@@ -41,7 +41,7 @@ type Scorer struct {
 // the training data in training. Where the spec scores a stream, a cleaned column
 // that could not be written beside those of scoring is an error.
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
-	chain := clean.New(a.plan, phase)
+	chain := clean.Alone(a.plan, phase)
 	if a.Spec.Spec.Scoring != nil {
 		if err := checkColumns(a.carried(chain.Schema()), a.plan.Label.Answer); err != nil {
 			return nil, err

@@ -14,5 +14,6 @@ func Catalog() []pipeline.Entry {
 		pipeline.Step("cast", new(Cast), castSource),
 		pipeline.Step("fill", new(Fill), fillSource),
 		pipeline.Step("outliers", new(Outliers), outliersSource),
+		pipeline.Step("dedupe", new(Dedupe), dedupeSource),
 	}
 }

@@ -47,6 +47,10 @@ type Chain struct {
 	// found, where it is not nil, gets the rows that a step finds which has not
 	// learnt yet, and the step is left out; else that step fails.
 	found func(step, arrow.Record)
+	// settled is what shuffles found of the shard whose rows Apply gets, by step.
+	settled map[string]*pipeline.Settled
+	// alone leaves out the steps that shuffle.
+	alone bool
 }
 
 type step struct {
@@ -67,6 +71,31 @@ func BeforeLearning(plan *pipeline.Plan) *Chain {
 	c.found = func(step, arrow.Record) {}
 	return c
 }
+
+// Alone returns the chain of a phase without the steps that look at other rows.
+func Alone(plan *pipeline.Plan, phase pipeline.Phase) *Chain {
+	c := New(plan, phase)
+	c.alone = true
+	return c
+}
+
+// With returns the chain for the rows of a shard of which shuffles found so much, by
+// step. Apply fails at a step that shuffles and that is not among them.
+func (c *Chain) With(settled map[string]*pipeline.Settled) *Chain {
+	out := *c
+	out.settled = settled
+	return &out
+}
+
+// Until returns the chain of those steps that come before the i-th of the plan.
+func Until(plan *pipeline.Plan, i int) *Chain {
+	before := *plan
+	before.Steps = plan.Steps[:i]
+	return New(&before, pipeline.InTraining)
+}
+
+// Empty reports that a chain has no steps.
+func (c *Chain) Empty() bool { return len(c.steps) == 0 }
 
 func newChain(plan *pipeline.Plan, phase pipeline.Phase, mem memory.Allocator) *Chain {
 	c := &Chain{in: plan.Input, out: plan.Cleaned, mem: mem, limit: maxMade}
@@ -115,7 +144,10 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 			c.found(s, cur)
 			continue
 		}
-		next, err := s.op.Apply(ctx, c.mem, cur, rep)
+		if _, shuffles := s.op.(pipeline.Shuffler); shuffles && c.alone {
+			continue
+		}
+		next, err := c.apply(ctx, s, cur, rep)
 		cur.Release()
 		if err == nil && madeOf(next, batch, c.limit) > c.limit {
 			next.Release()
@@ -129,6 +161,14 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 	}
 	rep.RowsOut += cur.NumRows()
 	return cur, nil
+}
+
+// apply carries one step out.
+func (c *Chain) apply(ctx context.Context, s step, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	if op, ok := s.op.(pipeline.Shuffler); ok && c.settled[s.name] != nil {
+		return op.Settle(ctx, c.mem, batch, c.settled[s.name], rep)
+	}
+	return s.op.Apply(ctx, c.mem, batch, rep)
 }
 
 // bind returns the batch's columns as Input lists them, without copying any.

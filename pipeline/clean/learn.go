@@ -33,6 +33,9 @@ func NewLearning(plan *pipeline.Plan) *Learning {
 	return l
 }
 
+// With makes the rows to come those of a shard of which shuffles found so much.
+func (l *Learning) With(settled map[string]*pipeline.Settled) { l.chain = l.chain.With(settled) }
+
 // Observe cleans a batch and shows it. assign returns the split of each row that
 // is left; the rows of split 0 are for training.
 func (l *Learning) Observe(ctx context.Context, batch arrow.Record, assign func(cleaned arrow.Record) ([]uint8, error)) error {

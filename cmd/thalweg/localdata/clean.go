@@ -40,6 +40,9 @@ type Cleaned struct {
 // Clean writes the rows of a plan to a file, which is there only if all are.
 func (d *Dataset) Clean(ctx context.Context, plan *pipeline.Plan, file string) (*Cleaned, error) {
 	d.Schema = plan.Input
+	if err := d.settle(ctx, plan, plan.Passes()); err != nil {
+		return nil, err
+	}
 	cuts, err := d.cuts(ctx, plan)
 	if err != nil {
 		return nil, err
@@ -76,7 +79,7 @@ func (d *Dataset) cuts(ctx context.Context, plan *pipeline.Plan) (*split.Cuts, e
 		}
 	}
 	err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
-		cleaned, err := chain.Apply(ctx, batch, nil)
+		cleaned, err := chain.With(d.settled[shard]).Apply(ctx, batch, nil)
 		if err != nil {
 			return err
 		}
@@ -115,6 +118,7 @@ func (d *Dataset) learnt(ctx context.Context, plan *pipeline.Plan, cuts *split.C
 		if err := before(shard); err != nil {
 			return err
 		}
+		learning.With(d.settled[shard])
 		return learning.Observe(ctx, batch, func(cleaned arrow.Record) (_ []uint8, err error) {
 			parts, err = cuts.Assign(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts)
 			return parts, err
@@ -154,7 +158,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 	observer := tests.NewObserver()
 	err = d.eachPlace(ctx, func(batch arrow.Record, shard int, at table.Place) error {
 		rep := pipeline.Report{KeepRemoved: true}
-		cleaned, err := chain.Apply(ctx, batch, &rep)
+		cleaned, err := chain.With(d.settled[shard]).Apply(ctx, batch, &rep)
 		if err != nil {
 			return err
 		}

@@ -34,6 +34,8 @@ type Dataset struct {
 	// rejects are the rows that could not be read, where the spec says that they are left
 	// out.
 	rejects pipeline.Report
+	// settled is what the shuffles of a plan found of each shard.
+	settled []map[string]*pipeline.Settled
 	format  string // as it stands in a spec
 }
 
@@ -155,8 +157,11 @@ func (d *Dataset) Check(ctx context.Context, plan *pipeline.Plan) (*pipeline.Rep
 	rep := new(pipeline.Report)
 	d.Schema = plan.Input
 	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
-	return rep, d.Each(ctx, func(batch arrow.Record) error {
-		cleaned, err := chain.Apply(ctx, batch, rep)
+	if err := d.settle(ctx, plan, plan.Passes()); err != nil {
+		return nil, err
+	}
+	return rep, d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
+		cleaned, err := chain.With(d.settled[shard]).Apply(ctx, batch, rep)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,65 @@
+package localdata
+
+import (
+	"context"
+	"os"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/worker/shuffle"
+)
+
+// shuffleBytes bounds the rows of a shuffle in memory; more are in a temporary file.
+const shuffleBytes = 256 << 20
+
+// settle finds for each shard what the shuffles of a run find, which are some of the plan's.
+func (d *Dataset) settle(ctx context.Context, plan *pipeline.Plan, passes []pipeline.Pass) error {
+	if d.settled == nil {
+		d.settled = make([]map[string]*pipeline.Settled, len(d.Manifest.Shards))
+	}
+	for _, pass := range passes {
+		if err := d.pass(ctx, plan, pass); err != nil {
+			return err
+		}
+		d.rejects = pipeline.Report{} // they are read again
+	}
+	return nil
+}
+
+func (d *Dataset) pass(ctx context.Context, plan *pipeline.Plan, pass pipeline.Pass) error {
+	chain, keys := clean.Until(plan, pass.Step), shuffle.NewKeys(pass.Shuffle)
+	records := shuffle.NewSorter(os.TempDir(), shuffleBytes)
+	defer records.Close()
+	var rows []shuffle.Record
+	if err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
+		cleaned, err := chain.With(d.settled[shard]).Apply(ctx, batch, nil)
+		if err != nil {
+			return err
+		}
+		defer cleaned.Release()
+		if rows, err = keys.Records(rows[:0], cleaned, shard); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := records.Add(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for shard := range d.settled {
+		if d.settled[shard] == nil {
+			d.settled[shard] = make(map[string]*pipeline.Settled)
+		}
+		d.settled[shard][pass.Name] = new(pipeline.Settled)
+	}
+	return shuffle.Reduce(ctx, records, pass.Shuffle, shuffleBytes/4, func(shard int, rows []int64) error {
+		d.settled[shard][pass.Name].Rows = append([]int64(nil), rows...)
+		return nil
+	})
+}

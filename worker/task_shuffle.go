@@ -1,0 +1,282 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/clean"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/checkpoint"
+	"github.com/thalweg/thalweg/worker/shuffle"
+)
+
+const (
+	shuffleStage = "shuffle-"
+	// shuffleReducers are few enough that a map task holds a piece for each, and many
+	// enough for the workers of a cluster.
+	shuffleReducers = 8
+	// pieceBytes is the size of an object of records.
+	pieceBytes = 4 << 20
+)
+
+// shuffleStages returns the stages of as many shuffles as a spec can ask for. needed says
+// which of them, by their number, a spec has.
+func shuffleStages(needed func(spec *pipeline.Spec, i int) bool) (all []Stage) {
+	for i := range pipeline.MaxShuffles {
+		name := fmt.Sprintf("%s%d", shuffleStage, i+1)
+		all = append(all, Stage{
+			Plan:   stages.Plan{Name: name, Over: stages.OverShards, Reducers: shuffleReducers, Outputs: []string{name}},
+			Needed: func(spec *pipeline.Spec) bool { return needed(spec, i) },
+			Map:    func(ctx context.Context, t *Task) error { return mapShuffle(ctx, t, i) },
+			Reduce: func(ctx context.Context, t *Task) error { return reduceShuffle(ctx, t, i) },
+		})
+	}
+	return all
+}
+
+// pass returns the i-th shuffle of a plan.
+func (d *data) pass(i int) (pipeline.Pass, error) {
+	passes := d.plan.Passes()
+	if i >= len(passes) {
+		return pipeline.Pass{}, &thalweg.Error{Op: "shuffle rows", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%d passes", len(passes)), Err: fmt.Errorf("there is no pass %d", i+1)}
+	}
+	return passes[i], nil
+}
+
+// mapShuffle sends a record of each row to the reducer of its key.
+func mapShuffle(ctx context.Context, t *Task, i int) error {
+	d, err := t.worker.openData(ctx, t.Lease)
+	if err != nil {
+		return err
+	}
+	pass, err := d.pass(i)
+	if err != nil {
+		return err
+	}
+	d.progress = &t.rowsDone
+	for _, s := range d.manifest.Shards[t.Lease.ShardFrom:t.Lease.ShardTo] {
+		t.rowsTotal.Add(s.Rows)
+	}
+	pieces, written := make([][]byte, shuffleReducers), make([][]string, shuffleReducers)
+	write := func(to int) error {
+		ref, err := t.putRows(ctx, fmt.Sprintf("%06d-%03d-%06d", t.Lease.Index, to, len(written[to])), pieces[to])
+		written[to], pieces[to] = append(written[to], ref), pieces[to][:0]
+		return err
+	}
+	keys := shuffle.NewKeys(pass.Shuffle)
+	var rows []shuffle.Record
+	for shard := int(t.Lease.ShardFrom); shard < int(t.Lease.ShardTo); shard++ {
+		if err := d.unsettled(ctx, pass, shard, func(batch arrow.Record) (err error) {
+			if rows, err = keys.Records(rows[:0], batch, shard); err != nil {
+				return err
+			}
+			for _, r := range rows {
+				to := r.Reducer(shuffleReducers)
+				pieces[to] = shuffle.Append(pieces[to], r)
+				if len(pieces[to]) >= pieceBytes {
+					if err := write(to); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}); err != nil {
+			return d.located(err)
+		}
+	}
+	t.Report.Counts["rows"] = t.rowsDone.Load()
+	for to := range pieces {
+		// The last piece has the references to those before it.
+		list := strings.Join(written[to], "\n")
+		pieces[to] = binary.LittleEndian.AppendUint32(append(pieces[to], list...), uint32(len(list)))
+		if err := write(to); err != nil {
+			return err
+		}
+		t.Report.Partials = append(t.Report.Partials, written[to][len(written[to])-1])
+	}
+	return nil
+}
+
+// pieces adds the records of a map task to those of a reducer.
+func (w *Worker) pieces(ctx context.Context, records *shuffle.Sorter, partial string) error {
+	last, err := w.object(ctx, partial)
+	if err != nil {
+		return err
+	}
+	end := len(last) - 4
+	list := end
+	if end >= 0 {
+		list -= int(binary.LittleEndian.Uint32(last[end:]))
+	}
+	if list < 0 {
+		return &thalweg.Error{Op: "load rows", Kind: thalweg.Corrupt, Subject: partial, Err: fmt.Errorf("%d bytes are no piece", len(last))}
+	}
+	for reference := range strings.FieldsSeq(string(last[list:end])) {
+		body, err := w.object(ctx, reference)
+		if err == nil {
+			err = records.AddAll(body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return records.AddAll(last[:list])
+}
+
+// unsettled calls do with the rows of a shard as a pass finds them: in the steps before it
+// lie what the passes before it have found.
+func (d *data) unsettled(ctx context.Context, pass pipeline.Pass, shard int, do func(arrow.Record) error) error {
+	chain := clean.Until(d.plan, pass.Step)
+	whole := d.input
+	defer func() { d.input = whole }()
+	rows := d.batches(ctx, shard, new(pipeline.Report))
+	if !chain.Empty() {
+		rows = d.cleaned(ctx, chain, shard, new(pipeline.Report))
+	} else if !d.rejects() { // a row is rejected for a bad value in any column
+		d.input.Columns = slices.DeleteFunc(slices.Clone(whole.Columns), func(c table.Column) bool { return c.Name != pass.By && !slices.Contains(pass.Keys, c.Name) })
+	}
+	for batch, err := range rows {
+		if err == nil {
+			err = do(batch)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reduceShuffle finds which rows of its keys are not the first, and writes them by shard.
+func reduceShuffle(ctx context.Context, t *Task, i int) error {
+	d, err := t.worker.openData(ctx, t.Lease)
+	if err != nil {
+		return err
+	}
+	pass, err := d.pass(i)
+	if err != nil {
+		return err
+	}
+	// Half of the rows that a worker holds, in all its slots.
+	memory := t.worker.cfg.CacheBytes / int64(2*t.worker.cfg.Slots)
+	records := shuffle.NewSorter(t.worker.cfg.spillDir(), memory*3/4)
+	defer records.Close()
+	for _, partial := range t.Lease.Partials {
+		if err := t.worker.pieces(ctx, records, partial); err != nil {
+			return err
+		}
+	}
+	out := shuffle.NewOutcome(func(first int, body []byte) (string, error) {
+		return t.putRows(ctx, fmt.Sprintf("found-%03d-%08d", t.Lease.Index, first), body)
+	})
+	if err := shuffle.Reduce(ctx, records, pass.Shuffle, memory/4, out.Put); err != nil {
+		return err
+	}
+	if err := out.Finish(); err != nil {
+		return err
+	}
+	return t.Save(ctx, t.Lease.Kind, out.Index)
+}
+
+// putRows writes an object as checkpoint.PutObject does, but does not read it again: who
+// does finds what is wrong with it.
+func (t *Task) putRows(ctx context.Context, name string, body []byte) (string, error) {
+	sum := storage.SHA256(body)
+	ref := thalweg.ObjectRef{Key: fmt.Sprintf("%s%s/%s/%s-%s.rows", runsDir, t.Lease.RunId, t.Lease.Kind, name, sum[:16]), SHA256: sum}
+	_, err := t.worker.state.Put(ctx, ref.Key, body)
+	return ref.String(), err
+}
+
+// object reads a checksummed object of the state bucket.
+func (w *Worker) object(ctx context.Context, reference string) ([]byte, error) {
+	ref, err := thalweg.ParseObjectRef(reference)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "load rows", Kind: thalweg.Invalid, Err: err}
+	}
+	return checkpoint.GetObject(ctx, w.state, ref)
+}
+
+// passed is what a pass has found: an index of each reducer.
+type passed struct {
+	name    string
+	indexes []shuffle.Index
+}
+
+// loadPasses reads what the shuffles of the run so far have found.
+func (d *data) loadPasses(ctx context.Context, inputs map[string]string) error {
+	for i, pass := range d.plan.Passes() {
+		of := passed{name: pass.Name}
+		for k := range shuffleReducers {
+			ref, ok := inputs[fmt.Sprintf("%s%d@%d", shuffleStage, i+1, k)]
+			if !ok {
+				return nil
+			}
+			var index shuffle.Index
+			if err := d.worker.load(ctx, ref, "rows of pass "+pass.Name, &index); err != nil {
+				return err
+			}
+			of.indexes = append(of.indexes, index)
+		}
+		d.passes = append(d.passes, of)
+	}
+	return nil
+}
+
+// settled returns what shuffles have found of a shard, by step or test.
+func (d *data) settled(ctx context.Context, shard int) (map[string]*pipeline.Settled, error) {
+	all := make(map[string]*pipeline.Settled, len(d.passes))
+	for _, pass := range d.passes {
+		found := new(pipeline.Settled)
+		for i := range pass.indexes {
+			ref := pass.indexes[i].Of(shard)
+			if ref == "" {
+				continue
+			}
+			body, err := d.worker.object(ctx, ref)
+			if err == nil {
+				found.Rows, err = shuffle.Rows(found.Rows, body, shard)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		slices.Sort(found.Rows)
+		all[pass.name] = found
+	}
+	return all, nil
+}
+
+// shuffled names those inputs of a lease that shuffles made.
+func shuffled(inputs map[string]string) string {
+	var all []string
+	for name, ref := range inputs {
+		if strings.HasPrefix(name, shuffleStage) {
+			all = append(all, name+" "+ref)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// passesHash names what shuffles have found, whatever the objects that it is in are called.
+func (d *data) passesHash() string {
+	var text strings.Builder
+	for _, pass := range d.passes {
+		fmt.Fprintln(&text, pass.name)
+		for _, index := range pass.indexes {
+			for _, o := range index.Objects {
+				_, sum, _ := strings.Cut(o.Reference, "#")
+				fmt.Fprintln(&text, o.First, sum)
+			}
+		}
+	}
+	return storage.SHA256([]byte(text.String()))
+}

@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// dedupeSpec is flightSpec with one step that keeps one row of a key before those that
+// learn, and one that sees what it leaves.
+var dedupeSpec = strings.Replace(flightSpec, `{filter: {expression: "distance > 0"}}`, `{filter: {expression: "distance > 0"}}
+      - {dedupe: {keys: [origin, delay]}}
+      - {dedupe: {keys: [distance], keep: last, by: delay}}
+      - {fill: {columns: [delay], strategy: fill_with_mean}}`, 1)
+
+// leftByDedupe are the rows that the steps of dedupeSpec leave, by shard, and how many each
+// drops.
+func leftByDedupe(t *testing.T, b *batchHalf) (left map[string]bool, first, second int64) {
+	t.Helper()
+	d, err := b.worker.openData(t.Context(), b.lease())
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		distance, delay int64
+		at              string
+	}
+	pairs, best := map[string]bool{}, map[int64]row{}
+	for shard := range d.manifest.Shards {
+		for batch, err := range d.batches(t.Context(), shard, new(pipeline.Report)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			column := func(name string) int { return batch.Schema().FieldIndices(name)[0] }
+			origins := batch.Column(column("origin")).(*array.Dictionary)
+			for i, n := range table.Rows(batch) {
+				r := row{batch.Column(column("distance")).(*array.Int64).Value(i), batch.Column(column("delay")).(*array.Int64).Value(i), fmt.Sprint(shard, " ", n)}
+				pair := fmt.Sprint(origins.Dictionary().(*array.String).Value(origins.GetValueIndex(i)), r.delay)
+				if r.distance <= 0 {
+					continue
+				}
+				if pairs[pair] {
+					first++
+					continue
+				}
+				pairs[pair] = true
+				was, ok := best[r.distance]
+				if ok {
+					second++
+				}
+				if !ok || r.delay >= was.delay {
+					best[r.distance] = r
+				}
+			}
+		}
+	}
+	left = make(map[string]bool)
+	for _, r := range best {
+		left[r.at] = true
+	}
+	return left, first, second
+}
+
+// Exactly one row of each key is left for training, however shards are shared out among
+// tasks, and whether or not reducers spill: the model is the same. The steps behind see
+// what is left, and each row that is not is counted.
+func TestDoubleRowsAreDroppedWhereverTheyAre(t *testing.T) {
+	whole := newBatchHalf(t)
+	whole.spec = dedupeSpec
+	want, _, counts := whole.all(flightShards)
+	left, first, second := leftByDedupe(t, whole)
+	if n := counts["dropped: 2 dedupe: another row has the same origin, delay"]; n != first || n == 0 {
+		t.Errorf("%d rows dropped, want %d", n, first)
+	}
+	if n := counts["dropped: 3 dedupe: another row has the same distance"]; n != second || n == 0 {
+		t.Errorf("%d rows dropped, want %d", n, second)
+	}
+	if counts["rows_clean"] != int64(len(left)) {
+		t.Errorf("%d rows are left, want %d", counts["rows_clean"], len(left))
+	}
+	rows, err := whole.worker.openRows(t.Context(), whole.lease())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for shard := range rows.manifest.Shards {
+		for batch, err := range rows.Read(t.Context(), shard) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range batch.Row {
+				if seen++; !left[fmt.Sprint(shard, " ", n)] {
+					t.Errorf("row %d of shard %d is there", n, shard)
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no row is there")
+	}
+	for _, cacheBytes := range []int64{1, 1 << 30} {
+		b := newBatchHalf(t)
+		b.spec, b.worker.cfg.CacheBytes = dedupeSpec, cacheBytes
+		if got, _, gotCounts := b.all(2); !maps.Equal(got, want) || !maps.Equal(gotCounts, counts) {
+			t.Errorf("by 2 tasks, of %d bytes: %v %v, by one a shard: %v %v", cacheBytes, got, gotCounts, want, counts)
+		}
+	}
+}
+
+// What is kept of a shard whose rows an object that has come since has too is not taken for
+// what the shard has now.
+func TestKeptRowsAreOfWhatShufflesFound(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = dedupeSpec
+	b.upTo("fit", 1)
+	file := flightFile(t, flightShards-1)
+	if _, err := b.lake.Put(t.Context(), "flights/000.parquet", file); err != nil {
+		t.Fatal(err)
+	}
+	next := &batchHalf{t: t, worker: b.worker, lake: b.lake, spec: b.spec, inputs: map[string]string{}, counts: map[string]int64{}, shards: flightShards + 1}
+	report := next.upTo("fit", 1)
+	left, _, _ := leftByDedupe(t, next)
+	if report.Error != "" || report.Counts["rows_clean"] != int64(len(left)) {
+		t.Errorf("%s: %d rows are left, want %d", report.Error, report.Counts["rows_clean"], len(left))
+	}
+}
