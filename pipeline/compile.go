@@ -120,6 +120,12 @@ func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
 			if strings.HasPrefix(u.Type, "list<") || strings.HasPrefix(u.Type, "struct<") {
 				hint = "lists of numbers and bools are, one level deep: write the files with a column for each part"
 			}
+			for field := range in.Names() {
+				if strings.HasPrefix(field, name+".") {
+					hint = "its fields are columns: " + field
+					break
+				}
+			}
 			c.found.refuse(path, hint, fmt.Sprintf("column %s of type %s", name, u.Type))
 			return
 		}

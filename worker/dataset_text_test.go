@@ -300,7 +300,7 @@ func TestColumnsAndTypesOfTexts(t *testing.T) {
 			[]string{"x int64", "y string", "z int64"}},
 		{"names that are none", "{type: csv}", undeclared, map[string]string{"a": ",x,_row,\n0,1,2,a\n"}, []string{"column_1 int64", "x int64", "column_4 string", "[_row int64 whose name is taken, or none]"}},
 		{"JSON", "{type: jsonl}", undeclared, map[string]string{"a": `{"i":1,"f":1,"b":true,"s":"x","t":"2020-01-01T00:00:00Z","l":[1,2.5,null],"o":{"x":1},"m":1,"e":[],"n":null,"k":1}` + "\n" + `{"late":1e3,"f":1.5,"m":"x","k":[1]}` + "\n"},
-			[]string{"i int64", "f float64", "b bool", "s string", "t timestamp", "l list<float64>", "n string", "late int64", "[o struct<…>]", "[m values of several types]", "[e list<…>]", "[k lists beside other values]"}},
+			[]string{"i int64", "f float64", "b bool", "s string", "t timestamp", "l list<float64>", "o.x int64", "n string", "late int64", "[o struct<…>]", "[m values of several types]", "[e list<…>]", "[k lists beside other values]"}},
 		{"JSON, declared", "{type: jsonl}", "{columns: [{name: e, type: list<int64>}, {name: rare, type: string}]}", map[string]string{"a": `{"e":[],"i":1}`}, []string{"i int64", "e list<int64>", "rare string"}},
 	} {
 		_, got, err := columnsOf(t, c.format, c.schema, c.objects)
@@ -413,4 +413,26 @@ func thalwegLine(err error) string {
 		return err.Error()
 	}
 	return "line " + line
+}
+
+// Rows of nested objects are the same as flat ones whose names are paths.
+func TestNestedRowsAreReadAsFlatOnes(t *testing.T) {
+	const declared = "{columns: [{name: id, type: int64}, {name: a.b, type: float64}, {name: a.c.d, type: string}, {name: a.late, type: bool}]}"
+	nested := "{\"id\":1,\"a\":{\"b\":1,\"c\":{\"d\":\"x\"}}}\n{\"id\":2,\"a\":{\"c\":null}}\n{\"id\":3}\n"
+	flat := "{\"id\":1,\"a.b\":1,\"a.c.d\":\"x\"}\n{\"id\":2}\n{\"id\":3}\n"
+	var want []string
+	for _, text := range []string{flat, nested} {
+		for _, schema := range []string{"{timezone: UTC}", declared} {
+			columns, rows, _, err := readAll(t, "jsonl", schema, map[string][]byte{"k": []byte(text)}, "id", "a.b", "a.c.d")
+			if want == nil {
+				want = rows
+			}
+			if err != nil || len(columns) != 3 || !slices.Equal(rows, want) || !slices.Equal(rows, []string{"1 1 x", "2 (null) (null)", "3 (null) (null)"}) {
+				t.Errorf("%s, %s: %q, %q, %v", schema, text, columns, rows, err)
+			}
+		}
+	}
+	if _, _, _, err := readAll(t, "jsonl", declared, map[string][]byte{"k": []byte("{\"id\":1,\"a\":[]}\n")}); err == nil || !strings.Contains(err.Error(), `object k, line 1, byte 0: field "a.b": want an object in field "a", found array`) {
+		t.Errorf("an array: %v", err)
+	}
 }

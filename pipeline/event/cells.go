@@ -135,12 +135,12 @@ func (d *Cells) settle(row int64, index int) bool {
 			state = c.state
 		}
 		switch {
-		case c.skip || state == filled, state == illTyped && c.unread:
+		case c.skip || state == filled, state.misfit() && c.unread:
 			continue
-		case state == illTyped:
+		case state.misfit():
 			d.reject(row, index,
 				fmt.Sprintf("%s: want %s, found %s%s", c.title(), c.want(d.times), c.found, c.place()),
-				fmt.Sprintf("%s: want %s, found %s", c.name, c.typ, c.found))
+				fmt.Sprintf("%s: want %s, found %s", c.name, c.kind(), c.found))
 			return false
 		case c.nullable:
 			continue
@@ -162,7 +162,7 @@ func (d *Cells) settle(row int64, index int) bool {
 		if c.skip || here && c.state == filled {
 			continue
 		}
-		if here && c.state == illTyped {
+		if here && c.state.misfit() {
 			c.unfit++
 		}
 		c.setNull(d.rows)

@@ -17,6 +17,7 @@ const (
 	absent   cellState = iota
 	null               // the field is null, at byte column.at
 	illTyped           // column.found stands at byte column.at instead of a value
+	astray             // column.found stands at byte column.at instead of an object column.parent
 	filled             // the value is in the column's buffer
 )
 
@@ -30,9 +31,6 @@ type column struct {
 	skip     bool  // TrainingOnly: not decoded, all null
 	unread   bool  // nothing reads it: what does not fit is null
 	unfit    int64 // values of rows that did not fit
-	// token is the field as producers nearly always spell it, "name":, or empty
-	// if the name has to be escaped.
-	token string
 
 	// The cell: valid while stamp is the decoder's.
 	stamp   uint64
@@ -40,6 +38,7 @@ type column struct {
 	at      int // byte of the event; where ordinal is set, the field's position from 1
 	found   string
 	element int // of a list, that found is of, from 1; 0: of none
+	parent  string
 	ordinal bool
 
 	// The buffers of the batch; of the three slices the one for typ, if it is no
@@ -56,9 +55,6 @@ type column struct {
 
 func newColumn(c table.Column, seed hashSeed) column {
 	col := column{name: c.Name, typ: c.Type, nullable: c.Nullable, skip: c.TrainingOnly}
-	if quoted := appendString(nil, c.Name); len(quoted) == len(c.Name)+2 {
-		col.token = string(quoted) + ":"
-	}
 	if c.Type == table.String {
 		col.words = newDictionary(seed)
 	}
@@ -70,11 +66,25 @@ func newColumn(c table.Column, seed hashSeed) column {
 
 // want says what the column takes.
 func (c *column) want(times *timestampParser) string {
+	if c.state == astray {
+		return c.kind()
+	}
 	if c.typ == table.Timestamp {
 		return "timestamp (timestamp_formats: " + times.describe() + ")"
 	}
 	return string(c.typ)
 }
+
+// kind is the type of what the cell wants.
+func (c *column) kind() string {
+	if c.state == astray {
+		return fmt.Sprintf("an object in field %q", c.parent)
+	}
+	return string(c.typ)
+}
+
+// misfit reports whether something stands where the cell's value should.
+func (s cellState) misfit() bool { return s == illTyped || s == astray }
 
 // title names the column in a reason.
 func (c *column) title() string {

@@ -25,9 +25,8 @@ const (
 const (
 	// defaultMaxEventBytes is what a Kafka broker accepts by default.
 	defaultMaxEventBytes = 1 << 20
-	// maxDepth bounds the nesting of an event, and of a schema. Columns are flat,
-	// so nesting only occurs in fields that are ignored; real events stay in single
-	// digits.
+	// maxDepth bounds the nesting of an event, and of a schema; real events stay in
+	// single digits.
 	maxDepth = 64
 	// maxBatchBytes bounds the values of one Decode: positions in a dictionary
 	// are 32 bits wide.

@@ -208,6 +208,10 @@ func TestDecodeAgreesWithEncodingJSONOnGarbledEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nested, err := NewDecoder(nestedFlights(), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	rows := 0
 	for range 20_000 {
 		var b bytes.Buffer
@@ -232,6 +236,7 @@ func TestDecodeAgreesWithEncodingJSONOnGarbledEvents(t *testing.T) {
 			b.WriteString("}")
 		}
 		b.WriteString(pick(blanks))
+		compareNested(t, d, nested, b.Bytes())
 		if compare(t, d, b.Bytes()); !t.Failed() {
 			if _, ok := reference(b.Bytes()); ok {
 				rows++

@@ -42,35 +42,27 @@ func (f *JSONFormat) Open(c *Cells) (Reader, error) { return newJSON(c, f), nil 
 // exactly. A column's field that occurs twice rejects the event: nobody can tell
 // which of them is meant, and readers differ. An int64 column takes 7, 7.0 and
 // 7e0 alike. Strings must be valid UTF-8, where encoding/json would put U+FFFD
-// instead. Fields that are no columns are checked for their syntax only.
+// instead. Fields that are no columns are checked for their syntax only. A column
+// a.b is filled by a field of that name, or by field b of the object in field a.
 type jsonFormat struct {
 	Cells
 	options *JSONFormat
-
-	// follow[i+1] is the column whose field came after column i's in earlier
-	// events, follow[0] the one that came first: producers write their fields in
-	// one order, so the guess is nearly always right and one comparison finds
-	// the column. A wrong guess costs only time.
-	follow []int
-
+	root    *jsonLevel
 	scratch []byte // unescaped strings
 
 	// The state of one event.
+	depth   int     // of the object that is read
 	unknown int     // byte offset of the first unknown field, or -1
 	twice   *column // whose field came a second time, its value at byte again
 	again   int
 }
 
 func newJSON(c *Cells, options *JSONFormat) *jsonFormat {
-	f := &jsonFormat{Cells: *c, options: options, follow: make([]int, len(c.cols)+1)}
-	for i := range c.cols {
-		f.follow[i] = i
-	}
-	return f
+	return &jsonFormat{Cells: *c, options: options, root: newLevel(c)}
 }
 
 func (d *jsonFormat) Read(b []byte) bool {
-	d.unknown, d.twice = -1, nil
+	d.depth, d.unknown, d.twice = 1, -1, nil
 	if !d.object(b) {
 		if what := disguise(b); what != "" {
 			return d.Refuse("not JSON: "+what, "not JSON")

@@ -40,32 +40,47 @@ func (d *jsonFormat) object(b []byte) bool {
 	if p == len(b) || b[p] != '{' {
 		return d.fail(b, p, "an object") >= 0
 	}
+	if p = d.fields(d.root, b, p); p < 0 {
+		return false
+	}
+	p = space(b, p)
+	return p == len(b) || d.fail(b, p, "nothing after the object") >= 0
+}
+
+// fields reads the object at p, whose fields are those of a level.
+func (d *jsonFormat) fields(l *jsonLevel, b []byte, p int) int {
 	p = space(b, p+1)
 	if p < len(b) && b[p] == '}' {
-		return d.nothing(b, p+1)
+		return p + 1
 	}
 	for last := 0; ; {
-		guess := d.follow[last]
-		c := &d.cols[guess]
-		if q := p + len(c.token); c.token != "" && q <= len(b) && string(b[p:q]) == c.token {
+		guess := l.follow[last]
+		f := &l.fields[guess]
+		if q := p + len(f.token); f.token != "" && q <= len(b) && string(b[p:q]) == f.token {
 			p, last = space(b, q), guess+1
 		} else {
 			var i int
-			if i, p = d.key(b, p); p < 0 {
-				return false
+			if i, p = d.key(l, b, p); p < 0 {
+				return -1
 			}
 			if i < 0 {
-				c = nil
+				f = nil
 			} else {
-				c = &d.cols[i]
-				d.follow[last] = i
+				f = &l.fields[i]
+				l.follow[last] = i
 				last = i + 1
 			}
 		}
-		if c == nil || c.skip {
-			p = d.pass(b, p, 1)
-		} else {
-			again := c.stamp == d.stamp
+		switch {
+		case f == nil:
+			p = d.pass(b, p, d.depth)
+		case f.level != nil && (f.column == nil || p < len(b) && b[p] == '{'):
+			p = d.within(f, b, p)
+		case f.column.skip:
+			p = d.pass(b, p, d.depth)
+		default:
+			c := f.column
+			again := c.stamp == d.stamp && c.state != astray
 			if again && c.unread {
 				p = d.otherValue(c, b, p, "a second value")
 			} else {
@@ -76,40 +91,34 @@ func (d *jsonFormat) object(b []byte) bool {
 			}
 		}
 		if p < 0 {
-			return false
+			return -1
 		}
 		p = space(b, p)
 		if p < len(b) && b[p] == '}' {
-			return d.nothing(b, p+1)
+			return p + 1
 		}
 		if p >= len(b) || b[p] != ',' {
-			return d.fail(b, p, "a comma or the end of the object") >= 0
+			return d.fail(b, p, "a comma or the end of the object")
 		}
 		p = space(b, p+1)
 	}
 }
 
-// nothing reports whether only white space is left.
-func (d *jsonFormat) nothing(b []byte, p int) bool {
-	p = space(b, p)
-	return p == len(b) || d.fail(b, p, "nothing after the object") >= 0
-}
-
 // key reads a field's name, colon and the space behind it, and returns its
-// column, or -1.
-func (d *jsonFormat) key(b []byte, p int) (column, next int) {
+// position in the level, or -1.
+func (d *jsonFormat) key(l *jsonLevel, b []byte, p int) (field, next int) {
 	name, next := d.name(b, p)
 	if next < 0 {
 		return 0, -1
 	}
-	column, known := d.byName[string(name)]
+	field, known := l.byName[string(name)]
 	if !known {
-		column = -1
+		field = -1
 		if d.unknown < 0 {
 			d.unknown = p
 		}
 	}
-	return column, next
+	return field, next
 }
 
 // name reads a field's name, colon and the space behind it.
@@ -134,9 +143,7 @@ func (d *jsonFormat) pass(b []byte, p, depth int) int {
 		return d.scalar(b, p)
 	}
 	if depth == maxDepth {
-		cause := fmt.Sprintf("nested deeper than %d levels", maxDepth)
-		d.Refuse(fmt.Sprintf("%s at byte %d", cause, p), cause)
-		return -1
+		return d.tooDeep(p)
 	}
 	closer := b[p] + 2 // '{' to '}', '[' to ']'
 	if p = space(b, p+1); p < len(b) && b[p] == closer {

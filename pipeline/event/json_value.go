@@ -89,7 +89,7 @@ func (d *jsonFormat) listValue(c *column, b []byte, p int) int {
 
 // otherValue passes over a value that is not of the column's type.
 func (d *jsonFormat) otherValue(c *column, b []byte, p int, found string) int {
-	next := d.pass(b, p, 1)
+	next := d.pass(b, p, d.depth)
 	if next >= 0 {
 		d.blame(c, p, found)
 	}

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -37,7 +38,17 @@ type sampled struct {
 	seen  bool
 	list  *sampled // the elements, where all values are lists
 	other string   // what a value is that no column has
+	depth int      // of the object that the field is in; -1: of an element of a list
+	// fields are how many columns there are of an object's fields.
+	fields int
 }
+
+const (
+	// sampledDepth and sampledFields bound the objects whose fields are columns: deeper
+	// ones, and those with more fields, which are keys rather, are of no use as columns.
+	sampledDepth  = 8
+	sampledFields = 200
+)
 
 // sampledTypes are the types that values are tried for, in order.
 var sampledTypes = []table.Type{table.Int64, table.Float64, table.Bool, table.Timestamp, table.String}
@@ -115,17 +126,31 @@ func (s *Sample) text(c *sampled, text []byte) {
 
 // JSON looks at an object. One that cannot be read counts for none.
 func (s *Sample) JSON(record []byte) {
-	d := json.NewDecoder(bytes.NewReader(record))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') || !json.Valid(record) {
-		return
+	if record = bytes.TrimSpace(record); len(record) > 0 && record[0] == '{' && json.Valid(record) {
+		s.object("", 0, record)
 	}
+}
+
+// object looks at the fields of an object, whose columns' names begin with path.
+func (s *Sample) object(path string, depth int, object []byte) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	_, _ = d.Token() // it is valid
 	for d.More() {
 		name, _ := d.Token()
 		var value json.RawMessage
 		if d.Decode(&value) != nil {
 			return
 		}
-		s.json(s.column(name.(string)), value)
+		before := len(s.cols)
+		c := s.column(path + name.(string))
+		if c.depth = depth; depth > 0 && len(s.cols) > before {
+			parent := s.column(path[:len(path)-1])
+			if parent.fields++; parent.fields > sampledFields {
+				parent.other = manyFields
+			}
+			c = &s.cols[before]
+		}
+		s.json(c, value)
 	}
 }
 
@@ -153,7 +178,10 @@ func (s *Sample) json(c *sampled, value []byte) {
 		only(table.Bool)
 	case '{':
 		only()
-		c.other = "struct<…>"
+		if c.other = cmp.Or(c.other, "struct<…>"); c.depth >= 0 && c.depth < sampledDepth && c.other != manyFields && c.name != "" {
+			s.object(c.name+".", c.depth+1, value)
+			return // the columns may have moved
+		}
 	case '[':
 		only()
 		var elements []json.RawMessage
@@ -164,7 +192,7 @@ func (s *Sample) json(c *sampled, value []byte) {
 			c.other = mixedLists
 		}
 		if c.list == nil {
-			c.list = &sampled{not: make(map[table.Type]bool)}
+			c.list = &sampled{not: make(map[table.Type]bool), depth: -1}
 		}
 		for _, e := range elements {
 			s.json(c.list, e)
@@ -182,7 +210,10 @@ func (s *Sample) json(c *sampled, value []byte) {
 	}
 }
 
-const mixedLists = "lists beside other values"
+const (
+	mixedLists = "lists beside other values"
+	manyFields = "struct<…> with very many fields"
+)
 
 // kind returns the type of a column, or what it is instead.
 func (c *sampled) kind() (t table.Type, other string) {
@@ -211,6 +242,9 @@ func (s *Sample) Schema() (out table.Schema) {
 	for i := range s.cols {
 		c := &s.cols[i]
 		t, other := c.kind()
+		if s.within(c, manyFields) {
+			continue
+		}
 		if c.name == table.RowColumn || c.name == "" {
 			other = string(t) + " whose name is taken, or none"
 		}
@@ -221,4 +255,14 @@ func (s *Sample) Schema() (out table.Schema) {
 		}
 	}
 	return out
+}
+
+// within reports whether a column is a field of an object that is something else.
+func (s *Sample) within(c *sampled, other string) bool {
+	for i, ch := range c.name {
+		if at, known := s.at[c.name[:i]]; ch == '.' && c.depth > 0 && known && s.cols[at].other == other {
+			return true
+		}
+	}
+	return false
 }
