@@ -83,9 +83,10 @@ var ranks = map[string]int{
 	"worker/stream/budget":                  4,
 	"worker/stream/commitlog/commitlogtest": 4,
 
-	"pipeline/draft":    5,
+	"pipeline/draft":    6,
 	"pipeline/endpoint": 5,
 	"pipeline/optim":    5,
+	"pipeline/profile":  5,
 
 	"coordinator":         6,
 	"pipeline/artifact":   6,

@@ -46,6 +46,7 @@ var commands = []struct {
 	{newCoordinator, logs + "connections state-bucket store"},
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
 	{newNew, data},
+	{newProfile, prints + data},
 	{newValidate, prints + data},
 	{newClean, prints + data},
 	{newRender, ""},

@@ -25,16 +25,35 @@ const (
 
 // Add adds a finite value.
 func (m *Moments) Add(x float64) {
-	b := math.Float64bits(x)
-	mantissa, exponent := b&(1<<52-1), uint(b>>52&(1<<11-1))
-	if exponent > 0 {
-		mantissa |= 1 << 52
-		exponent--
-	}
+	mantissa, exponent := parts(x)
 	m.count++
 	m.sum.add(0, mantissa, exponent, x < 0)
 	high, low := bits.Mul64(mantissa, mantissa)
 	m.squares.add(high, low, 2*exponent, false)
+}
+
+// AddCount adds a finite value n times.
+func (m *Moments) AddCount(x float64, n int64) {
+	mantissa, exponent := parts(x)
+	high, low := bits.Mul64(mantissa, mantissa)
+	for m.count += n; n > 0; n -= 1 << 22 {
+		times := uint64(min(n, 1<<22)) // with which the squares have at most 128 bits
+		h, l := bits.Mul64(mantissa, times)
+		m.sum.add(h, l, exponent, x < 0)
+		h, l = bits.Mul64(low, times)
+		m.squares.add(h+high*times, l, 2*exponent, false)
+	}
+}
+
+// parts returns what x is of: mantissa times 2 to the power of exponent, in units.
+func parts(x float64) (mantissa uint64, exponent uint) {
+	b := math.Float64bits(x)
+	mantissa, exponent = b&(1<<52-1), uint(b>>52&(1<<11-1))
+	if exponent > 0 {
+		mantissa |= 1 << 52
+		exponent--
+	}
+	return mantissa, exponent
 }
 
 // Count returns the number of values.

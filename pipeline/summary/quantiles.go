@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"math/bits"
 	"slices"
@@ -29,6 +30,15 @@ type Quantiles struct {
 	slots []slot // a hash table of a power of two, at most half full
 	used  int
 	total int64
+	// Most, if not 0, is a bound below maxPoints of the values that are told apart.
+	Most int
+}
+
+func (q *Quantiles) most() int {
+	if q.Most > 0 {
+		return min(q.Most, maxPoints)
+	}
+	return maxPoints
 }
 
 // slot is values that count as one; free where there is none.
@@ -56,6 +66,9 @@ func (s slot) value() float64 {
 // Add adds a finite value.
 func (q *Quantiles) Add(x float64) { q.add(slot{key(x), 1}) }
 
+// AddCount adds a finite value n times, at least once.
+func (q *Quantiles) AddCount(x float64, n int64) { q.add(slot{key(x), n}) }
+
 // Count returns the number of values.
 func (q *Quantiles) Count() int64 { return q.total }
 
@@ -65,7 +78,7 @@ func (q *Quantiles) add(s slot) {
 		q.rebuild(max(2*len(q.slots), 64))
 	}
 	q.put(s)
-	if q.used > maxPoints {
+	if q.used > q.most() {
 		q.coarsen()
 	}
 }
@@ -102,11 +115,11 @@ func (q *Quantiles) rebuild(size int) {
 // coarsen raises the shift as far as it must: mostly by one.
 func (q *Quantiles) coarsen() {
 	q.shift++
-	if q.rebuild(len(q.slots)); q.used <= maxPoints {
+	if q.rebuild(len(q.slots)); q.used <= q.most() {
 		return
 	}
 	points := q.points()
-	for used := q.used; used > maxPoints; {
+	for used := q.used; used > q.most(); {
 		q.shift++
 		used = 1
 		for i, s := range points[1:] {
@@ -153,6 +166,26 @@ type weighted struct {
 // interpolates; there is at least one value.
 func (q *Quantiles) At(share float64) float64 {
 	return at(share, q.total, q.weighted())
+}
+
+// AtAll returns the quantiles of several shares.
+func (q *Quantiles) AtAll(shares ...float64) []float64 {
+	all, out := q.weighted(), make([]float64, len(shares))
+	for i, share := range shares {
+		out[i] = at(share, q.total, all)
+	}
+	return out
+}
+
+// Points yields what counts as one, in order: the least value, and how many there are.
+func (q *Quantiles) Points() iter.Seq2[float64, int64] {
+	return func(yield func(float64, int64) bool) {
+		for _, s := range q.points() {
+			if !yield(s.value(), s.count) {
+				return
+			}
+		}
+	}
 }
 
 func (q *Quantiles) weighted() []weighted {

@@ -1,0 +1,50 @@
+package profile
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
+
+// kind is what a text may be written as.
+type kind struct {
+	name  string
+	match func(s string) bool
+}
+
+// kinds are the kinds that texts are tried for. To add one is a line here. Of those
+// that most values of a column are of, the first is named.
+var kinds = []kind{
+	{"whole numbers", func(s string) bool { return isNumber(s) && strings.Trim(s, "+-0123456789") == "" }},
+	{"numbers", isNumber},
+	{"numbers with separators", matches(`^[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})+(,\d+)?|\d+,\d+|\d{1,3}([ '\x{a0}\x{202f}]\d{3})+([.,]\d+)?)$`)},
+	{"times", func(s string) bool { _, ok := table.ParseTime(s, time.UTC); return ok }},
+	{"dates in a declared form", matches(`^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(\b.*)?$`)},
+	{"booleans", isBoolean},
+}
+
+// likelyFrom is the share of a column's texts, but for empty ones, that must be of a kind.
+const likelyFrom = 0.95
+
+var leadingZero = regexp.MustCompile(`^[+-]?0\d`)
+
+// isNumber leaves out codes, as 007 is one.
+func isNumber(s string) bool {
+	_, ok := table.ParseFloat(s)
+	return ok && !leadingZero.MatchString(s)
+}
+
+// matches tries an expression on texts that begin as numbers do.
+func matches(expression string) func(string) bool {
+	re := regexp.MustCompile(expression)
+	return func(s string) bool {
+		return s != "" && (s[0]-'0' <= 9 || s[0] == '-' || s[0] == '+') && re.MatchString(s)
+	}
+}
+
+func isBoolean(s string) bool {
+	return len(s) <= len("false") && slices.Contains([]string{"true", "false", "yes", "no", "y", "n", "t", "f", "on", "off"}, strings.ToLower(s))
+}
