@@ -66,13 +66,10 @@ func stillImproving(m *model.Model, r *train.Result) []string {
 	return []string{fmt.Sprintf("training ended after %d epochs, and the last one was still the best: raise trainer.epochs", r.Epochs)}
 }
 
-// leakAt is from where on a feature that predicts the label alone is suspected to
-// be made of it, on at least leakRows rows.
 const (
-	leakAt   = 0.995
-	leakRows = 100
-	// maxAlone bounds the rows of the first shard that features are tried on alone, and
+	// leastAlone is from how many rows on features are tried on alone. maxAlone bounds the rows of the first shard that features are tried on alone, and
 	// maxAloneValues the values of all features: 784 get 2,675 rows.
+	leastAlone     = 100
 	maxAlone       = 20_000
 	maxAloneValues = 2 << 20
 )
@@ -99,7 +96,7 @@ func (t *Task) warnOfEvaluation(loss pipeline.Choice, split string, values map[s
 		t.warn(constant+"%s.r2 is %.4g", split, r2)
 	}
 	for _, name := range slices.Sorted(maps.Keys(alone)) {
-		if a := alone[name]; a.Rows >= leakRows && a.Strength >= leakAt {
+		if a := alone[name]; metric.IsLeak(a.Strength, a.Rows) {
 			t.warn("feature %s alone predicts the label (%.4g on %d rows, 1 is always): is it made of the label, or known only after it?", name, a.Strength, a.Rows)
 		}
 	}
@@ -122,7 +119,7 @@ type loneFeatures struct {
 
 // newLoneFeatures returns one for so many features.
 func newLoneFeatures(features int) loneFeatures {
-	return loneFeatures{most: max(leakRows, min(maxAlone, maxAloneValues/max(1, features))), parts: map[string][]float32{}}
+	return loneFeatures{most: max(leastAlone, min(maxAlone, maxAloneValues/max(1, features))), parts: map[string][]float32{}}
 }
 
 // full reports that no more rows are wanted.

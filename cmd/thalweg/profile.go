@@ -1,31 +1,38 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
-	"io"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/profile"
 )
 
 func newProfile(g *globals) *cobra.Command {
-	var from, file, connection string
+	var from, file, connection, label, page string
 	cmd := &cobra.Command{
 		Use:   "profile",
 		Short: "Say what the rows of a dataset hold",
 		Long: "profile reads Parquet, CSV or JSON lines on this machine (a file, a folder, a pattern in\n" +
 			"quotes) or in a store (s3://bucket/prefix/), or what the source of a spec names, and says of\n" +
 			"each column what its values are: nulls, distinct values, extremes, quantiles, the most frequent\n" +
-			"ones, what texts are written as, and what is suspicious. A profile is the same bytes in\n" +
-			"whatever order the rows are.",
+			"ones, what texts are written as, and what is suspicious: identifiers, leaks of the label,\n" +
+			"personal data. A profile is the same bytes in whatever order the rows are. The rows are read\n" +
+			"twice where a label is named, or a column has more than some 30,000 different values.",
 		Example: "  thalweg profile --from flights.parquet\n" +
 			"  thalweg profile --from 'visits-*.csv' -o json > visits.json\n" +
-			"  thalweg profile -f flights.yaml",
+			"  thalweg profile -f flights.yaml --label 'delay > 15' --html flights.html\n" +
+			"  thalweg profile diff visits.json later.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var spec *pipeline.Spec
+			var onBadRow pipeline.OnBadRow
 			if file != "" {
 				text, err := readSpec(file)
 				if err != nil {
@@ -35,6 +42,7 @@ func newProfile(g *globals) *cobra.Command {
 					return err
 				}
 				train := spec.Spec.Sources.Train
+				onBadRow = train.OnBadRow
 				connection = cmp.Or(connection, train.Connection)
 				if from == "" && train.S3 != nil {
 					from = train.S3.Path
@@ -49,17 +57,76 @@ func newProfile(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := local.Profile(cmd.Context())
+			p, err := local.Profile(cmd.Context(), label)
+			if err == nil {
+				err = writePage(page, from, p, nil)
+			}
 			if err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), p, func(w io.Writer) { p.WriteTable(w) })
+			for _, text := range local.Rejected(p.Rows, onBadRow) {
+				fmt.Fprintln(cmd.ErrOrStderr(), text)
+			}
+			return g.print(cmd.OutOrStdout(), p, p.WriteTable)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&from, "from", "", "the data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
 	flags.StringVarP(&file, "file", "f", "", "a spec, whose source says how the data are read: a file, or - for standard input")
 	flags.StringVar(&connection, "connection", "", "the store of the data, by its name in the file of --connections")
+	flags.StringVar(&label, "label", "", "what is to be predicted, a column or an expression: says what each column tells of it")
+	flags.StringVar(&page, "html", "", "write the profile into this file too, as a page with plots that needs nothing else")
 	cmd.MarkFlagsOneRequired("from", "file")
+	cmd.AddCommand(newProfileDiff(g))
+	return cmd
+}
+
+// writePage writes a page, unless its file has no name.
+func writePage(file, title string, p *profile.Profile, d *profile.Diff) error {
+	if file == "" {
+		return nil
+	}
+	var out bytes.Buffer
+	err := p.WriteHTML(&out, title, d)
+	if err == nil {
+		err = os.WriteFile(file, out.Bytes(), 0o644)
+	}
+	if err != nil {
+		return &thalweg.Error{Op: "write page", Kind: thalweg.Invalid, Subject: file, Err: err}
+	}
+	return nil
+}
+
+func newProfileDiff(g *globals) *cobra.Command {
+	page := ""
+	cmd := &cobra.Command{
+		Use:   "diff BEFORE AFTER",
+		Short: "Say how the rows of two profiles differ",
+		Long: "diff reads two profiles that `thalweg profile -o json` wrote, and says which columns are new,\n" +
+			"gone or of another type, and how much the values of the others have shifted: the population\n" +
+			"stability index (PSI: below 0.1 little, above 0.25 much) and the Jensen-Shannon divergence (JS:\n" +
+			"0 the same, 1 nothing in common). Numbers are compared in bins of a twentieth of those before,\n" +
+			"texts by the 50 most frequent ones before; missing values are a bin of their own.",
+		Example: "  thalweg profile diff before.json after.json\n" +
+			"  thalweg profile diff before.json after.json --html drift.html",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var both [2]*profile.Profile
+			for i, name := range args {
+				data, err := readFile("read profile", name, profile.MaxBytes, "write it by `thalweg profile -o json`")
+				if err == nil {
+					both[i], err = profile.Decode(name, data)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			d := profile.Compare(both[0], both[1])
+			if err := writePage(page, args[1]+" against "+args[0], both[1], d); err != nil {
+				return err
+			}
+			return g.print(cmd.OutOrStdout(), d, d.WriteTable)
+		},
+	}
+	cmd.Flags().StringVar(&page, "html", "", "write the difference and the profile AFTER into this file too, as a page with plots")
 	return cmd
 }

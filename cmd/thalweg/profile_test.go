@@ -106,6 +106,49 @@ func TestFilesWithoutRowsOrValuesHaveAProfile(t *testing.T) {
 	}
 }
 
+// A page is written beside what is printed, and two profiles are compared.
+func TestProfilesAreComparedAndShownOnAPage(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	var early, late strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&early, "{\"x\": %d, \"mail\": \"p%d@example.org\", \"bought\": %t}\n", i%100, i, i%100 > 60)
+		fmt.Fprintf(&late, "{\"x\": %d, \"mail\": null, \"paid\": 1.5}\n", i%100+50)
+	}
+	put(t, file("early.jsonl"), early.String())
+	put(t, file("late.jsonl"), late.String())
+	put(t, file("early.json"), jsonOf(t, profiled(t, "--from", file("early.jsonl"), "--label", "bought", "--html", file("early.html"))))
+	put(t, file("late.json"), jsonOf(t, profiled(t, "--from", file("late.jsonl"))))
+	out, err := runLine(t, "profile --from "+file("early.jsonl")+" --label bought")
+	if err != nil || !strings.Contains(out, "may hold e-mail addresses: 100 % of its values have the form, and its name says so (high confidence)") ||
+		!strings.Contains(out, "x: predicts the label alone") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = runLine(t, "profile diff "+file("early.json")+" "+file("late.json")+" --html "+file("diff.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bought  bool", "gone", "paid", "new", "much has shifted"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	for _, name := range []string{"early.html", "diff.html"} {
+		if page, err := os.ReadFile(file(name)); err != nil || !strings.Contains(string(page), "<svg") {
+			t.Errorf("%s: %v, %.200s", name, err, page)
+		}
+	}
+	for line, want := range map[string]string{
+		"profile --from " + file("early.jsonl") + " --label nope":        "read --label",
+		"profile diff " + file("early.json") + " " + file("early.jsonl"): "give what",
+		"profile diff " + file("early.json"):                             "AFTER is missing",
+	} {
+		if _, err := runLine(t, line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", line, err, want)
+		}
+	}
+}
+
 // Exact numbers of the demo's flights, as DuckDB has them: SUMMARIZE, and count(DISTINCT),
 // quantile_cont and stddev_pop of version 2.0.1; of the times, of which it has 145,718
 // different ones, the number is estimated.

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/profile"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -116,14 +117,8 @@ func (c *column) isBinary() bool {
 	return c.distinct() == 2 && c.values[0] && c.values[1]
 }
 
-// Where a column is left out: the share of different values from where a text may be
-// an identifier, how well it predicts the label alone, and the rows that a value must
-// have on average to be judged by.
-const (
-	identifierShare = 0.5
-	tellsTheLabel   = 0.995
-	rowsOfAValue    = 20
-)
+// rowsOfAValue is the rows that a value must have on average to be judged by.
+const rowsOfAValue = 20
 
 // reasonToLeaveOut says why a column makes no feature, "" if it does.
 func (c *column) reasonToLeaveOut(rows int, labels []float32) string {
@@ -143,11 +138,9 @@ func (c *column) reasonToLeaveOut(rows int, labels []float32) string {
 	case c.micros != nil:
 	case c.isText() && c.dated == len(c.counts):
 		return "it looks like dates in a form that is not read: write 2006-01-31, or with the time 2006-01-31T15:04:05Z"
-	case c.isText() && float64(c.distinct()) > identifierShare*float64(known) && c.distinct() > rowsOfAValue,
-		c.Type == table.Int64 && c.distinct() == known && c.rising && known > rowsOfAValue,
-		c.Type == table.Int64 && idName.MatchString(c.Name) && c.distinct() > 2:
+	case (c.Type != table.String || c.isText()) && profile.IsIdentifier(c.Name, c.Type, int64(c.distinct()), int64(known), c.distinct() == known && c.rising):
 		return "it looks like an identifier, which says nothing of new rows"
-	case alone >= tellsTheLabel:
+	case metric.IsLeak(alone, known):
 		return fmt.Sprintf("it predicts the label alone (%.4g, 1 is always): is it made of it, or known only after it?", alone)
 	}
 	return ""

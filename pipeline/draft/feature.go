@@ -14,7 +14,6 @@ import (
 
 // What names and texts tell of a column.
 var (
-	idName      = regexp.MustCompile(`(?i:^|[_ .-])(?i:id|uuid|guid)$|[a-z](Id|ID)$`)
 	timeName    = regexp.MustCompile(`(?i)time|date|stamp|epoch|(^|[_ .-])(ts|at|on)$|[a-z]At$`)
 	birthName   = regexp.MustCompile(`(?i)birth|dob`)
 	dateLike    = regexp.MustCompile(`^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b`)

@@ -5,6 +5,17 @@ import (
 	"slices"
 )
 
+// leakAt is from where on a feature that predicts the label alone is suspected to
+// be made of it, on at least leakRows rows.
+const (
+	leakAt   = 0.995
+	leakRows = 100
+)
+
+// IsLeak reports whether a feature that predicts the label so well alone, on so many
+// rows, is suspected to be made of it.
+func IsLeak(strength float64, rows int) bool { return rows >= leakRows && strength >= leakAt }
+
 // Alone returns how well scores predict labels by themselves, from 0 to 1: of
 // binary labels the area under the ROC curve, whichever way round, which is 1/2 for
 // scores that say nothing; of numbers the squared correlation. Labels that are all

@@ -94,11 +94,14 @@ func (c *column) profile(rows int64) Column {
 	if !c.begun() {
 		return out
 	}
+	known := c.known(rows)
 	if c.isText() {
 		out.Min, out.Max = c.first, c.last
-		out.Text = c.texted(c.known(rows))
+		out.Text = c.texted(known)
+		out.Suspects = c.suspects(&out, known)
 		return out
 	}
+	out.Suspects = c.suspects(&out, known)
 	out.Min, out.Max = c.format(c.least), c.format(c.large)
 	if s == nil {
 		s = c.sketched()
@@ -114,13 +117,7 @@ func (c *column) profile(rows int64) Column {
 // texted returns what is known of n texts.
 func (c *column) texted(n int64) *Text {
 	t := &Text{Empty: c.empty, Shortest: c.shortest, Longest: c.longest, MeanLength: float64(c.all) / float64(n)}
-	of := c.kinds
-	if c.sketch == nil {
-		counted := &column{kinds: make([]int64, len(kinds))}
-		c.exact.each(func(key uint64, n int64) { counted.judge(c.texts[key], n) })
-		of = counted.kinds
-	}
-	for i, k := range of {
+	for i, k := range c.judged().kinds {
 		share := float64(k) / float64(n-c.empty)
 		if k > 0 && share >= likelyFrom && t.Likely == "" {
 			t.Likely, t.LikelyShare = kinds[i].name, share
@@ -167,18 +164,21 @@ func (h *Histogram) bin(v float64) (bin int) {
 // cells divides values into some that have a hundredth of them each, a value that is as
 // frequent for itself.
 func cells(q *summary.Quantiles) (out []Cell) {
-	var open, last = int64(0), 0.0
+	var open Cell
 	end := func() {
-		if open > 0 {
-			out, open = append(out, Cell{last, open}), 0
+		if open.Count > 0 {
+			out, open = append(out, open), Cell{}
 		}
 	}
 	for v, n := range q.Points() {
 		if n > q.Count()/maxCells {
 			end()
 		}
-		open, last = open+n, v
-		if open > q.Count()/maxCells {
+		if open.Count == 0 {
+			open.From = v
+		}
+		open.To, open.Count = v, open.Count+n
+		if open.Count > q.Count()/maxCells {
 			end()
 		}
 	}

@@ -41,8 +41,8 @@ type column struct {
 	texts        map[uint64]string // of the keys of texts that are counted
 	sketch       *sketch           // takes over where there are more than limit
 
+	forms forms // of texts, once there is a sketch
 	// Of texts:
-	kinds                  []int64 // by the kinds of catalog.go
 	empty                  int64
 	shortest, longest, all int64 // in characters
 	first, last            string
@@ -58,8 +58,7 @@ type sketch struct {
 
 func newColumn(c table.Column, limit int) *column {
 	whole := c.Type != table.Float64
-	return &column{Column: c, limit: limit, whole: whole, least: math.MaxUint64, shortest: math.MaxInt64,
-		texts: make(map[uint64]string), kinds: make([]int64, len(kinds))}
+	return &column{Column: c, limit: limit, whole: whole, least: math.MaxUint64, shortest: math.MaxInt64, texts: make(map[uint64]string), forms: newForms()}
 }
 
 // isText reports whether the values are texts.
@@ -243,7 +242,7 @@ func (c *column) text(s string, key uint64, n int64) {
 		}
 		return
 	}
-	c.judge(head, n)
+	c.forms.judge(head, n)
 	c.sketch.add(c, key, n)
 }
 
@@ -273,15 +272,6 @@ func shortened(s string) string {
 	return s[:cut] + "…"
 }
 
-// judge counts the kinds that a text is of.
-func (c *column) judge(s string, n int64) {
-	for i, k := range kinds {
-		if k.match(s) {
-			c.kinds[i] += n
-		}
-	}
-}
-
 func (c *column) between(low, high uint64) {
 	c.least, c.large = min(c.least, low), max(c.large, high)
 }
@@ -289,6 +279,7 @@ func (c *column) between(low, high uint64) {
 // add adds a number n times.
 func (c *column) add(key uint64, n int64) {
 	if c.sketch != nil {
+		c.judge(&c.forms, "", key, n)
 		c.sketch.add(c, key, n)
 	} else if c.exact.add(key, n) {
 		c.bound()
@@ -298,27 +289,45 @@ func (c *column) add(key uint64, n int64) {
 // bound gives the values to a sketch once they are too many.
 func (c *column) bound() {
 	if c.exact.used > c.limit {
-		c.sketch = c.sketched()
-		c.exact, c.texts = counter{}, make(map[uint64]string)
+		c.overflow()
 	}
+}
+
+func (c *column) overflow() {
+	c.forms, c.sketch = c.judged(), c.sketched()
+	c.exact, c.texts = counter{}, make(map[uint64]string)
 }
 
 // sketched returns a sketch of the values that are counted.
 func (c *column) sketched() *sketch {
 	s := &sketch{quantiles: summary.Quantiles{Most: c.limit}, buckets: make([]int64, 2*c.limit)}
-	c.exact.each(func(key uint64, n int64) {
-		if c.isText() {
-			c.judge(c.texts[key], n)
-		}
-		s.add(c, key, n)
-	})
+	c.exact.each(func(key uint64, n int64) { s.add(c, key, n) })
 	return s
 }
 
+// judged returns the forms of all values.
+func (c *column) judged() forms {
+	if c.sketch != nil {
+		return c.forms
+	}
+	all := newForms()
+	c.exact.each(func(key uint64, n int64) { c.judge(&all, c.texts[key], key, n) })
+	return all
+}
+
+// judge counts the forms of a value, of whole numbers those that cards may have.
+func (c *column) judge(forms *forms, text string, key uint64, n int64) {
+	switch {
+	case c.isText():
+		forms.judge(text, n)
+	case c.Type == table.Int64 && int64(key^1<<63) >= leastCard:
+		forms.judge(c.format(key), n)
+	}
+}
+
 func (s *sketch) add(c *column, key uint64, n int64) {
-	hash := kernel.Mix(key)
-	s.distinct.add(hash)
-	s.buckets[hash&uint64(len(s.buckets)-1)] += n
+	s.distinct.add(kernel.Mix(key))
+	*s.bucket(key) += n
 	if c.isText() {
 		return
 	}
@@ -327,6 +336,13 @@ func (s *sketch) add(c *column, key uint64, n int64) {
 	s.moments.AddCount(x, n)
 }
 
+func (s *sketch) bucket(key uint64) *int64 {
+	return &s.buckets[kernel.Mix(key)&uint64(len(s.buckets)-1)]
+}
+
+// often returns how many values share the bucket of one.
+func (s *sketch) often(key uint64) int64 { return *s.bucket(key) }
+
 // merge adds what another part of the rows has in the column.
 func (c *column) merge(o *column) {
 	c.nulls += o.nulls
@@ -334,9 +350,7 @@ func (c *column) merge(o *column) {
 	for i := range c.infinite {
 		c.infinite[i] += o.infinite[i]
 	}
-	for i := range c.kinds {
-		c.kinds[i] += o.kinds[i]
-	}
+	c.forms.merge(&o.forms)
 	c.empty += o.empty
 	c.all += o.all
 	c.shortest, c.longest = min(c.shortest, o.shortest), max(c.longest, o.longest)
@@ -346,16 +360,13 @@ func (c *column) merge(o *column) {
 		c.between(o.least, o.large)
 	}
 	if o.sketch != nil && c.sketch == nil {
-		c.sketch = c.sketched()
-		c.exact, c.texts = counter{}, make(map[uint64]string)
+		c.overflow()
 	}
 	o.exact.each(func(key uint64, n int64) {
 		text := o.texts[key]
 		switch {
 		case c.sketch != nil:
-			if c.isText() {
-				c.judge(text, n)
-			}
+			c.judge(&c.forms, text, key, n)
 			c.sketch.add(c, key, n)
 		case c.exact.add(key, n):
 			if c.isText() {

@@ -44,6 +44,19 @@ func (c *counter) add(key uint64, n int64) bool {
 	}
 }
 
+// get returns how often a key was there.
+func (c *counter) get(key uint64) int64 {
+	if c.used == 0 {
+		return 0
+	}
+	mask := uint64(len(c.slots) - 1)
+	for i := key * kernel.Golden >> bits.LeadingZeros64(mask); ; i++ {
+		if at := &c.slots[i&mask]; at.n == 0 || at.key == key {
+			return at.n
+		}
+	}
+}
+
 // each calls fn for all keys, in no order.
 func (c *counter) each(fn func(key uint64, n int64)) {
 	for _, s := range c.slots {

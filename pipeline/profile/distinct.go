@@ -38,9 +38,9 @@ func (d *distinct) estimate() int64 {
 	for _, zeros := range d {
 		count[zeros]++
 	}
-	z := registers * tau(1-count[most]/registers)
+	z := float64(registers * tau(1-float64(count[most]/registers)))
 	for k := most - 1; k >= 1; k-- {
-		z = 0.5 * (z + count[k])
+		z = float64(0.5 * (z + count[k]))
 	}
 	z += float64(registers * sigma(count[0]/registers))
 	return int64(math.Round(registers * registers / (2 * math.Ln2 * z)))

@@ -48,3 +48,37 @@ func matches(expression string) func(string) bool {
 func isBoolean(s string) bool {
 	return len(s) <= len("false") && slices.Contains([]string{"true", "false", "yes", "no", "y", "n", "t", "f", "on", "off"}, strings.ToLower(s))
 }
+
+// forms counts the kinds that texts are of, and the personal data that they may be.
+type forms struct {
+	kinds    []int64
+	personal [][2]int64 // matched, of the shape
+}
+
+func newForms() forms { return forms{make([]int64, len(kinds)), make([][2]int64, len(personals))} }
+
+func (f *forms) judge(s string, n int64) {
+	for i, k := range kinds {
+		if k.match(s) {
+			f.kinds[i] += n
+		}
+	}
+	for i, p := range personals {
+		if p.shape != nil && p.shape(s) {
+			f.personal[i][1] += n
+		}
+		if p.match(s) {
+			f.personal[i][0] += n
+		}
+	}
+}
+
+func (f *forms) merge(o *forms) {
+	for i, n := range o.kinds {
+		f.kinds[i] += n
+	}
+	for i, n := range o.personal {
+		f.personal[i][0] += n[0]
+		f.personal[i][1] += n[1]
+	}
+}

@@ -215,7 +215,7 @@ func TestATableIsNotBrokenByWhatIsInIt(t *testing.T) {
 	b.Observe(tabletest.Batch(memory.DefaultAllocator, schema, 0, []any{hostile}, []any{hostile}))
 	var out strings.Builder
 	b.Profile().WriteTable(&out)
-	if text := out.String(); strings.ContainsAny(text, "\x1b\u202e") || strings.Count(text, "\n") != 4 {
+	if text := out.String(); strings.ContainsAny(text, "\x1b\u202e") || strings.Count(text, "\n") != 5 {
 		t.Errorf("got %q", text)
 	}
 }

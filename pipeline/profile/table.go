@@ -1,8 +1,10 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +40,7 @@ func (p *Profile) WriteTable(w io.Writer) {
 			line(append(cells[:2], "not read")...)
 			continue
 		}
-		cells = append(cells, map[bool]string{true: "", false: "~"}[c.DistinctExact]+humanize.Comma(c.Distinct))
+		cells = append(cells, c.distinct())
 		cells = append(cells, c.distribution()...)
 		top := "-"
 		if len(c.Top) > 0 && (c.Top[0].Count > 1 || c.Distinct == 1) {
@@ -46,11 +48,46 @@ func (p *Profile) WriteTable(w io.Writer) {
 		}
 		line(append(cells, top)...)
 	}
+	p.writeAssociations(line)
 	for _, c := range p.Columns {
 		for _, text := range c.notes() {
 			fmt.Fprintf(w, "%s: %s\n", shown(c.Name), text)
 		}
 	}
+}
+
+func (c *Column) distinct() string {
+	if c.DistinctExact {
+		return humanize.Comma(c.Distinct)
+	}
+	return "~" + humanize.Comma(c.Distinct)
+}
+
+// writeAssociations writes what columns tell of the label, those first that tell most.
+func (p *Profile) writeAssociations(line func(cells ...string)) {
+	if p.Label == "" {
+		return
+	}
+	var all []Column
+	for _, c := range p.Columns {
+		if c.Association != nil {
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Column) int { return cmp.Compare(b.Association.Share, a.Association.Share) })
+	number := func(x *float64) string {
+		if x == nil {
+			return "-"
+		}
+		return fmt.Sprintf("%.4f", *x)
+	}
+	line()
+	line("OF "+shown(p.Label), "CORRELATION", "MUTUAL INFORMATION", "OF ITS ENTROPY", "ALONE")
+	for _, c := range all {
+		a := c.Association
+		line(shown(c.Name), number(a.Correlation), fmt.Sprintf("%.4f bits", a.MutualInformation), percent(a.Share), number(a.Alone))
+	}
+	line()
 }
 
 // distribution returns the cells from MIN to DEVIATION.
@@ -96,6 +133,9 @@ func (c *Column) notes() (out []string) {
 	}
 	if t := c.Text; t != nil && t.Likely != "" {
 		out = append(out, fmt.Sprintf("its texts are %s (%s)", t.Likely, percent(t.LikelyShare)))
+	}
+	for _, s := range c.Suspects {
+		out = append(out, fmt.Sprintf("%s (%s confidence)", s.Why, s.Confidence))
 	}
 	return out
 }
