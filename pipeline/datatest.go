@@ -21,6 +21,8 @@ var dataTestSource string
 type DataTest struct {
 	// Column is the cleaned column that is tested: value in the expressions of tests.
 	Column string `yaml:"column,omitempty" json:"column,omitempty"`
+	// Columns are those that a test of several has: unique.
+	Columns []string `yaml:"columns,omitempty" json:"columns,omitempty"`
 	// Test is what is asked of rows.
 	Test Choice `yaml:",inline" json:"-" catalog:"tests"`
 	// Severity of error fails the run, and makes an event that fails the test a dead
@@ -65,7 +67,15 @@ const (
 
 // name is what counts, reasons and messages call the test in a place of the list.
 func (t *DataTest) name(i int) string {
-	return strings.TrimSpace(fmt.Sprintf("%d %s %s", i+1, t.Test.Name, t.Column))
+	return strings.TrimSpace(fmt.Sprintf("%d %s %s", i+1, t.Test.Name, strings.Join(t.tested(), ", ")))
+}
+
+// tested returns the columns that are tested.
+func (t *DataTest) tested() []string {
+	if t.Column != "" {
+		return []string{t.Column}
+	}
+	return t.Columns
 }
 
 // Fails reports whether failing rows end a run.
@@ -82,8 +92,11 @@ func (t *DataTest) Stored() int {
 // Defaults implements Defaulter.
 func (t *DataTest) Defaults(at Place) {
 	Default(at, "severity", &t.Severity, severityError)
-	if _, counts := t.Test.Options.(CountSpec); counts {
+	_, counts := t.Test.Options.(CountSpec)
+	if counts || shuffles(t.Test.Options) {
 		DefaultList(at, "apply_to", &t.ApplyTo, InTraining)
+	}
+	if counts {
 		return
 	}
 	if t.Fails() {
@@ -110,11 +123,41 @@ func (t *DataTest) Check(at Place) {
 		t.checkCount(at)
 		return
 	}
+	if shuffles(spec) {
+		t.checkKey(at)
+		return
+	}
 	if t.Column == "" {
 		at.Problem("column", "", "the field is missing")
 	}
+	if len(t.Columns) > 0 {
+		at.Problem("columns", "write a test for each column", "%s looks at one column", t.Test.Name)
+	}
 	if text, written := spec.Condition(); written && at.found.checkSyntax {
 		checkText(text, at.at(t.Test.Name), rule{expression: true}, at.found)
+	}
+}
+
+// checkKey checks a test of the rows of each key.
+func (t *DataTest) checkKey(at Place) {
+	switch {
+	case len(t.tested()) == 0:
+		at.Problem("columns", "", "the field is missing")
+	case t.Column != "" && len(t.Columns) > 0:
+		at.Problem("column", "name it in columns", "only one of column and columns can be there")
+	}
+	for i, name := range t.Columns {
+		if slices.Contains(t.Columns[:i], name) {
+			at.Problem(fmt.Sprintf("columns[%d]", i), "", "column %s appears twice", name)
+		}
+	}
+	t.trainingOnly(at)
+}
+
+// trainingOnly refuses a test of events that looks at other rows.
+func (t *DataTest) trainingOnly(at Place) {
+	if slices.Contains(t.ApplyTo, InScoring) {
+		at.Unsupported("apply_to", "write apply_to: [training]", t.Test.Name+" of events, which come one by one")
 	}
 }
 
@@ -123,14 +166,12 @@ func (t *DataTest) checkCount(at Place) {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"column", t.Column != ""}, {"error_if", t.ErrorIf != ""}, {"warn_if", t.WarnIf != ""}, {"store_failures", t.StoreFailures != nil}} {
+	}{{"column", t.Column != ""}, {"columns", len(t.Columns) > 0}, {"error_if", t.ErrorIf != ""}, {"warn_if", t.WarnIf != ""}, {"store_failures", t.StoreFailures != nil}} {
 		if f.set {
 			at.Problem(f.name, "leave it out", "%s looks at no single row", t.Test.Name)
 		}
 	}
-	if slices.Contains(t.ApplyTo, InScoring) {
-		at.Unsupported("apply_to", "write apply_to: [training]", t.Test.Name+" of events, which come one by one")
-	}
+	t.trainingOnly(at)
 }
 
 // PlannedTest is one data test, bound to the columns of each phase in which it applies.
@@ -140,7 +181,12 @@ type PlannedTest struct {
 	// Training and Scoring are its condition; nil where the test looks at no row of the
 	// phase.
 	Training, Scoring *expression.Program
+	// Key is what rows fail by that are not the first of it; nil where single rows fail.
+	Key *Shuffle
 }
+
+// PassName is what the test's pass over the rows is called.
+func (t *PlannedTest) PassName() string { return "test " + t.Name }
 
 // In returns the condition of a phase.
 func (t *PlannedTest) In(phase Phase) *expression.Program {
@@ -213,8 +259,26 @@ func (c *compiler) tests() {
 			return
 		}
 		t := &c.spec.Spec.Tests[i]
-		c.plan.Tests = append(c.plan.Tests, PlannedTest{t.name(i), t, c.test(i, c.training), c.test(i, c.scoring)})
+		c.plan.Tests = append(c.plan.Tests, PlannedTest{t.name(i), t, c.test(i, c.training), c.test(i, c.scoring), c.key(i)})
 	}
+}
+
+// key binds a test of the rows of each key to the columns that all steps leave.
+func (c *compiler) key(i int) *Shuffle {
+	t, path := &c.spec.Spec.Tests[i], fmt.Sprintf("spec.tests[%d]", i)
+	if !shuffles(t.Test.Options) || c.found.covers(path) {
+		return nil
+	}
+	at := &Columns{Place{path, c.found}, c, c.training, "test " + t.name(i)}
+	for k, name := range t.tested() {
+		field := "column"
+		if t.Column == "" {
+			field = fmt.Sprintf("columns[%d]", k)
+		}
+		at.Key(field, name)
+	}
+	c.passes(path)
+	return &Shuffle{Keys: t.tested()}
 }
 
 // Limit is a number of rows, or a share of them: "> 100", ">= 0.1%".

@@ -137,6 +137,11 @@ func (s *Spec) Shuffles() (steps, tests int) {
 			steps++
 		}
 	}
+	for _, t := range s.Spec.Tests {
+		if shuffles(t.Test.Options) {
+			tests++
+		}
+	}
 	return steps, tests
 }
 
@@ -148,14 +153,24 @@ func (p *Plan) Passes() (passes []Pass) {
 			passes = append(passes, Pass{s.Name, op.Shuffle(), i})
 		}
 	}
+	for i := range p.Tests {
+		if t := &p.Tests[i]; t.Key != nil {
+			passes = append(passes, Pass{t.PassName(), *t.Key, len(p.Steps)})
+		}
+	}
 	return passes
+}
+
+// passes checks how many a spec asks for; path is of one that does.
+func (c *compiler) passes(path string) {
+	if steps, tests := c.spec.Shuffles(); steps+tests > MaxShuffles {
+		c.found.add(path, "join steps of the same keys, or prepare the files before", "the spec asks for %d passes over the whole dataset, at most %d are made", steps+tests, MaxShuffles)
+	}
 }
 
 // shuffled checks the place of a step that shuffles.
 func (c *compiler) shuffled(path string) {
-	if steps, tests := c.spec.Shuffles(); steps+tests > MaxShuffles {
-		c.found.add(path, "join steps of the same keys, or prepare the files before", "the spec asks for %d passes over the whole dataset, at most %d are made", steps+tests, MaxShuffles)
-	}
+	c.passes(path)
 	for _, before := range c.plan.Steps {
 		if _, ok := before.Training.(Learner); ok {
 			c.found.add(path, "put it before that step", "step %q learns from the training rows, and which these are has to be settled first", before.Name)

@@ -23,10 +23,8 @@ var unsupportedFields = map[string]map[string]any{
 	"ColumnSpec":    {"pii": nil},
 	"Preprocessing": {"sample_ratio": 1.0},
 	"DataTest": {
-		"unique":        instead("write the rows with thalweg clean and count them there"),
 		"in_lookup":     instead("name the values in accepted_values"),
 		"like_champion": instead("test its range"),
-		"columns":       instead("write a test for each column"),
 	},
 	"encoders":      {"size": nil},
 	"InputFeature":  {"shape": nil},

@@ -41,9 +41,10 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "purge", Over: stages.OverTasks, Reducers: 1}, Reduce: runPurge},
 	}, "": slices.Concat([]Stage{
 		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
-	}, shuffleStages(func(spec *pipeline.Spec, i int) bool { steps, _ := spec.Shuffles(); return i < steps }), []Stage{
+	}, shuffleStages(shufflesBeforeLearning), []Stage{
 		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},
+	}, shuffleStages(shufflesAfterLearning), []Stage{
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},

@@ -47,6 +47,10 @@ type data struct {
 	read     int64         // rows of it, before they were cleaned
 	keeping  keeping
 	passes   []passed // what the shuffles of the run have found
+	last     struct { // of them, in the shard that was read last
+		shard int
+		found map[string]*pipeline.Settled
+	}
 }
 
 // located names the place of the batch that an error is about. It tells what a

@@ -69,8 +69,12 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	if slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return o.ETag == "" && o.Version == "" }) {
 		of = append(of, lease.RunId) // the store does not tell whether an object is the same one
 	}
-	if len(d.passes) > 0 {
-		of = append(of, d.passesHash())
+	before := len(d.passes) // those that clean knows of
+	if steps, _ := spec.Shuffles(); spec.Learns() {
+		before = min(before, steps)
+	}
+	if before > 0 {
+		of = append(of, d.passesHash(before))
 	}
 	name := func(of []any) string {
 		text, failed := json.Marshal(of)
@@ -85,6 +89,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 		of = append(of, pipeline.TestsHash(spec))
 	} else if len(spec.Spec.Tests) > 0 {
 		k.clean = name(append(of, pipeline.TestsHash(spec)))
+	}
+	if before < len(d.passes) {
+		of = append(of, d.passesHash(len(d.passes)))
 	}
 	of = append(of, content("learnt"), content("split"), k.Columns)
 	k.rows, k.fit = name(of), name(append(of, pipeline.FittingHash(spec)))
@@ -239,7 +246,11 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 	}
 	var of pipeline.Report
 	var splits []uint8
-	tests := d.tests(true)
+	tests, err := d.tests(ctx, shard, true)
+	if err != nil {
+		yield(nil, err)
+		return
+	}
 	for rows, err := range through(d.cleaned(ctx, clean.New(d.plan, pipeline.InTraining), shard, &of), func(cleaned arrow.Record) (_ arrow.Record, err error) {
 		if tests != nil && keep {
 			if err := tests.Observe(cleaned, d.at, d.first, &of); err != nil {

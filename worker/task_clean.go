@@ -36,7 +36,10 @@ func mapClean(ctx context.Context, t *Task) error {
 		if err != nil {
 			return cleaned{}, err
 		}
-		tests := d.tests(false)
+		tests, err := d.tests(ctx, shard, false)
+		if err != nil {
+			return cleaned{}, err
+		}
 		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && tests == nil {
 			n := d.manifest.Shards[shard].Rows
 			d.progress.Add(n)

@@ -43,6 +43,18 @@ func shuffleStages(needed func(spec *pipeline.Spec, i int) bool) (all []Stage) {
 	return all
 }
 
+// shufflesBeforeLearning reports whether the i-th shuffle of a spec is before the clean
+// stage. It is, unless it is a test's of rows that steps have to learn to clean.
+func shufflesBeforeLearning(spec *pipeline.Spec, i int) bool {
+	steps, tests := spec.Shuffles()
+	return i < steps || i < steps+tests && !spec.Learns()
+}
+
+func shufflesAfterLearning(spec *pipeline.Spec, i int) bool {
+	steps, tests := spec.Shuffles()
+	return i < steps+tests && !shufflesBeforeLearning(spec, i)
+}
+
 // pass returns the i-th shuffle of a plan.
 func (d *data) pass(i int) (pipeline.Pass, error) {
 	passes := d.plan.Passes()
@@ -230,8 +242,12 @@ func (d *data) loadPasses(ctx context.Context, inputs map[string]string) error {
 	return nil
 }
 
-// settled returns what shuffles have found of a shard, by step or test.
+// settled returns what shuffles have found of a shard, by step or test. It has that of the
+// shard that was asked for last.
 func (d *data) settled(ctx context.Context, shard int) (map[string]*pipeline.Settled, error) {
+	if d.last.found != nil && d.last.shard == shard {
+		return d.last.found, nil
+	}
 	all := make(map[string]*pipeline.Settled, len(d.passes))
 	for _, pass := range d.passes {
 		found := new(pipeline.Settled)
@@ -251,6 +267,7 @@ func (d *data) settled(ctx context.Context, shard int) (map[string]*pipeline.Set
 		slices.Sort(found.Rows)
 		all[pass.name] = found
 	}
+	d.last.shard, d.last.found = shard, all
 	return all, nil
 }
 
@@ -266,10 +283,11 @@ func shuffled(inputs map[string]string) string {
 	return strings.Join(all, "\n")
 }
 
-// passesHash names what shuffles have found, whatever the objects that it is in are called.
-func (d *data) passesHash() string {
+// passesHash names what the first n shuffles have found, whatever the objects that it is in
+// are called.
+func (d *data) passesHash(n int) string {
 	var text strings.Builder
-	for _, pass := range d.passes {
+	for _, pass := range d.passes[:n] {
 		fmt.Fprintln(&text, pass.name)
 		for _, index := range pass.indexes {
 			for _, o := range index.Objects {

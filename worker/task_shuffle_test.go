@@ -130,3 +130,53 @@ func TestKeptRowsAreOfWhatShufflesFound(t *testing.T) {
 		t.Errorf("%s: %d rows are left, want %d", report.Error, report.Counts["rows_clean"], len(left))
 	}
 }
+
+// Each row after the first of its key fails a test of uniqueness, and the first of them are
+// kept with where they lie: also where steps that learn clean them, by any number of tasks,
+// and once more by a run that finds what this one has kept.
+func TestRowsThatAreNotUniqueFail(t *testing.T) {
+	const test = `{columns: [origin, delay], unique: true, severity: warn, store_failures: 3}`
+	learns := strings.Replace(tested(test), `{filter: {expression: "distance > 0"}}`, `{filter: {expression: "distance > 0"}}
+      - {fill: {columns: [distance], strategy: fill_with_mean}}`, 1)
+	var lines string
+	for _, c := range []struct {
+		spec  string
+		tasks uint32
+	}{{tested(test), 3}, {learns, 1}, {learns, 2}} {
+		b := newBatchHalf(t)
+		b.spec = c.spec
+		_, _, counts := b.all(c.tasks)
+		_, doubles, _ := leftByDedupe(t, b)
+		if n := counts["failed: test 1 unique origin, delay"]; n != doubles || n == 0 {
+			t.Errorf("%d rows fail, want %d", n, doubles)
+		}
+		objects := failingObjects(t, b.worker)
+		if len(objects) != 1 {
+			t.Errorf("failing rows are in %v", objects)
+		}
+		for _, body := range objects {
+			if strings.Count(body, "\n") != 3 || strings.Count(body, `"rule":"unique origin, delay","object":"flights/0.parquet"`) != 3 || lines != "" && body != lines {
+				t.Errorf("%s, before %s", body, lines)
+			}
+			lines = body
+		}
+		again := b.again()
+		if again.all(c.tasks); again.counts["failed: test 1 unique origin, delay"] != doubles {
+			t.Errorf("a second run counts %v", again.counts)
+		}
+	}
+}
+
+// Tests see what a step leaves of each key.
+func TestWhatDedupeLeavesIsUnique(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = strings.Replace(dedupeSpec, "  preprocessing:", "  tests: [{column: distance, unique: true, error_if: \"> 0\"}]\n  preprocessing:", 1)
+	if report := b.upTo("fit", 2); report.Error != "" || report.Counts["failed: test 1 unique distance"] != 0 {
+		t.Errorf("%v", report)
+	}
+	b = newBatchHalf(t)
+	b.spec = tested(`{column: distance, unique: true}`)
+	if report := b.upTo("clean", 2); !strings.Contains(report.Error, "rows fail unique distance, ") || !strings.Contains(report.Error, "error_if is > 0; the first is row ") {
+		t.Errorf("%v", report)
+	}
+}

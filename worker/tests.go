@@ -25,11 +25,17 @@ const (
 // tests returns what tests a shard's cleaned rows where all cleaning steps have been
 // applied for the first time: in the clean stage, or once steps have learnt in fit. It is
 // nil elsewhere, and where there are no tests.
-func (d *data) tests(learnt bool) *quality.Observer {
+func (d *data) tests(ctx context.Context, shard int, learnt bool) (*quality.Observer, error) {
 	if d.plan.Spec.Learns() != learnt {
-		return nil
+		return nil, nil
 	}
-	return quality.New(d.plan, pipeline.InTraining).NewObserver()
+	o := quality.New(d.plan, pipeline.InTraining).NewObserver()
+	if o == nil {
+		return nil, nil
+	}
+	settled, err := d.settled(ctx, shard)
+	o.With(settled)
+	return o, err
 }
 
 // setAside writes the failing rows of a shard, which the reducer reads if it needs them,

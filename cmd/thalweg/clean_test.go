@@ -193,13 +193,15 @@ spec:
   sources: {train: {s3: {path: "s3://lake/a/*.csv"}, format: {type: csv}}}
   input_features: [{name: seen, type: number}]
   output_features: [{name: late, type: binary}]
+  tests: [{column: late, unique: true, severity: warn}]
   preprocessing:
     clean: [{filter: {expression: "late != null"}}, {dedupe: {keys: [flight], keep: last, by: seen}}, {outliers: {column: seen, method: zscore, threshold: 9, action: clip}}]
     split: {type: random, probabilities: [1, 0, 0]}
 `)
 	for line, want := range map[string]string{
-		"clean -f s.yaml --data *.csv --into rows.parquet": "dropped: 4, 2 dedupe: another row has the same flight\n",
-		"validate s.yaml --data *.csv":                     "valid",
+		"clean -f s.yaml --data *.csv --into rows.parquet":  "dropped: 4, 2 dedupe: another row has the same flight\n",
+		"clean -f s.yaml --data *.csv --into again.parquet": "warning: test 1 unique late: 2 of 4 rows fail unique late, 50%: warn_if is > 0; the first is row 2 of object b.csv\n",
+		"validate s.yaml --data *.csv":                      "valid",
 	} {
 		if out, err := runLine(t, line); err != nil || !strings.Contains(out, want) {
 			t.Errorf("%s: %v\n%s", line, err, out)

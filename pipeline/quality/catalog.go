@@ -10,6 +10,7 @@ func Catalog() []pipeline.Entry {
 		{Name: "accepted_values", Options: new(AcceptedValues), Source: acceptedValuesSource},
 		{Name: "range", Options: new(Range), Source: rangeSource},
 		{Name: "regex", Options: new(Regex), Source: regexSource},
+		{Name: "unique", Options: new(Unique), Source: uniqueSource},
 		{Name: "row_count", Options: new(RowCount), Source: rowCountSource},
 	}
 }

@@ -66,16 +66,20 @@ func (t *Tests) Judge(rep *pipeline.Report, lines []Line) (j Judgement) {
 	return j
 }
 
-// rule is the condition, cut to what a line has room for; "" of a number of rows.
+// rule is what is asked of rows, cut to what a line has room for; "" of a number of rows.
 func (t *test) rule() string {
-	if t.condition == nil {
-		return ""
+	text := ""
+	switch {
+	case t.condition != nil:
+		text = t.condition.Source()
+	case t.Key != nil:
+		text = "unique " + strings.Join(t.Key.Keys, ", ")
 	}
 	const most = 200
-	if r := []rune(t.condition.Source()); len(r) > most {
+	if r := []rune(text); len(r) > most {
 		return string(r[:most]) + "…"
 	}
-	return t.condition.Source()
+	return text
 }
 
 // Line is a failing row as a run keeps it.

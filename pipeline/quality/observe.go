@@ -3,6 +3,7 @@ package quality
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -45,7 +47,8 @@ func (s *stored) take(rows []pipeline.FailedRow) []pipeline.FailedRow {
 // Observer tests the cleaned training rows of one shard. It is for one goroutine.
 type Observer struct {
 	*Tests
-	stored []stored
+	stored  []stored
+	settled map[string]*pipeline.Settled
 }
 
 // NewObserver returns one that has seen nothing; nil where there are no tests.
@@ -53,11 +56,27 @@ func (t *Tests) NewObserver() *Observer {
 	if t == nil {
 		return nil
 	}
-	o := &Observer{t, make([]stored, len(t.tests))}
+	o := &Observer{Tests: t, stored: make([]stored, len(t.tests))}
 	for i := range o.stored {
 		o.stored[i] = t.room(i)
 	}
 	return o
+}
+
+// With makes the rows to come those of a shard of which shuffles found so much.
+func (o *Observer) With(settled map[string]*pipeline.Settled) { o.settled = settled }
+
+// failing marks the rows of a batch that fail the i-th test.
+func (o *Observer) failing(i int, batch arrow.Record) (table.Mask, error) {
+	of := &o.tests[i]
+	if of.Key == nil {
+		return of.failing(batch)
+	}
+	found := o.settled[of.PassName()]
+	if found == nil {
+		return table.Mask{}, &thalweg.Error{Op: "test rows", Kind: thalweg.Invalid, Subject: of.PassName(), Err: errors.New("the rows of each key have not been brought together yet")}
+	}
+	return found.Mark(batch), nil
 }
 
 func (t *Tests) room(i int) stored {
@@ -71,10 +90,10 @@ func (o *Observer) Observe(batch arrow.Record, at table.Place, first int64, rep 
 	rep.Tested += batch.NumRows()
 	for i := range o.tests {
 		of := &o.tests[i]
-		if of.condition == nil {
+		if of.Count() != nil {
 			continue
 		}
-		failing, err := of.failing(batch)
+		failing, err := o.failing(i, batch)
 		if err != nil {
 			return err
 		}

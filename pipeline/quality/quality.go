@@ -32,7 +32,7 @@ type Tests struct {
 
 type test struct {
 	*pipeline.PlannedTest
-	condition *expression.Program // nil: it looks at the number of rows
+	condition *expression.Program // nil: it looks at no single row
 }
 
 // New returns the tests of a phase, nil where there are none.
@@ -41,7 +41,7 @@ func New(plan *pipeline.Plan, phase pipeline.Phase) *Tests {
 	storing := 0
 	for i := range plan.Tests {
 		planned := &plan.Tests[i]
-		if condition := planned.In(phase); condition != nil || planned.Count() != nil && phase == pipeline.InTraining {
+		if condition := planned.In(phase); condition != nil || (planned.Count() != nil || planned.Key != nil) && phase == pipeline.InTraining {
 			t.tests = append(t.tests, test{planned, condition})
 			storing += min(1, planned.Spec.Stored())
 		}

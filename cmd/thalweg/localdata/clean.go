@@ -40,7 +40,8 @@ type Cleaned struct {
 // Clean writes the rows of a plan to a file, which is there only if all are.
 func (d *Dataset) Clean(ctx context.Context, plan *pipeline.Plan, file string) (*Cleaned, error) {
 	d.Schema = plan.Input
-	if err := d.settle(ctx, plan, plan.Passes()); err != nil {
+	steps, _ := plan.Spec.Shuffles()
+	if err := d.settle(ctx, plan, plan.Passes()[:steps]); err != nil {
 		return nil, err
 	}
 	cuts, err := d.cuts(ctx, plan)
@@ -48,6 +49,9 @@ func (d *Dataset) Clean(ctx context.Context, plan *pipeline.Plan, file string) (
 		return nil, err
 	}
 	if plan, err = d.learnt(ctx, plan, cuts); err != nil {
+		return nil, err
+	}
+	if err := d.settle(ctx, plan, plan.Passes()[steps:]); err != nil {
 		return nil, err
 	}
 	d.rejects = pipeline.Report{} // they are read again
@@ -165,6 +169,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		defer cleaned.Release()
 		removed := len(rep.Removed)
 		if observer != nil {
+			observer.With(d.settled[shard])
 			if err := observer.Observe(cleaned, at, table.RowNumber(batch, 0), &rep); err != nil {
 				return err
 			}

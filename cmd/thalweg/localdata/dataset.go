@@ -157,7 +157,8 @@ func (d *Dataset) Check(ctx context.Context, plan *pipeline.Plan) (*pipeline.Rep
 	rep := new(pipeline.Report)
 	d.Schema = plan.Input
 	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
-	if err := d.settle(ctx, plan, plan.Passes()); err != nil {
+	steps, _ := plan.Spec.Shuffles()
+	if err := d.settle(ctx, plan, plan.Passes()[:steps]); err != nil {
 		return nil, err
 	}
 	return rep, d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
