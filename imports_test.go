@@ -33,6 +33,7 @@ var ranks = map[string]int{
 	"pipeline/crontab": 1,
 	"pipeline/kernel":  1,
 	"pipeline/table":   1,
+	"pipeline/text":    1,
 	"storage":          1,
 
 	"storage/parquet/compress": 1,

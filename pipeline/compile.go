@@ -272,6 +272,7 @@ var featureTypes = map[string][]table.Type{
 	inputNumber:   {table.Int64, table.Float64, table.Bool},
 	inputCategory: {table.String, table.Int64, table.Bool},
 	inputList:     {table.Float64List, table.Int64List, table.BoolList},
+	inputText:     {table.String},
 }
 
 func (c *compiler) features() {
@@ -376,6 +377,8 @@ func featureHint(feature string, t table.Type) string {
 		return "write type: list"
 	case feature == inputList && t == table.String:
 		return "write type: category"
+	case feature == inputText:
+		return "write type: number or category"
 	case feature == inputNumber:
 		return "write type: category, or add a cast step"
 	}

@@ -187,6 +187,9 @@ func (b *Body) featureDefaults(at Place) {
 			of.MissingIndicator = false
 			of.Encoder, _ = b.encoder(at, inputList)
 			in.inherit(at, of, defaultNumberFill)
+		case inputText: // a missing one has no terms
+			text, _ := b.encoder(at, inputText)
+			in.inherit(at, FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, inputText), Encoder: text}, nil)
 		}
 	}
 }
@@ -283,9 +286,12 @@ func (o FeatureOptions) check(at Place, kind string) {
 	if _, hashed := o.Encoder.Options.(Hasher); hashed && (o.MostCommon != nil || o.MinCount != nil) {
 		at.Problem("encoder.type", "leave most_common and min_count out", "every value has an id where they are hashed")
 	}
-	if kind == inputCategory {
+	if kind == inputCategory || kind == inputText {
 		if o.Normalization != "" {
-			at.Problem("normalization", "", "a category has no normalization")
+			at.Problem("normalization", "", "a %s has no normalization", kind)
+		}
+		if kind == inputText {
+			at.countless(o, kind)
 		}
 		if _, isFloat := o.FillValue.(float64); isFloat {
 			at.Problem("fill_value", "put it in quotes", "a string or a whole number belongs here, not %v", o.FillValue)
@@ -308,10 +314,15 @@ func (o FeatureOptions) check(at Place, kind string) {
 	case string, bool:
 		at.Problem("fill_value", "", "a number belongs here, not %v", o.FillValue)
 	}
+	at.countless(o, kind)
+}
+
+// countless refuses what goes by the counts of values.
+func (p Place) countless(o FeatureOptions, kind string) {
 	if o.MostCommon != nil {
-		at.Problem("most_common", "", "a %s has no most_common", kind)
+		p.Problem("most_common", "", "a %s has no most_common", kind)
 	}
 	if o.MinCount != nil {
-		at.Problem("min_count", "", "a %s has no min_count", kind)
+		p.Problem("min_count", "", "a %s has no min_count", kind)
 	}
 }

@@ -225,8 +225,8 @@ type InputFeature struct {
 	// list by name, that a pattern before matches, and those that the label reads.
 	Columns Patterns `yaml:"columns,omitempty" json:"columns,omitempty"`
 	// Type is number for a quantity, category for one of several names, list for numbers
-	// of a fixed length, each an input.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category,enum=list"`
+	// of a fixed length, each an input, text for the words of a string.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category,enum=list,enum=text"`
 	// Expression yields the value from cleaned columns: hour(date).
 	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	FeatureOptions `yaml:",inline" json:",inline"`

@@ -121,8 +121,8 @@ func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned 
 }
 
 // Parts yields what each feature brought to the rows that the last Score returned: a
-// number itself, of a category the weight of its value, where the model has one for
-// each. A list is many inputs, and none of them. A part is valid until the next one.
+// number itself, of a category the weight of its value, of a text the sum of its terms',
+// where the model has one for each. A list is many inputs, and none of them. A part is valid until the next one.
 func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 	return func(yield func(string, []float32) bool) {
 		m, rows := s.artifact.Model, s.finiteRows
@@ -149,6 +149,21 @@ func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 			part = part[:0]
 			for i := range rows.Marked() {
 				part = append(part, weights[s.block.Categories[j][i]])
+			}
+			if !yield(name, part) {
+				return
+			}
+		}
+		for t, name := range shape.TermNames {
+			v, ok := model.Find(m, "terms."+name+".weight")
+			if !ok || v.Size() != shape.Terms[t] {
+				continue
+			}
+			sums := make([]float32, s.block.Rows)
+			kernel.GatherTerms(sums, v.Of(s.artifact.Params), s.block.Terms[t], 1)
+			part = part[:0]
+			for i := range rows.Marked() {
+				part = append(part, sums[i])
 			}
 			if !yield(name, part) {
 				return

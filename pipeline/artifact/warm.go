@@ -126,7 +126,7 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 	}
 	for _, c := range a.Transform.Crosses() {
 		b, known := buckets[c.Name]
-		matched(c.Name, known && b.Buckets == c.Buckets && s.table(c.Name, func(id int) int { return id }))
+		matched(c.Name, known && b.Buckets == c.Buckets && s.table("category."+c.Name, func(id int) int { return id }))
 	}
 	for i, x := range s.params {
 		if x-x != 0 {
@@ -192,8 +192,11 @@ func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
 	case f.List != nil && before.List != nil:
 		return s.numbers("list."+f.Name+".weight", f.List.Elements, before.List.Elements)
 	}
+	if f.Terms != nil {
+		return f.Terms.Like(before.Terms) && f.Encoder == before.Encoder && s.table("terms."+f.Name, func(id int) int { return id })
+	}
 	ids := idsOf(f, before, got)
-	return ids != nil && s.table(f.Name, ids)
+	return ids != nil && s.table("category."+f.Name, ids)
 }
 
 // idsOf returns which id of the parent an id of a feature's slot corresponds to: of bins
@@ -318,9 +321,9 @@ func (s *start) numbers(view string, now, before []feature.Number) bool {
 	return some
 }
 
-// table copies the weights of a category slot: those of an id from that which ids says.
+// table copies the weights of a category or term slot: those of an id from that which ids says.
 func (s *start) table(name string, ids func(id int) int) bool {
-	to, from := s.of(s.to, "category."+name+".weight", s.params), s.of(s.from, "category."+name+".weight", s.from.Params)
+	to, from := s.of(s.to, name+".weight", s.params), s.of(s.from, name+".weight", s.from.Params)
 	if to == nil || from == nil {
 		return false
 	}

@@ -46,7 +46,7 @@ func warmed(t *testing.T, features, label, kind string, from, to int) *Artifact 
 		columns.Columns = append(columns.Columns[:len(columns.Columns)-1:len(columns.Columns)-1], table.Column{Name: "label", Type: table.Float64})
 	}
 	document := fmt.Sprintf(warmDocument, features, label, kind)
-	if !strings.Contains(features, "origin") || strings.HasPrefix(kind, "trees") {
+	if !strings.Contains(features, "name: origin") || strings.HasPrefix(kind, "trees") {
 		document = document[:strings.Index(document, "  crosses")] + document[strings.Index(document, "  output"):]
 	}
 	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))

@@ -15,11 +15,12 @@ import (
 type Weight struct {
 	Feature string `json:"feature"`
 	// Value is a category's; empty of a number. Of a hashed one and of a cross it is one
-	// that the weight is of, or "bucket 12" where none is known.
+	// that the weight is of, or "bucket 12" where none is known; of a text a term.
 	Value string `json:"value,omitempty"`
 	// Effect is that of one standard deviation of a number, or of the value beside
 	// the mean over the training rows: so it can be compared whatever the feature's
-	// type and unit. Hashed, it is beside a value that training never met.
+	// type and unit. Hashed, it is beside a value that training never met; of a term,
+	// what a text of nothing else has to say.
 	Effect float64 `json:"effect"`
 }
 
@@ -41,6 +42,9 @@ func (a *Artifact) Weights() (out []Weight) {
 			}
 			return float64(v.Of(a.Params)[0]), true
 		})...)
+		if v, ok := views["terms."+f.Name+".weight"]; ok && v.Size() == f.Terms.Buckets {
+			out = append(out, hashedWeights(f.Name, v.Of(a.Params), func(ids map[uint32]string) { a.Transform.TermNames(i, ids) })...)
+		}
 		v, ok := views["category."+f.Name+".weight"]
 		if ok && f.Hashed != nil && v.Size() == f.Hashed.Buckets {
 			out = append(out, hashedWeights(f.Name, v.Of(a.Params), func(ids map[uint32]string) { a.Transform.HashedNames(i, ids) })...)

@@ -86,6 +86,7 @@ func (t *Transform) Resize(dst *kernel.Block, rows int) {
 	dst.Rows = rows
 	dst.Numbers = resizeAll(dst.Numbers, t.shape.Numbers, rows)
 	dst.Categories = resizeAll(dst.Categories, len(t.shape.Cardinalities), rows)
+	dst.Terms = resizeAll(dst.Terms, len(t.shape.Terms), rows)
 	dst.Lists = resizeAll(dst.Lists, len(t.shape.Lists), 0)
 	for l, dimensions := range t.shape.Lists {
 		n := rows * kernel.Elements(dimensions)
@@ -103,6 +104,9 @@ func (t *Transform) Within(block *kernel.Block, from, to int, part *kernel.Block
 	}
 	for j, column := range block.Categories {
 		part.Categories[j] = column[from:to:to]
+	}
+	for j, column := range block.Terms {
+		part.Terms[j] = column[from:to:to]
 	}
 	for l, dimensions := range t.shape.Lists {
 		n := kernel.Elements(dimensions)
@@ -142,7 +146,11 @@ func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 		} else if len(out.Categories) == 1 {
 			ids = out.Categories[0]
 		}
-		a.blank.And(nothing(a.transform.plan.Features[i], a.transform.length(i), values, ids))
+		if len(out.Terms) == 1 {
+			a.blank.And(without(out.Terms[0][:values.Len()]))
+		} else {
+			a.blank.And(nothing(a.transform.plan.Features[i], a.transform.length(i), values, ids))
+		}
 	}
 	return nil
 }
@@ -166,6 +174,17 @@ func nothing(f pipeline.Feature, length int, values arrow.Array, ids []uint32) t
 		}
 	}
 	return none
+}
+
+// without marks the rows that have no terms.
+func without(rows [][]kernel.Term) table.Mask {
+	m := table.NewMask(len(rows))
+	for i, terms := range rows {
+		if len(terms) == 0 {
+			m.Set(i)
+		}
+	}
+	return m
 }
 
 // resizeAll returns n slices of length rows, reusing memory.

@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/text"
 )
 
 // Normalizations lists how numbers are brought to a common scale. To add one is
@@ -38,6 +39,9 @@ func Encoders() []pipeline.Entry {
 		encoder("ordinal", new(Ordinal), valuedSource),
 		encoder("frequency", new(Frequency), valuedSource),
 		encoder("target", new(Target), targetSource),
+		encoder("tfidf", new(TFIDF), textSource),
+		encoder("hashing", new(Hashing), textSource),
+		encoder("bag", new(Bag), textSource),
 	}
 }
 
@@ -55,6 +59,8 @@ func MissingValues() []pipeline.Entry {
 		{Name: fillWithMean, Options: &missingValue{listType}},
 		{Name: fillWithConst, Options: &missingValue{listType}},
 		{Name: dropRow, Options: &missingValue{listType}},
+		{Name: fillWithConst, Options: &missingValue{textType}},
+		{Name: dropRow, Options: &missingValue{textType}},
 	}
 }
 
@@ -123,6 +129,7 @@ type Slots struct {
 	Numbers    [][]float32
 	Categories [][]uint32
 	Lists      [][]float32
+	Terms      [][][]kernel.Term
 }
 
 // Memo is what one goroutine remembers of the last batch of one feature.
@@ -131,10 +138,12 @@ type Memo struct {
 	// where no row has used it yet.
 	dictionary arrow.ArrayData
 	ids        []uint32
-	// scratch has the ids of a batch's values where they enter as numbers, and held what
+	// scratch has the ids of a batch's values where they enter as numbers, or of a text's
+	// terms, which cutter finds; and held what
 	// says the fold of each row that is learned from, 0 of any other; nil of no such row.
 	scratch []uint32
 	held    []uint64
+	cutter  *text.Cutter
 }
 
 // Tally counts what one batch of one feature met.

@@ -10,7 +10,7 @@ import (
 
 // Feature is the data of one fitted feature: all that turns a value into the
 // content of its slots. Exactly one of Number, Bins, Periodic, Category,
-// Hashed, Valued and List is set.
+// Hashed, Valued, List and Terms is set.
 type Feature struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -29,11 +29,12 @@ type Feature struct {
 	Hashed    *Hashed   `json:"hashed,omitempty"`
 	Valued    *Valued   `json:"valued,omitempty"`
 	List      *List     `json:"list,omitempty"`
+	Terms     *Terms    `json:"terms,omitempty"`
 }
 
 // kinds counts the kinds of data that are set.
 func (f *Feature) kinds() (n int) {
-	for _, set := range []bool{f.Number != nil, f.Periodic != nil, f.Bins != nil, f.Category != nil, f.Hashed != nil, f.Valued != nil, f.List != nil} {
+	for _, set := range []bool{f.Number != nil, f.Periodic != nil, f.Bins != nil, f.Category != nil, f.Hashed != nil, f.Valued != nil, f.List != nil, f.Terms != nil} {
 		if set {
 			n++
 		}
@@ -151,6 +152,7 @@ type partialFeature struct {
 	// Target is the labels by its values where the encoder wants them.
 	Target *TargetSums  `json:"target,omitempty"`
 	List   *ListMoments `json:"list,omitempty"`
+	Terms  *TermCounts  `json:"terms,omitempty"`
 }
 
 // dataVersion is the version of both forms.

@@ -32,6 +32,7 @@ const (
 	numberType   = "number"
 	categoryType = "category"
 	listType     = "list"
+	textType     = "text"
 )
 
 // The strategies for missing values.
@@ -106,7 +107,7 @@ func unreadable(what string, a arrow.Array) error {
 
 // strategy returns what becomes of a feature's missing values.
 func strategy(f pipeline.Feature) string {
-	if f.Type == categoryType {
+	if f.Type == categoryType || f.Type == textType {
 		return cmp.Or(f.Options.MissingValueStrategy, fillWithConst)
 	}
 	return cmp.Or(f.Options.MissingValueStrategy, fillWithMean)

@@ -74,7 +74,7 @@ func everyFeature() *pipeline.Plan {
 
 // drawPlan draws a plan with every type of feature, or one of hashes and crosses.
 func drawPlan(rt *rapid.T) *pipeline.Plan {
-	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed, encodedNumbers, encodedValues}).Draw(rt, "plan")()
+	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed, encodedNumbers, encodedValues, everyText}).Draw(rt, "plan")()
 }
 
 // fit returns the transform of batches, one shard each, all rows in training.
@@ -135,6 +135,12 @@ func rowBits(b *kernel.Block, i int) []uint32 {
 	}
 	for _, c := range b.Categories {
 		out = append(out, c[i])
+	}
+	for _, rows := range b.Terms {
+		for _, term := range rows[i] {
+			out = append(out, term.ID, math.Float32bits(term.Weight))
+		}
+		out = append(out, math.MaxUint32)
 	}
 	return out
 }

@@ -17,12 +17,13 @@ const trainSplit = 0
 
 // Statistics is what encoders are fitted from: of a number its moments, as it
 // is and as its normalisation warps it, and a sample where it is cut into bins; of
-// a category its counts, of a list the moments of its elements.
+// a category its counts, of a list the moments of its elements, of a text its terms.
 type Statistics struct {
 	Number, Warped Moments
 	Sample         Sample
 	Category       Counts
 	List           ListMoments
+	Terms          TermCounts
 	// Target has the labels by value where the encoder wants them.
 	Target *targeter
 }
@@ -49,6 +50,7 @@ type fitting struct {
 	category *counter
 	target   *targeter
 	list     *lister
+	terms    *termCounter
 }
 
 // supervision returns how many folds of the labels a feature's encoder wants, 0 for none.
@@ -90,6 +92,8 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 			if folds := supervision(feature); folds > 0 {
 				one.target = newTargeter(one.source.what, folds, seedOf(plan))
 			}
+		case feature.Type == textType:
+			one.terms = newTermCounter(one.source.what, cutOf(feature))
 		case err != nil:
 			f.err = inFeature(feature.Name, err)
 			return f
@@ -285,6 +289,9 @@ func (one *fitting) observe(batch arrow.Record, a arrow.Array, use table.Mask) e
 	if one.list != nil {
 		return one.list.observe(one.source.what, a, use)
 	}
+	if one.terms != nil {
+		return one.terms.observe(a, use)
+	}
 	if one.warped != nil {
 		if err := one.warped.observe(one.source.what, a, use); err != nil {
 			return err
@@ -348,6 +355,9 @@ func (f *Fitter) Partial() ([]byte, error) {
 			}
 			p.List = &m
 		}
+		if one.terms != nil {
+			p.Terms = &one.terms.TermCounts
+		}
 		out.Features[i] = p
 	}
 	return json.Marshal(out)
@@ -362,6 +372,9 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	for i, f := range plan.Features {
 		if folds := supervision(f); folds > 0 {
 			merged[i].Target = newTargeter("feature "+f.Name, folds, 0)
+		}
+		if f.Type == textType {
+			merged[i].Terms = newTermCounts(cutOf(f).Buckets)
 		}
 	}
 	var classes []Counts
@@ -386,6 +399,10 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 						return nil, err
 					}
 				}
+				continue
+			}
+			if f.Terms != nil {
+				merged[i].Terms.merge(f.Terms)
 				continue
 			}
 			if f.List != nil {
@@ -478,7 +495,7 @@ func (p partialFeature) check(want pipeline.Feature) error {
 		return fmt.Errorf("found %q in its place", p.Name)
 	}
 	if want.Type == categoryType {
-		if p.Category == nil || p.Number != nil || p.Warped != nil || p.List != nil {
+		if p.Terms != nil || p.Category == nil || p.Number != nil || p.Warped != nil || p.List != nil {
 			return fmt.Errorf("no statistics of a category")
 		}
 		if folds := supervision(want); folds > 0 {
@@ -490,9 +507,18 @@ func (p partialFeature) check(want pipeline.Feature) error {
 		}
 		return p.Category.check()
 	}
+	if want.Type == textType {
+		if p.Number != nil || p.Warped != nil || p.List != nil || p.Category != nil {
+			return fmt.Errorf("other statistics than a text's")
+		}
+		return p.Terms.check(cutOf(want).Buckets)
+	}
 	norm, err := normalization(want)
 	if err != nil {
 		return err
+	}
+	if p.Terms != nil {
+		return fmt.Errorf("terms of a %s", want.Type)
 	}
 	if want.Type == listType {
 		if p.List == nil || p.Number != nil || p.Category != nil || p.Warped != nil {

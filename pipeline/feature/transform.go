@@ -44,6 +44,7 @@ func (p place) of(b *kernel.Block) Slots {
 		Numbers:    b.Numbers[p.from.Numbers:p.to.Numbers],
 		Categories: b.Categories[len(p.from.Cardinalities):len(p.to.Cardinalities)],
 		Lists:      b.Lists[len(p.from.Lists):len(p.to.Lists)],
+		Terms:      b.Terms[len(p.from.Terms):len(p.to.Terms)],
 	}
 }
 
@@ -120,7 +121,7 @@ func Load(plan *pipeline.Plan, data []byte) (*Transform, error) {
 	}
 	for i, f := range plan.Features {
 		have := d.Features[i]
-		have.Number, have.Bins, have.Periodic, have.Category, have.Hashed, have.Valued, have.List = nil, nil, nil, nil, nil, nil, nil
+		have.Number, have.Bins, have.Periodic, have.Category, have.Hashed, have.Valued, have.List, have.Terms = nil, nil, nil, nil, nil, nil, nil, nil
 		if want := describe(f); !reflect.DeepEqual(have, want) {
 			return nil, corrupt(what, fmt.Errorf("feature %+v is not the spec's %+v", have, want))
 		}

@@ -23,6 +23,9 @@ type Block struct {
 	// sequence, an image), row after row: with n elements in the shape, row i is
 	// [i*n, (i+1)*n), never NaN or Inf.
 	Lists [][]float32
+	// Terms[t][i] is the terms that row i has of term slot t: the words of a text, as many
+	// as there are, by ascending id and no id twice. Weights are never NaN or Inf.
+	Terms [][][]Term
 	// Ahead is memory that is read after the block, which Affine prefetches in part; or nil.
 	Ahead []float32
 	// Labels[i] is the label of row i: 0 or 1 for a binary output, the value for

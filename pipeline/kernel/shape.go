@@ -13,11 +13,14 @@ type Shape struct {
 	Ordered []int `json:"ordered,omitempty"`
 	// Lists[l] is the dimensions of list slot l, row-major: [28 28 3].
 	Lists [][]int `json:"lists,omitempty"`
-	// NumberNames, CategoryNames and ListNames name the slots, for views and
+	// Terms[t] is the count of ids of term slot t.
+	Terms []int `json:"terms,omitempty"`
+	// NumberNames, CategoryNames, ListNames and TermNames name the slots, for views and
 	// errors.
 	NumberNames   []string `json:"number_names"`
 	CategoryNames []string `json:"category_names"`
 	ListNames     []string `json:"list_names,omitempty"`
+	TermNames     []string `json:"term_names,omitempty"`
 }
 
 // Elements returns the count of elements of an array of the given dimensions.
@@ -39,6 +42,8 @@ func (s Shape) Check(b *Block) string {
 		return "the block's count of category slots is not the shape's"
 	case len(b.Lists) != len(s.Lists):
 		return "the block's count of list slots is not the shape's"
+	case len(b.Terms) != len(s.Terms):
+		return "the block's count of term slots is not the shape's"
 	case b.Labels != nil && len(b.Labels) != b.Rows:
 		return "the block's labels are not one per row"
 	}
@@ -60,6 +65,11 @@ func (s Shape) Check(b *Block) string {
 	for l, column := range b.Lists {
 		if len(column) != b.Rows*Elements(s.Lists[l]) {
 			return "a list slot does not hold one array per row"
+		}
+	}
+	for _, column := range b.Terms {
+		if len(column) != b.Rows {
+			return "a term slot does not hold the terms of each row"
 		}
 	}
 	return ""

@@ -40,6 +40,15 @@ func randomBlock(shape kernel.Shape, rows int, seed uint64) *kernel.Block {
 		}
 		b.Lists = append(b.Lists, column)
 	}
+	for _, n := range shape.Terms {
+		column := make([][]kernel.Term, rows)
+		for i := range column {
+			for id := random.IntN(n); id < n; id += 1 + random.IntN(n) {
+				column[i] = append(column[i], kernel.Term{ID: uint32(id), Weight: float32(random.NormFloat64())})
+			}
+		}
+		b.Terms = append(b.Terms, column)
+	}
 	for i := range b.Labels {
 		b.Labels[i] = float32(random.IntN(2))
 	}

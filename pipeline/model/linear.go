@@ -28,10 +28,11 @@ func (*Linear) StartsWarm() bool { return true }
 func (*Linear) Convex() bool { return true }
 
 // linear is a layer over a block's slots, y = bias + sum of w_k*x_k + sum of
-// w_j[id_j] + sum of w_l·x_l, for each of its outputs.
+// w_j[id_j] + sum of w_t[id]*x over the row's terms + sum of w_l·x_l, for each of its
+// outputs.
 //
 // Its parameters are the numbers' weights, then one table of weights for each
-// category slot, then one array for each list slot, then the bias. Of several
+// category slot, one for each term slot, then one array for each list slot, then the bias. Of several
 // outputs the weights of one number, id or element lie side by side.
 type linear struct {
 	shape   kernel.Shape
@@ -59,6 +60,9 @@ func newLinearLayer(shape kernel.Shape, outputs int) *linear {
 	for j, n := range shape.Cardinalities {
 		add(View{Name: fmt.Sprintf("category.%s.weight", shape.CategoryNames[j]), Shape: []int{n}})
 	}
+	for t, n := range shape.Terms {
+		add(View{Name: fmt.Sprintf("terms.%s.weight", shape.TermNames[t]), Shape: []int{n}})
+	}
 	for i, dimensions := range shape.Lists {
 		add(View{Name: fmt.Sprintf("list.%s.weight", shape.ListNames[i]), Shape: dimensions})
 	}
@@ -66,16 +70,17 @@ func newLinearLayer(shape kernel.Shape, outputs int) *linear {
 	return l
 }
 
-// table returns the part of v that belongs to category slot j, array that of
-// list slot i.
+// table returns the part of v that belongs to category slot j, terms that of term slot i
+// and array that of list slot i.
 func (l *linear) table(v []float32, j int) []float32 {
 	j += l.shape.Numbers
 	return v[l.at[j]:l.at[j+1]]
 }
 
-func (l *linear) array(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
+func (l *linear) terms(v []float32, i int) []float32 { return l.table(v, len(l.shape.Cardinalities)+i) }
+func (l *linear) array(v []float32, i int) []float32 { return l.terms(v, len(l.shape.Terms)+i) }
 
-// Tables returns where the weights of each category slot begin in the vector, of a model
+// Tables returns where the weights of each category and term slot begin in the vector, of a model
 // that has a weight for every id and output, those of an id side by side, and behind
 // them where the last ones end; nil of another model.
 func (m *Model) Tables() []int {
@@ -83,7 +88,7 @@ func (m *Model) Tables() []int {
 	if !ok || len(m.layers) > 1 {
 		return nil
 	}
-	return l.at[l.shape.Numbers : l.shape.Numbers+len(l.shape.Cardinalities)+1]
+	return l.at[l.shape.Numbers : l.shape.Numbers+len(l.shape.Cardinalities)+len(l.shape.Terms)+1]
 }
 
 // Narrow returns a model like m, which has Tables, but of so many ids of each category
@@ -139,6 +144,9 @@ func (l *linear) Forward(c *Chunk, params, z []float32) {
 			kernel.Gather(z, l.table(params, j), words[from:to])
 		}
 	}
+	for i, column := range b.Terms {
+		kernel.GatherTerms(z, l.terms(params, i), column[from:to], 1)
+	}
 	for i, column := range b.Lists {
 		w := l.array(params, i)
 		for r := range z {
@@ -173,6 +181,9 @@ func (l *linear) Backward(c *Chunk, _, d, grad []float32) {
 			n = 0
 		}
 	}
+	for i, column := range b.Terms {
+		kernel.ScatterTerms(l.terms(grad, i), column[from:to], d, 1)
+	}
 	for i, column := range b.Lists {
 		g := l.array(grad, i)
 		for r, x := range d {
@@ -200,6 +211,9 @@ func (l *linear) forwardRows(c *Chunk, params, z []float32) {
 			kernel.GatherRows(z, l.table(params, j), words[from:to], k)
 		}
 	}
+	for i, column := range b.Terms {
+		kernel.GatherTerms(z, l.terms(params, i), column[from:to], k)
+	}
 	for i := range b.Lists {
 		l.eachElement(c, i, func(row, element int, x float32) {
 			kernel.AddScaled(z[row*k:(row+1)*k], l.array(params, i)[element*k:(element+1)*k], x)
@@ -225,6 +239,9 @@ func (l *linear) backwardRows(c *Chunk, d, grad []float32) {
 		default:
 			kernel.ScatterRows(l.table(grad, j), words[from:to], d, k)
 		}
+	}
+	for i, column := range b.Terms {
+		kernel.ScatterTerms(l.terms(grad, i), column[from:to], d, k)
 	}
 	for i := range b.Lists {
 		l.eachElement(c, i, func(row, element int, x float32) {

@@ -39,6 +39,8 @@ var shapes = []kernel.Shape{
 	{Lists: [][]int{{2, 3}}, ListNames: []string{"l"}},
 	{Numbers: 1, NumberNames: []string{"a"}, Cardinalities: []int{4}, CategoryNames: []string{"c"}, Lists: [][]int{{5}, {2, 2, 2}}, ListNames: []string{"l", "m"}},
 	{Numbers: 3, NumberNames: []string{"a", "b", "x"}, Cardinalities: []int{5, 2, 7}, CategoryNames: []string{"c", "d", "e"}},
+	{Terms: []int{3}, TermNames: []string{"t"}},
+	{Cardinalities: []int{4}, CategoryNames: []string{"c"}, Terms: []int{9, 2}, TermNames: []string{"t", "u"}, Lists: [][]int{{2}}, ListNames: []string{"l"}},
 	flightShape(),
 }
 
@@ -55,6 +57,12 @@ func reference(m *model.Model, params []float64, b *kernel.Block) (loss float64,
 		}
 		for j, n := range shape.Cardinalities {
 			z += params[at+int(b.Categories[j][i])]
+			at += n
+		}
+		for t, n := range shape.Terms {
+			for _, term := range b.Terms[t][i] {
+				z += params[at+int(term.ID)] * float64(term.Weight)
+			}
 			at += n
 		}
 		for l, dimensions := range shape.Lists {
@@ -185,6 +193,8 @@ func TestNewRefusesWhatItCannotBuild(t *testing.T) {
 		{new(model.Linear), "binary", huge, thalweg.Invalid, `"origin"`},
 		{new(model.Linear), "binary", unnamed, thalweg.Invalid, "0 of 1"},
 		{new(model.Linear), "binary", kernel.Shape{Lists: [][]int{{1 << 20, 1 << 20}}, ListNames: []string{"l"}}, thalweg.Invalid, `"l" has dimensions`},
+		{new(model.Linear), "binary", kernel.Shape{Terms: []int{0}, TermNames: []string{"t"}}, thalweg.Invalid, `terms "t" have 0 ids`},
+		{new(model.Linear), "binary", kernel.Shape{Terms: []int{3}}, thalweg.Invalid, `names 0 of 1 term slots`},
 		{new(model.Linear), "binary", kernel.Shape{Cardinalities: []int{0}, CategoryNames: []string{"c"}}, thalweg.Invalid, `"c" has 0 ids`},
 	} {
 		_, err := model.New(pipeline.Choice{Name: "chosen", Options: test.model}, lossOf(test.label), test.shape)

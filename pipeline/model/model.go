@@ -104,13 +104,14 @@ func checkShape(s kernel.Shape) error {
 	if s.Numbers < 0 || s.Numbers > MaxSize {
 		return fmt.Errorf("the shape has %d number slots", s.Numbers)
 	}
-	if s.Numbers+len(s.Cardinalities)+len(s.Lists) == 0 {
+	if s.Numbers+len(s.Cardinalities)+len(s.Lists)+len(s.Terms) == 0 {
 		return fmt.Errorf("the shape has no input slots")
 	}
 	for _, slots := range []struct {
 		kind        string
 		names, have int
-	}{{"number", len(s.NumberNames), s.Numbers}, {"category", len(s.CategoryNames), len(s.Cardinalities)}, {"list", len(s.ListNames), len(s.Lists)}} {
+	}{{"number", len(s.NumberNames), s.Numbers}, {"category", len(s.CategoryNames), len(s.Cardinalities)},
+		{"list", len(s.ListNames), len(s.Lists)}, {"term", len(s.TermNames), len(s.Terms)}} {
 		if slots.names != slots.have {
 			return fmt.Errorf("the shape names %d of %d %s slots", slots.names, slots.have, slots.kind)
 		}
@@ -131,6 +132,14 @@ func checkShape(s kernel.Shape) error {
 			return err
 		}
 	}
+	for t, n := range s.Terms {
+		if n < 1 {
+			return fmt.Errorf("terms %q have %d ids", s.TermNames[t], n)
+		}
+		if err := add("terms", s.TermNames[t], n); err != nil {
+			return err
+		}
+	}
 	for l, dimensions := range s.Lists {
 		n := 1
 		for _, d := range dimensions {
@@ -148,6 +157,7 @@ func checkShape(s kernel.Shape) error {
 
 func clone(s kernel.Shape) kernel.Shape {
 	s.Cardinalities, s.Lists = slices.Clone(s.Cardinalities), slices.Clone(s.Lists)
+	s.Terms, s.TermNames = slices.Clone(s.Terms), slices.Clone(s.TermNames)
 	s.NumberNames, s.CategoryNames, s.ListNames = slices.Clone(s.NumberNames), slices.Clone(s.CategoryNames), slices.Clone(s.ListNames)
 	return s
 }

@@ -61,6 +61,17 @@ func sample(shape kernel.Shape, label string, rows int) *kernel.Block {
 	for _, dimensions := range shape.Lists {
 		b.Lists = append(b.Lists, normal(rows*kernel.Elements(dimensions)))
 	}
+	for _, n := range shape.Terms {
+		column := make([][]kernel.Term, rows)
+		for i := range column {
+			for id := range uint32(n) {
+				if random.IntN(3) == 0 {
+					column[i] = append(column[i], kernel.Term{ID: id, Weight: float32(random.NormFloat64())})
+				}
+			}
+		}
+		b.Terms = append(b.Terms, column)
+	}
 	for i := range b.Labels {
 		switch label {
 		case Binary:
@@ -153,6 +164,9 @@ func rows(b *kernel.Block, shape kernel.Shape, from, to int) *kernel.Block {
 	for l, column := range b.Lists {
 		n := kernel.Elements(shape.Lists[l])
 		part.Lists = append(part.Lists, column[from*n:to*n])
+	}
+	for _, column := range b.Terms {
+		part.Terms = append(part.Terms, column[from:to])
 	}
 	return part
 }
@@ -290,7 +304,7 @@ func checkModel(t *testing.T, m *Model) {
 
 // everySlot is a shape with slots of each kind.
 var everySlot = kernel.Shape{Numbers: 2, NumberNames: []string{"a", "b"}, Cardinalities: []int{3, 2, 4}, CategoryNames: []string{"c", "d", "e"},
-	Lists: [][]int{{5}, {2, 2}}, ListNames: []string{"l", "m"}}
+	Lists: [][]int{{5}, {2, 2}}, ListNames: []string{"l", "m"}, Terms: []int{6, 1}, TermNames: []string{"t", "u"}}
 
 func TestEveryLossKeepsTheContract(t *testing.T) {
 	for name, l := range losses(t) {

@@ -151,6 +151,8 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 		return nil, fmt.Errorf("trees split bins: number %q needs the encoder bins", shape.NumberNames[0])
 	case len(shape.Lists) > 0:
 		return nil, fmt.Errorf("trees read no lists such as %q", shape.ListNames[0])
+	case len(shape.Terms) > 0:
+		return nil, fmt.Errorf("trees read no terms such as those of %q", shape.TermNames[0])
 	}
 	for j, n := range shape.Cardinalities {
 		if n > MaxIDs {

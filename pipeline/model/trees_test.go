@@ -277,6 +277,7 @@ func TestTreesSayWhatTheyCannotSplit(t *testing.T) {
 	for want, shape := range map[string]kernel.Shape{
 		`number "x" needs the encoder bins`: {Numbers: 1, NumberNames: []string{"x"}},
 		`"many" has 257 ids`:                {Cardinalities: []int{MaxIDs + 1}, CategoryNames: []string{"many"}},
+		`no terms such as those of "t"`:     {Terms: []int{3}, TermNames: []string{"t"}},
 		`no lists such as "l"`:              {Lists: [][]int{{3}}, ListNames: []string{"l"}},
 	} {
 		_, err := new(Trees).New(new(CrossEntropy), shape)

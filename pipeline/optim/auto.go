@@ -37,7 +37,8 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 		// run at the speed of memory.
 		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 1024)
 	}
-	many := model.Convex(chosen) && wide(shape, int(t.BatchSize))
+	// Terms of texts do not count: lbfgs finds their optimum in tens of passes, and better.
+	many := model.Convex(chosen) && wide(kernel.Shape{Cardinalities: shape.Cardinalities}, int(t.BatchSize))
 	if _, ok := t.Optimizer.Options.(*Auto); ok {
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
 		switch {
@@ -59,7 +60,7 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 		// many weights less than the steps that touch as many.
 		t.Distributed.SyncEvery = 64
 		if many {
-			t.Distributed.SyncEvery = between(wideness*weightsOf(shape)/(int64(t.BatchSize)*int64(len(shape.Cardinalities))), 64, 1<<16)
+			t.Distributed.SyncEvery = between(wideness*weightsOf(shape)/(int64(t.BatchSize)*touchedOf(shape)), 64, 1<<16)
 		}
 	}
 	if t.Epochs == 0 && grows {

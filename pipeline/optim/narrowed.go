@@ -24,9 +24,10 @@ const leastNarrowed = 2_000_000
 // maxNarrowed is how many rows a batch may have.
 const maxNarrowed = 1 << 16
 
-// narrow returns what is kept of a step's batch; nil: there is no memory.
+// narrow returns what is kept of a step's batch; nil: there is no memory, or rows have
+// terms.
 func (t *touched) narrow(m *model.Model, step Step) *narrowed {
-	if step.Memo == nil || step.Reserve == nil || t.outputs > 1 || step.Rows > maxNarrowed {
+	if step.Memo == nil || step.Reserve == nil || t.outputs > 1 || t.tables > t.categories || step.Rows > maxNarrowed {
 		return nil
 	}
 	if *step.Memo == nil {

@@ -12,14 +12,25 @@ import (
 const wideness = 4
 
 // wide reports whether batches touch few of the weights of a linear model: whether most
-// are of category slots, of which a row has one each.
+// are of category slots, of which a row has one each, or of term slots.
 func wide(shape kernel.Shape, batch int) bool {
-	return weightsOf(shape)/wideness >= int64(batch)*int64(len(shape.Cardinalities)) && len(shape.Cardinalities) > 0
+	return weightsOf(shape)/wideness >= int64(batch)*touchedOf(shape) && touchedOf(shape) > 0
 }
 
-// weightsOf counts the ids of all category slots.
+// someTerms is about how many terms a row has: those of a few sentences.
+const someTerms = 64
+
+// touchedOf is about how many of them a row touches.
+func touchedOf(shape kernel.Shape) int64 {
+	return int64(len(shape.Cardinalities) + someTerms*len(shape.Terms))
+}
+
+// weightsOf counts the ids of all category and term slots.
 func weightsOf(shape kernel.Shape) (n int64) {
 	for _, ids := range shape.Cardinalities {
+		n += int64(ids)
+	}
+	for _, ids := range shape.Terms {
 		n += int64(ids)
 	}
 	return n
@@ -35,6 +46,7 @@ func weightsOf(shape kernel.Shape) (n int64) {
 // and at the end the biases.
 type touched struct {
 	tables, outputs, size int
+	categories            int // of the tables: the first ones
 	offsets               []int
 	vectors               int // in the state, beside a few numbers
 	at                    []uint32
@@ -49,7 +61,7 @@ type touched struct {
 func newTouched(m *model.Model, o Optimizer, vector, gradient []float32) *touched {
 	clear(gradient)
 	offsets := m.Tables()
-	return &touched{tables: len(offsets) - 1, outputs: m.Outputs(), size: m.Size(), offsets: offsets,
+	return &touched{tables: len(offsets) - 1, categories: len(m.Shape().Cardinalities), outputs: m.Outputs(), size: m.Size(), offsets: offsets,
 		vectors: o.StateSize(1) - o.StateSize(0), whole: vector, gradient: gradient}
 }
 
@@ -59,6 +71,8 @@ func (t *touched) take(b *kernel.Block) (params, grad, state []float32) {
 	t.dense(0, t.offsets[0])
 	for j := range t.tables {
 		switch bytes, shorts, words := b.Slot(j); {
+		case j >= t.categories:
+			t.takeTerms(j, b.Terms[j-t.categories])
 		case bytes != nil:
 			takeIDs(t, j, bytes)
 		case shorts != nil:
@@ -101,11 +115,26 @@ func takeIDs[I kernel.ID](t *touched, j int, ids []I) {
 		return
 	}
 	for _, id := range ids {
-		for k := range uint32(t.outputs) {
-			if i := uint32(id)*uint32(t.outputs) + k; table[i] != 0 {
-				t.at, t.grad = append(t.at, from+i), append(t.grad, table[i])
-				table[i] = 0
-			}
+		t.takeID(table, from, uint32(id))
+	}
+}
+
+// takeTerms does so with the terms of slot j.
+func (t *touched) takeTerms(j int, rows [][]kernel.Term) {
+	table, from := t.gradient[t.offsets[j]:t.offsets[j+1]], uint32(t.offsets[j])
+	for _, row := range rows {
+		for _, term := range row {
+			t.takeID(table, from, term.ID)
+		}
+	}
+}
+
+// takeID does so with one id of a table that begins at from.
+func (t *touched) takeID(table []float32, from, id uint32) {
+	for k := range uint32(t.outputs) {
+		if i := id*uint32(t.outputs) + k; table[i] != 0 {
+			t.at, t.grad = append(t.at, from+i), append(t.grad, table[i])
+			table[i] = 0
 		}
 	}
 }

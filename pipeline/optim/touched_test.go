@@ -23,7 +23,7 @@ func aWideModel(t *testing.T, outputs int) *model.Model {
 		t.Fatal(err)
 	}
 	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, loss, kernel.Shape{Numbers: 1, NumberNames: []string{"x"},
-		Cardinalities: []int{5000, 999}, CategoryNames: []string{"a", "b"}, Lists: [][]int{{2}}, ListNames: []string{"l"}})
+		Cardinalities: []int{5000, 999}, CategoryNames: []string{"a", "b"}, Lists: [][]int{{2}}, ListNames: []string{"l"}, Terms: []int{3000}, TermNames: []string{"t"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +37,14 @@ func batches(outputs, n int) iter.Seq2[Step, error] {
 		const rows = 32
 		for range n {
 			b := &kernel.Block{Rows: rows, Numbers: [][]float32{make([]float32, rows)}, Lists: [][]float32{make([]float32, 2*rows)},
-				Categories: [][]uint32{make([]uint32, rows), make([]uint32, rows)}, Labels: make([]float32, rows)}
+				Categories: [][]uint32{make([]uint32, rows), make([]uint32, rows)}, Terms: [][][]kernel.Term{make([][]kernel.Term, rows)}, Labels: make([]float32, rows)}
 			for i := range rows {
 				b.Numbers[0][i], b.Lists[0][i] = float32(random.NormFloat64()), float32(random.NormFloat64())
 				b.Categories[0][i], b.Categories[1][i] = uint32(random.IntN(1+random.IntN(5000))), uint32(random.IntN(999))
 				b.Labels[i] = float32(random.IntN(max(2, outputs)))
+				for id := random.Uint32N(900); id < 3000; id += 1 + random.Uint32N(900) {
+					b.Terms[0][i] = append(b.Terms[0][i], kernel.Term{ID: id, Weight: float32(random.NormFloat64())})
+				}
 			}
 			if !yield(Step{Block: b}, nil) {
 				return
@@ -108,13 +111,14 @@ func TestAWideModelKeepsWhatABatchDoesNotTouch(t *testing.T) {
 		}
 		before := slices.Clone(vector)
 		touched := newTouched(m, o, vector, gradient)
-		b := &kernel.Block{Categories: [][]uint32{{7, 7, 20}, {998, 0, 0}}}
+		b := &kernel.Block{Categories: [][]uint32{{7, 7, 20}, {998, 0, 0}}, Terms: [][][]kernel.Term{{{{ID: 5, Weight: 1}, {ID: 9}}, nil, {{ID: 5, Weight: 2}}}}}
 		tables := m.Tables()
 		for j, column := range b.Categories {
 			for _, id := range column {
 				gradient[tables[j]+int(id)] = 0.25
 			}
 		}
+		gradient[tables[2]+5] = 0.25
 		params, grad, state := touched.take(b)
 		o.Step(params, grad, state, 1)
 		touched.put()
@@ -127,7 +131,7 @@ func TestAWideModelKeepsWhatABatchDoesNotTouch(t *testing.T) {
 				moved = append(moved, i)
 			}
 		}
-		want := []int{0, tables[0] + 7, tables[0] + 20, tables[1], tables[1] + 998, m.Size() - 3, m.Size() - 2, m.Size() - 1} // dense ones have a momentum
+		want := []int{0, tables[0] + 7, tables[0] + 20, tables[1], tables[1] + 998, tables[2] + 5, m.Size() - 3, m.Size() - 2, m.Size() - 1} // dense ones have a momentum
 		if !slices.Equal(moved, want) {
 			t.Errorf("%T moved %d, not %d", o, moved, want)
 		}

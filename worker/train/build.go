@@ -83,7 +83,7 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
 		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
-		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, record: layout.record,
+		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, layout: layout,
 			seed: kernel.Mix(job.Trainer.Seed) + uint64(replica)}
 		builders[i] = b
 	}
@@ -281,13 +281,13 @@ func (r *shardReader) give(s *share, split uint8, labels []float32) error {
 			if err := shuffler.add(records, shuffleKey(s.ids[split][i], shuffler.seed)); err != nil {
 				return err
 			}
-			records = records[shuffler.record:]
+			records = records[r.layout.size(records):]
 		}
 		return nil
 	}
 	r.entries = r.entries[:0]
-	for i := range s.rows[split] {
-		r.entries = append(r.entries, entry{at: i * r.layout.record})
+	for at := 0; at < len(r.records); at += r.layout.size(r.records[at:]) {
+		r.entries = append(r.entries, entry{at: at})
 	}
 	s.unit.Validation += int64(len(r.entries))
 	return s.packer.each(r.records, r.entries, s.keep)

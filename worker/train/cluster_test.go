@@ -39,8 +39,28 @@ type dataset struct {
 	label        string
 	seed         uint64
 	batch        int // rows of a batch; any number must do
+	terms        int // ids of a term slot
 	// before is called before each batch.
 	before func(shard int) error
+}
+
+// shape is that of the rows.
+func (d dataset) shape() kernel.Shape {
+	shape := dataShape
+	if d.terms > 0 {
+		shape.Terms, shape.TermNames = []int{d.terms}, []string{"words"}
+	}
+	return shape
+}
+
+// termsOf returns the terms of a row, of many rows none.
+func (d dataset) termsOf(shard, row int) (out []kernel.Term) {
+	random := rand.New(rand.NewPCG(uint64(shard), uint64(row)))
+	step := uint32(1 + d.terms/(1+random.IntN(20)))
+	for id := random.Uint32N(step); id < uint32(d.terms) && row%5 > 0; id += 1 + random.Uint32N(step) {
+		out = append(out, kernel.Term{ID: id, Weight: random.Float32()})
+	}
+	return out
 }
 
 var dataShape = kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"}, Cardinalities: []int{5, 300}, CategoryNames: []string{"few", "many"}}
@@ -68,11 +88,20 @@ func (d dataset) read(shard int, yield func(*train.Batch, error) bool) {
 		n := min(size, d.rows-from)
 		b := &kernel.Block{Rows: n, Numbers: [][]float32{make([]float32, n), make([]float32, n)},
 			Categories: [][]uint32{make([]uint32, n), make([]uint32, n)}, Labels: make([]float32, n)}
+		if d.terms > 0 {
+			b.Terms = [][][]kernel.Term{make([][]kernel.Term, n)}
+		}
 		batch := &train.Batch{Block: b, Split: make([]uint8, n), Row: make([]int64, n)}
 		for i := range n {
 			x, y := random.NormFloat64(), random.NormFloat64()
 			few, many := random.Uint32N(5), min(uint32(random.ExpFloat64()*40), 299)
 			z := 0.7*x - 1.2*y + truth(0, few) + truth(1, many) - 0.5
+			if d.terms > 0 {
+				b.Terms[0][i] = d.termsOf(shard, from+i)
+				for _, term := range b.Terms[0][i] {
+					z += truth(2, term.ID) * float64(term.Weight)
+				}
+			}
 			b.Numbers[0][i], b.Numbers[1][i], b.Categories[0][i], b.Categories[1][i] = float32(x), float32(y), few, many
 			switch d.label {
 			case "binary":
@@ -136,7 +165,7 @@ func lossOf(label string) pipeline.Choice {
 // newJob returns a job over d with small rounds.
 func newJob(t testing.TB, d dataset, replicas int) train.Job {
 	t.Helper()
-	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf(d.label), dataShape)
+	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, lossOf(d.label), d.shape())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 // layout is how a row is packed. As a record, on its way through the shuffle,
-// it is the row's hash, its numbers, its label as a float32 unless that is binary,
+// it is the row's hash, the length of its tail where the shape has terms, its numbers, its label as a float32 unless that is binary,
 // its lists, its ids at 1, 2 or 4 bytes by cardinality, and a binary label as one
-// byte.
+// byte. Of rows with terms a tail follows: for each slot their count and the terms.
 type layout struct {
 	shape   kernel.Shape
 	binary  bool
@@ -25,7 +25,8 @@ type layout struct {
 	scalars int      // float32s of a row that are columns of their own: numbers, and the label unless it is binary
 	floats  int      // float32s of a row: scalars and lists
 	small   int      // other bytes of a row: those of columns
-	record  int      // bytes of a record
+	record  int      // bytes of a record, but for its tail
+	head    int      // of these, what comes before the numbers
 	octets  bool     // ids are read as octets: the model is trees
 	keys    bool     // four bytes of a row are of its hash: trees sample rows
 }
@@ -36,8 +37,10 @@ type layout struct {
 type column struct{ width, stored, from int }
 
 const (
-	idBytes  = 8 // of a record: the row's hash
-	keyBytes = 4 // of these, what a block keeps where rows are sampled
+	idBytes    = 8       // of a record: the row's hash
+	countBytes = 4       // of a count of terms, or of the bytes of a tail
+	tailAt     = idBytes // where a record has the length of its tail
+	keyBytes   = 4       // of these, what a block keeps where rows are sampled
 )
 
 func newLayout(m *model.Model) *layout {
@@ -63,7 +66,11 @@ func newLayout(m *model.Model) *layout {
 		l.lists = append(l.lists, n)
 		l.floats += n
 	}
-	l.record = idBytes + 4*l.floats
+	l.head = idBytes
+	if len(l.shape.Terms) > 0 {
+		l.head += countBytes
+	}
+	l.record = l.head + 4*l.floats
 	add := func(width, stored int) {
 		l.columns = append(l.columns, column{width, stored, l.record})
 		l.record += stored
@@ -90,11 +97,19 @@ func newLayout(m *model.Model) *layout {
 	return l
 }
 
-// row is the size of a row in a block.
+// row is the size of a row in a block, but for its terms.
 func (l *layout) row() int { return 4*l.floats + l.small }
 
+// size is that of a record with its tail.
+func (l *layout) size(record []byte) int {
+	if l.head == idBytes {
+		return l.record
+	}
+	return l.record + int(binary.LittleEndian.Uint32(record[tailAt:]))
+}
+
 // appendRecords appends the given rows of a block, which has the layout's shape, one
-// column after the other. Of a value that the model could not take it returns the row.
+// column after the other, then their tails. Of a value that the model could not take it returns the row.
 func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []uint64) (_ []byte, bad int32, err error) {
 	size, from := l.record, len(dst)
 	dst = slices.Grow(dst, len(rows)*size)[:from+len(rows)*size]
@@ -102,7 +117,7 @@ func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []
 	for i, id := range ids {
 		binary.LittleEndian.PutUint64(to[i*size:], id)
 	}
-	at := idBytes
+	at := l.head
 	floats := func(what string, column []float32) (int32, error) {
 		for i, row := range rows {
 			v := math.Float32bits(column[row])
@@ -168,6 +183,30 @@ func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []
 			to[i*size+at] = v
 		}
 	}
+	if l.head > idBytes {
+		return l.appendTails(dst, from, b, rows)
+	}
+	return dst, 0, nil
+}
+
+// appendTails puts the terms of the given rows behind their records, which begin at from.
+func (l *layout) appendTails(dst []byte, from int, b *kernel.Block, rows []int32) (_ []byte, bad int32, err error) {
+	records := slices.Clone(dst[from:])
+	dst = dst[:from]
+	for i, row := range rows {
+		at := len(dst)
+		dst = append(dst, records[i*l.record:][:l.record]...)
+		for slot, column := range b.Terms {
+			for _, term := range column[row] {
+				if int(term.ID) >= l.shape.Terms[slot] || math.Float32bits(term.Weight)&infinite == infinite {
+					return nil, row, fmt.Errorf("terms %q have id %d of %d with weight %v", l.shape.TermNames[slot], term.ID, l.shape.Terms[slot], term.Weight)
+				}
+			}
+			dst = binary.LittleEndian.AppendUint32(dst, uint32(len(column[row])))
+			dst = append(dst, kernel.TermBytesOf(column[row])...)
+		}
+		binary.LittleEndian.PutUint32(dst[at+tailAt:], uint32(len(dst)-at-l.record))
+	}
 	return dst, 0, nil
 }
 
@@ -187,7 +226,7 @@ type scratch struct {
 }
 
 func (l *layout) newScratch() *scratch {
-	s := &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Lists: make([][]float32, len(l.lists))}}
+	s := &scratch{Block: kernel.Block{Numbers: make([][]float32, l.shape.Numbers), Lists: make([][]float32, len(l.lists)), Terms: make([][][]kernel.Term, len(l.shape.Terms))}}
 	if l.octets {
 		s.Octets = make([][]uint8, (len(l.widths)+7)/8)
 	} else {
@@ -197,12 +236,21 @@ func (l *layout) newScratch() *scratch {
 }
 
 // open makes s the block of the given rows, without labels: floats and small hold one
-// column after the other, a binary label's and the keys last. Numbers, octets and lists
-// are not copied.
+// column after the other, terms first in small, a binary label's and the keys last.
+// Numbers, octets, lists and terms are not copied.
 func (l *layout) open(s *scratch, rows int, floats []float32, small []byte) {
 	s.Rows, s.Labels = rows, nil
 	for k := range s.Numbers {
 		s.Numbers[k] = floats[k*rows : (k+1)*rows]
+	}
+	for t := range s.Terms {
+		counts := encoding.Words[uint32](small[:countBytes*rows])
+		small = small[countBytes*rows:]
+		s.Terms[t] = slices.Grow(s.Terms[t][:0], rows)[:rows]
+		for i, n := range counts {
+			size := int(n) * kernel.TermBytes
+			s.Terms[t][i], small = kernel.TermsOf(small[:size]), small[size:]
+		}
 	}
 	if l.octets {
 		for g := range s.Octets {

@@ -23,7 +23,7 @@ import (
 func TestBlocksComeBackAsPacked(t *testing.T) {
 	shape := kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"},
 		Cardinalities: []int{1 << 8, 1<<8 + 1, 1 << 16, 1<<16 + 1}, CategoryNames: []string{"a", "b", "c", "d"},
-		Lists: [][]int{{3}, {2, 2}}, ListNames: []string{"l", "m"}}
+		Lists: [][]int{{3}, {2, 2}}, ListNames: []string{"l", "m"}, Terms: []int{9, 1 << 18}, TermNames: []string{"t", "u"}}
 	random := rand.New(rand.NewPCG(1, 2))
 	const rows = 37
 	b := &kernel.Block{Rows: rows, Labels: make([]float32, rows)}
@@ -40,6 +40,15 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			column[i] = float32(random.NormFloat64())
 		}
 		b.Lists = append(b.Lists, column)
+	}
+	for _, n := range shape.Terms {
+		column := make([][]kernel.Term, rows)
+		for i := range column {
+			for id := range random.IntN(5) {
+				column[i] = append(column[i], kernel.Term{ID: uint32(id * n / 5), Weight: float32(random.NormFloat64())})
+			}
+		}
+		b.Terms = append(b.Terms, column)
 	}
 	for _, n := range shape.Cardinalities {
 		column := make([]uint32, rows)
@@ -74,11 +83,13 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			for i := range rows {
 				all, ids = append(all, int32(i)), append(ids, rowID(shardID(0), int64(i)))
 				want.add(ids[i])
-				entries = append(entries, entry{at: i * l.record})
 			}
 			records, _, err := l.appendRecords(nil, b, all, ids)
-			if err != nil || len(records) != rows*l.record {
-				t.Fatalf("records of %d bytes, %v", len(records), err)
+			for at := 0; at < len(records); at += l.size(records[at:]) {
+				entries = append(entries, entry{at: at})
+			}
+			if err != nil || len(entries) != rows {
+				t.Fatalf("%d records of %d bytes, %v", len(entries), len(records), err)
 			}
 			p.add(records, entries[:3])
 			p.add(records, entries[3:])
@@ -100,6 +111,9 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			}
 			for i := range b.Lists {
 				equal = equal && slices.Equal(sc.Lists[i], b.Lists[i])
+			}
+			for i := range b.Terms {
+				equal = equal && slices.EqualFunc(sc.Terms[i], b.Terms[i], slices.Equal[[]kernel.Term])
 			}
 			if !equal {
 				t.Errorf("%s, memory of %d: other rows came back", label, bytes)

@@ -29,7 +29,7 @@ const (
 // spilled.
 type shuffler struct {
 	space
-	record  int // bytes of one
+	layout  *layout // of the records
 	seed    uint64
 	records int
 	buckets [buckets]bucket
@@ -47,9 +47,9 @@ type bucket struct {
 
 // add takes a record and its shuffle key. The record is copied.
 func (s *shuffler) add(record []byte, key uint64) error {
-	b, size := &s.buckets[key>>56], s.record
+	b, size := &s.buckets[key>>56], s.layout.size(record)
 	if b.filled+size > len(b.open) {
-		if err := s.extend(b); err != nil {
+		if err := s.extend(b, size); err != nil {
 			return err
 		}
 	}
@@ -70,9 +70,9 @@ func (s *shuffler) add(record []byte, key uint64) error {
 // rows returns how many records were added.
 func (s *shuffler) rows() int { return s.records }
 
-// extend makes room for a record in a bucket. Chunks grow with it, so that little of
+// extend makes room for a record of some bytes in a bucket. Chunks grow with it, so that little of
 // them stays empty.
-func (s *shuffler) extend(b *bucket) error {
+func (s *shuffler) extend(b *bucket, record int) error {
 	b.size += b.filled
 	switch {
 	case b.kept:
@@ -85,12 +85,12 @@ func (s *shuffler) extend(b *bucket) error {
 		b.pieces = append(b.pieces, at)
 	}
 	b.filled = 0
-	whole := func(bytes int) int { return max(bytes/s.record, 1) * s.record }
+	whole := func(bytes int) int { return max(bytes/record, 1) * record }
 	size := whole(max(min(b.size/2, chunkMost), chunkLeast))
 	switch {
 	case s.reserve(int64(size)):
 		b.open, b.kept = make([]byte, size), true
-	case b.kept || b.open == nil:
+	case b.kept || record > len(b.open):
 		b.open, b.kept = make([]byte, whole(chunkMost)), false
 	}
 	return nil
@@ -104,7 +104,7 @@ func (s *shuffler) take(b *bucket, dst []byte) ([]byte, error) {
 	}
 	for _, chunk := range b.chunks {
 		dst = append(dst, chunk...)
-		s.release(int64(len(chunk)))
+		s.release(int64(cap(chunk)))
 	}
 	for _, at := range b.pieces {
 		from := len(dst)
@@ -138,10 +138,10 @@ func (s *shuffler) each(yield func(records []byte, sorted []entry) error) (err e
 			return err
 		}
 		sorter.entries = sorter.entries[:0]
-		for at := 0; at < len(gathered); at += s.record {
+		for at := 0; at < len(gathered); at += s.layout.size(gathered[at:]) {
 			sorter.entries = append(sorter.entries, entry{key: s.key(gathered[at:]), at: at})
 		}
-		if err := yield(gathered, sorter.sort(gathered, s.record)); err != nil {
+		if err := yield(gathered, sorter.sort(gathered, s.layout)); err != nil {
 			return err
 		}
 	}
@@ -156,7 +156,7 @@ type sorter struct {
 	ends           []uint32
 }
 
-func (s *sorter) sort(gathered []byte, record int) []entry {
+func (s *sorter) sort(gathered []byte, layout *layout) []entry {
 	// About one entry in each of 2^width heaps.
 	width := bits.Len(uint(len(s.entries)))
 	heap := func(e entry) uint64 { return e.key << 8 >> (64 - width) }
@@ -181,7 +181,8 @@ func (s *sorter) sort(gathered []byte, record int) []entry {
 			return c
 		}
 		// Two rows with one hash: rare, and settled by what they hold.
-		return bytes.Compare(gathered[x.at:x.at+record], gathered[y.at:y.at+record])
+		a, b := gathered[x.at:], gathered[y.at:]
+		return bytes.Compare(a[:layout.size(a)], b[:layout.size(b)])
 	}
 	if most > 32 {
 		slices.SortFunc(s.dealt, compare)

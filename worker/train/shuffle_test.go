@@ -25,7 +25,7 @@ func newRecords(n int) [][]byte {
 func shuffled(t *testing.T, records [][]byte, bytes int64) (order []uint32) {
 	t.Helper()
 	m := &memory{limit: bytes}
-	s := &shuffler{record: 12, seed: 7, space: space{memory: m, dir: t.TempDir()}}
+	s := &shuffler{layout: &layout{record: 12, head: idBytes}, seed: 7, space: space{memory: m, dir: t.TempDir()}}
 	for _, r := range records {
 		if err := s.add(r, s.key(r)); err != nil {
 			t.Fatal(err)

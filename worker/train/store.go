@@ -49,14 +49,18 @@ func (b *block) prefetch() (ahead []float32) {
 // put stores the rows of a packer, which is empty afterwards.
 func (s *store) put(p *packer) (b block, err error) {
 	b = block{rows: p.rows, set: p.set}
-	if s.reserve(int64(p.rows * s.layout.row())) {
-		b.floats, b.small = p.columns(make([]float32, 0, p.rows*s.layout.floats), make([]byte, 0, p.rows*s.layout.small))
+	terms := p.termBytes()
+	if s.reserve(int64(p.rows*s.layout.row() + terms)) {
+		b.floats, b.small = p.columns(make([]float32, 0, p.rows*s.layout.floats), make([]byte, 0, p.rows*s.layout.small+terms))
 	} else {
 		p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
 		p.bytes = append(kernel.AppendFloats(p.bytes[:0], p.packedFloats), p.packedSmall...)
 		b.at, err = s.write(p.bytes)
 	}
 	p.rows, p.set = 0, RowSet{}
+	for t := range p.terms {
+		p.terms[t].counts, p.terms[t].terms = p.terms[t].counts[:0], p.terms[t].terms[:0]
+	}
 	return b, err
 }
 
@@ -85,6 +89,7 @@ type packer struct {
 	set      RowSet
 	floats   []float32 // scalar k is [k*capacity, (k+1)*capacity); the lists follow, row after row
 	small    []byte    // likewise, each column times its width
+	terms    []termColumn
 
 	// Memory of spilled blocks on their way.
 	packedFloats []float32
@@ -92,8 +97,19 @@ type packer struct {
 	bytes        []byte
 }
 
+// termColumn is the terms of a slot: how many each row has, and all of them.
+type termColumn struct{ counts, terms []byte }
+
+// termBytes is how many bytes the terms take.
+func (p *packer) termBytes() (n int) {
+	for _, c := range p.terms {
+		n += len(c.counts) + len(c.terms)
+	}
+	return n
+}
+
 func newPacker(l *layout, capacity int) *packer {
-	return &packer{layout: l, capacity: capacity, floats: make([]float32, capacity*l.floats), small: make([]byte, capacity*l.small)}
+	return &packer{layout: l, capacity: capacity, floats: make([]float32, capacity*l.floats), small: make([]byte, capacity*l.small), terms: make([]termColumn, len(l.shape.Terms))}
 }
 
 // each takes records, which lie at the given entries, and calls full whenever they
@@ -118,7 +134,7 @@ func (p *packer) add(records []byte, entries []entry) {
 	for _, e := range entries {
 		p.set.add(binary.LittleEndian.Uint64(records[e.at:]))
 	}
-	from, at := idBytes, p.rows
+	from, at := l.head, p.rows
 	for range l.scalars {
 		dst := p.floats[at:][:n]
 		for i, e := range entries {
@@ -154,6 +170,15 @@ func (p *packer) add(records []byte, entries []entry) {
 		}
 		small = small[p.capacity*c.width:]
 	}
+	for _, e := range entries {
+		tail := records[e.at+l.record:]
+		for t := range p.terms {
+			size := int(binary.LittleEndian.Uint32(tail)) * kernel.TermBytes
+			p.terms[t].counts = append(p.terms[t].counts, tail[:countBytes]...)
+			p.terms[t].terms = append(p.terms[t].terms, tail[countBytes:][:size]...)
+			tail = tail[countBytes+size:]
+		}
+	}
 	p.rows += n
 }
 
@@ -166,6 +191,9 @@ func (p *packer) columns(floats []float32, small []byte) ([]float32, []byte) {
 	for _, n := range p.layout.lists {
 		floats = append(floats, lists[:p.rows*n]...)
 		lists = lists[p.capacity*n:]
+	}
+	for _, c := range p.terms {
+		small = append(append(small, c.counts...), c.terms...)
 	}
 	left := p.small
 	for _, c := range p.layout.columns {

@@ -30,6 +30,7 @@ func jobs(t testing.TB) map[string]train.Job {
 		"sgd":          newJob(t, dataset{shards: 70, rows: 90, label: "binary", seed: 2}, 4),
 		"number":       newJob(t, dataset{shards: 2, rows: 2500, label: "number", seed: 3}, 4),
 		"classes":      newJob(t, dataset{shards: 2, rows: 1500, label: "category", seed: 6}, 3),
+		"terms":        newJob(t, dataset{shards: 2, rows: 1500, label: "category", seed: 7, terms: 400}, 3),
 		"hardly a row": newJob(t, dataset{shards: 1, rows: 9, label: "binary", seed: 4, batch: 2}, 4),
 	}
 	momentum := all["momentum"]
@@ -50,6 +51,9 @@ func jobs(t testing.TB) map[string]train.Job {
 			all["warm trees"] = warm(treesJob(t, label), 14)
 		}
 	}
+	words := newJob(t, dataset{shards: 3, rows: 1500, label: "binary", seed: 8, terms: 20_000}, 2)
+	words.Trainer.Epochs = 2
+	all["wide terms"] = words
 	for _, of := range []string{"adam", "lbfgs number"} {
 		job := all[of]
 		job.Start = make([]float32, job.Model.Size())
@@ -87,6 +91,8 @@ var bits = map[string]string{
 	"lbfgs number":      "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
 	"momentum":          "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
 	"number":            "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
+	"terms":             "6a98035df0d936ed57f38e196942e24bc231133bac6e8706486ce8a88b7b3890",
+	"wide terms":        "b41691d1c59769348cf33ea55f901687dc053063968d11f4c29c781d524be8e6",
 	"trees binary":      "888c2383b8fa9b352e69c01795be115af4c7d93893f5e74e66ae37ebd56b8399",
 	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
 	"warm adam":         "915e572e5203437ffe587e7f58630673f7a8e3266dd152fc05419ddde45173fa",
