@@ -212,6 +212,18 @@ func (c *Columns) Derive(column table.Column, reads []string) {
 	c.Set(column)
 }
 
+// Mix notes that values of a column become such as they are by other columns too.
+func (c *Columns) Mix(column string, with ...string) {
+	from := make(lineage)
+	maps.Copy(from, c.stage.from[column])
+	for source, chain := range c.stage.reach(with) {
+		if _, ok := from[source]; !ok {
+			from[source] = append([]link{{column, c.step}}, chain...)
+		}
+	}
+	c.stage.from[column] = from
+}
+
 // Remove notes that the step removes rows by columns; field says so.
 func (c *Columns) Remove(field string, columns []string) {
 	if c.stage.phase == InScoring {

@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -70,32 +72,61 @@ type Shuffle struct {
 	By string
 	// Descending turns the order around, but for the rows without a value.
 	Descending bool
+	// Value is the column of which rows without a value get the last before them in their
+	// key; empty: what is found are the rows that are not the first of their key.
+	Value string
 }
 
 // Settled is what a shuffle found of the rows of one shard.
 type Settled struct {
-	// Rows are the numbers of those that are not the first of their key, in order.
+	// Rows are the numbers of the rows found, in order.
 	Rows []int64
+	// Values are what they get, where the shuffle has a column of values: texts, or eight
+	// bytes, the lowest first, of a number, a time, or a bool as 0 or 1.
+	Values []string
+}
+
+// Sort puts the rows in order.
+func (s *Settled) Sort() {
+	if len(s.Values) == 0 {
+		slices.Sort(s.Rows)
+		return
+	}
+	order := make([]int, len(s.Rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(s.Rows[a], s.Rows[b]) })
+	was := *s
+	s.Rows, s.Values = make([]int64, len(order)), make([]string, len(order))
+	for i, k := range order {
+		s.Rows[i], s.Values[i] = was.Rows[k], was.Values[k]
+	}
+}
+
+// In yields the rows of a batch that are among those found, each with its place there.
+func (s *Settled) In(batch arrow.Record) iter.Seq2[int, int] {
+	return func(yield func(row, at int) bool) {
+		at := -1
+		for i, row := range table.Rows(batch) {
+			if at < 0 {
+				at, _ = slices.BinarySearch(s.Rows, row)
+			}
+			for at < len(s.Rows) && s.Rows[at] < row {
+				at++
+			}
+			if at == len(s.Rows) || s.Rows[at] == row && !yield(i, at) {
+				return
+			}
+		}
+	}
 }
 
 // Mark marks the rows of a batch that are among those found.
 func (s *Settled) Mark(batch arrow.Record) table.Mask {
 	found := table.NewMask(int(batch.NumRows()))
-	if found.Rows == 0 {
-		return found
-	}
-	numbers := table.Rows(batch)
-	at, _ := slices.BinarySearch(s.Rows, numbers[0])
-	for i, row := range numbers {
-		for at < len(s.Rows) && s.Rows[at] < row {
-			at++
-		}
-		if at == len(s.Rows) {
-			break
-		}
-		if s.Rows[at] == row {
-			found.Set(i)
-		}
+	for i := range s.In(batch) {
+		found.Set(i)
 	}
 	return found
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -128,11 +129,11 @@ func reduceFit(ctx context.Context, t *Task) error {
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()
 	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)
-	if err := d.collect(ctx); err != nil {
+	if err := cmp.Or(d.collect(ctx), d.dropPieces(ctx, t.Lease.RunId)); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		d.worker.log.Warn("prepared rows that nobody needs are not removed", keyError, err)
+		d.worker.log.Warn("rows that nobody needs are not removed", keyError, err)
 	}
 	return t.Save(ctx, "transform", out)
 }

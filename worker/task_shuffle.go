@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,8 +23,8 @@ const (
 	// shuffleReducers are few enough that a map task holds a piece for each, and many
 	// enough for the workers of a cluster.
 	shuffleReducers = 8
-	// pieceBytes is the size of an object of records.
-	pieceBytes = 4 << 20
+	// pieceName begins the names of objects of records.
+	pieceName = "piece-"
 )
 
 // shuffleStages returns the stages of as many shuffles as a spec can ask for. needed says
@@ -78,70 +77,47 @@ func mapShuffle(ctx context.Context, t *Task, i int) error {
 	for _, s := range d.manifest.Shards[t.Lease.ShardFrom:t.Lease.ShardTo] {
 		t.rowsTotal.Add(s.Rows)
 	}
-	pieces, written := make([][]byte, shuffleReducers), make([][]string, shuffleReducers)
-	write := func(to int) error {
-		ref, err := t.putRows(ctx, fmt.Sprintf("%06d-%03d-%06d", t.Lease.Index, to, len(written[to])), pieces[to])
-		written[to], pieces[to] = append(written[to], ref), pieces[to][:0]
-		return err
-	}
-	keys := shuffle.NewKeys(pass.Shuffle)
-	var rows []shuffle.Record
+	pieces := shuffle.NewPieces(pass.Shuffle, shuffleReducers, func(to, n int, body []byte) (string, error) {
+		return t.putRows(ctx, fmt.Sprintf(pieceName+"%06d-%03d-%06d", t.Lease.Index, to, n), body)
+	})
 	for shard := int(t.Lease.ShardFrom); shard < int(t.Lease.ShardTo); shard++ {
-		if err := d.unsettled(ctx, pass, shard, func(batch arrow.Record) (err error) {
-			if rows, err = keys.Records(rows[:0], batch, shard); err != nil {
-				return err
-			}
-			for _, r := range rows {
-				to := r.Reducer(shuffleReducers)
-				pieces[to] = shuffle.Append(pieces[to], r)
-				if len(pieces[to]) >= pieceBytes {
-					if err := write(to); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		}); err != nil {
+		if err := d.unsettled(ctx, pass, shard, func(batch arrow.Record) error { return pieces.Add(batch, shard) }); err != nil {
 			return d.located(err)
 		}
 	}
 	t.Report.Counts["rows"] = t.rowsDone.Load()
-	for to := range pieces {
-		// The last piece has the references to those before it.
-		list := strings.Join(written[to], "\n")
-		pieces[to] = binary.LittleEndian.AppendUint32(append(pieces[to], list...), uint32(len(list)))
-		if err := write(to); err != nil {
+	t.Report.Partials, err = pieces.Finish()
+	return err
+}
+
+// dropPieces removes what map tasks of a run's shuffles have sent to reducers: many times
+// what these found. No shuffle comes later.
+func (d *data) dropPieces(ctx context.Context, run string) error {
+	for i := range d.passes {
+		dir := fmt.Sprintf("%s%s/%s%d/", runsDir, run, shuffleStage, i+1)
+		if _, err := storage.Remove(ctx, d.worker.state, dir+pieceName, func(string) bool { return true }); err != nil {
 			return err
 		}
-		t.Report.Partials = append(t.Report.Partials, written[to][len(written[to])-1])
 	}
 	return nil
 }
 
 // pieces adds the records of a map task to those of a reducer.
-func (w *Worker) pieces(ctx context.Context, records *shuffle.Sorter, partial string) error {
-	last, err := w.object(ctx, partial)
+func (w *Worker) pieces(ctx context.Context, records *shuffle.Sorter, reference string) error {
+	body, err := w.object(ctx, reference)
 	if err != nil {
 		return err
 	}
-	end := len(last) - 4
-	list := end
-	if end >= 0 {
-		list -= int(binary.LittleEndian.Uint32(last[end:]))
-	}
-	if list < 0 {
-		return &thalweg.Error{Op: "load rows", Kind: thalweg.Corrupt, Subject: partial, Err: fmt.Errorf("%d bytes are no piece", len(last))}
-	}
-	for reference := range strings.FieldsSeq(string(last[list:end])) {
-		body, err := w.object(ctx, reference)
-		if err == nil {
-			err = records.AddAll(body)
+	before, err := records.AddPiece(body)
+	for _, reference := range before {
+		if body, err = w.object(ctx, reference); err == nil {
+			_, err = records.AddPiece(body)
 		}
 		if err != nil {
-			return err
+			break
 		}
 	}
-	return records.AddAll(last[:list])
+	return err
 }
 
 // unsettled calls do with the rows of a shard as a pass finds them: in the steps before it
@@ -154,7 +130,9 @@ func (d *data) unsettled(ctx context.Context, pass pipeline.Pass, shard int, do 
 	if !chain.Empty() {
 		rows = d.cleaned(ctx, chain, shard, new(pipeline.Report))
 	} else if !d.rejects() { // a row is rejected for a bad value in any column
-		d.input.Columns = slices.DeleteFunc(slices.Clone(whole.Columns), func(c table.Column) bool { return c.Name != pass.By && !slices.Contains(pass.Keys, c.Name) })
+		d.input.Columns = slices.DeleteFunc(slices.Clone(whole.Columns), func(c table.Column) bool {
+			return c.Name != pass.By && c.Name != pass.Value && !slices.Contains(pass.Keys, c.Name)
+		})
 	}
 	for batch, err := range rows {
 		if err == nil {
@@ -219,13 +197,14 @@ func (w *Worker) object(ctx context.Context, reference string) ([]byte, error) {
 // passed is what a pass has found: an index of each reducer.
 type passed struct {
 	name    string
+	valued  bool // rows get values
 	indexes []shuffle.Index
 }
 
 // loadPasses reads what the shuffles of the run so far have found.
 func (d *data) loadPasses(ctx context.Context, inputs map[string]string) error {
 	for i, pass := range d.plan.Passes() {
-		of := passed{name: pass.Name}
+		of := passed{name: pass.Name, valued: pass.Value != ""}
 		for k := range shuffleReducers {
 			ref, ok := inputs[fmt.Sprintf("%s%d@%d", shuffleStage, i+1, k)]
 			if !ok {
@@ -258,13 +237,13 @@ func (d *data) settled(ctx context.Context, shard int) (map[string]*pipeline.Set
 			}
 			body, err := d.worker.object(ctx, ref)
 			if err == nil {
-				found.Rows, err = shuffle.Rows(found.Rows, body, shard)
+				err = shuffle.Read(found, body, shard, pass.valued)
 			}
 			if err != nil {
 				return nil, err
 			}
 		}
-		slices.Sort(found.Rows)
+		found.Sort()
 		all[pass.name] = found
 	}
 	d.last.shard, d.last.found = shard, all

@@ -118,7 +118,23 @@ func TestDoubleRowsAreDroppedWhereverTheyAre(t *testing.T) {
 func TestKeptRowsAreOfWhatShufflesFound(t *testing.T) {
 	b := newBatchHalf(t)
 	b.spec = dedupeSpec
-	b.upTo("fit", 1)
+	pieces := func() (n int) {
+		for info, err := range b.worker.state.List(t.Context(), runsDir, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(info.Key, "/"+pieceName) {
+				n++
+			}
+		}
+		return n
+	}
+	if b.upTo("clean", 1); pieces() != 2*shuffleReducers {
+		t.Errorf("%d pieces of two shuffles by a task", pieces())
+	}
+	if b.upTo("fit", 1); pieces() != 0 {
+		t.Errorf("%d pieces are left", pieces())
+	}
 	file := flightFile(t, flightShards-1)
 	if _, err := b.lake.Put(t.Context(), "flights/000.parquet", file); err != nil {
 		t.Fatal(err)
@@ -178,5 +194,33 @@ func TestWhatDedupeLeavesIsUnique(t *testing.T) {
 	b.spec = tested(`{column: distance, unique: true}`)
 	if report := b.upTo("clean", 2); !strings.Contains(report.Error, "rows fail unique distance, ") || !strings.Contains(report.Error, "error_if is > 0; the first is row ") {
 		t.Errorf("%v", report)
+	}
+}
+
+// The last value of a key fills what is missing behind it, wherever it is, and the model is
+// the same by any number of tasks, spilled or not, and by what a run before has kept.
+func TestMissingValuesBecomeTheLastOfTheirKey(t *testing.T) {
+	spec := strings.Replace(flightSpec, `{filter: {expression: "distance > 0"}}`, `{derive: {column: seen, expression: "distance % 3 == 0 ? null : distance"}}
+      - {derive: {column: class, expression: "distance % 4 == 0 ? null : origin + 's'"}}
+      - {fill: {columns: [seen], strategy: last_in_key, key: origin, apply_to: [training]}}
+      - {fill: {columns: [class], strategy: last_in_key, key: origin, by: distance, apply_to: [training]}}
+      - {fill: {columns: [class], strategy: fill_with_mode}}`, 1)
+	spec = strings.Replace(spec, "    - {name: distance, type: number}\n", "    - {name: distance, type: number}\n    - {name: seen, type: number}\n    - {name: class, type: category}\n", 1)
+	whole := newBatchHalf(t)
+	whole.spec = spec
+	want, _, counts := whole.all(flightShards)
+	if counts["changed: 3 fill seen"] == 0 || counts["changed: 4 fill class"] == 0 || counts["rows_clean"] != flightShards*flightRows {
+		t.Errorf("counts %v", counts)
+	}
+	for _, cacheBytes := range []int64{1, 1 << 30} {
+		b := newBatchHalf(t)
+		b.spec, b.worker.cfg.CacheBytes = spec, cacheBytes
+		if got, _, gotCounts := b.all(2); !maps.Equal(got, want) || !maps.Equal(gotCounts, counts) {
+			t.Errorf("by 2 tasks, of %d bytes: %v %v, by one a shard: %v %v", cacheBytes, got, gotCounts, want, counts)
+		}
+	}
+	again := whole.again()
+	if again.all(1); !maps.Equal(again.counts, counts) {
+		t.Errorf("a second run counts %v, want %v", again.counts, counts)
 	}
 }

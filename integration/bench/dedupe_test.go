@@ -47,29 +47,29 @@ func BenchmarkDedupe(b *testing.B) {
 // doubles returns how many rows are not the first of their key, found by as many reducers as
 // a run has, one after the other.
 func (f *flights) doubles(b *testing.B, of pipeline.Shuffle, dir string, memory int64) (n int64) {
-	pieces := make([][]byte, 8)
-	keys := shuffle.NewKeys(of)
-	var rows []shuffle.Record
+	all := make([][][]byte, 8) // by reducer
+	pieces := shuffle.NewPieces(of, len(all), func(to, _ int, body []byte) (string, error) {
+		all[to] = append(all[to], slices.Clone(body))
+		return "", nil
+	})
 	for shard := range f.manifest.Shards {
-		check(b, f.rows(b.Context(), shard, func(batch arrow.Record) (err error) {
-			rows, err = keys.Records(rows[:0], batch, shard)
-			for i := range rows {
-				to := rows[i].Reducer(len(pieces))
-				pieces[to] = shuffle.Append(pieces[to], rows[i])
-			}
-			return err
-		}))
+		check(b, f.rows(b.Context(), shard, func(batch arrow.Record) (err error) { return pieces.Add(batch, shard) }))
 	}
-	for _, piece := range pieces {
-		records := shuffle.NewSorter(dir, memory/int64(len(pieces))*3/4)
-		check(b, records.AddAll(piece))
+	_, err := pieces.Finish()
+	check(b, err)
+	for _, bodies := range all {
+		records := shuffle.NewSorter(dir, memory/int64(len(all))*3/4)
+		for _, body := range bodies {
+			_, err := records.AddPiece(body)
+			check(b, err)
+		}
 		if spills := memory < 1<<30; records.Spilled() != spills {
 			b.Fatalf("spilled: %v", records.Spilled())
 		}
 		out := shuffle.NewOutcome(func(int, []byte) (string, error) { return "", nil })
-		check(b, shuffle.Reduce(b.Context(), records, of, memory/int64(len(pieces))/4, func(shard int, rows []int64) error {
-			n += int64(len(rows))
-			return out.Put(shard, rows)
+		check(b, shuffle.Reduce(b.Context(), records, of, memory/int64(len(all))/4, func(shard int, found *pipeline.Settled) error {
+			n += int64(len(found.Rows))
+			return out.Put(shard, found)
 		}))
 		check(b, out.Finish())
 		records.Close()

@@ -342,17 +342,17 @@ func TestAForeignBatchIsRefusedByColumn(t *testing.T) {
 func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 	in := columns("s", "string", "i", "int64", "b", "bool")
 	for want, step := range map[string]pipeline.StepSpec{
-		"trim.columns[0]: there is no column x (did you mean s?)":                                                                         &Trim{Columns: []string{"x"}},
-		"trim.columns[0]: column i is int64, not string":                                                                                  &Trim{Columns: []string{"i"}},
-		`case.to: "UP" is not allowed here (one of upper, lower, title)`:                                                                  &Case{Columns: []string{"s"}, To: "UP"},
-		"cast.type: column b is bool, which has no form as timestamp":                                                                     &Cast{Column: "b", Type: table.Timestamp},
-		`cast.type: "int32" is not allowed here (one of string, int64, float64, bool, timestamp, list<int64>, list<float64>, list<bool>)`: &Cast{Column: "b", Type: "int32"},
-		`cast.on_error: "x" is not allowed here (one of null, drop)`:                                                                      &Cast{Column: "b", Type: table.Int64, OnError: "x"},
-		"fill.value: column i is int64, which cannot hold 1.5":                                                                            &Fill{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 1.5},
-		"fill: fill_with_const needs a value":                                                                                             &Fill{Columns: []string{"i"}, Strategy: "fill_with_const"},
-		`fill.strategy: "mean" is not allowed here (one of fill_with_const, fill_with_mean, fill_with_median, fill_with_mode, drop_row)`:  &Fill{Columns: []string{"i"}, Strategy: "mean"},
-		"filter.expression: a filter keeps rows by a bool: this is int64":                                                                 &Filter{Expression: "i"},
-		`derive.column: "_row" is not allowed: names that begin with _ are Thalweg's own`:                                                 &Derive{Column: "_row", Expression: "i"},
+		"trim.columns[0]: there is no column x (did you mean s?)":                                                                                     &Trim{Columns: []string{"x"}},
+		"trim.columns[0]: column i is int64, not string":                                                                                              &Trim{Columns: []string{"i"}},
+		`case.to: "UP" is not allowed here (one of upper, lower, title)`:                                                                              &Case{Columns: []string{"s"}, To: "UP"},
+		"cast.type: column b is bool, which has no form as timestamp":                                                                                 &Cast{Column: "b", Type: table.Timestamp},
+		`cast.type: "int32" is not allowed here (one of string, int64, float64, bool, timestamp, list<int64>, list<float64>, list<bool>)`:             &Cast{Column: "b", Type: "int32"},
+		`cast.on_error: "x" is not allowed here (one of null, drop)`:                                                                                  &Cast{Column: "b", Type: table.Int64, OnError: "x"},
+		"fill.value: column i is int64, which cannot hold 1.5":                                                                                        &Fill{Columns: []string{"i"}, Strategy: "fill_with_const", Value: 1.5},
+		"fill: fill_with_const needs a value":                                                                                                         &Fill{Columns: []string{"i"}, Strategy: "fill_with_const"},
+		`fill.strategy: "mean" is not allowed here (one of fill_with_const, fill_with_mean, fill_with_median, fill_with_mode, drop_row, last_in_key)`: &Fill{Columns: []string{"i"}, Strategy: "mean"},
+		"filter.expression: a filter keeps rows by a bool: this is int64":                                                                             &Filter{Expression: "i"},
+		`derive.column: "_row" is not allowed: names that begin with _ are Thalweg's own`:                                                             &Derive{Column: "_row", Expression: "i"},
 	} {
 		_, err := compile(t, "UTC", in, stepOf(step))
 		var all *pipeline.SpecError

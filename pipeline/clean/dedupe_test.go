@@ -1,7 +1,9 @@
 package clean
 
 import (
+	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -64,5 +66,65 @@ func TestRowsThatAShuffleFoundAreRemoved(t *testing.T) {
 	alone, err := Alone(plan, pipeline.InTraining).Apply(t.Context(), batch, nil)
 	if err != nil || alone.NumRows() != 4 {
 		t.Errorf("%v, %v", alone, err)
+	}
+}
+
+// What the last value of a key cannot do is refused.
+func TestTheLastOfAKeyIsRefusedWhereItCannotBe(t *testing.T) {
+	in := columns("s", "string", "i", "int64", "l", "list<int64>")
+	for step, want := range map[string]string{
+		`{fill: {columns: [i], strategy: last_in_key, key: s, apply_to: [scoring]}}`: "apply_to: last_in_key of events, which come one by one: not supported (write apply_to: [training])",
+		`{fill: {columns: [i], strategy: last_in_key}}`:                              "fill.key: the field is missing",
+		`{fill: {columns: [i], strategy: last_in_key, key: x}}`:                      "fill.key: there is no column x",
+		`{fill: {columns: [i], strategy: last_in_key, key: l}}`:                      "rows are not brought together by lists",
+		`{fill: {columns: [i], strategy: last_in_key, key: i}}`:                      "a column cannot be filled by itself",
+		`{fill: {columns: [l], strategy: last_in_key, key: i}}`:                      "last_in_key does not fill lists",
+		`{fill: {columns: [i], strategy: last_in_key, key: s, by: s}}`:               "fill.by: column s is string: rows are ordered by",
+		`{fill: {columns: [i, s], strategy: last_in_key, key: s}}`:                   "last_in_key fills one column (write a step for each)",
+		`{fill: {columns: [i], strategy: last_in_key, key: s, value: 1}}`:            "last_in_key takes no value",
+		`{fill: {columns: [i], strategy: drop_row, key: s}}`:                         "key and by are of last_in_key",
+		`{fill: {columns: [i], strategy: last_in_key, key: s, by: i}}`:               "",
+	} {
+		_, err := compile(t, "UTC", in, step)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got  %v\nwant %s", step, err, want)
+		}
+	}
+}
+
+// Values that a shuffle found are put in by type, and counted; the others stay.
+func TestValuesThatAShuffleFoundFill(t *testing.T) {
+	number := func(v uint64) string { return string(binary.LittleEndian.AppendUint64(nil, v)) }
+	for _, c := range []struct {
+		of    string
+		rows  []any
+		found []string
+		want  []any
+	}{
+		{"int64", []any{nil, int64(2), nil, nil}, []string{number(7), number(math.MaxUint64)}, []any{nil, int64(2), int64(7), int64(-1)}},
+		{"timestamp", []any{nil, int64(2), nil, nil}, []string{number(7), number(8)}, []any{nil, int64(2), int64(7), int64(8)}},
+		{"float64", []any{nil, 2.5, math.NaN(), nil}, []string{number(math.Float64bits(0.5)), number(math.Float64bits(-1))}, []any{nil, 2.5, 0.5, -1.0}},
+		{"bool", []any{nil, true, nil, nil}, []string{number(1), number(0)}, []any{nil, true, true, false}},
+		{"string", []any{nil, "a", nil, nil}, []string{"", "a"}, []any{nil, "a", "", "a"}},
+	} {
+		chain := New(planOf(t, columns("v", c.of, "k", "int64"), `{fill: {columns: [v], strategy: last_in_key, key: k}}`), pipeline.InTraining)
+		var rows [][]any
+		for _, v := range c.rows {
+			rows = append(rows, []any{v, int64(1)})
+		}
+		batch := tabletest.Batch(chain.mem, chain.Input(), 10, rows...)
+		var rep pipeline.Report
+		out, err := chain.With(map[string]*pipeline.Settled{"1 fill": {Rows: []int64{3, 12, 13}, Values: append([]string{"other"}, c.found...)}}).Apply(t.Context(), batch, &rep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			if got := tabletest.Value(out.Column(0), i); got != want {
+				t.Errorf("%s: row %d is %v, want %v", c.of, i, got, want)
+			}
+		}
+		if rep.Changed["1 fill v"] != 2 || !out.Schema().Equal(batch.Schema()) {
+			t.Errorf("%s: %v, %v", c.of, rep.Changed, out.Schema())
+		}
 	}
 }

@@ -27,27 +27,40 @@ type Fill struct {
 	// column has those; the most frequent value, the least of several), or its row is
 	// removed. Training rows are seen as the steps before that need not learn leave them.
 	// The median is exact of up to 32,768 different values, and of more to about a
-	// thousandth of itself.
-	Strategy string `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=fill_with_mean,enum=fill_with_median,enum=fill_with_mode,enum=drop_row" refused:"last_in_key"`
+	// thousandth of itself. last_in_key, in training only, takes the last value before the row
+	// among the rows of its key, wherever in the dataset these are; where there is none, the
+	// value stays missing. It fills one column, and is a pass over the rows.
+	Strategy string `yaml:"strategy" json:"strategy" jsonschema:"enum=fill_with_const,enum=fill_with_mean,enum=fill_with_median,enum=fill_with_mode,enum=drop_row,enum=last_in_key"`
 	// Value is what fill_with_const puts in.
-	Value               any `yaml:"value,omitempty" json:"value,omitempty"`
+	Value any `yaml:"value,omitempty" json:"value,omitempty"`
+	// Key is the column that last_in_key goes by: nulls are one key.
+	Key string `yaml:"key,omitempty" json:"key,omitempty"`
+	// By is the column that orders the rows of a key for last_in_key; those without a value
+	// come last. Default: the order of the dataset.
+	By                  string `yaml:"by,omitempty" json:"by,omitempty"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
 
 const (
 	dropRow        = "drop_row"
+	lastInKey      = "last_in_key"
 	fillWithConst  = "fill_with_const"
 	fillWithMean   = "fill_with_mean"
 	fillWithMedian = "fill_with_median"
 )
 
 // Learns implements pipeline.LearningSpec.
-func (s *Fill) Learns() bool { return s.Strategy != dropRow && s.Strategy != fillWithConst }
+func (s *Fill) Learns() bool {
+	return s.Strategy != dropRow && s.Strategy != fillWithConst && s.Strategy != lastInKey
+}
+
+// Shuffles implements pipeline.ShufflingSpec.
+func (s *Fill) Shuffles() bool { return s.Strategy == lastInKey }
 
 // Defaults implements pipeline.Defaulter: an event shall not vanish unless the
 // spec says so.
 func (s *Fill) Defaults(at pipeline.Place) {
-	if s.Strategy == dropRow {
+	if s.Strategy == dropRow || s.Strategy == lastInKey {
 		pipeline.DefaultList(at, "apply_to", &s.ApplyTo, pipeline.InTraining)
 	}
 }
@@ -60,6 +73,17 @@ func (s *Fill) Check(at pipeline.Place) {
 	case s.Strategy != fillWithConst && s.Strategy != "" && s.Value != nil:
 		at.Problem("value", "", "%s takes no value", s.Strategy)
 	}
+	switch {
+	case s.Strategy != lastInKey && s.Key+s.By != "":
+		at.Problem("", "", "key and by are of last_in_key")
+	case s.Strategy == lastInKey && s.Key == "":
+		at.Problem("key", "", "the field is missing")
+	case s.Strategy == lastInKey && len(s.Columns) > 1:
+		at.Problem("columns", "write a step for each", "last_in_key fills one column")
+	}
+	if s.Strategy == lastInKey {
+		trainingOnly(at, s.ApplyTo, lastInKey)
+	}
 	names := make(map[string]bool)
 	for i, name := range s.Columns {
 		if names[name] {
@@ -71,6 +95,9 @@ func (s *Fill) Check(at pipeline.Place) {
 
 // Bind implements pipeline.StepSpec: the columns are no longer nullable.
 func (s *Fill) Bind(at *pipeline.Columns) pipeline.Op {
+	if s.Strategy == lastInKey {
+		return s.bindLast(at)
+	}
 	op, learner := &fill{name: at.Step(), columns: s.Columns}, &fillLearner{step: at.Step(), strategy: s.Strategy}
 	if s.Strategy != dropRow {
 		op.values = make(map[string]any)

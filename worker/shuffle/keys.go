@@ -53,7 +53,16 @@ func (k *Keys) Records(dst []Record, batch arrow.Record, shard int) ([]Record, e
 		if k.of.Descending {
 			at ^= placeMask
 		}
-		dst = append(dst, Record{Key: [2]uint64{hash.Hi, hash.Lo}, At: at})
+		dst = append(dst, Record{Key: [2]uint64{hash.Hi, hash.Lo}, At: at << 1})
+	}
+	if k.of.Value != "" {
+		a, err := column(batch, k.of.Value)
+		if err == nil {
+			err = value(k.of.Value, dst[first:], a)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	if k.of.By == "" {
 		return dst, nil
@@ -130,6 +139,29 @@ func bitsOf(v float64) uint64 {
 	return math.Float64bits(v + 0)
 }
 
+// value writes the values of rows, of text which entry of the dictionary it is.
+func value(name string, rows []Record, a arrow.Array) error {
+	var of func(i int) uint64
+	switch a := a.(type) {
+	case *array.Int64:
+		of = func(i int) uint64 { return uint64(a.Value(i)) }
+	case *array.Timestamp:
+		of = func(i int) uint64 { return uint64(a.Value(i)) }
+	case *array.Boolean:
+		of = func(i int) uint64 { return map[bool]uint64{true: 1}[a.Value(i)] }
+	case *array.Float64:
+		of = func(i int) uint64 { return math.Float64bits(a.Value(i)) }
+	case *array.Dictionary:
+		of = func(i int) uint64 { return uint64(a.GetValueIndex(i)) }
+	default:
+		return &thalweg.Error{Op: opShuffle, Kind: thalweg.Invalid, Subject: "column " + name, Hint: "rows get no values of " + a.DataType().Name()}
+	}
+	for i := range table.Present(a).Marked() {
+		rows[i].At, rows[i].Value = rows[i].At|valued, of(i)
+	}
+	return nil
+}
+
 // rank writes the ranks of rows by a column.
 func (k *Keys) rank(rows []Record, a arrow.Array) error {
 	present := table.Present(a)
@@ -171,7 +203,7 @@ func (k *Keys) rank(rows []Record, a arrow.Array) error {
 
 // Place returns the shard and the row of a record of a shuffle.
 func (r *Record) Place(of pipeline.Shuffle) (shard int, row int64) {
-	at := r.At & placeMask
+	at := r.At >> 1 & placeMask
 	if of.Descending {
 		at ^= placeMask
 	}

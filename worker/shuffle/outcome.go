@@ -3,55 +3,67 @@ package shuffle
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-// Reduce finds among the records of a sorter the rows that are not the first of their key,
-// and hands them to put shard by shard, in order. Its own sorting takes so much memory.
-func Reduce(ctx context.Context, records *Sorter, of pipeline.Shuffle, memory int64, put func(shard int, rows []int64) error) error {
-	found := NewSorter(records.dir, memory)
-	defer found.Close()
-	var key [2]uint64
-	begun := false
+// Reduce finds among the records of a sorter the rows that are not the first of their key
+// or, where the shuffle has a column of values, those without one and the last value before
+// them in their key. It hands them to put shard by shard, in order. Its own sorting takes so
+// much memory.
+func Reduce(ctx context.Context, records *Sorter, of pipeline.Shuffle, memory int64, put func(shard int, found *pipeline.Settled) error) error {
+	out := NewSorter(records.dir, memory)
+	defer out.Close()
+	last, begun := Record{}, false // the one that the rows of the key go by
 	for r, err := range records.Sorted(ctx) {
 		if err != nil {
 			return err
 		}
-		if begun && r.Key == key {
-			shard, row := r.Place(of)
-			at, err := place(shard, row)
-			if err == nil {
-				err = found.Add(Record{Key: [2]uint64{at}})
-			}
-			if err != nil {
-				return err
-			}
+		first := !begun || r.Key != last.Key
+		begun = true
+		switch {
+		case first, of.Value != "" && r.At&valued != 0:
+			last = r
+			continue
+		case of.Value != "" && last.At&valued == 0:
+			continue // no row before has a value
 		}
-		begun, key = true, r.Key
-	}
-	var rows []int64
-	shard := -1
-	for r, err := range found.Sorted(ctx) {
+		shard, row := r.Place(of)
+		at, err := place(shard, row)
+		if err == nil {
+			err = out.Add(Record{Key: [2]uint64{at}, Value: last.Value})
+		}
 		if err != nil {
 			return err
 		}
-		of, row := int(r.Key[0]>>rowBits), int64(r.Key[0]&(1<<rowBits-1))
-		if of != shard && len(rows) > 0 {
-			if err := put(shard, rows); err != nil {
+	}
+	found, shard := new(pipeline.Settled), -1
+	for r, err := range out.Sorted(ctx) {
+		if err != nil {
+			return err
+		}
+		in, row := int(r.Key[0]>>rowBits), int64(r.Key[0]&(1<<rowBits-1))
+		if in != shard && len(found.Rows) > 0 {
+			if err := put(shard, found); err != nil {
 				return err
 			}
-			rows = rows[:0]
+			found.Rows, found.Values = found.Rows[:0], found.Values[:0]
 		}
-		shard, rows = of, append(rows, row)
+		shard, found.Rows = in, append(found.Rows, row)
+		switch {
+		case len(records.texts.all) > 0:
+			found.Values = append(found.Values, records.texts.all[r.Value])
+		case of.Value != "":
+			found.Values = append(found.Values, string(binary.LittleEndian.AppendUint64(nil, r.Value)))
+		}
 	}
-	if len(rows) == 0 {
+	if len(found.Rows) == 0 {
 		return nil
 	}
-	return put(shard, rows)
+	return put(shard, found)
 }
 
 // Outcome writes what a reducer found into objects of shards that follow one another.
@@ -83,8 +95,8 @@ func NewOutcome(write func(first int, body []byte) (reference string, err error)
 	return &Outcome{write: write}
 }
 
-// Put takes the rows of the next shard that has some.
-func (o *Outcome) Put(shard int, rows []int64) error {
+// Put takes what was found of the next shard in which something was.
+func (o *Outcome) Put(shard int, found *pipeline.Settled) error {
 	if len(o.body) >= objectBytes {
 		if err := o.Finish(); err != nil {
 			return err
@@ -94,11 +106,14 @@ func (o *Outcome) Put(shard int, rows []int64) error {
 		o.Index.Objects = append(o.Index.Objects, Object{First: shard})
 	}
 	o.Index.Objects[len(o.Index.Objects)-1].Last = shard
-	o.body = binary.AppendUvarint(binary.AppendUvarint(o.body, uint64(shard)), uint64(len(rows)))
+	o.body = binary.AppendUvarint(binary.AppendUvarint(o.body, uint64(shard)), uint64(len(found.Rows)))
 	before := int64(0)
-	for _, row := range rows {
+	for i, row := range found.Rows {
 		o.body = binary.AppendUvarint(o.body, uint64(row-before))
 		before = row
+		if len(found.Values) > 0 {
+			o.body = append(binary.AppendUvarint(o.body, uint64(len(found.Values[i]))), found.Values[i]...)
+		}
 	}
 	return nil
 }
@@ -122,35 +137,43 @@ func (x *Index) Of(shard int) (reference string) {
 	return x.Objects[i].Reference
 }
 
-// Rows appends the rows of a shard that an object has.
-func Rows(dst []int64, body []byte, shard int) ([]int64, error) {
-	corrupt := func() error {
-		return &thalweg.Error{Op: opShuffle, Kind: thalweg.Corrupt, Err: fmt.Errorf("the outcome is no list of rows")}
-	}
-	next := func() (v uint64, ok bool) {
+// Read adds what an object has of a shard; valued: rows have values.
+func Read(into *pipeline.Settled, body []byte, shard int, valued bool) error {
+	failed := false
+	next := func() uint64 {
 		v, n := binary.Uvarint(body)
 		if n <= 0 {
-			return 0, false
+			failed, body = true, nil
+			return 0
 		}
 		body = body[n:]
-		return v, true
+		return v
 	}
-	for len(body) > 0 {
-		of, ok := next()
-		n, there := next()
-		if !ok || !there || n > uint64(len(body)) {
-			return nil, corrupt()
-		}
+	for len(body) > 0 && !failed {
+		of, n := next(), next()
 		row := int64(0)
-		for range n {
-			delta, ok := next()
-			if row += int64(delta); !ok || row < 0 {
-				return nil, corrupt()
+		for ; n > 0 && !failed; n-- {
+			row += int64(next())
+			value := ""
+			if valued {
+				size := next()
+				if size > uint64(len(body)) {
+					failed = true
+					break
+				}
+				value, body = string(body[:size]), body[size:]
 			}
-			if int(of) == shard {
-				dst = append(dst, row)
+			if failed = failed || row < 0; failed || of != uint64(shard) {
+				continue
+			}
+			into.Rows = append(into.Rows, row)
+			if valued {
+				into.Values = append(into.Values, value)
 			}
 		}
 	}
-	return dst, nil
+	if failed {
+		return &thalweg.Error{Op: opShuffle, Kind: thalweg.Corrupt, Err: errors.New("the outcome is no list of rows")}
+	}
+	return nil
 }

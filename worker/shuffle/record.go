@@ -14,21 +14,25 @@ import (
 type Record struct {
 	// Key is a hash of 128 bits of the row's values in the columns of the key.
 	Key [2]uint64
-	// Rank and At order the rows of a key: At is the place of the row, which no other has.
+	// Rank and At order the rows of a key: At has the place of the row, which no other has.
 	Rank, At uint64
+	// Value is that of the row in the column of values, or the number of a text.
+	Value uint64
 }
 
 // RecordBytes is what a record takes as bytes.
-const RecordBytes = 32
+const RecordBytes = 40
 
-// A place is 24 bits of a shard and 39 of a row in it: sixteen million shards, as many as
-// a dataset can have, of half a trillion rows.
+// A place is 24 bits of a shard and 38 of a row in it: sixteen million shards, as many as
+// a dataset can have, of a quarter of a trillion rows.
 const (
-	rowBits   = 39
-	placeBits = 63
+	rowBits   = 38
+	placeBits = 62
 	placeMask = 1<<placeBits - 1
-	// unranked is the bit of At of a row that has no value to be ordered by.
-	unranked = 1 << placeBits
+	// unranked is the bit of At of a row that has no value to be ordered by, valued that of
+	// one that has a Value. The place is between them.
+	unranked = 1 << 63
+	valued   = 1
 )
 
 // place returns a row's place.
@@ -57,13 +61,13 @@ func compare(a, b Record) int {
 // Append appends the bytes of a record.
 func Append(dst []byte, r Record) []byte {
 	le := binary.LittleEndian
-	return le.AppendUint64(le.AppendUint64(le.AppendUint64(le.AppendUint64(dst, r.Key[0]), r.Key[1]), r.Rank), r.At)
+	return le.AppendUint64(le.AppendUint64(le.AppendUint64(le.AppendUint64(le.AppendUint64(dst, r.Key[0]), r.Key[1]), r.Rank), r.At), r.Value)
 }
 
 // decode reads a record of RecordBytes.
 func decode(b []byte) Record {
 	le, b := binary.LittleEndian, b[:RecordBytes]
-	return Record{[2]uint64{le.Uint64(b), le.Uint64(b[8:])}, le.Uint64(b[16:]), le.Uint64(b[24:])}
+	return Record{[2]uint64{le.Uint64(b), le.Uint64(b[8:])}, le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])}
 }
 
 // Reducer returns which of so many reducers has the rows of a key. It goes by bits that

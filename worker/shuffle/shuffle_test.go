@@ -1,9 +1,12 @@
 package shuffle
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -22,9 +25,9 @@ import (
 var rowSchema = table.Schema{Columns: []table.Column{{Name: "s", Type: table.String, Nullable: true}, {Name: "f", Type: table.Float64, Nullable: true},
 	{Name: "i", Type: table.Int64, Nullable: true}, {Name: "b", Type: table.Bool, Nullable: true}, {Name: "t", Type: table.Timestamp, Nullable: true}}}
 
-// doubles returns the places of rows, which are cut into shards of so many and batches of
-// at most so many, that are not the first of their key: as numbers of the whole dataset.
-func doubles(t interface{ Fatal(...any) }, dir string, rows [][]any, of pipeline.Shuffle, shards []int, batch, reducers, room int) []int {
+// found returns what a shuffle finds of rows, which are cut into shards of so many and
+// batches of at most so many: rows as numbers of the whole dataset, and what they get.
+func found(t interface{ Fatal(...any) }, dir string, rows [][]any, of pipeline.Shuffle, shards []int, batch, reducers, room int) ([]int, []string) {
 	var starts []int
 	sorters := make([]*Sorter, reducers)
 	for i := range sorters {
@@ -32,25 +35,26 @@ func doubles(t interface{ Fatal(...any) }, dir string, rows [][]any, of pipeline
 		sorters[i].room = room
 		defer sorters[i].Close()
 	}
-	keys, at := NewKeys(of), 0
+	pieces := NewPieces(of, reducers, func(to, _ int, body []byte) (string, error) {
+		_, err := sorters[to].AddPiece(body)
+		return "", err
+	})
+	at := 0
 	for shard, n := range shards {
 		starts = append(starts, at)
 		first := int64(0)
 		for some := range slices.Chunk(rows[at:at+n], batch) {
-			records, err := keys.Records(nil, tabletest.Batch(memory.DefaultAllocator, rowSchema, first, some...), shard)
-			if err != nil {
+			if err := pieces.Add(tabletest.Batch(memory.DefaultAllocator, rowSchema, first, some...), shard); err != nil {
 				t.Fatal(err)
-			}
-			for _, r := range records {
-				if err := sorters[r.Reducer(reducers)].AddAll(Append(nil, r)); err != nil {
-					t.Fatal(err)
-				}
 			}
 			first += int64(len(some))
 		}
 		at += n
 	}
-	var found []int
+	if _, err := pieces.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	var all pipeline.Settled
 	for _, s := range sorters {
 		objects := make(map[string][]byte)
 		out := NewOutcome(func(first int, body []byte) (string, error) {
@@ -62,17 +66,82 @@ func doubles(t interface{ Fatal(...any) }, dir string, rows [][]any, of pipeline
 			t.Fatal(err)
 		}
 		for shard, start := range starts {
-			rows, err := Rows(nil, objects[out.Index.Of(shard)], shard)
-			if err != nil {
+			var some pipeline.Settled
+			if err := Read(&some, objects[out.Index.Of(shard)], shard, of.Value != ""); err != nil {
 				t.Fatal(err)
 			}
-			for _, row := range rows {
-				found = append(found, start+int(row))
+			for _, row := range some.Rows {
+				all.Rows = append(all.Rows, int64(start)+row)
 			}
+			all.Values = append(all.Values, some.Values...)
 		}
 	}
-	slices.Sort(found)
-	return found
+	all.Sort()
+	var numbers []int
+	for _, row := range all.Rows {
+		numbers = append(numbers, int(row))
+	}
+	return numbers, all.Values
+}
+
+// doubles is found of a shuffle without values.
+func doubles(t interface{ Fatal(...any) }, dir string, rows [][]any, of pipeline.Shuffle, shards []int, batch, reducers, room int) []int {
+	numbers, _ := found(t, dir, rows, of, shards, batch, reducers, room)
+	return numbers
+}
+
+// slowLast is what found finds of a shuffle with values, by looking back from each row.
+func slowLast(rows [][]any, of pipeline.Shuffle) (numbers []int, values []string) {
+	column := func(name string) int { i, _, _ := rowSchema.Lookup(name); return i }
+	missing := func(v any) bool { f, ok := v.(float64); return v == nil || ok && f != f }
+	text := func(v any) string {
+		switch v := v.(type) {
+		case string:
+			return v
+		case int64:
+			return string(binary.LittleEndian.AppendUint64(nil, uint64(v)))
+		case float64:
+			return string(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v)))
+		}
+		return string([]byte{map[any]byte{true: 1}[v], 0, 0, 0, 0, 0, 0, 0})
+	}
+	order := make([]int, len(rows))
+	for i := range order {
+		order[i] = i
+	}
+	if of.By != "" {
+		by := column(of.By)
+		slices.SortStableFunc(order, func(a, b int) int {
+			x, y := rows[a][by], rows[b][by]
+			if missing(x) || missing(y) {
+				return map[bool]int{true: 1}[missing(x)] - map[bool]int{true: 1}[missing(y)]
+			}
+			if x, ok := x.(bool); ok {
+				return map[bool]int{true: 1}[x] - map[bool]int{true: 1}[y.(bool)]
+			}
+			if x, ok := x.(int64); ok {
+				return cmp.Compare(x, y.(int64))
+			}
+			return cmp.Compare(x.(float64), y.(float64))
+		})
+	}
+	last, got := map[string]any{}, map[int]string{}
+	for _, i := range order {
+		v := rows[i][column(of.Keys[0])]
+		if v == math.Copysign(0, -1) {
+			v = 0.0
+		}
+		key := fmt.Sprintf("%T %v", v, v)
+		if v := rows[i][column(of.Value)]; !missing(v) {
+			last[key] = v
+		} else if last[key] != nil {
+			got[i] = text(last[key])
+		}
+	}
+	for _, i := range slices.Sorted(maps.Keys(got)) {
+		numbers, values = append(numbers, i), append(values, got[i])
+	}
+	return numbers, values
 }
 
 // slow is what doubles finds, by comparing rows.
@@ -126,9 +195,9 @@ func slow(rows [][]any, of pipeline.Shuffle) (found []int) {
 	return found
 }
 
-// What is not the first of its key is the same for any cutting into shards and batches,
+// What is not the first of its key, and the last value before a row, are the same for any cutting into shards and batches,
 // any number of reducers, and with or without spilling: and is what comparing finds.
-func TestDoubleRowsDoNotDependOnShardsTasksReducersAndMemory(t *testing.T) {
+func TestWhatIsFoundDoesNotDependOnShardsTasksReducersAndMemory(t *testing.T) {
 	dir := t.TempDir()
 	values := [][]any{
 		{nil, "", "a", "b", "ab"},
@@ -155,6 +224,11 @@ func TestDoubleRowsDoNotDependOnShardsTasksReducersAndMemory(t *testing.T) {
 		got := doubles(t, dir, rows, of, shards, rapid.IntRange(1, 100).Draw(t, "batch"), rapid.IntRange(1, 4).Draw(t, "reducers"), rapid.SampledFrom([]int{7, 64, 1000}).Draw(t, "room"))
 		if want := slow(rows, of); !slices.Equal(got, want) {
 			t.Fatalf("%+v: %v, want %v", of, got, want)
+		}
+		of.Keys, of.Descending, of.Value = of.Keys[:1], false, rapid.SampledFrom(names).Draw(t, "values")
+		numbers, gets := found(t, dir, rows, of, shards, rapid.IntRange(1, 100).Draw(t, "batch"), rapid.IntRange(1, 4).Draw(t, "reducers"), rapid.SampledFrom([]int{7, 64, 1000}).Draw(t, "room"))
+		if want, values := slowLast(rows, of); !slices.Equal(numbers, want) || !slices.Equal(gets, values) {
+			t.Fatalf("%+v: %v %q, want %v %q", of, numbers, gets, want, values)
 		}
 	})
 	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
@@ -237,28 +311,82 @@ func TestPlacesAreInTheirBounds(t *testing.T) {
 		shard int
 		row   int64
 		fits  bool
-	}{{1<<24 - 1, 1<<39 - 1, true}, {1 << 24, 0, false}, {0, 1 << 39, false}, {0, -1, false}} {
+	}{{1<<24 - 1, 1<<38 - 1, true}, {1 << 24, 0, false}, {0, 1 << 38, false}, {0, -1, false}} {
 		if _, err := place(c.shard, c.row); (err == nil) != c.fits {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
 
-// Bytes that are no outcome are an error, not a panic or memory.
-func FuzzRows(f *testing.F) {
+// Bytes that are no outcome and no piece are an error, not a panic or memory.
+func FuzzRead(f *testing.F) {
 	o := NewOutcome(func(_ int, body []byte) (string, error) {
-		f.Add(slices.Clone(body), 3)
+		f.Add(slices.Clone(body), 3, true)
+		f.Add(Append(nil, Record{}), 3, false)
 		return "", nil
 	})
-	if err := errors.Join(o.Put(3, []int64{0, 7, 1 << 38}), o.Put(9, []int64{1}), o.Finish()); err != nil {
+	if err := errors.Join(o.Put(3, &pipeline.Settled{Rows: []int64{0, 7, 1 << 37}, Values: []string{"", "a", "b"}}), o.Put(9, &pipeline.Settled{Rows: []int64{1}}), o.Finish()); err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, body []byte, shard int) {
-		rows, err := Rows(nil, body, shard)
-		if err == nil && len(rows) > len(body) {
-			t.Errorf("%d rows of %d bytes", len(rows), len(body))
+	f.Fuzz(func(t *testing.T, body []byte, shard int, valued bool) {
+		var found pipeline.Settled
+		if err := Read(&found, body, shard, valued); err == nil && len(found.Rows) > len(body) {
+			t.Errorf("%d rows of %d bytes", len(found.Rows), len(body))
+		}
+		s := NewSorter(t.TempDir(), 0)
+		defer s.Close()
+		if _, err := s.AddPiece(body); err != nil && !thalweg.Is(err, thalweg.Corrupt) {
+			t.Error(err)
 		}
 	})
+}
+
+// The pieces of a task for a reducer hang together, and texts keep their numbers.
+func TestPiecesHangTogether(t *testing.T) {
+	objects := make(map[string][]byte)
+	of := pipeline.Shuffle{Keys: []string{"i"}, Value: "s"}
+	pieces := NewPieces(of, 2, func(to, n int, body []byte) (string, error) {
+		name := fmt.Sprint(to, " ", n)
+		objects[name] = slices.Clone(body)
+		return name, nil
+	})
+	const n = 400_000
+	var batch [][]any
+	for i := range n {
+		batch = append(batch, []any{fmt.Sprint("text ", i%1000), nil, int64(i), nil, nil})
+		if len(batch) == 1000 {
+			if err := pieces.Add(tabletest.Batch(memory.DefaultAllocator, rowSchema, int64(i-999), batch...), 0); err != nil {
+				t.Fatal(err)
+			}
+			batch = nil
+		}
+	}
+	last, err := pieces.Finish()
+	if err != nil || len(last) != 2 || len(objects) < 4 {
+		t.Fatalf("%v of %d objects, %v", last, len(objects), err)
+	}
+	rows := 0
+	for _, name := range last {
+		s := NewSorter(t.TempDir(), 1<<30)
+		before, err := s.AddPiece(objects[name])
+		for _, name := range before {
+			if err == nil {
+				_, err = s.AddPiece(objects[name])
+			}
+		}
+		for r, failed := range s.Sorted(t.Context()) {
+			_, row := r.Place(of)
+			if rows++; failed != nil || s.texts.all[r.Value] != fmt.Sprint("text ", row%1000) {
+				t.Fatalf("row %d has %q, %v", row, s.texts.all[r.Value], failed)
+			}
+		}
+		if s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows != n {
+		t.Errorf("%d rows", rows)
+	}
 }
 
 func BenchmarkSorter(b *testing.B) {

@@ -24,6 +24,7 @@ type Sorter struct {
 	runs  []run
 	size  int64 // of the file
 	bytes []byte
+	texts texts // that values of records number
 }
 
 // run is a stretch of the file that is sorted, from and to which it is read.
@@ -54,20 +55,6 @@ func (s *Sorter) Add(r Record) error {
 		}
 	}
 	s.rows = append(s.rows, r)
-	return nil
-}
-
-// AddAll takes the records of Append.
-func (s *Sorter) AddAll(data []byte) error {
-	if len(data)%RecordBytes != 0 {
-		return &thalweg.Error{Op: opShuffle, Kind: thalweg.Corrupt, Err: fmt.Errorf("%d bytes are no records", len(data))}
-	}
-	for len(data) > 0 {
-		if err := s.Add(decode(data)); err != nil {
-			return err
-		}
-		data = data[RecordBytes:]
-	}
 	return nil
 }
 

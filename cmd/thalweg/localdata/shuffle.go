@@ -3,6 +3,7 @@ package localdata
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -30,26 +31,24 @@ func (d *Dataset) settle(ctx context.Context, plan *pipeline.Plan, passes []pipe
 }
 
 func (d *Dataset) pass(ctx context.Context, plan *pipeline.Plan, pass pipeline.Pass) error {
-	chain, keys := clean.Until(plan, pass.Step), shuffle.NewKeys(pass.Shuffle)
+	chain := clean.Until(plan, pass.Step)
 	records := shuffle.NewSorter(os.TempDir(), shuffleBytes)
 	defer records.Close()
-	var rows []shuffle.Record
+	pieces := shuffle.NewPieces(pass.Shuffle, 1, func(_, _ int, body []byte) (string, error) {
+		_, err := records.AddPiece(body)
+		return "", err
+	})
 	if err := d.eachPlace(ctx, func(batch arrow.Record, shard int, _ table.Place) error {
 		cleaned, err := chain.With(d.settled[shard]).Apply(ctx, batch, nil)
 		if err != nil {
 			return err
 		}
 		defer cleaned.Release()
-		if rows, err = keys.Records(rows[:0], cleaned, shard); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := records.Add(r); err != nil {
-				return err
-			}
-		}
-		return nil
+		return pieces.Add(cleaned, shard)
 	}); err != nil {
+		return err
+	}
+	if _, err := pieces.Finish(); err != nil {
 		return err
 	}
 	for shard := range d.settled {
@@ -58,8 +57,8 @@ func (d *Dataset) pass(ctx context.Context, plan *pipeline.Plan, pass pipeline.P
 		}
 		d.settled[shard][pass.Name] = new(pipeline.Settled)
 	}
-	return shuffle.Reduce(ctx, records, pass.Shuffle, shuffleBytes/4, func(shard int, rows []int64) error {
-		d.settled[shard][pass.Name].Rows = append([]int64(nil), rows...)
+	return shuffle.Reduce(ctx, records, pass.Shuffle, shuffleBytes/4, func(shard int, found *pipeline.Settled) error {
+		*d.settled[shard][pass.Name] = pipeline.Settled{Rows: slices.Clone(found.Rows), Values: slices.Clone(found.Values)}
 		return nil
 	})
 }
