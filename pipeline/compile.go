@@ -273,6 +273,7 @@ var featureTypes = map[string][]table.Type{
 	inputCategory: {table.String, table.Int64, table.Bool},
 	inputList:     {table.Float64List, table.Int64List, table.BoolList},
 	inputText:     {table.String},
+	inputSet:      {table.String, table.Int64List},
 }
 
 func (c *compiler) features() {
@@ -377,7 +378,7 @@ func featureHint(feature string, t table.Type) string {
 		return "write type: list"
 	case feature == inputList && t == table.String:
 		return "write type: category"
-	case feature == inputText:
+	case feature == inputText || feature == inputSet:
 		return "write type: number or category"
 	case feature == inputNumber:
 		return "write type: category, or add a cast step"

@@ -187,9 +187,9 @@ func (b *Body) featureDefaults(at Place) {
 			of.MissingIndicator = false
 			of.Encoder, _ = b.encoder(at, inputList)
 			in.inherit(at, of, defaultNumberFill)
-		case inputText: // a missing one has no terms
-			text, _ := b.encoder(at, inputText)
-			in.inherit(at, FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, inputText), Encoder: text}, nil)
+		case inputText, inputSet: // a missing one has no terms
+			encoder, _ := b.encoder(at, in.Type)
+			in.inherit(at, FeatureOptions{MissingValueStrategy: catalog.defaultFor(MissingValues, in.Type), Encoder: encoder}, nil)
 		}
 	}
 }
@@ -286,11 +286,11 @@ func (o FeatureOptions) check(at Place, kind string) {
 	if _, hashed := o.Encoder.Options.(Hasher); hashed && (o.MostCommon != nil || o.MinCount != nil) {
 		at.Problem("encoder.type", "leave most_common and min_count out", "every value has an id where they are hashed")
 	}
-	if kind == inputCategory || kind == inputText {
+	if kind == inputCategory || kind == inputText || kind == inputSet {
 		if o.Normalization != "" {
 			at.Problem("normalization", "", "a %s has no normalization", kind)
 		}
-		if kind == inputText {
+		if kind != inputCategory {
 			at.countless(o, kind)
 		}
 		if _, isFloat := o.FillValue.(float64); isFloat {

@@ -225,8 +225,9 @@ type InputFeature struct {
 	// list by name, that a pattern before matches, and those that the label reads.
 	Columns Patterns `yaml:"columns,omitempty" json:"columns,omitempty"`
 	// Type is number for a quantity, category for one of several names, list for numbers
-	// of a fixed length, each an input, text for the words of a string.
-	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category,enum=list,enum=text"`
+	// of a fixed length, each an input, text for the words of a string, set for any
+	// number of names in a string or a list.
+	Type string `yaml:"type" json:"type" jsonschema:"enum=number,enum=category,enum=list,enum=text,enum=set"`
 	// Expression yields the value from cleaned columns: hour(date).
 	Expression     string `yaml:"expression,omitempty" json:"expression,omitempty" syntax:"expression"`
 	FeatureOptions `yaml:",inline" json:",inline"`

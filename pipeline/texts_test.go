@@ -15,7 +15,7 @@ func TestATextHasDefaultsOfItsOwn(t *testing.T) {
 	for range 2 {
 		p := compile(t, s, flightColumns)
 		o := p.Features[0].Options
-		if cut := o.Encoder.Options.(*feature.Hashing).Cut; fmt.Sprint(cut) != "{[1 2] 65536 none}" || o.MostCommon != nil || o.FillValue != nil || o.Normalization != "" || o.MissingValueStrategy != "fill_with_const" {
+		if cut := o.Encoder.Options.(*feature.Hashing).Cut; fmt.Sprintf("%v %v %v", cut.NGrams, cut.Buckets, cut.Stem) != "[1 2] 65536 none" || o.MostCommon != nil || o.FillValue != nil || o.Normalization != "" || o.MissingValueStrategy != "fill_with_const" {
 			t.Errorf("%+v", o)
 		}
 		text, err := pipeline.Render(s) // which says the same
@@ -29,7 +29,7 @@ func TestATextHasDefaultsOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestSpecsOfTextsSayWhatIsWrong(t *testing.T) {
+func TestSpecsOfTextsAndSetsSayWhatIsWrong(t *testing.T) {
 	for feature, want := range map[string]string{
 		"{name: w, type: text, expression: distance + 1}":                                   "a text cannot be made of values of type int64 (write type: number or category)",
 		"{name: w, type: text, expression: hour(date)}":                                     "a text cannot be made of values of type int64",
@@ -54,6 +54,10 @@ func TestSpecsOfTextsSayWhatIsWrong(t *testing.T) {
 		}
 	}
 	for _, edits := range [][]string{
+		{"{name: w, type: text, expression: origin}", "{name: w, type: set, expression: distance}", "a set cannot be made of values of type int64"},
+		{"{name: w, type: text, expression: origin}", "{name: w, type: set, expression: origin, encoder: {type: tfidf}}", "a set has no encoder tfidf (it has multihot)"},
+		{"{name: w, type: text, expression: origin}", "{name: w, type: set, expression: origin, most_common: 3}", "a set has no most_common"},
+		{"{name: w, type: text, expression: origin}", "{name: w, type: set, expression: origin, encoder: {type: multihot, separator: ''}}", "encoder.separator"},
 		{"  preprocessing:", "  crosses: [[w, weekday]]\n  preprocessing:", "feature \"w\" is a text (a cross is of categories)"},
 		{"  preprocessing:", "  model: {type: trees}\n  preprocessing:", "a text of a model of type trees: not supported"},
 	} {

@@ -20,6 +20,7 @@ const (
 	inputCategory   = "category"
 	inputList       = "list"
 	inputText       = "text"
+	inputSet        = "set"
 	outputBinary    = "binary"
 	outputCategory  = "category"
 	outputQuantiles = "quantiles"
@@ -479,8 +480,8 @@ func (b *Body) Check(at Place) {
 		}
 		for i, f := range trained {
 			_, bins := f.Encoder.Options.(Binner)
-			if most > 0 && f.Type == inputText {
-				inputs.item(i).Unsupported("type", "write model: {type: linear}", "a text of a model of type "+b.Model.Name)
+			if most > 0 && (f.Type == inputText || f.Type == inputSet) {
+				inputs.item(i).Unsupported("type", "write model: {type: linear}", "a "+f.Type+" of a model of type "+b.Model.Name)
 			}
 			if _, numbers := f.Encoder.Options.(Valued); most > 0 && numbers {
 				inputs.item(i).Problem("encoder.type", "leave it out", "a model of type %s splits the values of a category, and has no encoder %s", b.Model.Name, f.Encoder.Name)

@@ -42,6 +42,7 @@ func Encoders() []pipeline.Entry {
 		encoder("tfidf", new(TFIDF), textSource),
 		encoder("hashing", new(Hashing), textSource),
 		encoder("bag", new(Bag), textSource),
+		encoder("multihot", new(MultiHot), textSource),
 	}
 }
 
@@ -61,6 +62,8 @@ func MissingValues() []pipeline.Entry {
 		{Name: dropRow, Options: &missingValue{listType}},
 		{Name: fillWithConst, Options: &missingValue{textType}},
 		{Name: dropRow, Options: &missingValue{textType}},
+		{Name: fillWithConst, Options: &missingValue{setType}},
+		{Name: dropRow, Options: &missingValue{setType}},
 	}
 }
 

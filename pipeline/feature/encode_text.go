@@ -32,6 +32,8 @@ type Cut struct {
 	// Stem is the language by whose rules words are brought to their stems, so that delay,
 	// delayed and delays are one; none: words are what they are.
 	Stem string `yaml:"stem,omitempty" json:"stem,omitempty" jsonschema:"enum=none,enum=english" default:"none"`
+
+	separator string // of a set's values
 }
 
 // maxNGram bounds the words of a term.
@@ -49,9 +51,20 @@ func (*Cut) For() string { return textType }
 
 func (c *Cut) cut() *Cut { return c }
 
-// cutOf returns how a text feature is cut.
+// cutOf returns how a text or a set is cut; nil of another feature.
 func cutOf(f pipeline.Feature) *Cut {
-	return f.Options.Encoder.Options.(interface{ cut() *Cut }).cut()
+	if c, ok := f.Options.Encoder.Options.(interface{ cut() *Cut }); ok {
+		return c.cut()
+	}
+	return nil
+}
+
+// cutter returns what cuts texts so.
+func (c *Cut) cutter() *text.Cutter {
+	if c.separator != "" {
+		return text.NewSplitter(c.separator)
+	}
+	return text.NewCutter(c.NGrams[0], c.NGrams[1], c.Stem)
 }
 
 // TFIDF weighs a term by how often the text has it and by how few training rows do, the
@@ -73,11 +86,44 @@ type Bag struct {
 	Cut `yaml:",inline" json:",inline"`
 }
 
+// MultiHot gives each value that a row's set may have a weight of its own. Nothing is
+// learnt, and a value that training never met has one too.
+type MultiHot struct {
+	// Buckets is how many weights the values have. Each has that of its hash; values share
+	// one where there are many.
+	Buckets int `yaml:"buckets,omitempty" json:"buckets,omitempty" jsonschema:"minimum=2,maximum=262144" default:"65536"`
+	// Separator is what is between the values of a string: "drama|comedy". White space
+	// around a value does not count. A list needs none.
+	Separator string `yaml:"separator,omitempty" json:"separator,omitempty" jsonschema:"minLength=1,maxLength=16" default:"'|'"`
+}
+
+// For implements pipeline.Typed.
+func (*MultiHot) For() string { return setType }
+
+func (h *MultiHot) cut() *Cut { return &Cut{Buckets: h.Buckets, separator: h.Separator} }
+
+// Fit implements Encoder.
+func (h *MultiHot) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
+	return h.cut().Fit(f, s, out)
+}
+
+// Load implements Encoder.
+func (h *MultiHot) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
+	e, err := h.cut().load(f, data, false)
+	if err != nil {
+		return nil, err
+	}
+	e.once = true
+	return e, nil
+}
+
 // Terms is the data of a text: the id of a term is its hash's bucket.
 type Terms struct {
-	NGrams  []int  `json:"ngrams"`
-	Stem    string `json:"stem"`
-	Buckets int    `json:"buckets"`
+	NGrams []int  `json:"ngrams,omitempty"`
+	Stem   string `json:"stem,omitempty"`
+	// Separator is between the values of a set.
+	Separator string `json:"separator,omitempty"`
+	Buckets   int    `json:"buckets"`
 	// Fill is the text that a missing one counts as; empty, that has no terms.
 	Fill string `json:"fill,omitempty"`
 	// Rows are the training rows with a text, Missing those without one.
@@ -91,7 +137,7 @@ type Terms struct {
 
 // Like reports whether ids mean the same in other data of a text.
 func (t *Terms) Like(o *Terms) bool {
-	return o != nil && t.Buckets == o.Buckets && slices.Equal(t.NGrams, o.NGrams) && t.Stem == o.Stem
+	return o != nil && t.Buckets == o.Buckets && slices.Equal(t.NGrams, o.NGrams) && t.Stem == o.Stem && t.Separator == o.Separator
 }
 
 // maxTermBytes bounds the terms that are kept as names.
@@ -101,8 +147,9 @@ const maxTermBytes = 64
 // Boyer and Moore find a majority: votes for one term, of which others take away. It depends
 // on the order of the rows of a shard, and of shards, as the last bits of means do.
 type termCounter struct {
-	what   string
-	cutter *text.Cutter
+	what      string
+	separator string
+	cutter    *text.Cutter
 	TermCounts
 	last []int64 // by bucket: the row that had it last
 }
@@ -121,12 +168,12 @@ func newTermCounts(buckets int) TermCounts {
 }
 
 func newTermCounter(what string, c *Cut) *termCounter {
-	return &termCounter{what: what, cutter: text.NewCutter(c.NGrams[0], c.NGrams[1], c.Stem), TermCounts: newTermCounts(c.Buckets), last: make([]int64, c.Buckets)}
+	return &termCounter{what: what, separator: c.separator, cutter: c.cutter(), TermCounts: newTermCounts(c.Buckets), last: make([]int64, c.Buckets)}
 }
 
 // observe counts the terms of the texts in the rows that use marks.
 func (c *termCounter) observe(a arrow.Array, use table.Mask) error {
-	at, err := textsOf(c.what, a)
+	at, err := textsOf(c.what, a, c.separator)
 	if err != nil {
 		return err
 	}
@@ -197,8 +244,16 @@ func (c *TermCounts) merge(o *TermCounts) {
 // termID returns which of so many buckets a term is in.
 func termID(term []byte, buckets int) uint32 { return bucket(murmur3.Sum32(term), uint32(buckets)) }
 
-// textsOf returns what reads the texts of a, and reports those that are missing.
-func textsOf(what string, a arrow.Array) (func(i int) (string, bool), error) {
+// textsOf returns what reads the texts of a, of a list its elements with the
+// separator between them, and reports those that are missing.
+func textsOf(what string, a arrow.Array, separator string) (func(i int) (string, bool), error) {
+	if l, ok := a.(*array.List); ok {
+		values, ok := l.ListValues().(*array.Int64)
+		if !ok {
+			return nil, unreadable(what, a)
+		}
+		return func(i int) (string, bool) { return joined(l, values, i, separator), l.IsValid(i) }, nil
+	}
 	d, ok := a.(*array.Dictionary)
 	if !ok {
 		return nil, unreadable(what, a)
@@ -215,9 +270,20 @@ func textsOf(what string, a arrow.Array) (func(i int) (string, bool), error) {
 	}, nil
 }
 
+// joined returns the elements of a row's list as a text.
+func joined(l *array.List, values *array.Int64, i int, separator string) string {
+	var text []byte
+	for from, to := l.ValueOffsets(i); from < to; from++ {
+		if values.IsValid(int(from)) {
+			text = append(strconv.AppendInt(text, values.Value(int(from)), 10), separator...)
+		}
+	}
+	return string(text)
+}
+
 // Fit implements Encoder.
 func (c *Cut) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
-	data := &Terms{NGrams: c.NGrams, Stem: c.Stem, Buckets: c.Buckets, Rows: s.Terms.Rows, Missing: s.Terms.Missing, Documents: s.Terms.Documents, Names: s.Terms.Names}
+	data := &Terms{NGrams: c.NGrams, Stem: c.Stem, Separator: c.separator, Buckets: c.Buckets, Rows: s.Terms.Rows, Missing: s.Terms.Missing, Documents: s.Terms.Documents, Names: s.Terms.Names}
 	switch out.Missing {
 	case fillWithConst:
 		if f.Options.FillValue != nil {
@@ -229,7 +295,7 @@ func (c *Cut) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 		}
 	case dropRow:
 	default:
-		return &thalweg.Error{Op: "missing_value_strategy of a text", Kind: thalweg.Unsupported, Subject: strconv.Quote(out.Missing)}
+		return &thalweg.Error{Op: "missing_value_strategy of a " + f.Type, Kind: thalweg.Unsupported, Subject: strconv.Quote(out.Missing)}
 	}
 	out.Terms = data
 	return nil
@@ -241,10 +307,10 @@ func (c *Cut) load(f pipeline.Feature, data *Feature, unit bool) (*textEncoding,
 	if d == nil {
 		return nil, fmt.Errorf("no data of a text")
 	}
-	if d.Buckets != c.Buckets || !slices.Equal(d.NGrams, c.NGrams) || d.Stem != c.Stem || len(d.Documents) != d.Buckets || len(d.Names) != d.Buckets || d.Rows < 0 || d.Missing < 0 {
+	if d.Buckets != c.Buckets || !slices.Equal(d.NGrams, c.NGrams) || d.Stem != c.Stem || d.Separator != c.separator || len(d.Documents) != d.Buckets || len(d.Names) != d.Buckets || d.Rows < 0 || d.Missing < 0 {
 		return nil, fmt.Errorf("data of %d buckets for a text of %d", d.Buckets, c.Buckets)
 	}
-	return &textEncoding{name: f.Name, data: d, unit: unit}, checkDocuments(d.Documents, d.Rows)
+	return &textEncoding{name: f.Name, data: d, cut: c, unit: unit}, checkDocuments(d.Documents, d.Rows)
 }
 
 // Load implements Encoder.
@@ -277,8 +343,10 @@ func (b *Bag) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 type textEncoding struct {
 	name    string
 	data    *Terms
+	cut     *Cut
 	factors []float64 // of a term, by id; 0: it does not count; nil: 1 of each
 	unit    bool      // the weights of a text have length 1
+	once    bool      // how often it has a term does not count
 }
 
 // AddTo implements Encoding.
@@ -289,12 +357,12 @@ func (e *textEncoding) AddTo(s *kernel.Shape) {
 
 // Encode implements Encoding. A text without a term that counts is one that is not known.
 func (e *textEncoding) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error {
-	at, err := textsOf("feature "+e.name, a)
+	at, err := textsOf("feature "+e.name, a, e.data.Separator)
 	if err != nil {
 		return err
 	}
 	if m.cutter == nil {
-		m.cutter = text.NewCutter(e.data.NGrams[0], e.data.NGrams[1], e.data.Stem)
+		m.cutter = e.cut.cutter()
 	}
 	for i, terms := range out.Terms[0][:a.Len()] {
 		text, ok := at(i)
@@ -321,6 +389,9 @@ func (e *textEncoding) weigh(ids []uint32, dst []kernel.Term) []kernel.Term {
 			i++
 		}
 		count := kernel.Term{ID: id, Weight: float32(i - from)}
+		if e.once {
+			count.Weight = 1
+		}
 		if x := e.factor(count); x > 0 {
 			dst = append(dst, count)
 			squares += float64(x * x)

@@ -33,6 +33,7 @@ const (
 	categoryType = "category"
 	listType     = "list"
 	textType     = "text"
+	setType      = "set"
 )
 
 // The strategies for missing values.
@@ -107,7 +108,7 @@ func unreadable(what string, a arrow.Array) error {
 
 // strategy returns what becomes of a feature's missing values.
 func strategy(f pipeline.Feature) string {
-	if f.Type == categoryType || f.Type == textType {
+	if f.Type == categoryType || cutOf(f) != nil {
 		return cmp.Or(f.Options.MissingValueStrategy, fillWithConst)
 	}
 	return cmp.Or(f.Options.MissingValueStrategy, fillWithMean)

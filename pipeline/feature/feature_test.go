@@ -74,7 +74,7 @@ func everyFeature() *pipeline.Plan {
 
 // drawPlan draws a plan with every type of feature, or one of hashes and crosses.
 func drawPlan(rt *rapid.T) *pipeline.Plan {
-	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed, encodedNumbers, encodedValues, everyText}).Draw(rt, "plan")()
+	return rapid.SampledFrom([]func() *pipeline.Plan{everyFeature, crossed, encodedNumbers, encodedValues, everyText, someSets}).Draw(rt, "plan")()
 }
 
 // fit returns the transform of batches, one shard each, all rows in training.

@@ -17,7 +17,8 @@ const trainSplit = 0
 
 // Statistics is what encoders are fitted from: of a number its moments, as it
 // is and as its normalisation warps it, and a sample where it is cut into bins; of
-// a category its counts, of a list the moments of its elements, of a text its terms.
+// a category its counts, of a list the moments of its elements, of a text or a set its
+// terms.
 type Statistics struct {
 	Number, Warped Moments
 	Sample         Sample
@@ -92,7 +93,7 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 			if folds := supervision(feature); folds > 0 {
 				one.target = newTargeter(one.source.what, folds, seedOf(plan))
 			}
-		case feature.Type == textType:
+		case cutOf(feature) != nil:
 			one.terms = newTermCounter(one.source.what, cutOf(feature))
 		case err != nil:
 			f.err = inFeature(feature.Name, err)
@@ -373,8 +374,8 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 		if folds := supervision(f); folds > 0 {
 			merged[i].Target = newTargeter("feature "+f.Name, folds, 0)
 		}
-		if f.Type == textType {
-			merged[i].Terms = newTermCounts(cutOf(f).Buckets)
+		if c := cutOf(f); c != nil {
+			merged[i].Terms = newTermCounts(c.Buckets)
 		}
 	}
 	var classes []Counts
@@ -507,11 +508,11 @@ func (p partialFeature) check(want pipeline.Feature) error {
 		}
 		return p.Category.check()
 	}
-	if want.Type == textType {
+	if c := cutOf(want); c != nil {
 		if p.Number != nil || p.Warped != nil || p.List != nil || p.Category != nil {
 			return fmt.Errorf("other statistics than a text's")
 		}
-		return p.Terms.check(cutOf(want).Buckets)
+		return p.Terms.check(c.Buckets)
 	}
 	norm, err := normalization(want)
 	if err != nil {

@@ -29,6 +29,7 @@ const maxStems = 1 << 14
 // Cutter cuts texts into terms. It is for one goroutine.
 type Cutter struct {
 	least, most int
+	separator   string                   // of values, where texts are not cut into words
 	stem        func(word string) string // nil: words stay as they are
 	stems       map[string]string
 
@@ -42,10 +43,23 @@ func NewCutter(least, most int, language string) *Cutter {
 	return &Cutter{least: least, most: most, stem: stemmers()[language], stems: make(map[string]string)}
 }
 
+// NewSplitter returns a cutter into what is between separators, without white space around
+// it. What is empty is no term.
+func NewSplitter(separator string) *Cutter { return &Cutter{separator: separator} }
+
 // Each calls yield with each term of a text: one word after the other, then the pairs,
 // and so on. The words of a term have a space between them. A term is valid until yield
 // returns.
 func (c *Cutter) Each(text string, yield func(term []byte)) {
+	if c.separator != "" {
+		for value := range strings.SplitSeq(text, c.separator) {
+			if value = strings.TrimSpace(value); value != "" {
+				c.words = append(c.words[:0], value...)
+				yield(c.words)
+			}
+		}
+		return
+	}
 	c.words, c.at = c.words[:0], append(c.at[:0], 0)
 	for all := words.FromString(text); all.Next(); {
 		word := all.Value()
