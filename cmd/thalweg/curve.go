@@ -89,6 +89,6 @@ func printWeights(w io.Writer, r *apiv1.Run) {
 		return
 	}
 	fmt.Fprintln(w, "\nThe effect is on the log-odds of a binary label and on the value of a number: of one standard\n"+
-		"deviation of a number, and of a category's value beside the mean row, or hashed beside a value\n"+
-		"that training never met. -o json has more of them.")
+		"deviation of a number, of a category's value beside the mean row, or hashed beside a value that\n"+
+		"training never met, and of a term of a text that has no other. -o json has more of them.")
 }

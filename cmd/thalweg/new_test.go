@@ -19,7 +19,8 @@ func visits(t *testing.T) []byte {
 		{Name: "minutes spent", Type: arrow.PrimitiveTypes.Float64}, {Name: "country", Type: arrow.BinaryTypes.String},
 		{Name: "member", Type: arrow.FixedWidthTypes.Boolean}, {Name: "unit", Type: arrow.PrimitiveTypes.Float64},
 		{Name: "empty", Type: arrow.BinaryTypes.String}, {Name: "paid", Type: arrow.PrimitiveTypes.Float64}, {Name: "outcome", Type: arrow.BinaryTypes.String}, {Name: "PREDICTION", Type: arrow.FixedWidthTypes.Boolean},
-		{Name: "basket", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32)}, {Name: "seen", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)}}
+		{Name: "basket", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32)}, {Name: "seen", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)},
+		{Name: "remarks", Type: arrow.BinaryTypes.String}}
 	for i := range fields {
 		fields[i].Nullable = true
 	}
@@ -54,6 +55,7 @@ func visits(t *testing.T) []byte {
 		}
 		seen.Append(true)
 		seen.ValueBuilder().(*array.Int64Builder).AppendValues(make([]int64, i%5), nil)
+		b.Field(12).(*array.StringBuilder).Append(fmt.Sprintf("Call %d was about order %d", i%97, i))
 	}
 	return parquetOf(t, b)
 }
@@ -79,6 +81,7 @@ func TestADraftedSpecTrainsAsItIs(t *testing.T) {
 		"    # left out: visit: it looks like an identifier",
 		"    - {name: basket, type: list, length: 3}  # the length of every list, missing in 5 %",
 		"    # left out: seen: its lists have no usual length: take an element, seen[0], or len(seen)",
+		"    - {name: remarks, type: text}  # 6 words on average",
 		"    # left out: unit: it has one value",
 		"    # left out: empty: it is null in every row",
 		"    # left out: paid: it predicts the label alone (1, 1 is always)",

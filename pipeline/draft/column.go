@@ -38,6 +38,7 @@ type column struct {
 	// another form, and are numbers.
 	times                 []int64
 	timed, dated, numeric int
+	words                 int // of the texts
 }
 
 func newColumn(c table.Column) *column {
@@ -97,6 +98,7 @@ func (c *column) text(s string) float64 {
 		_, numeric := table.ParseFloat(s)
 		c.timed += count(timed)
 		c.dated += count(dateLike.MatchString(s))
+		c.words += len(strings.Fields(s))
 		c.numeric += count(numeric && !leadingZero.MatchString(s))
 	}
 	c.counts[n]++
@@ -138,6 +140,7 @@ func (c *column) reasonToLeaveOut(rows int, labels []float32) string {
 	case c.micros != nil:
 	case c.isText() && c.dated == len(c.counts):
 		return "it looks like dates in a form that is not read: write 2006-01-31, or with the time 2006-01-31T15:04:05Z"
+	case c.isProse(known):
 	case (c.Type != table.String || c.isText()) && profile.IsIdentifier(c.Name, c.Type, int64(c.distinct()), int64(known), c.distinct() == known && c.rising):
 		return "it looks like an identifier, which says nothing of new rows"
 	case metric.IsLeak(alone, known):

@@ -37,6 +37,15 @@ func count(is bool) int {
 // isText reports whether a column's texts are not numbers.
 func (c *column) isText() bool { return c.Type == table.String && !c.isNumeric() }
 
+// proseWords is how many words texts have on average that are read by them.
+const proseWords = 4
+
+// isProse reports whether texts are sentences, most rows another: there is more in their
+// words than in which text it is.
+func (c *column) isProse(known int) bool {
+	return c.isText() && c.micros == nil && c.words >= proseWords*len(c.counts) && known < rowsOfAValue*c.distinct()
+}
+
 // isNumeric reports whether each of more texts than categories have is a number.
 func (c *column) isNumeric() bool {
 	return c.Type == table.String && len(c.counts) > rowsOfAValue && c.numeric == len(c.counts)
@@ -129,6 +138,8 @@ func (c *column) features(rows int) (steps, features []string, why string) {
 		return steps, []string{fmt.Sprintf("{name: %s, type: number}  # %d numbers, written as text", name, c.distinct())}, ""
 	case c.Type.Element() != "":
 		return nil, []string{fmt.Sprintf("{name: %s, type: list, length: %d}  # %s", name, c.length(), c.says(rows))}, ""
+	case c.isProse(len(c.numbers) - c.nulls):
+		return nil, []string{fmt.Sprintf("{name: %s, type: text}  # %d words on average", name, c.words/len(c.counts))}, ""
 	case c.Type == table.String || c.Type == table.Bool:
 		return nil, []string{fmt.Sprintf("{name: %s, type: category}  # %s", name, c.says(rows))}, ""
 	}
