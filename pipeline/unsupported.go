@@ -22,6 +22,7 @@ var unsupportedFields = map[string]map[string]any{
 	"SchemaSpec":    {"event_time": nil},
 	"ColumnSpec":    {"pii": nil},
 	"Preprocessing": {"sample_ratio": 1.0},
+	"Split":         {"folds": nil},
 	"DataTest": {
 		"in_lookup":     instead("name the values in accepted_values"),
 		"like_champion": instead("test its range"),
