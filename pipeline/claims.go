@@ -183,6 +183,7 @@ func (c Claim) owner(to Claim) string {
 const (
 	StoreConnection    = "store"
 	RegistryConnection = "schema registry"
+	KeyConnection      = "key"
 )
 
 // DefaultConnection is the one that is meant where a spec names none.
@@ -257,6 +258,9 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 	}
 	b := &s.Spec
 	check("spec.sources.train.connection", StoreConnection, b.Sources.Train.Connection)
+	if b.Schema != nil && b.Schema.PIIKey != "" {
+		check("spec.schema.pii_key", KeyConnection, b.Schema.PIIKey)
+	}
 	if b.Scoring == nil {
 		return
 	}

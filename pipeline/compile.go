@@ -71,6 +71,8 @@ type compiler struct {
 	patterns int
 	// removing are the steps that remove rows when scoring.
 	removing []removal
+	// dropped are the columns with pii: drop, and where each stood in plan.Input.
+	dropped []DroppedColumn
 }
 
 // removal is a step or a test of the scoring phase that removes rows by columns.
@@ -95,7 +97,16 @@ func (c *compiler) input(have table.Schema) table.Schema {
 	for i, d := range declared {
 		path := fmt.Sprintf("spec.schema.columns[%d]", i)
 		_, found, ok := have.Lookup(d.Name)
+		found = found.AtSource()
+		column := table.Column{Name: d.Name, Type: d.Type, Nullable: *d.Nullable,
+			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring), From: d.From, PII: d.PII}
+		if d.PII == table.PIIHash && d.Type != table.String {
+			column.Type, column.Raw = table.String, d.Type
+		}
 		switch {
+		case d.PII == table.PIIDrop:
+			c.dropped = append(c.dropped, DroppedColumn{column, len(out.Columns)})
+			continue
 		case !ok && *d.Nullable && slices.Contains(have.Unsupported, table.UnsupportedColumn{Name: d.Name, Type: table.AllNull}):
 			// Nulls throughout are of the type that is declared.
 		case !ok:
@@ -105,8 +116,7 @@ func (c *compiler) input(have table.Schema) table.Schema {
 			c.found.add(path+".type", fmt.Sprintf("declare it as %s and add a cast step", found.Type),
 				"column %s is %s in the training data", d.Name, found.Type)
 		}
-		out.Columns = append(out.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: *d.Nullable,
-			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring), From: d.From})
+		out.Columns = append(out.Columns, column)
 	}
 	return out
 }
@@ -114,6 +124,10 @@ func (c *compiler) input(have table.Schema) table.Schema {
 // missing notes that a column is not in a schema; at, if not nil, is the stage
 // that misses it.
 func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
+	if c.isDropped(name) {
+		c.found.add(path, "write pii: hash or mask where something may be learnt from it", "column %s is not there: it has pii: drop", name)
+		return
+	}
 	for _, u := range in.Unsupported {
 		if u.Name == name {
 			hint := ""
@@ -159,7 +173,12 @@ func (c *compiler) compile(path, text string, at *stage) *expression.Program {
 		return p
 	}
 	var problem *expression.Problem
-	if errors.As(err, &problem) && at.phase == InScoring {
+	if errors.As(err, &problem) {
+		if name, ok := strings.CutPrefix(problem.Message, "there is no column "); ok && c.isDropped(name) {
+			err = &expression.Problem{Offset: problem.Offset, Message: "column " + name + " is not there: it has pii: drop"}
+		}
+	}
+	if problem != nil && at.phase == InScoring {
 		for name := range c.training.schema.Names() {
 			if why := c.trainingOnly(name); why != "" && problem.Message == "there is no column "+name {
 				err = &expression.Problem{Offset: problem.Offset, Message: "column " + name + " is not there when events are scored: " + why,
@@ -508,28 +527,6 @@ func (c *compiler) partition(names map[string]string) {
 	if name, taken := names[strings.ToLower(PartitionColumn(by[0]))]; taken {
 		c.found.add(path, "give that column another name", "partitioning makes a column %s, and scored rows have %s", PartitionColumn(by[0]), name)
 	}
-}
-
-// scoringInput returns the columns of events, and which of them their schema
-// must have.
-func (c *compiler) scoringInput() (out table.Schema, expected []string) {
-	out.Timezone = c.plan.Input.Timezone
-	declared := len(c.spec.Spec.Schema.Columns) > 0
-	for _, column := range c.plan.Input.Columns {
-		if column.TrainingOnly {
-			continue
-		}
-		_, ofLabel := c.labelReads[column.Name]
-		if column.From == "" && (c.required[column.Name] || declared && !ofLabel) {
-			expected = append(expected, column.Name)
-		}
-		column.Nullable = column.Nullable || !c.required[column.Name]
-		if !c.read[column.Name] {
-			c.plan.Unread = append(c.plan.Unread, column.Name)
-		}
-		out.Columns = append(out.Columns, column)
-	}
-	return out, expected
 }
 
 // eventColumns holds the fields that events are said to have against the

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // fillDefaults fills in what the text of a spec does not set: first what depends
@@ -68,6 +69,13 @@ func (f field) fillDefault(at Place) {
 	}
 	if err := yaml.Unmarshal([]byte(text), into.Interface()); err != nil {
 		panic(fmt.Sprintf("pipeline: default of %s: %v", f.name, err)) // any spec meets it
+	}
+}
+
+// Defaults implements Defaulter: columns that are hashed need a key.
+func (s *SchemaSpec) Defaults(at Place) {
+	if slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII == table.PIIHash }) {
+		Default(at, "pii_key", &s.PIIKey, "pii")
 	}
 }
 

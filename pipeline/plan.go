@@ -28,6 +28,8 @@ type Plan struct {
 	// declares and the label does not read: a schema of events without a field for
 	// one is a mistake.
 	Expected []string
+	// Dropped are columns of events that are passed over (pii: drop).
+	Dropped []DroppedColumn
 	// Unread names the columns of ScoringInput that neither a feature nor a step of
 	// the scoring phase reads: a value that does not fit one is null, since no event
 	// shall be lost for what has no bearing on its row's answer.
@@ -59,6 +61,24 @@ type Plan struct {
 	Crosses []Cross
 	// Matched says for each feature with columns which ones these are.
 	Matched []string
+}
+
+// DroppedColumn is a column of events that no row has, and where it stands among those
+// of ScoringInput.
+type DroppedColumn struct {
+	table.Column
+	At int
+}
+
+// EventColumns are the columns that decoders of events know: those of ScoringInput, and
+// those that they pass over.
+func (p *Plan) EventColumns() table.Schema {
+	out := p.ScoringInput
+	out.Columns = slices.Clone(out.Columns)
+	for i, d := range p.Dropped {
+		out.Columns = slices.Insert(out.Columns, d.At+i, d.Column)
+	}
+	return out
 }
 
 // PlannedStep is one cleaning step, bound to the columns of each phase in which
@@ -158,4 +178,45 @@ func (p *Plan) WithImported(e *imported.Ensemble) (*Plan, error) {
 		}
 	}
 	return &out, nil
+}
+
+func (c *compiler) isDropped(name string) bool {
+	return slices.ContainsFunc(c.dropped, func(d DroppedColumn) bool { return d.Name == name })
+}
+
+// passOver notes dropped columns that stand before a column of plan.Input, which has a
+// place among those of events.
+func (c *compiler) passOver(dropped []DroppedColumn, before, place int) []DroppedColumn {
+	for len(dropped) > 0 && dropped[0].At <= before {
+		if !dropped[0].TrainingOnly {
+			c.plan.Dropped = append(c.plan.Dropped, DroppedColumn{dropped[0].Column, place})
+		}
+		dropped = dropped[1:]
+	}
+	return dropped
+}
+
+// scoringInput returns the columns of events, and which of them their schema
+// must have.
+func (c *compiler) scoringInput() (out table.Schema, expected []string) {
+	out.Timezone = c.plan.Input.Timezone
+	declared := len(c.spec.Spec.Schema.Columns) > 0
+	dropped := c.dropped
+	for i, column := range c.plan.Input.Columns {
+		dropped = c.passOver(dropped, i, len(out.Columns))
+		if column.TrainingOnly {
+			continue
+		}
+		_, ofLabel := c.labelReads[column.Name]
+		if column.From == "" && (c.required[column.Name] || declared && !ofLabel) {
+			expected = append(expected, column.Name)
+		}
+		column.Nullable = column.Nullable || !c.required[column.Name]
+		if !c.read[column.Name] {
+			c.plan.Unread = append(c.plan.Unread, column.Name)
+		}
+		out.Columns = append(out.Columns, column)
+	}
+	c.passOver(dropped, len(c.plan.Input.Columns), len(out.Columns))
+	return out, expected
 }

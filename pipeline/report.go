@@ -174,8 +174,10 @@ type BadRow struct {
 	// that is compressed or no superset of ASCII.
 	Offset int64  `json:"offset"`
 	Reason string `json:"reason"`
-	// Row is the row, or its beginning.
-	Row string `json:"row"`
+	// Row is the row, or its beginning; where columns have pii, it is empty, and Shapes
+	// has the columns that could be read, masked.
+	Row    string            `json:"row"`
+	Shapes map[string]string `json:"masked,omitempty"`
 	// Lines are those of what cannot be told from this row: of a quote that is not closed.
 	Lines int64 `json:"lines,omitempty"`
 }

@@ -5,6 +5,8 @@
 // pipeline/event, pipeline/model, pipeline/optim and pipeline/artifact.
 package pipeline
 
+import "github.com/thalweg/thalweg/pipeline/table"
+
 // Spec is one pipeline document, apiVersion thalweg/v1. It holds what this
 // build can fulfil; fields of the format beyond that are refused by name when
 // the text is read, never ignored.
@@ -83,4 +85,45 @@ type Body struct {
 	Scoring *Scoring `yaml:"scoring,omitempty" json:"scoring,omitempty"`
 	// Schedule is when runs start by themselves. Default: when somebody asks for one.
 	Schedule *Schedule `yaml:"schedule,omitempty" json:"schedule,omitempty"`
+}
+
+// SchemaSpec declares columns.
+type SchemaSpec struct {
+	// Timezone is where timestamps without a zone were written down, and the one
+	// that hour(…), day(…) and their like read. Default UTC.
+	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
+	// PIIKey names the key that columns with pii: hash are hashed with, which an operator
+	// registers among the connections (pii-2026: {key: {secret_file: …}}). Another secret
+	// is another key of another name: a change trains anew. Default pii, where a column is
+	// hashed.
+	PIIKey string `yaml:"pii_key,omitempty" json:"pii_key,omitempty" jsonschema:"minLength=1"`
+	// Columns are those used, of the training files and of the events; others
+	// are left out.
+	Columns []ColumnSpec `yaml:"columns,omitempty" json:"columns,omitempty"`
+}
+
+// ColumnSpec declares one column.
+type ColumnSpec struct {
+	// Name is the column's name in the files and events. In JSON a name with dots, as
+	// address.city, is that of a field, or a path: the field city of the object address.
+	// Expressions write it in backticks.
+	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
+	// Type is that of the files' column.
+	Type table.Type `yaml:"type" json:"type"`
+	// Nullable says whether values may be missing. Default true.
+	Nullable *bool `yaml:"nullable,omitempty" json:"nullable,omitempty" default:"true"`
+	// From says what of the record around an event fills the column: key,
+	// header:NAME, timestamp, offset or partition. Training reads the column of
+	// this name. Default: the field of this name in the event.
+	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^(key|timestamp|offset|partition|header:.+)$" means:"key, timestamp, offset, partition or header:NAME"`
+	// AvailableIn is [training] for a column that events do not have. Default
+	// [training, scoring].
+	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty" default:"[training, scoring]"`
+	// PII is for values that tell who somebody is. They stay in the reader, in training
+	// and scoring, whatever becomes of the row: drop leaves the column out; hash makes
+	// each value 32 hex digits of HMAC-SHA256 by pii_key, the same for the same value, of
+	// numbers and times too; mask keeps the shape of a text (x for a letter, 9 for a
+	// digit, of 32 characters at most). Dead letters and rejected rows have no raw bytes
+	// then.
+	PII string `yaml:"pii,omitempty" json:"pii,omitempty" jsonschema:"enum=drop,enum=hash,enum=mask"`
 }

@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"strings"
-
-	"github.com/thalweg/thalweg/pipeline/table"
-)
+import "strings"
 
 // The tags say what a field may hold, for Parse and JSONSchema alike: jsonschema
 // has values and ranges, refused the values of the format that this build does not
@@ -117,35 +113,6 @@ type StreamOptions struct {
 
 // Reading implements StreamSpec.
 func (o *StreamOptions) Reading() *StreamOptions { return o }
-
-// SchemaSpec declares columns.
-type SchemaSpec struct {
-	// Timezone is where timestamps without a zone were written down, and the one
-	// that hour(…), day(…) and their like read. Default UTC.
-	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
-	// Columns are those used, of the training files and of the events; others
-	// are left out.
-	Columns []ColumnSpec `yaml:"columns,omitempty" json:"columns,omitempty"`
-}
-
-// ColumnSpec declares one column.
-type ColumnSpec struct {
-	// Name is the column's name in the files and events. In JSON a name with dots, as
-	// address.city, is that of a field, or a path: the field city of the object address.
-	// Expressions write it in backticks.
-	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
-	// Type is that of the files' column.
-	Type table.Type `yaml:"type" json:"type"`
-	// Nullable says whether values may be missing. Default true.
-	Nullable *bool `yaml:"nullable,omitempty" json:"nullable,omitempty" default:"true"`
-	// From says what of the record around an event fills the column: key,
-	// header:NAME, timestamp, offset or partition. Training reads the column of
-	// this name. Default: the field of this name in the event.
-	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^(key|timestamp|offset|partition|header:.+)$" means:"key, timestamp, offset, partition or header:NAME"`
-	// AvailableIn is [training] for a column that events do not have. Default
-	// [training, scoring].
-	AvailableIn []Phase `yaml:"available_in,omitempty" json:"available_in,omitempty" default:"[training, scoring]"`
-}
 
 // Preprocessing is cleaning and splitting.
 type Preprocessing struct {

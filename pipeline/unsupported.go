@@ -20,7 +20,6 @@ var unsupportedFields = map[string]map[string]any{
 	"EventSource":   {"freshness": nil},
 	"Evaluation":    {"fairness": nil},
 	"SchemaSpec":    {"event_time": nil},
-	"ColumnSpec":    {"pii": nil},
 	"Preprocessing": {"sample_ratio": 1.0},
 	"Split":         {"folds": nil},
 	"DataTest": {

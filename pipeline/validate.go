@@ -107,6 +107,11 @@ func (s *SchemaSpec) Check(at Place) {
 	}
 }
 
+// Private reports whether columns have values that must not leave their reader.
+func (s *SchemaSpec) Private() bool {
+	return s != nil && slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII != "" })
+}
+
 // zone checks the name of a time zone.
 func (p Place) zone(path, name string) {
 	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
@@ -121,6 +126,12 @@ func (c *ColumnSpec) Check(at Place) {
 		at.Unsupported("available_in", "a model cannot learn from it", "a column that training does not have")
 	}
 	at.phases("available_in", c.AvailableIn)
+	switch {
+	case c.PII == table.PIIHash && c.Type.Element() != "":
+		at.Problem("pii", "write drop", "a %s is not hashed", c.Type)
+	case c.PII == table.PIIMask && c.Type != table.String && c.Type != "":
+		at.Problem("pii", "write hash or drop", "a %s has no shape to keep", c.Type)
+	}
 	want := c.Type
 	switch c.From {
 	case "":

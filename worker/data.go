@@ -124,6 +124,11 @@ func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (from DatasetS
 	if from, err = Source(spec, w.cfg.Datasets); err != nil {
 		return from, err
 	}
+	if name := from.Schema.PIIKey; name != "" {
+		if from.Key, err = w.connections.Key(name); err != nil {
+			return from, err
+		}
+	}
 	if train.S3 == nil {
 		return from, &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
 	}

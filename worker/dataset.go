@@ -36,6 +36,8 @@ type DatasetSource struct {
 	// Reject gets the bad rows that are left out; nil: the first ends the reading. It
 	// is called by Next.
 	Reject func(pipeline.BadRow)
+	// Key hashes the columns with pii: hash.
+	Key table.Key
 }
 
 // Source returns where the training data of a spec lie; the bucket and the pattern are
@@ -95,6 +97,7 @@ func (s DatasetSource) Discover(ctx context.Context) (*dataset.Manifest, table.S
 
 // OpenRows opens a shard of a source.
 func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig) (*RowReader, error) {
+	columns.Key = s.Key
 	origin := m.Origin(shard)
 	out := &RowReader{columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First}
 	err := out.splitColumns(m.Partitions, s.Schema.Timezone)

@@ -31,6 +31,12 @@ func (s DatasetSource) partitions(m *dataset.Manifest, schema *table.Schema) err
 		_, _, known := schema.Lookup(name)
 		return known || name == table.RowColumn || slices.ContainsFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return u.Name == name })
 	})
+	for _, d := range s.Schema.Columns {
+		if d.PII != "" && slices.Contains(m.Partitions, d.Name) {
+			return &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: "column " + d.Name, Err: errors.New("it has pii, and folders of keys fill it, which manifests and messages name"),
+				Hint: "write the column into the files, and name the folders otherwise"}
+		}
+	}
 	values := make([][]dataset.Partition, len(m.Objects)) // by object
 	for i, o := range m.Objects {
 		if len(m.Partitions) > 0 {

@@ -168,6 +168,7 @@ func TestFoldersOfKeysFillColumnsInAllFormats(t *testing.T) {
 		`object v=a/p: its folder says that v is "a", which is no int64`: {"{columns: [{name: v, type: int64}]}", "v=a/p"},
 		"its folders say what v is twice":                                {undeclared, "v=1/v=2/p"},
 		"declared to have no nulls":                                      {"{columns: [{name: v, type: string, nullable: false}]}", "v=__HIVE_DEFAULT_PARTITION__/p"},
+		"column v: it has pii":                                           {"{columns: [{name: v, type: string, pii: drop}]}", "v=a/p"},
 		"which is no list<int64>":                                        {"{columns: [{name: v, type: list<int64>}]}", "v=1/p"},
 	} {
 		for _, format := range []string{"parquet", "jsonl"} {

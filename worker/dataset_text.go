@@ -92,7 +92,13 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.
 		seen[name] = true
 		names = append(names, name)
 	})
+	if twice != "" && declared.Private() { // fields may be values
+		twice = "it has a field twice"
+	}
 	problem = cmp.Or(problem, twice)
+	if declared.Private() && !slices.ContainsFunc(declared.Columns, func(c pipeline.ColumnSpec) bool { return seen[c.Name] }) {
+		problem = cmp.Or(problem, "it has none of the declared columns")
+	}
 	if len(names) == 1 && strings.ContainsAny(names[0], ",;\t|") && problem == "" {
 		problem = fmt.Sprintf("its only field is %q", names[0])
 	}
@@ -131,6 +137,15 @@ func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manif
 			schema.Columns = append(schema.Columns, table.Column{Name: d.Name, Type: d.Type, Nullable: true})
 			absent = append(absent, d.Name)
 		}
+	}
+	if from.Schema.Private() { // names that are not declared may be values of a row
+		declared := make(map[string]bool)
+		for _, d := range from.Schema.Columns {
+			declared[d.Name] = true
+		}
+		schema.Columns = slices.DeleteFunc(schema.Columns, func(c table.Column) bool { return !declared[c.Name] })
+		schema.Unsupported = slices.DeleteFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return !declared[u.Name] })
+		m.Gaps = slices.DeleteFunc(m.Gaps, func(g dataset.Gap) bool { return !declared[g.Column] })
 	}
 	if len(absent) > 0 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("columns that are in none of the rows that were looked at, the first of up to %d shards: %s", sampledShards, brief(strings.Join(absent, ", "))))
@@ -239,17 +254,17 @@ func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest
 		return nil, err
 	}
 	// Whatever fills a column when events are scored, here it is a field.
-	want := table.Schema{Columns: slices.Clone(columns.Columns)}
+	want := table.Schema{Columns: slices.Clone(columns.Columns), Key: columns.Key}
 	for i := range want.Columns {
 		want.Columns[i].From, want.Columns[i].TrainingOnly = "", false
 	}
-	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true}
+	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true, Private: from.Schema.Private()}
 	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, cfg)
 	if err != nil {
 		return nil, err
 	}
 	origin := m.Origin(shard)
-	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, flat: f.csv != nil, reject: from.Reject}
+	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, flat: f.csv != nil, reject: from.Reject, private: from.Schema.Private()}
 	names, err := f.columns(m, m.Shards[shard].Object, from.Schema)
 	if err == nil {
 		if f.csv != nil {
@@ -274,6 +289,7 @@ type textReader struct {
 	object  string
 	flat    bool // CSV
 	reject  func(pipeline.BadRow)
+	private bool
 	run     records.Run
 	numbers []int64
 	base    int64 // the row of the object that the shard begins with
@@ -346,11 +362,14 @@ func (r *textReader) remedy(cause string) string {
 func (r *textReader) bad(reject event.Reject) pipeline.BadRow {
 	at, record := r.run.Places[reject.Index], r.run.Record(reject.Index)
 	text := strings.TrimRight(strings.ToValidUTF8(string(record[:min(len(record), maxBadRowBytes)]), "\ufffd"), "\r\n")
+	if r.private {
+		text = ""
+	}
 	lines := r.run.BadLines[reject.Index]
 	if reject.Cause == event.MalformedCSV { // lines that a quote took in may be rows
 		lines = int64(bytes.Count(bytes.TrimSuffix(record, []byte("\n")), []byte("\n"))) + 1
 	}
-	return pipeline.BadRow{Object: r.object, Lines: lines, Line: at.Line, Offset: at.Offset, Row: text,
+	return pipeline.BadRow{Object: r.object, Lines: lines, Line: at.Line, Offset: at.Offset, Row: text, Shapes: reject.Shapes,
 		Reason: strings.ReplaceAll(reject.Reason, "the event", "the row")}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -187,6 +188,8 @@ func (c silentConnections) topic(name string) endless {
 func (c silentConnections) Source(_ string, _ pipeline.Choice, what connectors.Reading) (connectors.Source, error) {
 	return c.topic(what.Topic), nil
 }
+
+func (silentConnections) Key(string) (table.Key, error) { return table.Key{}, nil }
 
 func (c silentConnections) Outbox(_, topic, _ string, _ int) (connectors.Outbox, error) {
 	return c.topic(topic), nil

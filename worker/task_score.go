@@ -392,6 +392,7 @@ func (s *streams) registry(w *Worker, name string) *engine.Registry {
 		r = engine.NewRegistry(w.state, w.cfg.SpecCatalog)
 		r.Log = w.log
 		r.Schemas = func(connection string) (event.Schemas, error) { return w.connections.Schemas(connection) }
+		r.Keys = w.connections.Key
 		s.mu.registries[name] = r
 	}
 	return r

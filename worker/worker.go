@@ -27,6 +27,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -59,6 +60,8 @@ type Connections interface {
 	Outbox(name, topic, as string, partition int) (connectors.Outbox, error)
 	// Schemas returns the client of a schema registry, which is shared.
 	Schemas(name string) (*registry.Client, error)
+	// Key returns a key that values are hashed with.
+	Key(name string) (table.Key, error)
 	// Known lists them; none: coordinators cannot check names.
 	Known() pipeline.Connections
 }

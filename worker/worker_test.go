@@ -20,6 +20,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 )
@@ -33,6 +34,7 @@ func (s stores) Store(string) (storage.Opener, error) { return s.Opener, nil }
 func (stores) Source(string, pipeline.Choice, connectors.Reading) (connectors.Source, error) {
 	return nil, nil
 }
+func (stores) Key(string) (table.Key, error)                                 { return table.Key{}, nil }
 func (stores) Outbox(string, string, string, int) (connectors.Outbox, error) { return nil, nil }
 func (stores) Known() pipeline.Connections                                   { return nil }
 func (stores) Schemas(string) (*registry.Client, error)                      { return nil, nil }

@@ -24,6 +24,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/spelling"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
@@ -75,6 +76,7 @@ type connections struct {
 	buffers *kafka.Pool                       // of all sources
 	streams map[string]streamOpener           // by the kind of stream
 	schemas map[string]*schemaregistry.Client // no default one without the flag
+	keys    map[string]table.Key              // no default one
 }
 
 // store is an object store, and how it is reached, to tell people.
@@ -93,6 +95,7 @@ type connection struct {
 	Directory      *string          `yaml:"directory"`
 	Kafka          *kafkaSection    `yaml:"kafka"`
 	SchemaRegistry *registrySection `yaml:"schema_registry"`
+	Key            *keySection      `yaml:"key"`
 }
 
 type s3Section struct {
@@ -167,23 +170,34 @@ func (c *connectionFlags) open() (*connections, error) {
 		SecretKey: cmp.Or(os.Getenv("THALWEG_SECRET_KEY"), os.Getenv("AWS_SECRET_ACCESS_KEY"), devSecretKey),
 		Region:    cmp.Or(os.Getenv("THALWEG_REGION"), os.Getenv("AWS_REGION"), "us-east-1"),
 	}, kafka.Config{Brokers: c.kafka, Origin: "--kafka [THALWEG_KAFKA]"}, c.schemas)
-	if err != nil || c.file == "" {
-		return conns, err
+	if err == nil {
+		err = conns.addFile(c.file)
 	}
-	data, err := readFile(readingConnections, c.file, pipeline.MaxSpecBytes, "")
 	if err != nil {
 		return nil, err
 	}
+	return conns, nil
+}
+
+// addFile adds the connections of a file; "" names none.
+func (c *connections) addFile(file string) error {
+	if file == "" {
+		return nil
+	}
+	data, err := readFile(readingConnections, file, pipeline.MaxSpecBytes, "")
+	if err != nil {
+		return err
+	}
 	var parsed connectionFile
-	if err := pipeline.DecodeFile("connections file", c.file, data, &parsed); err != nil {
-		return nil, badConnection("", err)
+	if err := pipeline.DecodeFile("connections file", file, data, &parsed); err != nil {
+		return badConnection("", err)
 	}
 	for name, conn := range parsed.Connections {
-		if err := conns.add(c.file, name, conn); err != nil {
-			return nil, err
+		if err := c.add(file, name, conn); err != nil {
+			return err
 		}
 	}
-	return conns, nil
+	return nil
 }
 
 // newConnections returns the default ones: a store by its address and keys, a
@@ -200,6 +214,7 @@ func newConnections(address string, keys s3.Config, brokers kafka.Config, schema
 		buffers: kafka.NewPool(),
 		streams: streamOpeners(),
 		schemas: make(map[string]*schemaregistry.Client),
+		keys:    make(map[string]table.Key),
 	}
 	if schemas != "" {
 		c.schemas[defaultConnection], err = (&registrySection{URL: schemas}).open("--schema-registry")
@@ -217,14 +232,17 @@ func (c *connections) add(file, name string, conn connection) (err error) {
 		c.stores[name], err = conn.S3.open(subject)
 	case conn.Directory != nil:
 		c.stores[name], err = openStore("file://"+*conn.Directory, s3.Config{})
-	case conn.Kafka == nil && conn.SchemaRegistry == nil:
-		return badConnection(subject, errors.New("give it s3, directory, kafka or schema_registry"))
+	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil:
+		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry or key"))
 	}
 	if err == nil && conn.Kafka != nil {
 		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file))
 	}
 	if err == nil && conn.SchemaRegistry != nil {
 		c.schemas[name], err = conn.SchemaRegistry.open(subject)
+	}
+	if err == nil && conn.Key != nil {
+		c.keys[name], err = conn.Key.open(subject)
 	}
 	return err
 }
@@ -332,6 +350,11 @@ func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
 	return named(c.schemas, pipeline.RegistryConnection, name)
 }
 
+// Key implements worker.Connections.
+func (c *connections) Key(name string) (table.Key, error) {
+	return named(c.keys, pipeline.KeyConnection, name)
+}
+
 // Known implements worker.Connections.
 func (c *connections) Known() (known pipeline.Connections) {
 	for name, s := range c.stores {
@@ -339,6 +362,9 @@ func (c *connections) Known() (known pipeline.Connections) {
 	}
 	for name, b := range c.brokers {
 		known = append(known, pipeline.Connection{Kind: kafkaConnection, Name: name, Addresses: spelled(b.Brokers...)})
+	}
+	for name := range c.keys {
+		known = append(known, pipeline.Connection{Kind: pipeline.KeyConnection, Name: name})
 	}
 	for name := range c.schemas {
 		known = append(known, pipeline.Connection{Kind: pipeline.RegistryConnection, Name: name})

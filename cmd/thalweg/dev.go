@@ -16,7 +16,8 @@ func newDev(g *globals) *cobra.Command {
 		Short: "Run everything in one process: coordinators, workers, a Kafka broker, an S3 endpoint",
 		Long: "dev runs a whole cluster in one process, bound to loopback and without\n" +
 			"authentication between its parts. Everything is kept in --dir: a cluster that is\n" +
-			"stopped and started again with the same directory continues where it was.",
+			"stopped and started again with the same directory continues where it was. Other\n" +
+			"stores, clusters and keys are those of --connections.",
 		Example: "  thalweg dev\n" +
 			"  thalweg dev --dir /tmp/tw --workers 4 --free-ports",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,7 +31,7 @@ func newDev(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.SchemaRegistry = g.connections.schemas
+			cfg.SchemaRegistry, cfg.Connections = g.connections.schemas, g.connections.file
 			cluster, err := newDevCluster(cmd.Context(), log, cfg)
 			if err != nil {
 				return err

@@ -43,6 +43,7 @@ type devConfig struct {
 	// SchemaRegistry is the address of a schema registry; empty: none. A cluster
 	// has none of its own.
 	SchemaRegistry string
+	Connections    string        // file of others than the cluster's own; empty: none
 	CollectEvery   time.Duration // of coordinators; 0: their default
 	LookEvery      time.Duration // of coordinators; 0: their default
 	PollWait       time.Duration // of workers; 0: their default
@@ -199,6 +200,9 @@ func (c *devCluster) openStore() error {
 	}
 	c.connections, err = newConnections(c.endpoints.Store, s3.Config{AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey},
 		kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)
+	if err == nil {
+		err = c.connections.addFile(c.cfg.Connections)
+	}
 	return err
 }
 

@@ -59,11 +59,16 @@ const startsWithin = 2 * time.Minute
 
 func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
 	t.Helper()
+	return startDevLogging(t, cfg, slog.DiscardHandler)
+}
+
+func startDevLogging(t *testing.T, cfg devConfig, logs slog.Handler) (c *devCluster, stop func()) {
+	t.Helper()
 	starting.Lock()
 	defer starting.Unlock()
 	cfg.Workers, cfg.FreePorts, cfg.PollWait = 2, true, 100*time.Millisecond // how far streams are is told in polls
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := newDevCluster(ctx, slog.New(slog.DiscardHandler), cfg)
+	c, err := newDevCluster(ctx, slog.New(logs), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,8 @@ func newDLQShow(g *globals) *cobra.Command {
 		Use:   "show PIPELINE",
 		Short: "Show dead letters: origin, reason and event, oldest first",
 		Long: "show prints dead letters, partition by partition, oldest first. With -o json each is\n" +
-			"a line of JSON with the raw bytes in base64, and what replays made of it.",
+			"a line of JSON with the raw bytes in base64, and what replays made of it. Of a pipeline\n" +
+			"whose columns have pii, events are withheld: it has their columns hashed or masked.",
 		Example: "  thalweg dlq show flight-delays --where \"stage == 'decode' && partition == 3\"\n" +
 			"  thalweg dlq show flight-delays --limit 0 -o json | jq -r .raw",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
@@ -100,6 +101,8 @@ func eventShown(l *deadletter.Letter) string {
 	switch {
 	case l.Text != nil:
 		return shorten(*l.Text, 60)
+	case l.Withheld:
+		return shorten("withheld "+string(l.Columns), 60)
 	case l.Raw == nil:
 		return "null"
 	}

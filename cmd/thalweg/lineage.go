@@ -122,7 +122,7 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 
 // openSources opens what a document's places name. The caller closes the events.
 func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, err error) {
-	from.Catalog, from.Schemas = catalog.All(), conns.eventSchemas
+	from.Catalog, from.Schemas, from.Keys = catalog.All(), conns.eventSchemas, conns.Key
 	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
 	if from.Sink.Bucket, err = conns.bucket(ctx, p.Sink, p.Bucket); err != nil {
 		return from, err
@@ -271,7 +271,7 @@ func printLineage(w io.Writer, d *lineage.Document) {
 
 func printVerification(line func(name, format string, args ...any), d *lineage.Document) {
 	v := d.Verification
-	line("verify", "event from the %s, sha256 %s", v.Event, v.EventSHA256)
+	line("verify", "event from the %s%s", v.Event, optional(", sha256 ", v.EventSHA256))
 	line("", "object: %s", v.Object)
 	for _, m := range v.Differences {
 		line("", "%s: recorded %s, again %s", m.Name, m.Recorded, m.Again)

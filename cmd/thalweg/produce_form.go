@@ -70,6 +70,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localdata.Datase
 	src.Schema.Timezone = plan.Input.Timezone // so that the rows are those of training
 	f.values = nil
 	for _, c := range plan.ScoringInput.Columns {
+		c = c.AtSource()
 		if c.From != "" {
 			f.around = append(f.around, c)
 		} else {

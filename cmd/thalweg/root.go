@@ -41,7 +41,7 @@ var commands = []struct {
 	add  func(*globals) *cobra.Command
 	uses string
 }{
-	{newDev, logs + "schema-registry"},
+	{newDev, logs + "connections schema-registry"},
 	{newDemo, ""},
 	{newCoordinator, logs + "connections state-bucket store"},
 	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // maxSecretBytes bounds what is read of a file with a password or a key.
@@ -32,6 +33,21 @@ type saslSection struct {
 	User         string `yaml:"user"`
 	PasswordEnv  string `yaml:"password_env"`
 	PasswordFile string `yaml:"password_file"`
+}
+
+// keySection is a key that columns are hashed with (pii: hash).
+type keySection struct {
+	SecretEnv  string `yaml:"secret_env"`
+	SecretFile string `yaml:"secret_file"`
+}
+
+func (s *keySection) open(subject string) (table.Key, error) {
+	r := secrets{subject: subject}
+	key, err := table.NewKey([]byte(r.secret("secret", s.SecretEnv, s.SecretFile)))
+	if err != nil {
+		r.fail("key", fmt.Errorf("set secret_env or secret_file: %w", err))
+	}
+	return key, r.err
 }
 
 // secrets reads what the sections of a connection only name, and keeps the first

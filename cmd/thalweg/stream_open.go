@@ -159,6 +159,6 @@ func (c *cluster) models(ctx context.Context) (*engine.Registry, error) {
 		return nil, err
 	}
 	models := engine.NewRegistry(state, catalog.All())
-	models.Schemas = c.conns.eventSchemas
+	models.Schemas, models.Keys = c.conns.eventSchemas, c.conns.Key
 	return models, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -58,6 +60,12 @@ func newValidate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				// Counts do not depend on the key, which may be registered elsewhere.
+				key, err := table.NewKey([]byte(rand.Text()))
+				if err != nil {
+					return err
+				}
+				local.Hash(key)
 				rows, err := local.Check(cmd.Context(), plan)
 				if err != nil {
 					return err

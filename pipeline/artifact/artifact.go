@@ -47,6 +47,8 @@ type Artifact struct {
 	// names one. Whoever loads an artifact to score events sets it; it is no part
 	// of the artifact.
 	Schemas event.Schemas
+	// Key hashes the columns of events with pii: hash, likewise.
+	Key table.Key
 	// Extra holds the parts that Decode was given and that are not of an
 	// artifact: what a trainer needs to go on.
 	Extra map[string][]byte

@@ -30,5 +30,7 @@ func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 		}
 		cfg.Zone = zone
 	}
-	return event.NewDecoder(a.plan.ScoringInput, cfg)
+	schema := a.plan.EventColumns()
+	schema.Key, cfg.Private = a.Key, a.Spec.Spec.Schema.Private()
+	return event.NewDecoder(schema, cfg)
 }

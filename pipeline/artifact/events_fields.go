@@ -44,7 +44,7 @@ func (a *Artifact) LackingFields() string {
 // that the plan expects, and others that a field is nearly called like. It
 // returns "" where there are none.
 func lackingFields(plan *pipeline.Plan, fields []string) string {
-	free := slices.DeleteFunc(slices.Clone(fields), func(name string) bool { _, _, known := plan.ScoringInput.Lookup(name); return known })
+	free := slices.DeleteFunc(slices.Clone(fields), func(name string) bool { _, _, known := plan.EventColumns().Lookup(name); return known })
 	var lacking []string
 	for _, c := range plan.ScoringInput.Columns {
 		if c.From != "" || slices.Contains(fields, c.Name) {

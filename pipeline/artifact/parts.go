@@ -287,6 +287,6 @@ func (a *Artifact) checkEvents() error {
 	case a.EventSchema == "":
 		return errMissing
 	}
-	_, err := a.NewDecoder(event.Config{})
+	_, err := a.NewDecoder(event.Config{}) // of which no key is asked before it decodes
 	return err
 }

@@ -281,7 +281,7 @@ func (f *avroFormat) Read(b []byte) bool {
 	if f.schemas != nil {
 		if len(b) < wireHeader || b[0] != 0 {
 			reason := "not in Confluent's wire format: it begins with a zero and four bytes of the schema's id"
-			if what := disguise(b); what != "" {
+			if what := f.disguise(b); what != "" {
 				reason = "not in Confluent's wire format: " + what
 			} else if len(b) > 0 && b[0] == '{' {
 				reason += ", and this with a brace, as JSON does"

@@ -147,7 +147,7 @@ func parseAvro(texts ...string) (t *avroType, err error) {
 		if nesting(text) > maxSchemaNesting {
 			return nil, fmt.Errorf("the schema nests deeper than %d levels", maxSchemaNesting)
 		}
-		if what := disguise([]byte(text)); strings.Contains(what, "UTF-16") {
+		if what := new(Cells).disguise([]byte(text)); strings.Contains(what, "UTF-16") {
 			return nil, fmt.Errorf("the schema cannot be read: %s", what)
 		}
 		if schema, err = cache.Parse(strings.TrimPrefix(text, "\ufeff")); err != nil {

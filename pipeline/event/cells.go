@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -13,10 +15,11 @@ import (
 // Cells are the columns of the batch that is being built, and the row that is
 // being read into them.
 type Cells struct {
-	cfg   Config
-	arrow *arrow.Schema
-	times *timestampParser
-	cols  []column
+	cfg    Config
+	schema table.Schema
+	arrow  *arrow.Schema
+	times  *timestampParser
+	cols   []column
 	// byName finds the columns that fields of events fill.
 	byName map[string]int
 	// around are the columns that the records around events fill.
@@ -82,7 +85,7 @@ func newCells(schema table.Schema, cfg Config) (*Cells, error) {
 	if len(schema.Columns) == 0 {
 		return nil, invalid("schema", "it has no columns")
 	}
-	d := &Cells{cfg: cfg, times: newTimestampParser(cfg.Format.TimeFormats(), cfg.Zone), cols: make([]column, len(schema.Columns)), byName: make(map[string]int, len(schema.Columns))}
+	d := &Cells{cfg: cfg, schema: schema, times: newTimestampParser(cfg.Format.TimeFormats(), cfg.Zone), cols: make([]column, len(schema.Columns)), byName: make(map[string]int, len(schema.Columns))}
 	seed := newHashSeed()
 	seen := make(map[string]bool, len(schema.Columns))
 	var err error
@@ -94,16 +97,17 @@ func newCells(schema table.Schema, cfg Config) (*Cells, error) {
 			return nil, invalid(fmt.Sprintf("column %q", c.Name), "the name is taken")
 		}
 		seen[c.Name] = true
+		d.cfg.Private = d.cfg.Private || c.PII != ""
 		d.cols[i] = newColumn(c, seed)
 		d.cols[i].unread = c.Nullable && slices.Contains(cfg.Unread, c.Name)
 		if c.From == "" {
 			d.byName[c.Name] = i
-		} else if d.cols[i].from, err = newOrigin(c); err != nil {
+		} else if d.cols[i].from, err = newOrigin(c.AtSource()); err != nil {
 			return nil, err
-		} else if !c.TrainingOnly {
+		} else if !d.cols[i].skip {
 			d.around = append(d.around, i)
 		}
-		if !c.TrainingOnly {
+		if !d.cols[i].skip {
 			d.fields++
 		}
 	}
@@ -111,10 +115,10 @@ func newCells(schema table.Schema, cfg Config) (*Cells, error) {
 	return d, nil
 }
 
-// batchSchema is the schema's Arrow form, but for TrainingOnly columns, which
-// are nullable here: they hold nothing else.
+// batchSchema is the schema's Arrow form without the columns that are dropped, but for
+// TrainingOnly columns, which are nullable here: they hold nothing else.
 func batchSchema(schema table.Schema) *arrow.Schema {
-	columns := append([]table.Column(nil), schema.Columns...)
+	columns := slices.DeleteFunc(slices.Clone(schema.Columns), func(c table.Column) bool { return c.PII == table.PIIDrop })
 	for i := range columns {
 		columns[i].Nullable = columns[i].Nullable || columns[i].TrainingOnly
 	}
@@ -122,7 +126,37 @@ func batchSchema(schema table.Schema) *arrow.Schema {
 }
 
 func (d *Cells) reject(row int64, index int, reason, cause string) {
-	d.rejects = append(d.rejects, Reject{Row: row, Index: index, Reason: reason, Cause: cause})
+	d.rejects = append(d.rejects, Reject{Row: row, Index: index, Reason: reason, Cause: cause, Shapes: d.shapes()})
+}
+
+// shapes returns the columns that have a value so far, masked, where nothing else of an
+// event may be shown.
+func (d *Cells) shapes() map[string]string {
+	if !d.cfg.Private || d.filled == 0 {
+		return nil
+	}
+	out := make(map[string]string)
+	for i := range d.cols {
+		c := &d.cols[i]
+		if c.stamp != d.stamp || c.state != filled {
+			continue
+		}
+		var text string
+		switch c.typ {
+		case table.String:
+			text = string(c.words.word(c.index[d.rows]))
+		case table.Int64:
+			text = strconv.FormatInt(c.int64[d.rows], 10)
+		case table.Float64:
+			text = strconv.FormatFloat(c.float[d.rows], 'g', -1, 64)
+		case table.Timestamp:
+			text = time.RFC3339
+		default:
+			text = string(c.typ)
+		}
+		out[c.name] = table.Masked(text)
+	}
+	return out
 }
 
 // settle treats the columns that got no value: null where they may be, else it

@@ -26,9 +26,11 @@ const (
 type column struct {
 	name     string
 	typ      table.Type
-	from     *origin // what fills it around the event; nil: a field of the event
+	out      table.Type // of batches, which pii: hash makes another
+	from     *origin    // what fills it around the event; nil: a field of the event
 	nullable bool
 	skip     bool  // TrainingOnly: not decoded, all null
+	dropped  bool  // skipped, and no column of batches
 	unread   bool  // nothing reads it: what does not fit is null
 	unfit    int64 // values of rows that did not fit
 
@@ -54,11 +56,12 @@ type column struct {
 }
 
 func newColumn(c table.Column, seed hashSeed) column {
-	col := column{name: c.Name, typ: c.Type, nullable: c.Nullable, skip: c.TrainingOnly}
-	if c.Type == table.String {
+	dropped := c.PII == table.PIIDrop
+	col := column{name: c.Name, typ: c.AtSource().Type, out: c.Type, nullable: c.Nullable, skip: c.TrainingOnly || dropped, dropped: dropped}
+	if col.typ == table.String {
 		col.words = newDictionary(seed)
 	}
-	if e := c.Type.Element(); e != "" {
+	if e := col.typ.Element(); e != "" {
 		col.list = newListCells(e)
 	}
 	return col
@@ -190,25 +193,44 @@ func (d *Cells) begin(rows int) {
 }
 
 // finish makes the batch of the rows accepted.
-func (d *Cells) finish() arrow.Record {
+func (d *Cells) finish() (arrow.Record, error) {
 	columns := make([]arrow.Array, 0, len(d.cols)+1)
+	defer func() {
+		for _, a := range columns {
+			a.Release()
+		}
+	}()
 	for i := range d.cols {
-		columns = append(columns, d.cols[i].array(d.cfg.Allocator, d.rows))
+		c := &d.cols[i]
+		if c.dropped {
+			continue
+		}
+		a := c.array(d.cfg.Allocator, d.rows)
+		if d.cfg.Private && !c.skip {
+			raw, err := a, error(nil)
+			if of := d.schema.Columns[i]; of.PII != "" {
+				a, err = d.schema.Protect(d.cfg.Allocator, of, raw)
+			} else if c.typ == table.String {
+				a, err = table.Used(d.cfg.Allocator, raw)
+			} else {
+				a.Retain()
+			}
+			if raw.Release(); err != nil {
+				return nil, err
+			}
+		}
+		columns = append(columns, a)
 	}
 	buf, ids := table.Alloc(d.cfg.Allocator, d.rows, arrow.Int64Traits)
 	copy(ids, d.rowIDs[:d.rows])
 	columns = append(columns, table.NewColumn(d.cfg.Allocator, table.Int64, d.rows, buf, table.Mask{}))
-	rec := array.NewRecord(d.arrow, columns, int64(d.rows))
-	for _, a := range columns {
-		a.Release()
-	}
-	return rec
+	return array.NewRecord(d.arrow, columns, int64(d.rows)), nil
 }
 
 // array makes the column's array of rows rows and lets go of its buffers.
 func (c *column) array(alloc memory.Allocator, rows int) arrow.Array {
 	if c.skip {
-		return array.MakeArrayOfNull(alloc, c.typ.ArrowType(), rows)
+		return array.MakeArrayOfNull(alloc, c.out.ArrowType(), rows)
 	}
 	buf, valid := c.buf, c.valid(rows)
 	c.buf, c.int64, c.float, c.index = nil, nil, nil, nil

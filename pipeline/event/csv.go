@@ -150,7 +150,11 @@ func newCSV(c *Cells, options *CSVRows) *csvFormat {
 	}
 	if len(options.Columns) == 0 {
 		for i := range f.cols {
-			if c := &f.cols[i]; !c.skip && c.from == nil {
+			switch c := &f.cols[i]; {
+			case c.from != nil:
+			case c.dropped:
+				f.order = append(f.order, -1)
+			case !c.skip:
 				f.order = append(f.order, i)
 			}
 		}
@@ -174,7 +178,7 @@ func (f *csvFormat) malformed(what string, field, at int) bool {
 
 func (f *csvFormat) Read(b []byte) bool {
 	b = trimLineEnd(b)
-	if what := disguise(b); what != "" {
+	if what := f.disguise(b); what != "" {
 		return f.Refuse("not CSV: "+what, "not CSV")
 	}
 	p := 0

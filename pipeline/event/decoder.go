@@ -71,6 +71,7 @@ func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject,
 	d.begin(e.Len())
 	start := 0
 	for i, end := range e.Ends {
+		d.filled = 0
 		why, unreadable := "", false
 		if e.Unreadable != nil {
 			why, unreadable = e.Unreadable[i]
@@ -89,13 +90,13 @@ func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject,
 	}
 	rejects := d.rejects
 	d.rejects = nil
-	return d.finish(), rejects, nil
+	rows, err := d.finish()
+	return rows, rejects, err
 }
 
 // event reads one event and either accepts it as row d.rows or rejects it.
 func (d *Decoder) event(b []byte, e *Events, i int) {
 	d.stamp++
-	d.filled = 0
 	if !d.format.Read(b) {
 		d.reject(e.Offsets[i], i, d.reason, d.cause)
 		return

@@ -51,6 +51,9 @@ type Config struct {
 	Unread []string
 	// Sparse: an event may have a field for none of the columns.
 	Sparse bool
+	// Private: what is said of a reject quotes nothing of the event, and the reject has
+	// the shapes of its values. It is so too where a column has PII.
+	Private bool
 	// Zone is where timestamps that name no zone were written down. Default UTC.
 	Zone *time.Location
 	// Allocator holds the batches. Default memory.DefaultAllocator.
@@ -92,6 +95,9 @@ type Reject struct {
 	// Cause is Reason without what differs from event to event, so that rejects
 	// can be counted by it.
 	Cause string
+	// Shapes has the columns that could be read, masked, where Config.Private; nil
+	// otherwise.
+	Shapes map[string]string
 }
 
 // Events is a run of events of one partition, laid out as in

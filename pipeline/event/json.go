@@ -64,7 +64,7 @@ func newJSON(c *Cells, options *JSONFormat) *jsonFormat {
 func (d *jsonFormat) Read(b []byte) bool {
 	d.depth, d.unknown, d.twice = 1, -1, nil
 	if !d.object(b) {
-		if what := disguise(b); what != "" {
+		if what := d.disguise(b); what != "" {
 			return d.Refuse("not JSON: "+what, "not JSON")
 		}
 		return false

@@ -12,7 +12,9 @@ import (
 func (d *jsonFormat) fail(b []byte, p int, want string) int {
 	found := "the end"
 	if p < len(b) {
-		found = fmt.Sprintf("%q", b[p])
+		if found = "another character"; !d.cfg.Private {
+			found = fmt.Sprintf("%q", b[p])
+		}
 	}
 	d.Refuse(fmt.Sprintf("malformed JSON: want %s, found %s at byte %d", want, found, min(p, len(b))), MalformedJSON)
 	return -1

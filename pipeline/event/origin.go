@@ -57,7 +57,7 @@ func NeedsHeaders(schema table.Schema) bool { return comesFrom(schema, FromHeade
 
 func comesFrom(schema table.Schema, from string) bool {
 	return slices.ContainsFunc(schema.Columns, func(c table.Column) bool {
-		return !c.TrainingOnly && (c.From == from || from == FromHeader && strings.HasPrefix(c.From, from))
+		return !c.TrainingOnly && c.PII != table.PIIDrop && (c.From == from || from == FromHeader && strings.HasPrefix(c.From, from))
 	})
 }
 

@@ -22,6 +22,7 @@ type Binder struct {
 	RowMemory memory.Allocator
 
 	mem     memory.Allocator
+	want    Schema
 	out     *arrow.Schema
 	zone    *time.Location
 	columns []boundColumn
@@ -49,8 +50,12 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "timezone " + want.Timezone, Err: err}
 	}
-	b := &Binder{RowMemory: memory.DefaultAllocator, mem: memory.DefaultAllocator, out: want.Arrow(), zone: zone}
-	for _, c := range want.Columns {
+	if err := want.protects(); err != nil {
+		return nil, err
+	}
+	b := &Binder{RowMemory: memory.DefaultAllocator, mem: memory.DefaultAllocator, want: want, out: want.Arrow(), zone: zone}
+	for i := range want.Columns {
+		c := want.Columns[i].AtSource()
 		found := have.FieldIndices(c.Name)
 		if len(found) != 1 {
 			return nil, notOnce(c.Name, len(found), have)
@@ -114,13 +119,20 @@ func (b *Binder) Bind(rec arrow.Record, firstRow int64) (arrow.Record, error) {
 	for _, c := range b.columns {
 		a, err := b.bindColumn(c, rec)
 		if err == nil {
-			columns = append(columns, a)
 			if i := firstNull(a); i >= 0 && !c.Nullable {
 				err = &badValue{row: i, what: "is null in a column that is declared to have no nulls"}
 			}
 		}
+		if err == nil && c.PII != "" {
+			raw := a
+			a, err = b.want.Protect(b.mem, c.Column, raw)
+			raw.Release()
+		}
+		if a != nil {
+			columns = append(columns, a)
+		}
 		if err != nil {
-			return nil, bindError(c.Name, firstRow, err)
+			return nil, bindError(c.Column, firstRow, err)
 		}
 	}
 	columns = append(columns, b.rowNumbers(firstRow, int(rec.NumRows())))
@@ -151,14 +163,17 @@ type badValue struct {
 
 func (e *badValue) Error() string { return e.what }
 
-func bindError(column string, firstRow int64, err error) error {
-	e := &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + column, Err: err}
+func bindError(column Column, firstRow int64, err error) error {
+	e := &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + column.Name, Err: err}
 	if kind := thalweg.KindOf(err); kind != thalweg.Other {
 		e.Kind = kind
 	}
 	var bad *badValue
 	if errors.As(err, &bad) {
-		e.Subject, e.Err = "", &RowError{What: "column " + column, Row: firstRow + int64(bad.row), Err: err}
+		if column.PII != "" { // what is wrong with it tells the value
+			err = &badValue{bad.row, fmt.Sprintf("cannot be carried as %s or is null", column.Type)}
+		}
+		e.Subject, e.Err = "", &RowError{What: "column " + column.Name, Row: firstRow + int64(bad.row), Err: err}
 	}
 	return e
 }

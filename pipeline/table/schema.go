@@ -79,6 +79,12 @@ type Column struct {
 	// are scored: key, header:NAME, timestamp, offset or partition. Empty: a field
 	// of the event.
 	From string `json:"from,omitempty"`
+	// PII says how values are kept from leaving the reader, PIIHash or PIIMask; PIIDrop
+	// where the column is only known so that it is passed over.
+	PII string `json:"pii,omitempty"`
+	// Raw is the type that the values have at their source, where a hash makes texts of
+	// others.
+	Raw Type `json:"raw,omitempty"`
 }
 
 // Schema is the columns of a source in order, without RowColumn.
@@ -90,6 +96,8 @@ type Schema struct {
 	// Timezone names the zone in which timestamps without one were written
 	// down; "" is UTC. A Binder turns them to UTC.
 	Timezone string `json:"timezone,omitempty"`
+	// Key hashes the columns of PIIHash. Whoever reads them sets it; it is in no document.
+	Key Key `json:"-"`
 }
 
 // AllNull is the type of an UnsupportedColumn without a value: a Binder takes it

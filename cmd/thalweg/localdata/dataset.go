@@ -113,6 +113,9 @@ func discover(ctx context.Context, source worker.DatasetSource, from string, spe
 	return d, nil
 }
 
+// Hash sets the key of the columns with pii: hash.
+func (d *Dataset) Hash(key table.Key) { d.source.Key = key }
+
 // Source returns what a spec is drafted of; from is what was opened.
 func (d *Dataset) Source(from string) draft.Source {
 	return draft.Source{From: from, Pattern: d.source.Pattern, Format: d.format, Extension: extension(d.source.Pattern), Schema: d.Schema, Each: d.Each}

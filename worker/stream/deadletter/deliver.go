@@ -27,6 +27,7 @@ const (
 	headerIntent     = "thalweg.intent"
 	headerSize       = "thalweg.size"      // of the event
 	headerTruncated  = "thalweg.truncated" // the same, where the value is only its beginning
+	headerWithheld   = "thalweg.withheld"  // the same, where the value is what may be known of its columns
 	headerKey        = "thalweg.key"       // of the record, where it is kept
 )
 
@@ -103,6 +104,10 @@ func messageOf(d engine.DeadLetter, intent string) connectors.Message {
 	number(headerSize, int64(d.SizeBytes))
 	if d.Truncated {
 		number(headerTruncated, int64(d.SizeBytes))
+	}
+	if d.Withheld {
+		m.Value = d.Columns
+		number(headerWithheld, int64(d.SizeBytes))
 	}
 	if d.Key != nil {
 		m.Headers = append(m.Headers, connectors.Header{Name: headerKey, Value: d.Key})

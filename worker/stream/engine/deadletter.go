@@ -6,8 +6,11 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	events "github.com/thalweg/thalweg/pipeline/event"
 )
 
 // DeadLetter is one event that could not be scored, as a line of JSON.
@@ -30,6 +33,11 @@ type DeadLetter struct {
 	Raw       []byte  `json:"raw"`
 	Text      *string `json:"text,omitempty"`
 	Truncated bool    `json:"truncated,omitempty"`
+	// Withheld: columns have pii, so that nothing is kept of the event and what is around
+	// it, which the topic has, but Columns: those of its row as scored rows would have
+	// them or, where it is no row, masked texts of those that could be read.
+	Withheld bool            `json:"withheld,omitempty"`
+	Columns  json.RawMessage `json:"columns,omitempty"`
 	// Around names what else is kept of the record, because a version reads it:
 	// "key", "headers". A key that is null is left out.
 	Around  []string `json:"around,omitempty"`
@@ -43,7 +51,7 @@ type DeadLetter struct {
 // Whole reports whether all was kept that a version needs to score the event
 // again, which reads so much of the record around it.
 func (d *DeadLetter) Whole(needs connectors.Fields) bool {
-	return !d.Truncated && d.Stage != stageFetch && needs&^d.fields() == 0
+	return !d.Truncated && !d.Withheld && d.Stage != stageFetch && needs&^d.fields() == 0
 }
 
 // Header is one header of a record; a null value is null.
@@ -101,6 +109,17 @@ func (d *DeadLetter) setRaw(value []byte, limit int) {
 	if utf8.Valid(value) {
 		text := string(value)
 		d.Text = &text
+	}
+}
+
+// withhold notes what may be known of an event: its size, and the shapes of its values
+// or, where there are none, its row among those that could be decoded.
+func (d *DeadLetter) withhold(size int, shapes map[string]string, rec arrow.Record) {
+	d.SizeBytes, d.Withheld = size, true
+	if row, ok := slices.BinarySearch(offsetsOf(rec), d.Offset); ok {
+		d.Columns = events.AppendJSON(nil, rec, row)
+	} else if shapes != nil {
+		d.Columns, _ = json.Marshal(shapes) // texts can always be written
 	}
 }
 

@@ -72,6 +72,7 @@ type artifactEngine struct {
 	ends    []int             // of the batch that is decoded
 	output  *artifact.Scorer  // lays out rows while scorer scores the next
 	fields  connectors.Fields // that columns come from
+	private bool              // columns have pii: no event is kept as it is
 }
 
 // predictor is what the engine needs of an artifact's scorer.
@@ -81,7 +82,7 @@ type predictor interface {
 
 // New returns the engine of a version; its files are Parquet.
 func New(m Model, a *artifact.Artifact, cfg Config) (Engine, error) {
-	e := &artifactEngine{cfg: cfg, model: m, fields: FieldsOf(a)}
+	e := &artifactEngine{cfg: cfg, model: m, fields: FieldsOf(a), private: a.Spec.Spec.Schema.Private()}
 	scorer, err := a.NewScorer(pipeline.InScoring)
 	if err == nil {
 		e.scorer = scorer
@@ -117,6 +118,7 @@ func (e *artifactEngine) Prepare(ctx context.Context, b *Batch, partition int) (
 type Reject struct {
 	Offset        int64
 	stage, reason string
+	shapes        map[string]string // as events.Reject has them
 }
 
 func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err error) {
@@ -141,7 +143,7 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	}
 	lost := make([]Reject, 0, len(rejects))
 	for _, r := range rejects {
-		c := Reject{r.Row, stageDecode, r.Reason}
+		c := Reject{r.Row, stageDecode, r.Reason, r.Shapes}
 		if why, ok := b.Records.Unreadable[b.first+r.Index]; ok {
 			c.stage, c.reason = stageFetch, why
 		}
@@ -162,7 +164,7 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 		failed.Merge(&pipeline.Report{Tests: p.failed})
 	}
 	pieces, lost = dst.limitDays(b, pieces, lost)
-	letters, err := e.letters(b, lost, dst)
+	letters, err := e.letters(b, rec, lost, dst)
 	if err != nil {
 		releaseAll(pieces)
 		return err
@@ -215,7 +217,7 @@ func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []R
 			if !thalweg.Is(err, thalweg.Exhausted) {
 				failed++
 			}
-			lost = append(lost, Reject{offsetsOf(rec)[lo], stageScore, err.Error()})
+			lost = append(lost, Reject{Offset: offsetsOf(rec)[lo], stage: stageScore, reason: err.Error()})
 		default:
 			try(lo, mid)
 			try(mid, hi)
@@ -249,13 +251,14 @@ func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, r
 		return piece{}, nil, fmt.Errorf("%d rows became %d with %d predictions, with %d removed", rec.NumRows(), n, len(predictions), len(rep.Removed))
 	}
 	for _, r := range rep.Removed {
-		removed = append(removed, Reject{r.Row, r.Stage, r.Reason})
+		removed = append(removed, Reject{Offset: r.Row, stage: r.Stage, reason: r.Reason})
 	}
 	return piece{cleaned: cleaned, predictions: slices.Clone(predictions), failed: rep.Tests}, removed, nil
 }
 
-// letters writes the dead letters of a batch, in the order of their offsets.
-func (e *artifactEngine) letters(b *Batch, lost []Reject, dst *Rows) ([]byte, error) {
+// letters writes the dead letters of a batch, in the order of their offsets. rec has
+// the events that could be decoded.
+func (e *artifactEngine) letters(b *Batch, rec arrow.Record, lost []Reject, dst *Rows) ([]byte, error) {
 	if len(lost) == 0 {
 		return nil, nil
 	}
@@ -269,10 +272,16 @@ func (e *artifactEngine) letters(b *Batch, lost []Reject, dst *Rows) ([]byte, er
 		}
 		d := DeadLetter{Topic: dst.Topic, Partition: dst.Partition, Offset: c.Offset, TimestampUS: b.Timestamps()[i], Stage: c.stage, Reason: c.reason,
 			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.Generation, Replay: dst.Replay}
-		if null := b.Records.Null; null == nil || !null[b.first+i] {
+		null := b.Records.Null != nil && b.Records.Null[b.first+i]
+		switch {
+		case e.private:
+			d.withhold(len(b.Value(i)), c.shapes, rec)
+		case !null:
 			d.setRaw(b.Value(i), e.cfg.MaxEventBytes)
 		}
-		d.setAround(b, i, e.cfg.MaxEventBytes)
+		if !e.private {
+			d.setAround(b, i, e.cfg.MaxEventBytes)
+		}
 		if err := d.AppendLine(buf); err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -64,6 +65,9 @@ type Registry struct {
 	// of. nil: there is none, and versions that need one cannot score. It is set
 	// before the first Load.
 	Schemas func(connection string) (events.Schemas, error)
+	// Keys returns the key of a name that columns of events are hashed with. nil:
+	// there is none, and versions that need one cannot score.
+	Keys func(name string) (table.Key, error)
 	// Log is told of schemas of events that have no field for a column. nil:
 	// nobody is. It is set before the first Load.
 	Log *slog.Logger
@@ -240,6 +244,11 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 	}
 	if name := a.Spec.SchemaRegistry(); name != "" && r.Schemas != nil {
 		if a.Schemas, err = r.Schemas(name); err != nil {
+			return nil, fail(err)
+		}
+	}
+	if name := a.Spec.Spec.Schema.PIIKey; name != "" && r.Keys != nil {
+		if a.Key, err = r.Keys(name); err != nil {
 			return nil, fail(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -40,6 +41,8 @@ type Sources struct {
 	// Schemas returns the registry of the schemas of events that a connection is
 	// of; nil: there is none.
 	Schemas func(connection string) (event.Schemas, error)
+	// Keys returns the key of a name that columns of events are hashed with.
+	Keys func(name string) (table.Key, error)
 	// Catalog is what the specs of checkpoints choose from.
 	Catalog pipeline.Catalog
 }
@@ -67,9 +70,12 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 	doc.slot(from.Sink, hit)
 	in := hit.entry.Intent
 	doc.Event = Event{Topic: q.Topic, TopicID: in.TopicID, Partition: q.Partition, Offset: q.Offset}
-	doc.event(ctx, from.Events, q, keep)
 	doc.Model = Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
-	doc.model(ctx, from, registry)
+	private := doc.model(ctx, from, registry)
+	doc.event(ctx, from.Events, q, keep && !private)
+	if private {
+		doc.Event.withhold()
+	}
 	doc.Spec.Generation = in.SpecGeneration
 	if rendered, err := registry.Spec(ctx, q.Pipeline, in.SpecGeneration); err != nil {
 		doc.note("the spec of generation %d cannot be had: %v", in.SpecGeneration, err)
@@ -118,15 +124,16 @@ func (d *Document) event(ctx context.Context, source connectors.Source, q Query,
 	}
 	if l := d.DeadLetter; l != nil {
 		d.Event.TimestampUS, d.Event.SizeBytes = l.TimestampUS, int64(l.SizeBytes)
-		d.Event.Null = l.Raw == nil
+		d.Event.Null = l.Raw == nil && !l.Withheld
 		if l.Whole(0) {
 			d.Event.SHA256 = storage.SHA256(l.Raw)
 		}
 	}
 }
 
-// model notes what scored and what that was trained on.
-func (d *Document) model(ctx context.Context, from Sources, registry Registry) {
+// model notes what scored and what that was trained on, and reports whether nothing
+// may be told of the event but its row.
+func (d *Document) model(ctx context.Context, from Sources, registry Registry) (private bool) {
 	m := engine.Model{Name: d.Model.Name, Version: d.Model.Version, Checkpoint: d.Model.Checkpoint}
 	known, err := registry.Version(ctx, m)
 	if err != nil {
@@ -137,8 +144,14 @@ func (d *Document) model(ctx context.Context, from Sources, registry Registry) {
 	a, err := engine.NewRegistry(from.State, from.Catalog).Load(ctx, m)
 	if err != nil {
 		d.note("the checkpoint cannot be read, so nothing is known of its training: %v", err)
-		return
+		rendered, err := registry.Spec(ctx, d.Pipeline, d.Slot.Intent.SpecGeneration)
+		if err != nil {
+			return d.DeadLetter != nil && d.DeadLetter.Withheld
+		}
+		spec, err := pipeline.Parse(from.Catalog, string(d.Pipeline), rendered)
+		return err != nil || spec.Spec.Schema.Private()
 	}
+	private = a.Spec.Spec.Schema.Private()
 	d.Model.SHA256, d.Model.TransformHash = a.ModelSHA256(), a.Transform.Hash()
 	p, source := a.Provenance, a.Spec.Spec.Sources.Train
 	t := &Training{Dataset: p.Dataset, Connection: source.Connection, Spec: p.Spec, Seed: p.Seed, Replicas: p.Replicas, Epochs: p.Epochs, Rounds: p.Rounds,
@@ -150,9 +163,10 @@ func (d *Document) model(ctx context.Context, from Sources, registry Registry) {
 	manifest, err := manifestOf(a)
 	if err != nil {
 		d.note("the training objects cannot be named: %v", err)
-		return
+		return private
 	}
 	t.Rows, t.SizeBytes, t.Objects = manifest.Rows, manifest.SizeBytes, manifest.Objects
+	return private
 }
 
 func manifestOf(a *artifact.Artifact) (*dataset.Manifest, error) {

@@ -52,10 +52,13 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 	}
 	in := doc.Slot.Intent
 	models := engine.NewRegistry(from.State, from.Catalog)
-	models.Schemas = from.Schemas
+	models.Schemas, models.Keys = from.Schemas, from.Keys
 	a, err := models.Load(ctx, engine.ModelOf(&in))
 	if err != nil {
 		return nil, err
+	}
+	if a.Spec.Spec.Schema.Private() {
+		v.EventSHA256 = "" // as Event.withhold has it
 	}
 	file, letter, err := engine.Rescore(ctx, in, a, r)
 	if err != nil {
