@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 
@@ -16,7 +17,9 @@ import (
 )
 
 func newProfile(g *globals) *cobra.Command {
-	var from, file, connection, label, page string
+	var from, file, connection string
+	var cleaned bool
+	var o profileFlags
 	cmd := &cobra.Command{
 		Use:   "profile",
 		Short: "Say what the rows of a dataset hold",
@@ -29,20 +32,24 @@ func newProfile(g *globals) *cobra.Command {
 		Example: "  thalweg profile --from flights.parquet\n" +
 			"  thalweg profile --from 'visits-*.csv' -o json > visits.json\n" +
 			"  thalweg profile -f flights.yaml --label 'delay > 15' --html flights.html\n" +
+			"  thalweg profile -f flights.yaml --cleaned --where '_split == \"train\"'\n" +
 			"  thalweg profile diff visits.json later.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var spec *pipeline.Spec
-			var onBadRow pipeline.OnBadRow
+			var text []byte
+			var train pipeline.TrainSource
+			if cleaned && file == "" {
+				return usageError("--cleaned", "", "-f SPEC too, which says how rows are cleaned")
+			}
 			if file != "" {
-				text, err := readSpec(file)
-				if err != nil {
+				var err error
+				if text, err = readSpec(file); err != nil {
 					return err
 				}
 				if spec, err = pipeline.Parse(catalog.All(), file, text); err != nil {
 					return err
 				}
-				train := spec.Spec.Sources.Train
-				onBadRow = train.OnBadRow
+				train = spec.Spec.Sources.Train
 				connection = cmp.Or(connection, train.Connection)
 				if from == "" && train.S3 != nil {
 					from = train.S3.Path
@@ -57,14 +64,21 @@ func newProfile(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := local.Profile(cmd.Context(), label)
-			if err == nil {
-				err = writePage(page, from, p, nil)
+			rows := local.Rows()
+			if cleaned {
+				plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.Schema)
+				if err == nil {
+					rows, err = local.CleanedRows(cmd.Context(), plan)
+				}
+				if err != nil {
+					return err
+				}
 			}
+			p, err := o.profile(cmd.Context(), rows, from)
 			if err != nil {
 				return err
 			}
-			for _, text := range local.Rejected(p.Rows, onBadRow) {
+			for _, text := range local.Rejected(p.Rows, train.OnBadRow) {
 				fmt.Fprintln(cmd.ErrOrStderr(), text)
 			}
 			return g.print(cmd.OutOrStdout(), p, p.WriteTable)
@@ -74,11 +88,37 @@ func newProfile(g *globals) *cobra.Command {
 	flags.StringVar(&from, "from", "", "the data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
 	flags.StringVarP(&file, "file", "f", "", "a spec, whose source says how the data are read: a file, or - for standard input")
 	flags.StringVar(&connection, "connection", "", "the store of the data, by its name in the file of --connections")
-	flags.StringVar(&label, "label", "", "what is to be predicted, a column or an expression: says what each column tells of it")
-	flags.StringVar(&page, "html", "", "write the profile into this file too, as a page with plots that needs nothing else")
+	flags.BoolVar(&cleaned, "cleaned", false, "with -f: profile the rows as a run cleans them, and _split, which split each is in")
+	o.register(cmd)
 	cmd.MarkFlagsOneRequired("from", "file")
-	cmd.AddCommand(newProfileDiff(g))
+	cmd.AddCommand(newProfileStream(g), newProfileDiff(g))
 	return cmd
+}
+
+// profileFlags say what is profiled of rows, whatever they are of.
+type profileFlags struct{ where, label, page string }
+
+func (o *profileFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.where, "where", "", "profile only the rows of which this expression is true")
+	flags.StringVar(&o.label, "label", "", "what is to be predicted, a column or an expression: says what each column tells of it")
+	flags.StringVar(&o.page, "html", "", "write the profile into this file too, as a page with plots that needs nothing else")
+}
+
+// profile profiles rows, and writes the page.
+func (o *profileFlags) profile(ctx context.Context, rows localdata.Rows, title string) (*profile.Profile, error) {
+	rows, err := rows.Where(o.where)
+	if err != nil {
+		return nil, err
+	}
+	p, err := rows.Profile(ctx, o.label)
+	if err != nil {
+		return nil, err
+	}
+	if o.where != "" {
+		title += " where " + o.where
+	}
+	return p, writePage(o.page, title, p, nil)
 }
 
 // writePage writes a page, unless its file has no name.

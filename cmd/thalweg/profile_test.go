@@ -149,6 +149,46 @@ func TestProfilesAreComparedAndShownOnAPage(t *testing.T) {
 	}
 }
 
+// The cleaned rows are those that clean writes, each in its split, and a condition
+// chooses some of them.
+func TestCleanedRowsHaveAProfile(t *testing.T) {
+	const of = "profile -o json -f ../../deploy/demo/flights.yaml --from ../../deploy/demo/flights.parquet "
+	rows := map[string]int64{}
+	for _, line := range []string{of, of + "--cleaned", of + "--cleaned --where _split=='train'", of + "--where delay>15 --label distance<500"} {
+		out, err := runLine(t, line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p profile.Profile
+		if err := json.Unmarshal([]byte(out), &p); err != nil {
+			t.Fatal(err)
+		}
+		rows[line[len(of):]] = p.Rows
+		if c := p.Columns[len(p.Columns)-1]; strings.Contains(line, "--cleaned") && (c.Name != "_split" || c.Distinct != int64(len(c.Top))) {
+			t.Errorf("%s: the last column is %+v", line, c)
+		}
+	}
+	out, err := runLine(t, "clean -o json -f ../../deploy/demo/flights.yaml --data ../../deploy/demo/flights.parquet --into "+filepath.Join(t.TempDir(), "rows.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cleaned struct{ Splits, Dropped map[string]int64 }
+	if err := json.Unmarshal([]byte(out), &cleaned); err != nil {
+		t.Fatal(err)
+	}
+	if rows[""] != 300_000 || rows["--cleaned --where _split=='train'"] != cleaned.Splits["train"] || rows["--where delay>15 --label distance<500"] == 0 || rows["--where delay>15 --label distance<500"] > 100_000 {
+		t.Errorf("rows %v; clean says %+v", rows, cleaned)
+	}
+	for line, want := range map[string]string{"--where delay": "it is int64", "--where nope": "read --where", "--label nope": "read --label"} {
+		if _, err := runLine(t, of+line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", line, err, want)
+		}
+	}
+	if _, err := runLine(t, "profile --from x --cleaned"); err == nil || !strings.Contains(err.Error(), "-f SPEC") {
+		t.Errorf("--cleaned without a spec: %v", err)
+	}
+}
+
 // Exact numbers of the demo's flights, as DuckDB has them: SUMMARIZE, and count(DISTINCT),
 // quantile_cont and stddev_pop of version 2.0.1; of the times, of which it has 145,718
 // different ones, the number is estimated.

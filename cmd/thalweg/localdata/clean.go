@@ -39,18 +39,11 @@ type Cleaned struct {
 
 // Clean writes the rows of a plan to a file, which is there only if all are.
 func (d *Dataset) Clean(ctx context.Context, plan *pipeline.Plan, file string) (*Cleaned, error) {
-	d.Schema = plan.Input
-	steps, _ := plan.Spec.Shuffles()
-	if err := d.settle(ctx, plan, plan.Passes()[:steps]); err != nil {
-		return nil, err
-	}
-	cuts, err := d.cuts(ctx, plan)
+	plan, cuts, err := d.prepared(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
-	if plan, err = d.learnt(ctx, plan, cuts); err != nil {
-		return nil, err
-	}
+	steps, _ := plan.Spec.Shuffles()
 	if err := d.settle(ctx, plan, plan.Passes()[steps:]); err != nil {
 		return nil, err
 	}
@@ -70,6 +63,19 @@ func (d *Dataset) Clean(ctx context.Context, plan *pipeline.Plan, file string) (
 	}
 	out.File = file
 	return out, nil
+}
+
+// prepared returns the plan that has learnt from all rows, and where their splits lie.
+func (d *Dataset) prepared(ctx context.Context, plan *pipeline.Plan) (_ *pipeline.Plan, cuts *split.Cuts, err error) {
+	d.Schema = plan.Input
+	steps, _ := plan.Spec.Shuffles()
+	if err = d.settle(ctx, plan, plan.Passes()[:steps]); err == nil {
+		cuts, err = d.cuts(ctx, plan)
+	}
+	if err == nil {
+		plan, err = d.learnt(ctx, plan, cuts)
+	}
+	return plan, cuts, err
 }
 
 // cuts returns where the splits of the rows lie, as the clean stage of a run finds it.
