@@ -12,10 +12,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// maxFound is how many of the values that are too many to be counted each are counted
-// when rows are looked at again.
-const maxFound = 1 << 10
-
 // Second looks at the rows of a Builder again: for the most frequent of values that were
 // too many to be counted, and for what columns tell of the label. It is the same for any
 // order and cutting of the rows too.
@@ -155,11 +151,10 @@ func (c *column) keys(a arrow.Array) keys {
 	return k
 }
 
-// finder counts those of a column's values whose buckets were counted most often: the
-// maxFound first ones by the counts of buckets, which are not changed any more. A value
-// that is among them in the end was so from its first time on, so that its count is
-// exact. The most frequent value is missed only if as many others share buckets that
-// are as full.
+// finder counts those of a column's values whose buckets were counted most often: as many
+// as were to be counted each, by the counts of buckets, which are not changed any more. A
+// value that is among them in the end was so from its first time on, so that its count
+// is exact. A frequent value is missed only if as many others share fuller buckets.
 type finder struct {
 	c     *column
 	found counter
@@ -186,14 +181,14 @@ func (f *finder) add(key uint64, n int64, text string) {
 	if f.c.isText() {
 		f.texts[key] = strings.Clone(text)
 	}
-	if f.found.used > 2*maxFound {
+	if f.found.used > 2*f.c.limit {
 		f.prune()
 	}
 }
 
-// prune leaves the first maxFound.
+// prune leaves as many as there may be.
 func (f *finder) prune() {
-	if f.found.used <= maxFound {
+	if f.found.used <= f.c.limit {
 		return
 	}
 	var all []uint64
@@ -202,10 +197,10 @@ func (f *finder) prune() {
 		return cmp.Or(cmp.Compare(f.c.sketch.often(b), f.c.sketch.often(a)), cmp.Compare(a, b))
 	}
 	slices.SortFunc(all, before)
-	last := all[maxFound-1]
+	last := all[f.c.limit-1]
 	f.floor = f.c.sketch.often(last)
 	f.found.keep(func(key uint64) bool { return before(key, last) <= 0 })
-	for _, key := range all[maxFound:] {
+	for _, key := range all[f.c.limit:] {
 		delete(f.texts, key)
 	}
 }
