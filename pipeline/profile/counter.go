@@ -57,10 +57,12 @@ func (c *counter) get(key uint64) int64 {
 	}
 }
 
-// each calls fn for all keys, in no order.
+// each calls fn for all keys, in no order: in that of the slots, another table that
+// grows would get them in heaps.
 func (c *counter) each(fn func(key uint64, n int64)) {
-	for _, s := range c.slots {
-		if s.n > 0 {
+	const stride = kernel.Golden >> 32 // odd: each slot once
+	for i := range c.slots {
+		if s := c.slots[i*stride&(len(c.slots)-1)]; s.n > 0 {
 			fn(s.key, s.n)
 		}
 	}

@@ -17,13 +17,16 @@ import (
 // maxShown bounds the characters of a value in a table.
 const maxShown = 24
 
-// shown writes a name or a value on one line, whatever is in it.
-func shown(s string) string {
+// shown writes a name or a value in a cell, whatever is in it.
+func shown(s string) string { return oneLine(s, maxShown) }
+
+// oneLine writes a text on one line of at most so many characters.
+func oneLine(s string, most int) string {
 	if quoted := strconv.Quote(s); s == "" || s != strings.TrimSpace(s) || quoted != `"`+s+`"` && strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) >= 0 {
 		s = quoted
 	}
-	if runes := []rune(s); len(runes) > maxShown {
-		s = string(runes[:maxShown-1]) + "…"
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most-1]) + "…"
 	}
 	return s
 }
