@@ -220,6 +220,20 @@ func TestATableIsNotBrokenByWhatIsInIt(t *testing.T) {
 	}
 }
 
+// Times as far apart as there are have a deviation that can be read.
+func TestTimesFarApartAreShown(t *testing.T) {
+	schema := table.Schema{Columns: []table.Column{{Name: "at", Type: table.Timestamp}}}
+	b := profile.New(schema)
+	b.Observe(tabletest.Batch(memory.DefaultAllocator, schema, 0, []any{table.MinMicros}, []any{table.MaxMicros}))
+	var out strings.Builder
+	b.Profile().WriteTable(&out)
+	for _, want := range []string{"0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999…", "1.826e+06 days"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in %s", want, out.String())
+		}
+	}
+}
+
 // However many different values there are, memory stays below what DESIGN.md states.
 func TestMemoryIsBoundedWhateverTheRows(t *testing.T) {
 	schema := table.Schema{Columns: []table.Column{{Name: "n", Type: table.Int64}, {Name: "x", Type: table.Float64}, {Name: "s", Type: table.String}}}

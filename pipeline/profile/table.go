@@ -107,7 +107,7 @@ func (c *Column) distribution() []string {
 	}
 	out[5], out[6] = c.format(c.Numbers.Mean), fmt.Sprintf("%.5g", c.Numbers.Deviation)
 	if c.Type == table.Timestamp {
-		out[6] = (time.Duration(c.Numbers.Deviation) * time.Microsecond).Round(time.Second).String()
+		out[6] = fmt.Sprintf("%.4g days", c.Numbers.Deviation/86_400e6)
 	}
 	return out
 }
