@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -171,6 +173,37 @@ func TestPersonalDataAreSuspectedByFormAndChecksum(t *testing.T) {
 	p := twice(schema, "", [][]any{{int64(4111111111111111)}, {int64(5500000000000004)}}, 1)
 	if s := p.Columns[0].Suspects; len(s) == 0 || s[0].Kind != "card numbers" {
 		t.Errorf("card numbers kept as numbers: %+v", s)
+	}
+}
+
+// Cards, e-mail, IBAN and IP addresses are those that Presidio's patterns find:
+// testdata/pii.py says how.
+func TestPersonalDataAreThoseThatPresidioFinds(t *testing.T) {
+	data, err := os.ReadFile("testdata/pii.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Text string
+		Is   []string
+	}
+	if err := json.Unmarshal(data, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		schema, rows := texts("x", c.Text)
+		found := []string{}
+		for _, s := range twice(schema, "", rows, 1).Columns[0].Suspects {
+			if s.Kind != "phone numbers" { // of which it has lists of countries
+				found = append(found, s.Kind)
+			}
+		}
+		if slices.Sort(found); !slices.Equal(found, c.Is) {
+			t.Errorf("%s: %q, want %q", c.Text, found, c.Is)
+		}
+	}
+	if len(cases) < 500 {
+		t.Errorf("only %d cases", len(cases))
 	}
 }
 
