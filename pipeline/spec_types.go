@@ -26,7 +26,7 @@ type TrainSource struct {
 	// Stream is not supported here.
 	Stream Choice `yaml:",inline" json:"-" catalog:"streams"`
 	// Format is how rows are encoded.
-	Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"json,avro,arrow"`
+	Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"json,avro"`
 	// OnBadRow says what becomes of a row of csv or jsonl that cannot be read as the
 	// columns are: fail ends the run with the place of the row; reject leaves it out, and
 	// keeps it with place and reason beside the run. Default fail.

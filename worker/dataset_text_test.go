@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -51,6 +54,32 @@ func asText(t *testing.T, lake storage.Bucket, ext string, write func(distance, 
 	}
 }
 
+// asArrow is asText of Arrow IPC, in batches of 200 rows.
+func asArrow(t *testing.T, lake storage.Bucket) {
+	t.Helper()
+	for i := range flightShards {
+		r, err := dataset.OpenBytes("flights", flightFile(t, i), []string{"delay", "origin", "distance"}, dataset.ReaderConfig{BatchRows: 200})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		w := ipc.NewWriter(&out, ipc.WithSchema(r.Schema()), ipc.WithZstd(), ipc.WithDictionaryDeltas(true))
+		for batch, err := r.Next(); err != io.EOF; batch, err = r.Next() {
+			if err == nil {
+				err = w.Write(batch)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch.Release()
+		}
+		if _, err := lake.Put(t.Context(), fmt.Sprintf("flights/%d.arrow", i), out.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+	}
+}
+
 func csvLine(distance, delay int64, origin string) string {
 	return fmt.Sprintf("%d,%d,%q\n", distance, delay, origin)
 }
@@ -67,13 +96,14 @@ func ofFormat(path, format string) string {
 func TestAllFormatsOfTheSameRowsGiveTheSameModel(t *testing.T) {
 	var want map[string]string
 	for _, f := range []struct{ path, format string }{
-		{"flights/*.parquet", "{type: parquet}"}, {"flights/*.csv", "{type: csv}"}, {"flights/*.jsonl", "{type: jsonl}"},
+		{"flights/*.parquet", "{type: parquet}"}, {"flights/*.csv", "{type: csv}"}, {"flights/*.jsonl", "{type: jsonl}"}, {"flights/*.arrow", "{type: arrow}"},
 		{"flights/*.tsv", `{type: csv, delimiter: "\t", quote: "'", header: false, encoding: utf-16, comment: "#", null_text: "NULL", columns: [origin, distance, delay]}`},
 	} {
 		for _, tasks := range []uint32{1, 2, flightShards} {
 			b := newBatchHalf(t)
 			asText(t, b.lake, "csv", csvLine, "\xef\xbb\xbfdistance,delay,origin\n")
 			asText(t, b.lake, "jsonl", jsonLine, "")
+			asArrow(t, b.lake)
 			asText(t, b.lake, "tsv", func(distance, delay int64, origin string) string {
 				var wide strings.Builder
 				for _, ch := range fmt.Sprintf("'%s'\t%d\t%d\r\n# none\t\t\r\n", origin, distance, delay) {

@@ -12,6 +12,7 @@ func DatasetFormats() []pipeline.Entry {
 		{Name: "parquet", Options: new(Parquet), Source: parquetSource},
 		{Name: "csv", Options: new(CSV), Source: csvSource},
 		{Name: "jsonl", Options: new(JSONL), Source: jsonlSource},
+		{Name: "arrow", Options: new(Arrow), Source: arrowSource},
 	}
 }
 

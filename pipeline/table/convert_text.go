@@ -130,6 +130,9 @@ func (d *dictionary) id(s string) (int32, error) {
 // column returns the column of the rows that have the ids in a buffer, which it
 // takes over; rows that valid does not mark are null.
 func (d *dictionary) column(mem memory.Allocator, ids *memory.Buffer, valid Mask) arrow.Array {
+	if d.entries.Len() == 0 { // of rows that are all null, whose indices are 0
+		d.entries.Append("")
+	}
 	entries := d.entries.NewArray()
 	defer entries.Release()
 	return NewText(mem, valid.Rows, ids, valid, entries)

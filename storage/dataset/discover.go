@@ -30,6 +30,17 @@ import (
 // without a byte that are no Parquet by their name. Errors: NotFound naming the pattern if nothing matches,
 // Corrupt naming the object whose footer cannot be read.
 func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (*Manifest, *arrow.Schema, error) {
+	return discover(ctx, b, pattern, cfg, func(ctx context.Context, l *listing, info storage.Info, versioned bool) (discovered, error) {
+		d, err := inspect(ctx, b, info, versioned)
+		if thalweg.Is(err, thalweg.Corrupt) && extension(info.Key) != ".parquet" { // by its name it need not be Parquet
+			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: err, Hint: l.hint(ctx, b, cfg.Root, "")}
+		}
+		return d, err
+	})
+}
+
+// discover is Discover for objects of which inspect says what is in them.
+func discover(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig, inspect func(context.Context, *listing, storage.Info, bool) (discovered, error)) (*Manifest, *arrow.Schema, error) {
 	l, err := list(ctx, b, pattern, cfg)
 	if err != nil {
 		return nil, nil, err
@@ -44,17 +55,11 @@ func Discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	for i, info := range l.infos {
 		group.Go(func() error {
 			var err error
-			files[i], err = inspect(gctx, b, info, versioned)
-			if thalweg.Is(err, thalweg.Corrupt) && extension(info.Key) != ".parquet" {
-				err = &otherFile{err} // by its name it need not be Parquet
-			}
+			files[i], err = inspect(gctx, l, info, versioned)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		if other := new(otherFile); errors.As(err, &other) {
-			err = &thalweg.Error{Op: "discover", Kind: thalweg.Corrupt, Subject: pattern, Err: other.error, Hint: l.hint(ctx, b, cfg.Root, "")}
-		}
 		return nil, nil, err
 	}
 	m := cut(pattern, files, l.cfg.ShardRows)
@@ -77,9 +82,6 @@ func List(ctx context.Context, b storage.Bucket, pattern string) (hash string, o
 	}
 	return hex.EncodeToString(sum.Sum(nil)), len(l.infos), nil
 }
-
-// otherFile is the error of an object that is no Parquet, neither by its name.
-type otherFile struct{ error }
 
 // listing is the objects that a pattern names, in byte order of their keys.
 type listing struct {
@@ -142,6 +144,10 @@ type discovered struct {
 	object Object
 	rows   []int64 // by row group
 	fields []arrow.Field
+	// begins are where row groups begin, and end where the last ends, in objects that
+	// are read from there on.
+	begins []int64
+	end    int64
 	// warning is of an object that is odd and read all the same.
 	warning string
 }
@@ -219,6 +225,12 @@ func cut(pattern string, files []discovered, target int64) *Manifest {
 			} else {
 				m.Shards = append(m.Shards, Shard{Object: i, FirstRowGroup: g, EndRowGroup: g + 1, Rows: rows, FirstRow: m.Rows})
 				open = true
+			}
+			if last := &m.Shards[len(m.Shards)-1]; f.begins != nil {
+				if last.End = f.end; g+1 < len(f.begins) {
+					last.End = f.begins[g+1]
+				}
+				last.Offset = f.begins[last.FirstRowGroup]
 			}
 			m.Rows += rows
 		}

@@ -19,7 +19,8 @@ import (
 )
 
 // dataFormats are the formats of files by how their names end.
-var dataFormats = map[string]string{".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+var dataFormats = map[string]string{".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+	".arrow": "arrow", ".arrows": "arrow", ".feather": "arrow", ".ipc": "arrow"}
 
 // formatOf returns the format that the name of a file says.
 func formatOf(key string) string {

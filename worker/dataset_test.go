@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -54,6 +55,12 @@ func oneRow(t *testing.T, format string, also ...string) []byte {
 		rows.Field(i + 1).(*array.StringBuilder).Append(strings.Split(a, "=")[1])
 	}
 	var out bytes.Buffer
+	if format == "arrow" {
+		if err := ipc.NewWriter(&out, ipc.WithSchema(schema)).Write(rows.NewRecord()); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
 	w, err := dataset.NewWriter(&out, schema, dataset.WriterConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +157,7 @@ func TestFoldersOfKeysFillColumnsInAllFormats(t *testing.T) {
 		{"declared", "{timezone: America/New_York, columns: [{name: x, type: int64}, {name: s, type: string}, {name: f, type: float64}, {name: b, type: bool}, {name: d, type: timestamp}]}",
 			map[string][]string{"s=01/f=2/b=true/d=2001-02-03 04%3A05%3A06/p": nil}, nil, "x int64, s string, f float64, b bool, d timestamp", "7 01 2 true 2001-02-03 09:05:06Z"},
 	} {
-		for _, format := range []string{"parquet", "csv", "jsonl"} {
+		for _, format := range []string{"parquet", "csv", "jsonl", "arrow"} {
 			objects := make(map[string][]byte)
 			for key, also := range c.keys {
 				objects[key] = oneRow(t, format, also...)
