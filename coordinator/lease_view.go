@@ -74,6 +74,7 @@ func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 func completeRun(s *state.State, t *state.Task, l *apiv1.Lease) {
 	r, stage := t.Run, t.Stage
 	l.RunId, l.Pipeline, l.Generation = string(r.ID), string(r.Pipeline), uint64(r.Generation)
+	l.RunStartedAtUnixMs = r.StartedMS
 	spec := s.Pipeline(r.Pipeline).Spec(r.Generation)
 	l.Spec, l.SpecFile, l.SpecWritten = spec.Text, spec.File, spec.Written
 	l.Inputs, l.Verb, l.Arguments = maps.Clone(r.Outputs), r.Verb, maps.Clone(r.Arguments)

@@ -46,6 +46,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
 	c.bindScoring()
 	c.eventColumns()
+	c.freshness()
 	if err := c.found.err(); err != nil {
 		return nil, err
 	}

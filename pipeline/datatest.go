@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -312,4 +313,109 @@ func (l Limit) Met(n, all int64) bool {
 	}
 	order := big.NewRat(n, 1).Cmp(than)
 	return order > 0 || order == 0 && m[1] == ">=" && n > 0
+}
+
+// Freshness bounds the age of the newest value of a column, from it to the time at which
+// a run began: a run of older rows has a warning, or fails.
+type Freshness struct {
+	// Column is a timestamp, as it is read, before any cleaning step.
+	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`
+	// WarnAfter is the age beyond which the run and the version have a warning. Default 1
+	// day, if there is no error_after either.
+	WarnAfter *Age `yaml:"warn_after,omitempty" json:"warn_after,omitempty"`
+	// ErrorAfter is the age beyond which the run fails.
+	ErrorAfter *Age `yaml:"error_after,omitempty" json:"error_after,omitempty"`
+}
+
+// Age is a stretch of time.
+type Age struct {
+	// Count is how many periods it has.
+	Count int `yaml:"count" json:"count" jsonschema:"minimum=1,maximum=1000000"`
+	// Period is 60 seconds, 60 minutes, or 24 hours.
+	Period string `yaml:"period" json:"period" jsonschema:"enum=minute,enum=hour,enum=day"`
+}
+
+// periods are the values of Age.Period.
+var periods = map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}
+
+// Duration returns how long an age is.
+func (a *Age) Duration() time.Duration { return time.Duration(a.Count) * periods[a.Period] }
+
+// String returns an age as people write it: 2 days.
+func (a *Age) String() string {
+	if a.Count == 1 {
+		return "1 " + a.Period
+	}
+	return fmt.Sprintf("%d %ss", a.Count, a.Period)
+}
+
+// Defaults implements Defaulter.
+func (f *Freshness) Defaults(Place) {
+	if f.WarnAfter == nil && f.ErrorAfter == nil {
+		f.WarnAfter = &Age{Count: 1, Period: "day"}
+	}
+}
+
+// Check implements Checker.
+func (f *Freshness) Check(at Place) {
+	if f.WarnAfter != nil && f.ErrorAfter != nil && f.WarnAfter.Duration() >= f.ErrorAfter.Duration() {
+		at.Problem("warn_after", "warn earlier", "a run whose rows are older than %s fails after %s anyway", f.WarnAfter, f.ErrorAfter)
+	}
+}
+
+// Judge says what is wrong with rows whose newest value is the given one, in microseconds
+// since 1970 UTC, and nil where no row has any, in a run that began at a time. failed says
+// that the run fails; an empty text that nothing is wrong.
+func (f *Freshness) Judge(newest *int64, began time.Time) (text string, failed bool) {
+	for _, limit := range []*Age{f.ErrorAfter, f.WarnAfter} {
+		if limit == nil {
+			continue
+		}
+		name := "warn_after"
+		if failed = limit == f.ErrorAfter; failed {
+			name = "error_after"
+		}
+		if newest == nil {
+			return fmt.Sprintf("column %s has no value in any row, so that nobody knows how old they are; %s is %s", f.Column, name, limit), failed
+		}
+		value := time.UnixMicro(*newest).UTC()
+		// A Duration holds 292 years, and timestamps lie further apart.
+		if value.Add(limit.Duration()).Before(began) {
+			return fmt.Sprintf("column %s: its newest value is %s, %s before the run began at %s; %s is %s", f.Column, value.Format(time.RFC3339), since(began.Unix()-value.Unix()), began.UTC().Format(time.RFC3339), name, limit), failed
+		}
+	}
+	return "", false
+}
+
+// since is an age of so many seconds, in its two largest units.
+func since(seconds int64) string {
+	var parts []string
+	for _, unit := range []struct {
+		name    string
+		seconds int64
+	}{{"days", 24 * 3600}, {"hours", 3600}, {"minutes", 60}, {"seconds", 1}} {
+		if n := seconds / unit.seconds; (n > 0 || unit.seconds == 1 && parts == nil) && len(parts) < 2 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, unit.name))
+		}
+		seconds %= unit.seconds
+	}
+	return strings.Join(parts, " ")
+}
+
+// freshness holds the column whose values say how old rows are against the schema.
+func (c *compiler) freshness() {
+	f := c.spec.Spec.Sources.Train.Freshness
+	if f == nil {
+		return
+	}
+	const path = "spec.sources.train.freshness.column"
+	_, column, ok := c.plan.Input.Lookup(f.Column)
+	switch {
+	case !ok:
+		c.missing(path, f.Column, c.plan.Input, nil)
+	case column.Type != table.Timestamp:
+		c.found.add(path, "declare it as a timestamp in spec.schema.columns, or name another", "column %s is %s, which is no time", f.Column, column.Type)
+	case c.plan.Uses[f.Column] == "":
+		c.plan.Uses[f.Column] = "spec.sources.train.freshness"
+	}
 }

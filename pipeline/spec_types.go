@@ -31,6 +31,8 @@ type TrainSource struct {
 	// columns are: fail ends the run with the place of the row; reject leaves it out, and
 	// keeps it with place and reason beside the run. Default fail.
 	OnBadRow OnBadRow `yaml:"on_bad_row,omitempty" json:"on_bad_row,omitempty"`
+	// Freshness says how old the newest row may be when a run begins.
+	Freshness *Freshness `yaml:"freshness,omitempty" json:"freshness,omitempty"`
 }
 
 // OnBadRow is a word, or a mapping with its options.

@@ -46,6 +46,7 @@ type data struct {
 	first    int64         // row of the shard that it begins with
 	read     int64         // rows of it, before they were cleaned
 	keeping  keeping
+	newest   *int64   // value of the column that freshness names, of what was read
 	passes   []passed // what the shuffles of the run have found
 	last     struct { // of them, in the shard that was read last
 		shard int
@@ -185,6 +186,7 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 				d.read = batch.NumRows() + rejected
 				d.worker.metrics.rows.Add(float64(d.read))
 				d.progress.Add(d.read)
+				d.newest = later(d.newest, d.newestIn(batch))
 			}
 			more := yield(batch, err)
 			if batch != nil {

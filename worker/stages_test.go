@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -106,6 +107,7 @@ type batchHalf struct {
 	shards uint32             // default flightShards
 	inputs map[string]string
 	counts map[string]int64
+	began  time.Time // of the run
 }
 
 // lease is one that reads what the stages so far have left.
@@ -137,6 +139,7 @@ func newBatchHalf(t *testing.T) *batchHalf {
 func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 	b.t.Helper()
 	lease.RunId, lease.Pipeline, lease.Spec, lease.Inputs = "flights-1-1", "flights", cmp.Or(lease.Spec, b.spec, flightSpec), maps.Clone(b.inputs)
+	lease.RunStartedAtUnixMs = b.began.UnixMilli()
 	lease.TaskId = fmt.Sprintf("%s/%s@%d", lease.RunId, lease.Kind, lease.Index)
 	r, err := b.worker.cfg.Stages.begin(b.worker, lease)
 	if err != nil {

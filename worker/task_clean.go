@@ -9,8 +9,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
@@ -25,6 +27,8 @@ type cleaned struct {
 	Split  json.RawMessage `json:"split"`
 	// Failing refers to the rows that fail data tests.
 	Failing string `json:"failing,omitempty"`
+	// Newest is the newest value of the column that freshness names; nil: there is none.
+	Newest *int64 `json:"newest,omitempty"`
 }
 
 // mapClean cleans shards: it counts what the operators do and observes where the
@@ -40,7 +44,7 @@ func mapClean(ctx context.Context, t *Task) error {
 		if err != nil {
 			return cleaned{}, err
 		}
-		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && tests == nil {
+		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && tests == nil && d.plan.Spec.Spec.Sources.Train.Freshness == nil {
 			n := d.manifest.Shards[shard].Rows
 			d.progress.Add(n)
 			out := cleaned{Report: pipeline.Report{RowsIn: n, RowsOut: n}}
@@ -48,6 +52,7 @@ func mapClean(ctx context.Context, t *Task) error {
 			return out, err
 		}
 		out, err := remembered(ctx, d, shard, d.keeping.clean, func() (out cleaned, err error) {
+			d.newest = nil
 			for batch, err := range d.observed(ctx, shard, tests != nil, &out.Report) {
 				if err == nil {
 					err = observer.Observe(batch)
@@ -59,6 +64,7 @@ func mapClean(ctx context.Context, t *Task) error {
 					return out, err
 				}
 			}
+			out.Newest = d.newest
 			out.Split, err = observer.Partial()
 			return out, err
 		})
@@ -76,8 +82,16 @@ func (d *data) observed(ctx context.Context, shard int, tested bool, rep *pipeli
 		return d.cleaned(ctx, clean.BeforeLearning(d.plan), shard, rep)
 	}
 	// A row is rejected for a bad value in any column, so that all are read.
-	if at, _, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); ok && !d.rejects() {
-		d.input.Columns = d.plan.Input.Columns[at : at+1]
+	fresh := d.plan.Spec.Spec.Sources.Train.Freshness
+	if _, c, ok := d.plan.Input.Lookup(d.plan.Spec.Spec.Preprocessing.Split.Column); (ok || fresh != nil) && !d.rejects() {
+		d.input.Columns = nil
+		if ok {
+			d.input.Columns = append(d.input.Columns, c)
+		}
+		if fresh != nil && fresh.Column != c.Name {
+			_, c, _ = d.plan.Input.Lookup(fresh.Column)
+			d.input.Columns = append(d.input.Columns, c)
+		}
 	}
 	return through(d.batches(ctx, shard, rep), func(batch arrow.Record) (arrow.Record, error) {
 		rep.RowsIn += batch.NumRows()
@@ -94,11 +108,23 @@ func reduceClean(ctx context.Context, t *Task) error {
 		return err
 	}
 	var total pipeline.Report
+	var newest *int64
 	splits, failing := make([][]byte, len(all)), make([]string, len(all))
 	for i := range all {
 		failing[i] = all[i].Failing
 		total.Merge(&all[i].Report)
 		splits[i] = all[i].Split
+		newest = later(newest, all[i].Newest)
+	}
+	if fresh := d.plan.Spec.Spec.Sources.Train.Freshness; fresh != nil {
+		text, failed := fresh.Judge(newest, time.UnixMilli(t.Lease.RunStartedAtUnixMs))
+		if failed {
+			return &thalweg.Error{Op: "look at freshness", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
+				Hint: "bring newer rows, or raise sources.train.freshness.error_after"}
+		}
+		if text != "" {
+			t.warn("%s", text)
+		}
 	}
 	cuts, err := split.Finish(d.plan, splits)
 	if err != nil {
@@ -111,6 +137,31 @@ func reduceClean(ctx context.Context, t *Task) error {
 		return err
 	}
 	return t.Save(ctx, "split", cuts)
+}
+
+// later returns the later of two times; nil is none.
+func later(a, b *int64) *int64 {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
+}
+
+// newestIn returns the newest value that a batch has of the column that freshness names.
+func (d *data) newestIn(batch arrow.Record) (newest *int64) {
+	fresh := d.plan.Spec.Spec.Sources.Train.Freshness
+	if fresh == nil {
+		return nil
+	}
+	for _, at := range batch.Schema().FieldIndices(fresh.Column) {
+		column := batch.Column(at).(*array.Timestamp)
+		for row, v := range column.TimestampValues() {
+			if us := int64(v); column.IsValid(row) && (newest == nil || us > *newest) {
+				newest = &us
+			}
+		}
+	}
+	return newest
 }
 
 // reasons lists why rows were dropped.

@@ -2,11 +2,13 @@ package worker
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -169,5 +171,60 @@ func TestDataTestsSeeWhatStepsHaveLearnt(t *testing.T) {
 	}
 	if again.inputs["tests"] != r.inputs["tests"] || counted(t, w, "thalweg_prepared_bytes_total", keptRead) == 0 {
 		t.Errorf("%s, want %s", again.inputs["tests"], r.inputs["tests"])
+	}
+}
+
+// The age of the newest row, as it was read, is that at the beginning of the run, by
+// however many tasks, and whether rows were cleaned or nothing else is looked at.
+func TestFreshnessIsOfTheNewestRowWhenTheRunBegan(t *testing.T) {
+	began := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	of := func(freshness string, steps bool, newest string) *batchHalf {
+		b := newBatchHalf(t)
+		n := 0
+		asText(t, b.lake, "csv", func(distance, delay int64, origin string) string {
+			when := "2026-01-01T00:00:00Z"
+			if n++; n == flightShards*flightRows/2 {
+				when = newest
+			}
+			return fmt.Sprintf("%d,%d,%s,%s\n", distance, delay, origin, when)
+		}, "distance,delay,origin,at\n")
+		b.spec = strings.Replace(ofFormat("flights/?.csv", "{type: csv}, freshness: "+freshness), "\n  preprocessing:", strings.Replace(declared, "]}", ", {name: at, type: timestamp}]}", 1), 1)
+		if !steps {
+			b.spec = strings.Replace(b.spec, "    clean:\n      - {filter: {expression: \"distance > 0\"}}\n", "    split: {type: random}\n", 1)
+		}
+		b.began = began
+		return b
+	}
+	const both = "{column: at, warn_after: {count: 2, period: day}, error_after: {count: 7, period: day}}"
+	for _, c := range []struct{ freshness, newest, warning, failure string }{
+		{both, "2026-11-27T12:00:00Z", "", ""},
+		{both, "2026-11-27T11:59:59Z", "column at: its newest value is 2026-11-27T11:59:59Z, 2 days 1 seconds before the run began at 2026-11-29T12:00:00Z; warn_after is 2 days", ""},
+		{both, "2026-11-20T10:00:00Z", "", "column at: its newest value is 2026-11-20T10:00:00Z, 9 days 2 hours before the run began at 2026-11-29T12:00:00Z; error_after is 7 days"},
+		{"{column: at, error_after: {count: 90, period: minute}}", "2026-11-29T10:29:00Z", "", "error_after is 90 minutes"},
+		{"{column: at, warn_after: {count: 1, period: hour}}", "2030-01-01T00:00:00Z", "", ""},
+	} {
+		for _, steps := range []bool{true, false} {
+			for _, tasks := range []uint32{1, flightShards} {
+				b := of(c.freshness, steps, c.newest)
+				for range 2 { // the second run reads what is kept
+					report := b.upTo("clean", tasks)
+					if warnings := strings.Join(report.Warnings, "\n"); warnings != c.warning || (report.Error == "") != (c.failure == "") || !strings.Contains(report.Error, c.failure) || report.Error != "" && !report.Permanent {
+						t.Errorf("%s, newest %s, steps %v, %d tasks: warnings %q, error %q", c.freshness, c.newest, steps, tasks, warnings, report.Error)
+					}
+					before := b.decoded()
+					if b = b.again(); before == 0 {
+						t.Error("nothing was read")
+					}
+					b.began = began
+				}
+			}
+		}
+	}
+	b := of(both, true, "2026-11-29T00:00:00Z")
+	asText(t, b.lake, "csv", func(distance, delay int64, origin string) string {
+		return fmt.Sprintf("%d,%d,%s,\n", distance, delay, origin)
+	}, "distance,delay,origin,at\n")
+	if err := b.upTo("clean", 1).Error; !strings.Contains(err, "column at has no value in any row") {
+		t.Errorf("no values: %q", err)
 	}
 }

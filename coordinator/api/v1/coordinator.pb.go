@@ -3777,27 +3777,28 @@ func (x *Look) GetSpec() string {
 
 // Lease is a task or a partition that a worker holds until it is lost or gives it back.
 type Lease struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	TaskId      string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	Token       uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
-	Kind        string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"` // the stage's name, or score
-	Reduce      bool                   `protobuf:"varint,4,opt,name=reduce,proto3" json:"reduce,omitempty"`
-	Index       uint32                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"` // among the map tasks, the reducers or the partitions
-	RunId       string                 `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	Pipeline    string                 `protobuf:"bytes,7,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	Generation  uint64                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`
-	Spec        string                 `protobuf:"bytes,9,opt,name=spec,proto3" json:"spec,omitempty"`                          // rendered
-	SpecFile    string                 `protobuf:"bytes,24,opt,name=spec_file,json=specFile,proto3" json:"spec_file,omitempty"` // of a run: what diagnostics cite, and its text as a user wrote it
-	SpecWritten string                 `protobuf:"bytes,25,opt,name=spec_written,json=specWritten,proto3" json:"spec_written,omitempty"`
-	Inputs      map[string]string      `protobuf:"bytes,10,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // outputs of the stages before
-	Partials    []string               `protobuf:"bytes,11,rep,name=partials,proto3" json:"partials,omitempty"`                                                                       // reduce: what the map tasks addressed to it, in index order
-	Peers       []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // replica: all of them in order, and who holds each now
-	ResumeFrom  string                 `protobuf:"bytes,13,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`                                                 // replica: newest checkpoint
-	ShardFrom   uint32                 `protobuf:"varint,19,opt,name=shard_from,json=shardFrom,proto3" json:"shard_from,omitempty"`                                                   // over shards: the task has [shard_from, shard_to)
-	ShardTo     uint32                 `protobuf:"varint,20,opt,name=shard_to,json=shardTo,proto3" json:"shard_to,omitempty"`
-	Reducers    uint32                 `protobuf:"varint,21,opt,name=reducers,proto3" json:"reducers,omitempty"`                                                                            // of the stage: a map task writes a partial for each
-	Verb        string                 `protobuf:"bytes,22,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of the run; empty: the batch half of the spec
-	Arguments   map[string]string      `protobuf:"bytes,23,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of a job
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	TaskId             string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Token              uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
+	Kind               string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"` // the stage's name, or score
+	Reduce             bool                   `protobuf:"varint,4,opt,name=reduce,proto3" json:"reduce,omitempty"`
+	Index              uint32                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"` // among the map tasks, the reducers or the partitions
+	RunId              string                 `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Pipeline           string                 `protobuf:"bytes,7,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Generation         uint64                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`
+	Spec               string                 `protobuf:"bytes,9,opt,name=spec,proto3" json:"spec,omitempty"`                          // rendered
+	SpecFile           string                 `protobuf:"bytes,24,opt,name=spec_file,json=specFile,proto3" json:"spec_file,omitempty"` // of a run: what diagnostics cite, and its text as a user wrote it
+	SpecWritten        string                 `protobuf:"bytes,25,opt,name=spec_written,json=specWritten,proto3" json:"spec_written,omitempty"`
+	Inputs             map[string]string      `protobuf:"bytes,10,rep,name=inputs,proto3" json:"inputs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // outputs of the stages before
+	Partials           []string               `protobuf:"bytes,11,rep,name=partials,proto3" json:"partials,omitempty"`                                                                       // reduce: what the map tasks addressed to it, in index order
+	Peers              []*Peer                `protobuf:"bytes,12,rep,name=peers,proto3" json:"peers,omitempty"`                                                                             // replica: all of them in order, and who holds each now
+	ResumeFrom         string                 `protobuf:"bytes,13,opt,name=resume_from,json=resumeFrom,proto3" json:"resume_from,omitempty"`                                                 // replica: newest checkpoint
+	ShardFrom          uint32                 `protobuf:"varint,19,opt,name=shard_from,json=shardFrom,proto3" json:"shard_from,omitempty"`                                                   // over shards: the task has [shard_from, shard_to)
+	ShardTo            uint32                 `protobuf:"varint,20,opt,name=shard_to,json=shardTo,proto3" json:"shard_to,omitempty"`
+	Reducers           uint32                 `protobuf:"varint,21,opt,name=reducers,proto3" json:"reducers,omitempty"`                                                                            // of the stage: a map task writes a partial for each
+	Verb               string                 `protobuf:"bytes,22,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of the run; empty: the batch half of the spec
+	Arguments          map[string]string      `protobuf:"bytes,23,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of a job
+	RunStartedAtUnixMs int64                  `protobuf:"varint,27,opt,name=run_started_at_unix_ms,json=runStartedAtUnixMs,proto3" json:"run_started_at_unix_ms,omitempty"`                        // the same for all tasks of a run, whenever they run
 	// score:
 	Models        []*ModelVersion    `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
 	Paused        bool               `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing
@@ -3977,6 +3978,13 @@ func (x *Lease) GetArguments() map[string]string {
 		return x.Arguments
 	}
 	return nil
+}
+
+func (x *Lease) GetRunStartedAtUnixMs() int64 {
+	if x != nil {
+		return x.RunStartedAtUnixMs
+	}
+	return 0
 }
 
 func (x *Lease) GetModels() []*ModelVersion {
@@ -4533,7 +4541,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04spec\x18\x03 \x01(\tR\x04spec\"\xdd\a\n" +
+	"\x04spec\x18\x03 \x01(\tR\x04spec\"\x91\b\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -4559,7 +4567,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\bshard_to\x18\x14 \x01(\rR\ashardTo\x12\x1a\n" +
 	"\breducers\x18\x15 \x01(\rR\breducers\x12\x12\n" +
 	"\x04verb\x18\x16 \x01(\tR\x04verb\x12J\n" +
-	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x12<\n" +
+	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x122\n" +
+	"\x16run_started_at_unix_ms\x18\x1b \x01(\x03R\x12runStartedAtUnixMs\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
 	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x14\n" +
 	"\x05drain\x18\x1a \x01(\bR\x05drain\x12\x18\n" +
