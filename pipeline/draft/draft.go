@@ -306,6 +306,9 @@ func (d *draft) chooseFeatures() error {
 		}
 	}
 	for _, c := range d.Schema.Unsupported {
+		if slices.ContainsFunc(d.Schema.Columns, func(of table.Column) bool { return strings.HasPrefix(of.Name, c.Name+".") }) {
+			continue // its fields are columns
+		}
 		d.left = append(d.left, fmt.Sprintf("%s: no feature is made of %s", plainOrQuoted(c.Name), c.Type))
 	}
 	if len(d.inputs) == 0 {

@@ -1,8 +1,10 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -26,16 +28,16 @@ func Inspect(ctx context.Context, b storage.Bucket, key string, sizeBytes int64)
 	return &Summary{Rows: file.Rows, Schema: arrow.NewSchema(fieldsOf(file), nil)}, nil
 }
 
-// Line is the first line of a dataset of text.
-type Line struct {
+// Lines are the first lines of a dataset of text.
+type Lines struct {
 	Key  string // of the object
-	Text []byte
-	// Encoding is what its first bytes say; empty: nothing, it may be UTF-8.
+	Text [][]byte
+	// Encoding is what their bytes say; empty: nothing, they may be UTF-8.
 	Encoding string
 }
 
-// FirstLine reads the first line of the first object that a pattern names.
-func FirstLine(ctx context.Context, b storage.Bucket, pattern string) (first Line, err error) {
+// FirstLines reads up to n lines of the first object that a pattern names.
+func FirstLines(ctx context.Context, b storage.Bucket, pattern string, n int) (first Lines, err error) {
 	l, err := list(ctx, b, pattern, DiscoverConfig{})
 	if err != nil {
 		return first, err
@@ -44,7 +46,7 @@ func FirstLine(ctx context.Context, b storage.Bucket, pattern string) (first Lin
 	first.Key = info.Key
 	mark := make([]byte, min(2, info.SizeBytes))
 	if err := b.GetRange(ctx, info.Key, 0, mark); err != nil {
-		return first, textFailure("read line", info.Key, err)
+		return first, textFailure("read lines", info.Key, err)
 	}
 	if m := string(mark); m == "\xff\xfe" || m == "\xfe\xff" {
 		first.Encoding = "utf-16"
@@ -53,13 +55,19 @@ func FirstLine(ctx context.Context, b storage.Bucket, pattern string) (first Lin
 	defer from.Close()
 	r, err := records.Open(info.Key, info.SizeBytes, from, records.Format{Encoding: first.Encoding}, records.Place{})
 	if err != nil {
-		return first, textFailure("read line", info.Key, err)
+		return first, textFailure("read lines", info.Key, err)
 	}
 	defer r.Close()
 	var run records.Run
-	if err := r.Next(&run, 1); err != nil && err != io.EOF {
-		return first, textFailure("read line", info.Key, err)
+	if err := r.Next(&run, n); err != nil && err != io.EOF {
+		return first, textFailure("read lines", info.Key, err)
 	}
-	first.Text = run.Values
+	for i := range run.Len() {
+		line := bytes.TrimRight(run.Record(i), "\r\n")
+		first.Text = append(first.Text, line)
+		if first.Encoding == "" && !utf8.Valid(line) {
+			first.Encoding = "windows-1252" // what most texts are that are no UTF-8, as ISO 8859-1 is
+		}
+	}
 	return first, nil
 }

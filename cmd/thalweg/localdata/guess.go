@@ -1,7 +1,6 @@
 package localdata
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -72,18 +71,16 @@ func dataExtension(names iter.Seq2[string, error]) (string, error) {
 // guessed returns a spec of nothing but the format that the files seem to have, and
 // notes how it is written.
 func (d *Dataset) guessed(ctx context.Context) (*pipeline.Spec, error) {
-	options := make(map[string]string)
+	options := make(map[string]any)
 	name := formatOf(d.source.Pattern)
 	if name == "csv" {
-		first, err := dataset.FirstLine(ctx, d.source.Bucket, d.source.Pattern)
+		first, err := dataset.FirstLines(ctx, d.source.Bucket, d.source.Pattern, dialectLines)
 		if err != nil {
 			return nil, err
 		}
+		options = dialect(first.Text)
 		if first.Encoding != "" {
 			options["encoding"] = first.Encoding
-		}
-		if c := delimiter(first.Text); c != "," {
-			options["delimiter"] = c
 		}
 	}
 	text, err := json.Marshal(options)
@@ -91,10 +88,10 @@ func (d *Dataset) guessed(ctx context.Context) (*pipeline.Spec, error) {
 		return nil, err
 	}
 	d.format = "{type: " + name
-	for _, field := range []string{"delimiter", "encoding"} {
+	for _, field := range []string{"delimiter", "quote", "header", "columns", "encoding", "decimal_comma"} {
 		if value, ok := options[field]; ok {
-			quoted, _ := json.Marshal(value) // a text can always be written
-			d.format += ", " + field + ": " + string(quoted)
+			quoted, _ := json.Marshal(value) // of texts and a bool
+			d.format += ", " + field + ": " + strings.ReplaceAll(string(quoted), `","`, `", "`)
 		}
 	}
 	d.format += "}"
@@ -104,16 +101,4 @@ func (d *Dataset) guessed(ctx context.Context) (*pipeline.Spec, error) {
 		train.Format.Options, err = pipeline.Complete(train.Format.Options)
 	}
 	return spec, err
-}
-
-// delimiter returns the character that most likely stands between the fields of a
-// header.
-func delimiter(header []byte) string {
-	best := ","
-	for _, c := range []string{";", "\t", "|"} {
-		if bytes.Count(header, []byte(c)) > bytes.Count(header, []byte(best)) {
-			best = c
-		}
-	}
-	return best
 }
