@@ -166,7 +166,7 @@ func TestAWorkerHoldsNoMoreReducersThanOneAnswerNames(t *testing.T) {
 	c.poll(2, "w1")
 	profile := c.s.HeldBy("w1")[0]
 	c.apply(&state.ReportTask{Task: profile.ID, Token: profile.Token,
-		Results: state.Results{Counts: map[string]int64{"shards": state.MaxHeldPartials/2 + 1}, Outputs: map[string]string{"manifest": "m"}}})
+		Results: state.Results{Counts: map[string]int64{"shards": 4 * (state.MaxHeldPartials/2 + 1)}, Outputs: map[string]string{"manifest": "m"}}})
 	c.poll(state.MaxTasks, "w1")
 	c.finish("clean")
 	c.poll(4, "w1")

@@ -31,6 +31,8 @@ const (
 	MaxWarnings       = 32      // of a run; further ones are not kept
 	MaxReplicas       = 1024    // of one training
 	MaxTasks          = 1 << 16 // map tasks of one stage: some 400 bytes of state each
+	enoughTasks       = 32      // of a stage over shards, to share among workers; of more shards
+	shardsTogether    = 4       // so many are a task, as each costs its report, its lease and two writes to the log
 	MaxShards         = 1 << 24 // of a dataset; beyond MaxTasks a task gets several
 	MaxReducers       = 256     // of one stage
 	MaxPartials       = 1 << 17 // that map tasks of one stage address to its reducers: some 130 bytes each

@@ -104,7 +104,8 @@ func (p *Stage) size(counts map[string]int64) (flaw string) {
 			return fmt.Sprintf("%s: %d shards; there must be 1 to %d", p.Name, n, MaxShards)
 		}
 		p.Shards = uint32(n)
-		p.Maps = min(p.Shards, MaxTasks, MaxPartials/max(p.Reducers, 1))
+		tasks := max(min(p.Shards, enoughTasks), p.Shards/shardsTogether)
+		p.Maps = min(tasks, MaxTasks, MaxPartials/max(p.Reducers, 1))
 	}
 	p.Total = p.Maps + p.Reducers
 	return ""

@@ -240,7 +240,7 @@ func TestEndedRunKeepsFewTasks(t *testing.T) {
 	m := newMachine(t)
 	m.apply(&ApplySpec{Pipeline: "a", Text: "v1", Model: "a", Alias: "champion", Stages: specPlan(1)}, "")
 	m.apply(&GrantLeases{Worker: "w", Grants: []Lease{{Task: "a-1-1/profile.reduce"}}}, "")
-	m.apply(&ReportTask{Task: "a-1-1/profile.reduce", Token: 2, Results: Results{Counts: map[string]int64{"shards": 2 * MaxKeptTasks},
+	m.apply(&ReportTask{Task: "a-1-1/profile.reduce", Token: 2, Results: Results{Counts: map[string]int64{"shards": 2 * MaxKeptTasks * shardsTogether},
 		Outputs: map[string]string{"manifest": "m"}}}, "")
 	if n := len(m.live.Run("a-1-1").Current().Tasks); n != 2*MaxKeptTasks {
 		t.Fatalf("%d tasks", n)
