@@ -10,9 +10,12 @@ const (
 	// maxArrowDepth how deep they nest.
 	maxArrowFields = 100_000
 	maxArrowDepth  = 32
-	// arrowUnion is the type of a union, and arrowVersion the one that messages have.
-	arrowUnion   = 14
-	arrowVersion = 4
+	// arrowUnion, arrowBinaryView and arrowTextView are types that have a list of their
+	// own, and arrowVersion is the version that messages have.
+	arrowUnion      = 14
+	arrowBinaryView = 23
+	arrowTextView   = 24
+	arrowVersion    = 4
 )
 
 // errVector is of a list that is longer than the bytes that hold it.
@@ -49,10 +52,20 @@ func (b flat) vector(table, field, width int) (first, n int, err error) {
 	return first, n, nil
 }
 
+// views are how many columns of views rows have, and the words of dictionaries by their
+// ids: arrow's reader takes as many counts of buffers from a batch, whether they are there
+// or not.
+type views struct {
+	rows  int
+	words map[int64]int
+}
+
 // schema checks the lists of a schema.
-func (b flat) schema(table int) error {
+func (b flat) schema(table int) (v views, err error) {
 	left := maxArrowFields
-	return errors.Join(b.metadata(table, 2), b.fields(table, 1, maxArrowDepth, &left))
+	v.words = make(map[int64]int)
+	v.rows, err = b.fields(table, 1, maxArrowDepth, &left, v.words)
+	return v, errors.Join(b.metadata(table, 2), err)
 }
 
 // metadata checks a list of pairs.
@@ -61,46 +74,64 @@ func (b flat) metadata(table, field int) error {
 	return err
 }
 
-// fields checks the fields of a schema or of a field.
-func (b flat) fields(table, field, depth int, left *int) error {
+// fields checks the fields of a schema or of a field, and returns how many are views,
+// without those in words.
+func (b flat) fields(table, field, depth int, left *int, words map[int64]int) (found int, err error) {
 	first, n, err := b.vector(table, field, 4)
 	if *left -= n; err != nil || depth == 0 || *left < 0 {
-		return errors.Join(err, errors.New("a schema with very many fields, or nested very deep"))
+		return 0, errors.Join(err, errors.New("a schema with very many fields, or nested very deep"))
 	}
 	for i := range n {
-		f := b.ref(first + 4*i)
-		if p := b.field(f, 2); p > 0 && b[p] == arrowUnion {
-			if p := b.field(f, 3); p > 0 {
-				if _, _, err := b.vector(b.ref(p), 1, 4); err != nil {
-					return err
+		f, own := b.ref(first+4*i), 0
+		if p := b.field(f, 2); p > 0 {
+			switch b[p] {
+			case arrowUnion:
+				if p := b.field(f, 3); p > 0 {
+					if _, _, err := b.vector(b.ref(p), 1, 4); err != nil {
+						return 0, err
+					}
 				}
+			case arrowBinaryView, arrowTextView:
+				own = 1
 			}
 		}
-		if err := errors.Join(b.metadata(f, 6), b.fields(f, 5, depth-1, left)); err != nil {
-			return err
+		within, err := b.fields(f, 5, depth-1, left, words)
+		if err = errors.Join(b.metadata(f, 6), err); err != nil {
+			return 0, err
+		}
+		if p := b.field(f, 4); p > 0 {
+			words[b.id(b.ref(p))] += own + within
+		} else {
+			found += own + within
 		}
 	}
-	return nil
+	return found, nil
 }
 
-// batch returns the rows of a record batch, whose views have no more buffers than there
-// are.
-func (b flat) batch(table int) (rows int64, err error) {
+// id returns the number of a dictionary, the first field of what names it.
+func (b flat) id(table int) int64 {
 	if p := b.field(table, 0); p > 0 {
-		rows = int64(binary.LittleEndian.Uint64(b[p:]))
+		return int64(binary.LittleEndian.Uint64(b[p:]))
 	}
+	return 0
+}
+
+// batch returns the rows of a record batch, and the columns whose buffers it counts, none
+// of which has more than there are.
+func (b flat) batch(table int) (rows int64, views int, err error) {
+	rows = b.id(table)
 	_, _, err = b.vector(table, 1, 16)
 	_, buffers, bad := b.vector(table, 2, 16)
 	first, views, worse := b.vector(table, 4, 8)
 	if err = errors.Join(err, bad, worse); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for i := range views {
 		if binary.LittleEndian.Uint64(b[first+8*i:]) > uint64(buffers) {
-			return 0, errVector
+			return 0, 0, errVector
 		}
 	}
-	return rows, nil
+	return rows, views, nil
 }
 
 // layout is where the messages of an object lie.

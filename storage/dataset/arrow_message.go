@@ -103,6 +103,10 @@ type frame struct {
 	body int64
 	rows int64 // of a record batch
 	end  int64 // where the next message begins
+	// has are the views of a schema; counts those of a batch, of the dictionary id.
+	has    views
+	counts int
+	id     int64
 }
 
 // frame looks at the message that begins at a byte.
@@ -162,12 +166,13 @@ func (f *frame) parse(message []byte) (err error) {
 	switch {
 	case p == 0:
 	case f.kind == arrowSchema:
-		err = b.schema(b.ref(p))
+		f.has, err = b.schema(b.ref(p))
 	case f.kind == arrowBatch:
-		f.rows, err = b.batch(b.ref(p))
+		f.rows, f.counts, err = b.batch(b.ref(p))
 	case f.kind == arrowDictionary:
+		f.id = b.id(b.ref(p))
 		if p := b.field(b.ref(p), 1); p > 0 {
-			_, err = b.batch(b.ref(p))
+			_, f.counts, err = b.batch(b.ref(p))
 		}
 	}
 	if err == nil && (p == 0 || f.body < 0 || f.rows < 0 || f.rows > maxArrowRows) {
@@ -185,6 +190,7 @@ type arrowMessages struct {
 	// behind is the bytes of r in which dictionaries are passed over: those of a file
 	// come before.
 	behind int64
+	has    views // of the schema
 }
 
 // Retain implements ipc.MessageReader.
@@ -241,6 +247,16 @@ func (m *arrowMessages) next() (*ipc.Message, error) {
 	}
 	if err := guard(func() error { return f.parse(f.meta) }); err != nil {
 		return nil, err
+	}
+	want := m.has.rows
+	switch f.kind {
+	case arrowSchema:
+		m.has, want = f.has, 0
+	case arrowDictionary:
+		want = m.has.words[f.id]
+	}
+	if f.counts < want {
+		return nil, errVector
 	}
 	if m.memory == nil { // nobody reads bodies
 		f.body = 0
