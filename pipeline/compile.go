@@ -228,17 +228,28 @@ func anyOf(types []table.Type) string {
 // can have.
 func (c *compiler) slicing() {
 	for i, s := range c.spec.Spec.Evaluation.Slices {
-		for k, name := range s.Columns {
-			path := fmt.Sprintf("spec.evaluation.slices[%d].columns[%d]", i, k)
-			_, column, ok := c.plan.Cleaned.Lookup(name)
-			switch {
-			case !ok:
-				c.missing(path, name, c.plan.Cleaned, c.training)
-			case !slices.Contains(featureTypes[inputCategory], column.Type):
-				c.found.add(path, "derive a string, int64 or bool", "rows cannot be sliced by column %s, which is %s", name, column.Type)
-			default:
-				c.uses(c.training, []string{name}, "a slice")
-			}
+		c.sliced(fmt.Sprintf("spec.evaluation.slices[%d].columns", i), s.Columns, "a slice")
+	}
+	if f := c.spec.Spec.Evaluation.Fairness; f != nil {
+		if o := c.spec.Spec.OutputFeatures; len(o) > 0 && o[0].Type != outputBinary {
+			c.found.add("spec.evaluation.fairness", "leave it out", "answers of type %s are not compared between groups: those of a binary output are", o[0].Type)
+		}
+		c.sliced("spec.evaluation.fairness.sensitive", f.Sensitive, "evaluation.fairness")
+	}
+}
+
+// sliced checks columns by whose values rows are cut, for something.
+func (c *compiler) sliced(at string, columns []string, what string) {
+	for k, name := range columns {
+		path := fmt.Sprintf("%s[%d]", at, k)
+		_, column, ok := c.plan.Cleaned.Lookup(name)
+		switch {
+		case !ok:
+			c.missing(path, name, c.plan.Cleaned, c.training)
+		case !slices.Contains(featureTypes[inputCategory], column.Type):
+			c.found.add(path, "derive a string, int64 or bool", "rows cannot be sliced by column %s, which is %s", name, column.Type)
+		default:
+			c.uses(c.training, []string{name}, what)
 		}
 	}
 }

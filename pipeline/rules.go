@@ -75,8 +75,9 @@ func ruleOf(tag reflect.StructTag) rule {
 
 // typeValues are the values of string types that have a few.
 var typeValues = map[reflect.Type][]string{
-	reflect.TypeFor[Phase]():      {string(InTraining), string(InScoring)},
-	reflect.TypeFor[table.Type](): typeNames(),
+	reflect.TypeFor[Phase]():          {string(InTraining), string(InScoring)},
+	reflect.TypeFor[table.Type]():     typeNames(),
+	reflect.TypeFor[FairnessMetric](): {string(DemographicParity), string(EqualOpportunity)},
 }
 
 func typeNames() (names []string) {

@@ -368,7 +368,34 @@ type Evaluation struct {
 	// Gates are what a version must pass for the alias to move to it. One that does not
 	// is registered, and says why; the alias stays.
 	Gates []GateSpec `yaml:"gates,omitempty" json:"gates,omitempty"`
+	// Fairness compares the answers between the values of sensitive columns.
+	Fairness *FairnessSpec `yaml:"fairness,omitempty" json:"fairness,omitempty"`
 }
+
+// FairnessSpec compares groups of rows: their labels before training and the answers
+// after it, of a binary output.
+type FairnessSpec struct {
+	// Sensitive are cleaned columns of type string, int64 or bool, which need not be
+	// features: each value is a group.
+	Sensitive []string `yaml:"sensitive" json:"sensitive" jsonschema:"minItems=1,maxItems=20"`
+	// Metrics are compared between the groups: the share of true answers
+	// (demographic_parity), and that among rows whose label is true
+	// (equal_opportunity). Default both.
+	Metrics []FairnessMetric `yaml:"metrics,omitempty" json:"metrics,omitempty" default:"[demographic_parity, equal_opportunity]"`
+	// MinRows is how many rows a group must have to be compared.
+	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"100"`
+	// Remedy is what is done about it: nothing.
+	Remedy string `yaml:"remedy,omitempty" json:"remedy,omitempty" jsonschema:"enum=none" default:"none" refused:"reweigh"`
+}
+
+// FairnessMetric is a rate that groups are compared by.
+type FairnessMetric string
+
+// The metrics of FairnessSpec.
+const (
+	DemographicParity FairnessMetric = "demographic_parity"
+	EqualOpportunity  FairnessMetric = "equal_opportunity"
+)
 
 // GateSpec is what a metric must be: within bounds, or not much worse than that of the
 // version that the alias names, which is measured on the same rows.

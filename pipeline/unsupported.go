@@ -18,7 +18,6 @@ var unsupportedFields = map[string]map[string]any{
 	},
 	"TrainSource":   {"label_file": instead("join the files before, and name the joined ones in s3")},
 	"EventSource":   {"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is")},
-	"Evaluation":    {"fairness": nil},
 	"SchemaSpec":    {"event_time": nil},
 	"Preprocessing": {"sample_ratio": 1.0},
 	"Split":         {"folds": nil},

@@ -58,6 +58,10 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	for _, way := range spec.Spec.Evaluation.Slices {
 		also = append(also, way.Columns...)
 	}
+	fairness := spec.Spec.Evaluation.Fairness
+	if fairness != nil {
+		also = append(also, fairness.Sensitive...)
+	}
 	if k.Preparation, err = feature.NewPreparation(d.plan, also); err != nil {
 		return k, err
 	}
@@ -94,7 +98,11 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 		of = append(of, d.passesHash(len(d.passes)))
 	}
 	of = append(of, content("learnt"), content("split"), k.Columns)
-	k.rows, k.fit = name(of), name(append(of, pipeline.FittingHash(spec)))
+	k.rows = name(of)
+	if of = append(of, pipeline.FittingHash(spec)); fairness != nil { // whose labels are counted
+		of = append(of, fairness.Sensitive)
+	}
+	k.fit = name(of)
 	return k, err
 }
 

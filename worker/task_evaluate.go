@@ -37,6 +37,8 @@ type evaluated struct {
 	UnknownClasses int64 `json:"unknown_classes,omitempty"`
 	// Slices are of the judged split.
 	Slices json.RawMessage `json:"slices,omitempty"`
+	// Groups are those slices by sensitive columns.
+	Groups json.RawMessage `json:"groups,omitempty"`
 	// Pair are samples of the judged rows that both the version and the champion score,
 	// of either. Flaw says why the champion scores none. Absent where no gate is versus
 	// the champion.
@@ -127,6 +129,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 		}
 	}
 	slices, judged, seed := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), d.cuts.Judged(), d.plan.Spec.Spec.Trainer.Seed
+	groups := d.slices(trained, evaluation.SensitiveWays(d.plan.Spec))
 	var splits []uint8
 	var labels []float32
 	var valid []bool
@@ -176,8 +179,10 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 				if err := compared.observe(rows, &now, numbers); err != nil {
 					return out, err
 				}
-				if err := slices.Observe(rows, now.which, now.predictions, now.labels, now.parts); err != nil {
-					return out, err
+				for _, of := range []*evaluation.Slices{slices, groups} {
+					if err := of.Observe(rows, now.which, now.predictions, now.labels, now.parts); err != nil {
+						return out, err
+					}
 				}
 			}
 			if len(c.labels) >= observedRows {
@@ -195,6 +200,9 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 		return out, err
 	}
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
+	if out.Groups, err = json.Marshal(groups); err != nil {
+		return out, err
+	}
 	out.Slices, err = json.Marshal(slices)
 	return out, err
 }
@@ -309,11 +317,17 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			}
 		}
 	}
-	slices := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices)
+	slices, groups := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), d.slices(trained, evaluation.SensitiveWays(d.plan.Spec))
 	for _, p := range all {
 		if err := slices.Merge(p.Slices); err != nil {
 			return err
 		}
+		if err := groups.Merge(p.Groups); err != nil {
+			return err
+		}
+	}
+	if doc.Fairness, err = groups.Fairness(d.plan.Spec); err != nil {
+		return err
 	}
 	if doc.Sliced, err = slices.Measure(d.plan.Spec); err != nil {
 		return err
@@ -324,6 +338,11 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	doc.Judge(d.plan.Spec)
 	for _, text := range doc.Skipped {
 		t.warn("%s", text)
+	}
+	for _, f := range doc.Fairness {
+		for _, text := range f.Skipped {
+			t.warn("fairness: %s", text)
+		}
 	}
 	judged := split.Names[split.Test]
 	if values[judged][metric.Rows] == 0 {
@@ -359,6 +378,9 @@ func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Docu
 	}
 	if rejected := doc.Rejected(); rejected != "" {
 		t.Report.Outputs[stages.RejectedOutput] = strings.ToValidUTF8(rejected[:min(len(rejected), api.MaxOutputBytes)], "")
+	}
+	if table := evaluation.FairnessTable(doc.Fairness, api.MaxOutputBytes); table != "" {
+		t.Report.Outputs["fairness"] = table
 	}
 	if table := doc.SliceTable(d.plan.Spec, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["slices"] = table

@@ -7,9 +7,11 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/compact"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
 )
@@ -20,6 +22,8 @@ type fitPartial struct {
 	Statistics json.RawMessage    `json:"statistics"`
 	Rows       [split.Count]int64 `json:"rows"`
 	Report     pipeline.Report    `json:"report"`
+	// Labels are counted by the sensitive columns of the spec.
+	Labels evaluation.Labels `json:"labels,omitempty"`
 	// Failing refers to the rows that fail data tests.
 	Failing string `json:"failing,omitempty"`
 }
@@ -43,6 +47,7 @@ func mapFit(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (fitPartial, error) {
 		out, err := remembered(ctx, d, shard, d.keeping.fit, func() (out fitPartial, err error) {
 			fitter := feature.NewFitter(d.plan)
+			out.Labels = make(evaluation.Labels)
 			var parts []uint8
 			for rows, err := range d.prepared(ctx, shard, true, &out.Report) {
 				for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
@@ -75,6 +80,20 @@ func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk int, parts
 		return nil, err
 	}
 	all := usable.Count() == len(parts)
+	if f := d.plan.Spec.Spec.Evaluation.Fairness; f != nil {
+		labels, valid, err := feature.BinaryLabels(d.plan, batch)
+		if err == nil {
+			err = out.Labels.Observe(f.Sensitive, batch, func(row int) int {
+				if parts[row] != split.Train || !valid[row] || !all && !usable.Has(row) {
+					return -1
+				}
+				return int(labels[row])
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	for i, p := range parts {
 		if all || usable.Has(i) {
 			out.Rows[p]++
@@ -94,7 +113,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 	var total [split.Count]int64
 	var report pipeline.Report
 	failing := make([]string, len(all))
+	labels := make(evaluation.Labels)
 	for i, p := range all {
+		labels.Merge(p.Labels)
 		failing[i] = p.Failing
 		statistics[i] = p.Statistics
 		report.Merge(&p.Report)
@@ -125,6 +146,13 @@ func reduceFit(ctx context.Context, t *Task) error {
 	}
 	out.Hash = transform.Hash()
 	t.warnOfFeatures(transform)
+	if f := d.plan.Spec.Spec.Evaluation.Fairness; f != nil {
+		var warnings []string
+		t.Report.Outputs["label_rates"], warnings = labels.Table(f, api.MaxOutputBytes)
+		for _, w := range warnings {
+			t.warn("%s", w)
+		}
+	}
 	t.countClasses(transform.Label())
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()

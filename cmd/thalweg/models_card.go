@@ -185,7 +185,7 @@ func (d *card) markdown(w io.Writer) {
 		"    thalweg apply -f spec.yaml --wait\n    thalweg models show %s\n\n## Spec\n\n```yaml\n%s```\n", p.Seed, p.Replicas, d.Model, d.Spec)
 }
 
-// measured writes metrics, gates and slices.
+// measured writes metrics, gates, fairness and slices.
 func (d *card) measured(w io.Writer) {
 	fmt.Fprint(w, "\n## Metrics\n\n")
 	metrics := d.judged().Metrics
@@ -210,6 +210,9 @@ func (d *card) measured(w io.Writer) {
 		for _, g := range d.Evaluation.Gates {
 			fmt.Fprintf(w, "| %s | %v | %s |\n", markdownCell(g.Gate), g.Passed, markdownCell(g.Found))
 		}
+	}
+	if text := evaluation.FairnessTable(d.Evaluation.Fairness, 1<<20); text != "" {
+		fmt.Fprintf(w, "\n## Fairness\n\n```\n%s\n```\n", text)
 	}
 	if len(d.Evaluation.Slices) == 0 {
 		return

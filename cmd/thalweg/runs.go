@@ -173,7 +173,7 @@ func printRun(w io.Writer, r *apiv1.Run) {
 
 // printEvaluation shows the tables of data tests, gates and slices that a run has left.
 func printEvaluation(w io.Writer, r *apiv1.Run) {
-	for _, name := range []string{"tests", "gates", "slices"} {
+	for _, name := range []string{"tests", "gates", "slices", "label_rates", "fairness"} {
 		if text := r.Outputs[name]; text != "" {
 			fmt.Fprintln(w, "\n"+strings.ToUpper(name)+"\n"+text)
 		}

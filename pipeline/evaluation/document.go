@@ -23,6 +23,8 @@ type Document struct {
 	Splits map[string]Measured `json:"splits"`
 	// Sliced are of the judged split.
 	Sliced
+	// Fairness is by the sensitive columns of the spec, in order.
+	Fairness []Fairness `json:"fairness,omitempty"`
 	// Champion is the version that the alias named, where a gate is versus it.
 	Champion *Champion `json:"champion,omitempty"`
 	// Gates are those of the spec in order.

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -72,6 +73,11 @@ func (t *Transform) Labels(batch arrow.Record, dst []float32) (labels []float32,
 		}
 	}
 	return labels, valid, nil
+}
+
+// BinaryLabels is Transform.Labels of a binary label, before anything is fitted.
+func BinaryLabels(plan *pipeline.Plan, batch arrow.Record) (labels []float32, valid []bool, err error) {
+	return (&Transform{plan: plan}).Labels(batch, nil)
 }
 
 // readClasses sets the numbers of classes.
