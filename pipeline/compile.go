@@ -99,11 +99,8 @@ func (c *compiler) input(have table.Schema) table.Schema {
 		path := fmt.Sprintf("spec.schema.columns[%d]", i)
 		_, found, ok := have.Lookup(d.Name)
 		found = found.AtSource()
-		column := table.Column{Name: d.Name, Type: d.Type, Nullable: *d.Nullable,
-			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring), From: d.From, PII: d.PII}
-		if d.PII == table.PIIHash && d.Type != table.String {
-			column.Type, column.Raw = table.String, d.Type
-		}
+		column := d.protect(table.Column{Name: d.Name, Type: d.Type, Nullable: *d.Nullable,
+			TrainingOnly: !slices.Contains(d.AvailableIn, InScoring), From: d.From})
 		switch {
 		case d.PII == table.PIIDrop:
 			c.dropped = append(c.dropped, DroppedColumn{column, len(out.Columns)})

@@ -76,6 +76,10 @@ func TestDroppedColumnsAreKnownToDecodersInTheirPlaceAndToNobodyElse(t *testing.
 	if got := names(plan.EventColumns()); got != "name:string:drop id:string:hash x:float64: mail:string:drop " {
 		t.Error(got)
 	}
+	// Whoever reads data by such a spec, without a plan, sees no more.
+	if got := names(plan.Spec.Spec.Schema.Protected(privateData)); got != "y:float64: id:string:hash x:float64: list:list<int64>: " {
+		t.Error(got)
+	}
 	// A version keeps the columns as they are read, and is compiled from them again.
 	again, err := pipeline.Compile(plan.Spec, plan.Input)
 	if err != nil || names(again.EventColumns()) != names(plan.EventColumns()) {

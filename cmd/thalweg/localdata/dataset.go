@@ -110,6 +110,7 @@ func discover(ctx context.Context, source worker.DatasetSource, from string, spe
 	if err != nil {
 		return nil, &thalweg.Error{Op: "open data", Kind: thalweg.KindOf(err), Subject: from, Err: err}
 	}
+	d.Schema = d.source.Schema.Protected(d.Schema)
 	return d, nil
 }
 
