@@ -107,7 +107,8 @@ func (s *SchemaSpec) Check(at Place) {
 	}
 }
 
-// Protected is the columns of data as they may leave their reader.
+// Protected is the columns of data as they may leave their reader: where columns have
+// pii, those that are declared.
 func (s *SchemaSpec) Protected(have table.Schema) table.Schema {
 	if !s.Private() {
 		return have
@@ -115,11 +116,9 @@ func (s *SchemaSpec) Protected(have table.Schema) table.Schema {
 	out := have
 	out.Columns = nil
 	for _, c := range have.Columns {
-		if i := slices.IndexFunc(s.Columns, func(d ColumnSpec) bool { return d.Name == c.Name }); i >= 0 {
-			c = s.Columns[i].protect(c)
-		}
-		if c.PII != table.PIIDrop {
-			out.Columns = append(out.Columns, c)
+		i := slices.IndexFunc(s.Columns, func(d ColumnSpec) bool { return d.Name == c.Name })
+		if i >= 0 && s.Columns[i].PII != table.PIIDrop {
+			out.Columns = append(out.Columns, s.Columns[i].protect(c))
 		}
 	}
 	return out

@@ -56,12 +56,8 @@ func newClean(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if name := spec.Spec.Schema.PIIKey; name != "" {
-				key, err := conns.Key(name)
-				if err != nil {
-					return err
-				}
-				local.Hash(key)
+			if err := conns.hash(local, spec); err != nil {
+				return err
 			}
 			rows, err := local.Clean(cmd.Context(), plan, into)
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
@@ -353,6 +354,16 @@ func (c *connections) Schemas(name string) (*schemaregistry.Client, error) {
 // Key implements worker.Connections.
 func (c *connections) Key(name string) (table.Key, error) {
 	return named(c.keys, pipeline.KeyConnection, name)
+}
+
+// hash gives data the key that a spec names, if there is one and it does.
+func (c *connections) hash(d *localdata.Dataset, spec *pipeline.Spec) error {
+	if spec == nil || spec.Spec.Schema.PIIKey == "" {
+		return nil
+	}
+	key, err := c.Key(spec.Spec.Schema.PIIKey)
+	d.Hash(key)
+	return err
 }
 
 // Known implements worker.Connections.

@@ -266,10 +266,12 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 		}
 		spec := filepath.Join(t.TempDir(), "spec.yaml")
 		put(t, spec, peopleSpec(name, format, "{type: json}"))
-		into := filepath.Join(dir, name+".parquet")
-		out, err := runLine(t, "clean -f "+spec+" --into "+into+" --connections "+keys+" --store "+c.endpoints.Store)
-		if fmt.Fprintln(&answers, out); err != nil {
-			t.Error(err)
+		into, page := filepath.Join(dir, name+".parquet"), filepath.Join(dir, name+".html")
+		for _, line := range []string{"clean --into " + into, "profile -o json --html " + page} {
+			out, err := runLine(t, line+" -f "+spec+" --connections "+keys+" --store "+c.endpoints.Store)
+			if fmt.Fprintln(&answers, out); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	status, err := cl.Status(t.Context(), &apiv1.StatusRequest{})

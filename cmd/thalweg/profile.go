@@ -64,6 +64,9 @@ func newProfile(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := conns.hash(local, spec); err != nil {
+				return err
+			}
 			rows := local.Rows()
 			if cleaned {
 				plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.Schema)
