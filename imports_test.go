@@ -102,6 +102,7 @@ var ranks = map[string]int{
 
 	"worker/stream/compact":     8,
 	"worker/stream/deadletter":  8,
+	"worker/product":            8,
 	"worker/stream/purge":       8,
 	"worker/stream/tablewriter": 8,
 

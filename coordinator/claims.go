@@ -3,11 +3,13 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/pipeline"
 )
@@ -40,6 +42,7 @@ type writer struct {
 	newest  *state.Spec // nil: it was deleted
 	sinks   []state.Sink
 	current []pipeline.Claim
+	unknown bool // its spec cannot be read
 }
 
 // former returns the sinks that a pipeline left, and that hold its rows still.
@@ -66,13 +69,9 @@ func isSink(c pipeline.Claim, of []pipeline.Claim) bool {
 	})
 }
 
-// checkPlaces reports what of a spec's places and connections cannot be beside what
-// the other pipelines have. The caller has the turn.
-func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) error {
-	lead, err := c.waitLeading(ctx)
-	if err != nil {
-		return err
-	}
+// writers returns all pipelines whose rows lie somewhere, with the places of those that
+// are not deleted. The caller has the turn.
+func (c *Coordinator) writers() ([]*writer, error) {
 	var writers []*writer
 	if err := c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
@@ -82,27 +81,52 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 			writers = append(writers, &writer{name: t.Pipeline, sinks: t.Sinks})
 		}
 	}); err != nil {
-		return err
+		return nil, err
 	}
-	var others, former []pipeline.Claim
-	if c.cfg.StateBucket != "" {
-		others = append(others, pipeline.Claim{Use: pipeline.State, Kind: pipeline.StoreConnection, Bucket: c.cfg.StateBucket})
-	}
-	stays := false // the sink is that of the newest generation
 	known := make(map[thalweg.PipelineName]claimed, len(writers))
 	for _, w := range writers {
-		if w.newest != nil {
-			have, ok := c.claims.of[w.name]
-			if !ok || have.generation != w.newest.Generation {
-				other, err := pipeline.Parse(c.cfg.SpecCatalog, "", []byte(w.newest.Text))
-				if err != nil {
-					continue // of another build: what it means, this one does not know
-				}
-				other.Cite(w.newest.File, []byte(w.newest.Written))
-				have = claimed{w.newest.Generation, other.Claims()}
-			}
-			known[w.name], w.current = have, have.places
+		if w.newest == nil {
+			continue
 		}
+		have, ok := c.claims.of[w.name]
+		if !ok || have.generation != w.newest.Generation {
+			other, err := pipeline.Parse(c.cfg.SpecCatalog, "", []byte(w.newest.Text))
+			if err != nil {
+				w.unknown = true // of another build: what it means, this one does not know
+				continue
+			}
+			other.Cite(w.newest.File, []byte(w.newest.Written))
+			have = claimed{w.newest.Generation, other.Claims()}
+		}
+		known[w.name], w.current = have, have.places
+	}
+	c.claims.of = known
+	return slices.DeleteFunc(writers, func(w *writer) bool { return w.unknown }), nil
+}
+
+// stateBucket returns the place of the cluster's own objects.
+func (c *Coordinator) stateBucket() []pipeline.Claim {
+	if c.cfg.StateBucket == "" {
+		return nil
+	}
+	return []pipeline.Claim{{Use: pipeline.State, Kind: pipeline.StoreConnection, Bucket: c.cfg.StateBucket}}
+}
+
+// checkPlaces reports what of a spec's places and connections cannot be beside what
+// the other pipelines have. The caller has the turn.
+func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) error {
+	lead, err := c.waitLeading(ctx)
+	if err != nil {
+		return err
+	}
+	writers, err := c.writers()
+	if err != nil {
+		return err
+	}
+	others := c.stateBucket()
+	var former []pipeline.Claim
+	stays := false // the sink is that of the newest generation
+	for _, w := range writers {
 		if string(w.name) != spec.Metadata.Name {
 			others = append(others, w.current...)
 			former = append(former, w.former()...)
@@ -116,6 +140,47 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 	if !stays { // else what was accepted once goes on
 		others = append(others, former...)
 	}
-	c.claims.of = known
 	return spec.CheckPlaces(others, lead.liveness.connections(time.Now()))
+}
+
+// checkInto reports why the table of a job cannot be where its arguments say: another
+// pipeline, the same one, or the job itself has that place for something else.
+func (c *Coordinator) checkInto(ctx context.Context, of string, arguments map[string]string) error {
+	place := func(use pipeline.Use, field, connection string) (claim pipeline.Claim, err error) {
+		claim = pipeline.Claim{Use: use, Owner: of, Field: field, Connection: arguments[connection], Kind: pipeline.StoreConnection}
+		claim.Bucket, claim.Key, err = pipeline.SplitS3Path(arguments[field])
+		return claim, err
+	}
+	into, err := place(pipeline.Rows, stages.IntoArgument, stages.IntoConnection)
+	if err != nil {
+		return err
+	}
+	from, err := place(pipeline.Dataset, stages.FromArgument, stages.FromConnection)
+	if err != nil {
+		return err
+	}
+	lead, err := c.waitLeading(ctx)
+	if err != nil {
+		return err
+	}
+	done, err := c.claims.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	writers, err := c.writers()
+	if err != nil {
+		return err
+	}
+	others := append(c.stateBucket(), from)
+	for _, w := range writers {
+		others = slices.Concat(others, w.current, w.former())
+	}
+	known := lead.liveness.connections(time.Now())
+	for _, o := range others {
+		if why, hint := into.Conflict(o, known); why != "" {
+			return &thalweg.Error{Op: "start run", Kind: thalweg.Conflict, Subject: stages.IntoArgument, Err: errors.New(why), Hint: hint}
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 )
@@ -110,6 +111,34 @@ func TestApplyRefusesSinksThatOthersLeft(t *testing.T) {
 	refused("after that", "s3://lake/two/ is where pipeline a until generation 2", apply("b", sinkOf("b", "s3://lake/two/")...))
 	if err := apply("b", sinkOf("b", "s3://pond/two/")...); err != nil {
 		t.Errorf("another bucket: %v", err)
+	}
+}
+
+// The table of a job goes to no place that a pipeline, its own one included, or the
+// cluster has, nor among the files that it reads.
+func TestJobsDoNotWriteWhereOthersDo(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) { cfg.StateBucket = "thalweg" })
+	client := c.client()
+	for _, name := range []string{"a", "b"} {
+		if _, err := client.Apply(c.ctx(), placed(name, "lake/flights/*", "lake/history/"+name+"/*")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for into, want := range map[string]string{
+		"s3://lake/scored/a/":         "s3://lake/scored/a/ is where the same pipeline (a.yaml:15:23: spec.scoring.sink.s3.path) puts its rows",
+		"s3://lake/scored/b/sub/":     "lies in or around s3://lake/scored/b/, where pipeline b",
+		"s3://lake/scored/":           "lies in or around s3://lake/scored/a/, where the same pipeline",
+		"s3://lake/history/b/scored/": "the training data of pipeline b",
+		"s3://lake/new/scored/":       "lies in or around s3://lake/new/*.csv, the training data of the same pipeline (from)",
+		"s3://thalweg/scored/":        "lies in the bucket of the cluster's state",
+		"nowhere":                     "not s3://bucket/key",
+	} {
+		_, err := client.StartRun(c.ctx(), &apiv1.StartRunRequest{Pipeline: "a", Verb: stages.ScoreVerb, Arguments: map[string]string{
+			stages.FromArgument: "s3://lake/new/*.csv", stages.IntoArgument: into}})
+		if kind := thalweg.KindOf(err); kind != thalweg.Conflict && kind != thalweg.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", into, err, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/pipeline"
@@ -28,6 +29,9 @@ func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*ap
 		if spec, err = s.c.readSpec(ctx, "", text); err == nil {
 			cmd.Stages, err = s.c.cfg.Stages(spec, cmd.Verb, cmd.Arguments)
 		}
+	}
+	if err == nil && req.Arguments[stages.IntoArgument] != "" {
+		err = s.c.checkInto(ctx, req.Pipeline, req.Arguments)
 	}
 	if err != nil {
 		return nil, err

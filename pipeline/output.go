@@ -97,6 +97,14 @@ var (
 		{Name: "_scored_at", Type: table.Timestamp},
 		{Name: "_replay", Type: table.String, Nullable: true},
 	}
+	// datasetColumns are the same of rows of a dataset. There is no clock in them, so that
+	// rows scored again are the same ones.
+	datasetColumns = []table.Column{
+		{Name: "_object", Type: table.String},
+		{Name: "_row", Type: table.Int64},
+		{Name: "_model_version", Type: table.Int64},
+		{Name: "_transform_hash", Type: table.String},
+	}
 )
 
 // splitColumn is the one that a spec asks for.
@@ -106,7 +114,16 @@ var splitColumn = table.Column{Name: "_split", Type: table.String}
 // answer of the given type, with the split or without. A cleaned column of one of
 // these names could not be carried.
 func OutputColumns(answer string, split bool) []table.Column {
-	out := slices.Concat(answerColumns[answer], originColumns)
+	return outputColumns(answer, split, originColumns)
+}
+
+// DatasetColumns returns the columns that scoring adds to the rows of a dataset.
+func DatasetColumns(answer string, split bool) []table.Column {
+	return outputColumns(answer, split, datasetColumns)
+}
+
+func outputColumns(answer string, split bool, origin []table.Column) []table.Column {
+	out := slices.Concat(answerColumns[answer], origin)
 	if split {
 		out = append(out, splitColumn)
 	}

@@ -92,6 +92,26 @@ func DecodeFile(what, file string, data []byte, into any) error {
 	return found.err()
 }
 
+// ParseDatasetFormat reads a format of datasets outside of a spec: its name, or a mapping
+// as sources.train.format has it.
+func ParseDatasetFormat(catalog Catalog, text string) (Choice, error) {
+	var of struct {
+		Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"json,avro,arrow"`
+	}
+	if text = strings.TrimSpace(text); !strings.HasPrefix(text, "{") {
+		text = "{type: " + text + "}"
+	}
+	at := &source{values: make(map[string]position)}
+	found := &diagnostics{source: at, catalog: catalog}
+	if root := document([]byte("format: "+text), "format", found); root != nil {
+		into := reflect.ValueOf(&of).Elem()
+		(&decoder{source: at, found: found}).value(root, "", into)
+		fillDefaults(into, Place{found: found})
+		checkRules(into, Place{found: found})
+	}
+	return of.Format, found.err()
+}
+
 // WithoutMark returns a text from outside without the byte order mark that some
 // editors put before UTF-8.
 func WithoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }

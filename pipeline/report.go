@@ -170,6 +170,8 @@ func (o *OnBadRow) Check(at Place) {
 type BadRow struct {
 	Object string `json:"object"`
 	Line   int64  `json:"line"`
+	// Number is that of the row in the object, from 0.
+	Number int64 `json:"-"`
 	// Offset is the byte of the object that the row begins with, or of its text where
 	// that is compressed or no superset of ASCII.
 	Offset int64  `json:"offset"`

@@ -16,7 +16,10 @@ var unsupportedFields = map[string]map[string]any{
 		"search": nil, "rollout": nil,
 		"monitoring": nil, "resources": nil,
 	},
-	"TrainSource":   {"label_file": instead("join the files before, and name the joined ones in s3")},
+	"TrainSource": {
+		"label_file": instead("join the files before, and name the joined ones in s3"),
+		"query":      instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
+	},
 	"EventSource":   {"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is")},
 	"SchemaSpec":    {"event_time": nil},
 	"Preprocessing": {"sample_ratio": 1.0},

@@ -39,6 +39,9 @@ type StageCatalog map[string][]Stage
 func Stages() StageCatalog {
 	return StageCatalog{stages.PurgeVerb: {
 		{Plan: stages.Plan{Name: "purge", Over: stages.OverTasks, Reducers: 1}, Reduce: runPurge},
+	}, stages.ScoreVerb: {
+		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Size: checkScoring, Reduce: profileScoring},
+		{Plan: stages.Plan{Name: "score", Over: stages.OverShards, Reducers: 1, Outputs: []string{"table"}}, Map: mapScoring, Reduce: reduceScoring},
 	}, "": slices.Concat([]Stage{
 		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
 	}, shuffleStages(shufflesBeforeLearning), []Stage{

@@ -45,6 +45,8 @@ type DatasetSource struct {
 	Reject func(pipeline.BadRow)
 	// Key hashes the columns with pii: hash.
 	Key table.Key
+	// Unread are columns in which a value that does not fit is null.
+	Unread []string
 }
 
 // Source returns where the training data of a spec lie; the bucket and the pattern are
@@ -87,6 +89,11 @@ type RowReader struct {
 	memory  memory.Allocator // dataset.ReaderConfig.Allocator
 	base    int64            // the row of the object that the shard begins with
 	folders *folders
+	reject  func(pipeline.BadRow)
+	// pending are rows of the last batch of the reader, and the number of the first of
+	// each, which come before others.
+	pending []arrow.Record
+	numbers []int64
 	// At is where the last batch is, First its first row in the shard.
 	At    table.Place
 	First int64
@@ -106,7 +113,7 @@ func (s DatasetSource) Discover(ctx context.Context) (*dataset.Manifest, table.S
 func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig) (*RowReader, error) {
 	columns.Key = s.Key
 	origin := m.Origin(shard)
-	out := &RowReader{columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First}
+	out := &RowReader{columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First, reject: s.Reject}
 	err := out.splitColumns(m.Partitions, s.Schema.Timezone)
 	if err == nil {
 		out.from, err = s.Format.Open(ctx, s, m, shard, out.columns, cfg)
@@ -127,6 +134,11 @@ func (r *RowReader) Next() (arrow.Record, error) {
 
 // next returns the next batch of what is in the object.
 func (r *RowReader) next() (arrow.Record, error) {
+	for len(r.pending) > 0 {
+		if rows, err := r.bindPending(); rows != nil || err != nil {
+			return rows, err
+		}
+	}
 	r.At = table.Place{}
 	natural, err := r.from.Next()
 	if err != nil {
@@ -147,11 +159,48 @@ func (r *RowReader) next() (arrow.Record, error) {
 			r.binder.RowMemory = r.memory
 		}
 	}
-	return r.binder.Bind(natural, r.First)
+	rows, err := r.binder.Bind(natural, r.First)
+	if r.reject == nil || !errors.As(err, new(*table.RowError)) {
+		return rows, err
+	}
+	natural.Retain()
+	r.pending, r.numbers = append(r.pending, natural), append(r.numbers, r.First)
+	return r.next()
+}
+
+// bindPending binds pending rows, the first half of them if they have a bad one, which
+// is rejected once it is alone: then there is neither a batch nor an error.
+func (r *RowReader) bindPending() (arrow.Record, error) {
+	last := len(r.pending) - 1
+	natural, first := r.pending[last], r.numbers[last]
+	r.pending, r.numbers = r.pending[:last], r.numbers[:last]
+	defer natural.Release()
+	rows, err := r.binder.Bind(natural, first)
+	var bad *table.RowError
+	switch n := natural.NumRows(); {
+	case err == nil:
+		r.At.Row += first - r.First
+		r.First = first
+		return rows, nil
+	case !errors.As(err, &bad):
+		return nil, err
+	case n == 1:
+		r.reject(pipeline.BadRow{Object: r.object, Number: r.base + first, Reason: fmt.Sprintf("%s %v", bad.What, bad.Err)})
+	default:
+		half := n / 2
+		r.pending = append(r.pending, natural.NewSlice(half, n), natural.NewSlice(0, half))
+		r.numbers = append(r.numbers, first+half, first)
+	}
+	return nil, nil
 }
 
 // Close gives up what the reader holds.
-func (r *RowReader) Close() error { return r.from.Close() }
+func (r *RowReader) Close() error {
+	for _, rows := range r.pending {
+		rows.Release()
+	}
+	return r.from.Close()
+}
 
 // unknownFormat says that the spec has an entry that this worker has no code for.
 func unknownFormat(what string, c pipeline.Choice) error {

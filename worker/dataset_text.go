@@ -258,7 +258,7 @@ func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest
 	for i := range want.Columns {
 		want.Columns[i].From, want.Columns[i].TrainingOnly = "", false
 	}
-	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true, Private: from.Schema.Private()}
+	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true, Unread: from.Unread, Private: from.Schema.Private()}
 	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, cfg)
 	if err != nil {
 		return nil, err
@@ -369,7 +369,7 @@ func (r *textReader) bad(reject event.Reject) pipeline.BadRow {
 	if reject.Cause == event.MalformedCSV { // lines that a quote took in may be rows
 		lines = int64(bytes.Count(bytes.TrimSuffix(record, []byte("\n")), []byte("\n"))) + 1
 	}
-	return pipeline.BadRow{Object: r.object, Lines: lines, Line: at.Line, Offset: at.Offset, Row: text, Shapes: reject.Shapes,
+	return pipeline.BadRow{Object: r.object, Number: r.base + reject.Row, Lines: lines, Line: at.Line, Offset: at.Offset, Row: text, Shapes: reject.Shapes,
 		Reason: strings.ReplaceAll(reject.Reason, "the event", "the row")}
 }
 

@@ -167,6 +167,7 @@ type Worker struct {
 	trainings   trainings
 	datasets    recent[*data]
 	models      recent[*artifact.Artifact]
+	scorings    recent[*scoring]
 	streams     streams
 	looks       looks
 	tables      tables

@@ -103,6 +103,8 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 		t.Errorf("a replay with the same version differs: %s", text)
 	}
 
+	scoredAsLive(t, c, file, n)
+
 	// Another version: a shorter training.
 	short := strings.Replace(demoSpec(t), "trainer: {", "trainer: {epochs: 1, seed: 7, ", 1)
 	if short == demoSpec(t) {

@@ -62,6 +62,7 @@ var commands = []struct {
 	{newSchedule, asks},
 	{newResults, reads},
 	{newReplay, scores},
+	{newScore, asks},
 	{newDiff, reads},
 	{newLineage, scores},
 	{newDLQ, reads},

@@ -38,7 +38,7 @@ func newRuns(g *globals) *cobra.Command {
 			return answer{value: res, table: func(w io.Writer) {
 				row(w, "RUN", "STATE", "STAGE", "STARTED", "BY", "TOOK", "VERSION", "MESSAGE")
 				for _, r := range res.Runs {
-					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, "-"), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput]))
+					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, r.Verb, "-"), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput]))
 				}
 				printTimetables(w, pipelines.Pipelines)
 				if res.NextPageToken != "" {
@@ -152,6 +152,9 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	}
 	if text := r.Outputs["features"]; text != "" {
 		fmt.Fprintln(w, "\nFEATURES BY PATTERN\n"+text)
+	}
+	if text := r.Outputs["table"]; text != "" {
+		fmt.Fprintln(w, "\nTABLE\n"+text)
 	}
 	if text := r.Outputs["bad_rows"]; text != "" {
 		fmt.Fprintln(w, "\nREJECTED ROWS\n"+text)

@@ -29,12 +29,17 @@ type Origin struct {
 	// Replay is the ID of the intent that had dead letters scored again; empty:
 	// the rows are the stream's own, and their _replay is null.
 	Replay string
+	// Object is that of a dataset that the rows lie in, and FirstRow the one of it that
+	// table.RowColumn counts from. Topic, Partition, Generation and ScoredAt mean nothing
+	// then.
+	Object   string
+	FirstRow int64
 }
 
 // checkColumns reports a cleaned column whose name a column of the output has:
 // scored rows could not carry both.
-func checkColumns(cleaned table.Schema, answer string) error {
-	for _, c := range pipeline.OutputColumns(answer, true) {
+func checkColumns(cleaned table.Schema, added []table.Column) error {
+	for _, c := range added {
 		if _, _, taken := cleaned.Lookup(c.Name); taken {
 			return &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err:  fmt.Errorf("scoring writes a column of that name"),
@@ -44,8 +49,12 @@ func checkColumns(cleaned table.Schema, answer string) error {
 	return nil
 }
 
-// carried returns those of cleaned columns that scored rows have.
+// carried returns those of cleaned columns that scored rows have: all where the spec
+// scores no stream.
 func (a *Artifact) carried(cleaned table.Schema) table.Schema {
+	if a.plan.Carried == nil {
+		return cleaned
+	}
 	return table.Schema{Columns: slices.DeleteFunc(slices.Clone(cleaned.Columns), func(c table.Column) bool { return !a.plan.Carried[c.Name] })}
 }
 
@@ -55,8 +64,16 @@ func (s *Scorer) OutputSchema() table.Schema {
 	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil))}
 }
 
-// Output returns a batch of OutputSchema: what Score returned, and where it
-// came from. Cleaned columns are shared, not copied. The caller releases it.
+// DatasetSchema returns the columns of a scored row of a dataset.
+func (s *Scorer) DatasetSchema() table.Schema {
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.DatasetColumns(s.answer.Type, s.artifact.Cuts != nil))}
+}
+
+// DatasetArrow is DatasetSchema as Output has it.
+func (s *Scorer) DatasetArrow() *arrow.Schema { return s.dataset }
+
+// Output returns a batch of OutputSchema, or where from has an object of DatasetSchema:
+// what Score returned, and where it came from. Cleaned columns are shared, not copied. The caller releases it.
 // Output may run beside Score and beside itself.
 func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin) (arrow.Record, error) {
 	n := len(predictions) / s.width
@@ -72,7 +89,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		}
 	}()
 	for i, c := range cleaned.Columns()[:last] {
-		if s.artifact.plan.Carried[cleaned.ColumnName(i)] {
+		if carried := s.artifact.plan.Carried; carried == nil || carried[cleaned.ColumnName(i)] {
 			c.Retain()
 			columns = append(columns, c)
 		}
@@ -93,17 +110,18 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 	default:
 		columns = append(columns, s.widened(predictions), s.widened(predictions))
 	}
-	columns = append(columns,
-		s.text(from.Topic, n),
-		s.integer(table.Int64, int64(from.Partition), n))
-	offsets := cleaned.Column(last)
-	offsets.Retain()
-	columns = append(columns, offsets,
-		s.integer(table.Int64, int64(from.Version), n),
-		s.text(s.artifact.Transform.Hash(), n),
-		s.integer(table.Int64, int64(from.Generation), n),
-		s.integer(table.Timestamp, from.ScoredAt, n),
-		s.text(from.Replay, n))
+	schema, rows := s.output, cleaned.Column(last)
+	if from.Object == "" {
+		rows.Retain()
+		columns = append(columns, s.text(from.Topic, n), s.integer(table.Int64, int64(from.Partition), n), rows)
+	} else {
+		schema = s.dataset
+		columns = append(columns, s.text(from.Object, n), s.counted(table.Rows(cleaned), from.FirstRow))
+	}
+	columns = append(columns, s.integer(table.Int64, int64(from.Version), n), s.text(s.artifact.Transform.Hash(), n))
+	if from.Object == "" {
+		columns = append(columns, s.integer(table.Int64, int64(from.Generation), n), s.integer(table.Timestamp, from.ScoredAt, n), s.text(from.Replay, n))
+	}
 	if s.artifact.Cuts != nil {
 		splits, err := s.splits(cleaned)
 		if err != nil {
@@ -111,7 +129,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		}
 		columns = append(columns, splits)
 	}
-	return array.NewRecord(s.output, columns, int64(n)), nil
+	return array.NewRecord(schema, columns, int64(n)), nil
 }
 
 // splits returns the split that each row would be in.
@@ -180,6 +198,15 @@ func (s *Scorer) integer(t table.Type, v int64, n int) arrow.Array {
 		out[i] = v
 	}
 	return table.NewColumn(s.mem, t, n, buf, table.Mask{})
+}
+
+// counted returns the numbers of rows of an object.
+func (s *Scorer) counted(rows []int64, first int64) arrow.Array {
+	buf, out := table.Alloc(s.mem, len(rows), arrow.Int64Traits)
+	for i, row := range rows {
+		out[i] = first + row
+	}
+	return table.NewColumn(s.mem, table.Int64, len(out), buf, table.Mask{})
 }
 
 // text returns n times v in a column whose dictionary is that one string; n nulls

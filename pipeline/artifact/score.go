@@ -28,8 +28,9 @@ type Scorer struct {
 	tests    *quality.Tests // of events; nil: none
 	applier  *feature.Applier
 	mem      memory.Allocator
-	// cleaned and output are the Arrow schemas of what Score and Output return.
-	cleaned, output *arrow.Schema
+	// cleaned and output are the Arrow schemas of what Score and Output return, dataset of
+	// Output for rows of a dataset.
+	cleaned, output, dataset *arrow.Schema
 
 	block       kernel.Block
 	workspace   *model.Workspace
@@ -43,7 +44,7 @@ type Scorer struct {
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	chain := clean.Alone(a.plan, phase)
 	if a.Spec.Spec.Scoring != nil {
-		if err := checkColumns(a.carried(chain.Schema()), a.plan.Label.Answer); err != nil {
+		if err := checkColumns(a.carried(chain.Schema()), pipeline.OutputColumns(a.plan.Label.Answer, true)); err != nil {
 			return nil, err
 		}
 	}
@@ -55,6 +56,8 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	// The row number becomes the offset and is no column of its own.
 	fields := s.OutputSchema().Arrow().Fields()
 	s.output = arrow.NewSchema(fields[:len(fields)-1], nil)
+	fields = s.DatasetSchema().Arrow().Fields()
+	s.dataset = arrow.NewSchema(fields[:len(fields)-1], nil)
 	return s, nil
 }
 

@@ -266,16 +266,16 @@ func TestAColumnThatScoringWritesIsRefused(t *testing.T) {
 		"number": {"prediction", "score", "_topic"},
 	} {
 		for _, name := range names {
-			err := checkColumns(table.Schema{Columns: []table.Column{{Name: "a"}, {Name: name}}}, label)
+			err := checkColumns(table.Schema{Columns: []table.Column{{Name: "a"}, {Name: name}}}, pipeline.OutputColumns(label, true))
 			if !thalweg.Is(err, thalweg.Invalid) {
 				t.Errorf("%s beside a %s label: got %v", name, label, err)
 			}
 		}
-		if err := checkColumns(sourceColumns, label); err != nil {
+		if err := checkColumns(sourceColumns, pipeline.OutputColumns(label, true)); err != nil {
 			t.Errorf("%s: %v", label, err)
 		}
 	}
-	if err := checkColumns(table.Schema{Columns: []table.Column{{Name: "score"}}}, "binary"); err != nil {
+	if err := checkColumns(table.Schema{Columns: []table.Column{{Name: "score"}}}, pipeline.OutputColumns("binary", true)); err != nil {
 		t.Errorf("a binary label leaves score to the user: %v", err)
 	}
 }

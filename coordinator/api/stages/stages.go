@@ -6,6 +6,23 @@ package stages
 // deleted has written. Only its deletion starts one.
 const PurgeVerb = "purge"
 
+// ScoreVerb is the verb of the run that scores a dataset with a version of a model. Its
+// arguments are the model's name, the version (number and checkpoint, key#sha256), where
+// the dataset lies and where its table goes (s3://bucket/key, and connections of stores),
+// the format of the dataset where it is another than that of the training data, and the
+// share of rows that may be rejected.
+const (
+	ScoreVerb         = "score"
+	ModelArgument     = "model"
+	VersionArgument   = "version"
+	FromArgument      = "from"
+	FromConnection    = "from_connection"
+	IntoArgument      = "into"
+	IntoConnection    = "into_connection"
+	FormatArgument    = "format"
+	MaxRejectArgument = "max_rejected"
+)
+
 // Inputs that the stages of a run get beside the outputs of those before.
 const (
 	// ParentInput names the version whose weights training starts from, and

@@ -242,3 +242,16 @@ func (a *Action) validate() error {
 	}
 	return nil
 }
+
+// Create returns the actions that make a table of Parquet files. id has 32 hex digits that
+// no other table has.
+func Create(id string, schema Schema, partitions []string, nowMS int64) []Action {
+	b := []byte(id)
+	b[12], b[16] = '4', 'a' // a UUID of version 4
+	return []Action{
+		{Protocol: Supported()},
+		{Metadata: &Metadata{ID: fmt.Sprintf("%s-%s-%s-%s-%s", b[:8], b[8:12], b[12:16], b[16:20], b[20:]),
+			Format: Format{Provider: "parquet", Options: map[string]string{}}, SchemaString: schema.String(),
+			PartitionColumns: append([]string{}, partitions...), CreatedTime: &nowMS, Configuration: map[string]string{}}},
+	}
+}

@@ -12,15 +12,19 @@ import (
 // ReplayMark is the object that says that the rows of a replay are under its prefix.
 const ReplayMark = "_replay.json"
 
+// TableMark is the object that says whose the table under its prefix is, which runs
+// write whole.
+const TableMark = "_table.json"
+
 // logDir is where below a sink the logs are.
 const logDir = "_log/"
 
-// Around returns an object that makes a folder above a prefix the sink of a stream or
-// of a replay; "" if there is none.
+// Around returns an object that makes a folder above a prefix the sink of a stream, of a
+// replay or of a table; "" if there is none.
 func Around(ctx context.Context, b storage.Bucket, prefix string) (key string, err error) {
 	for above := prefix; above != ""; {
 		above = above[:strings.LastIndexByte(strings.TrimSuffix(above, "/"), '/')+1]
-		for _, mark := range []string{logDir, ReplayMark} {
+		for _, mark := range []string{logDir, ReplayMark, TableMark} {
 			for info, err := range b.List(ctx, above+mark, "") {
 				return info.Key, err
 			}
@@ -30,7 +34,7 @@ func Around(ctx context.Context, b storage.Bucket, prefix string) (key string, e
 }
 
 // CheckSink makes sure that a prefix is in no other sink, and has no log of another
-// pipeline and no replay. Errors: Conflict naming what is there.
+// pipeline, no replay and no table. Errors: Conflict naming what is there.
 func CheckSink(ctx context.Context, b storage.Bucket, prefix string, pipeline thalweg.PipelineName) error {
 	taken := func(format string, args ...any) error {
 		return &thalweg.Error{Op: "open sink", Kind: thalweg.Conflict, Subject: prefix, Err: fmt.Errorf(format, args...),
@@ -44,11 +48,13 @@ func CheckSink(ctx context.Context, b storage.Bucket, prefix string, pipeline th
 	case key != "":
 		return taken("it lies in another sink: %s is there", key)
 	}
-	for info, err := range b.List(ctx, prefix+ReplayMark, "") {
-		if err != nil {
-			return err
+	for mark, what := range map[string]string{ReplayMark: "the rows of a replay are", TableMark: "a table that runs write is"} {
+		for info, err := range b.List(ctx, prefix+mark, "") {
+			if err != nil {
+				return err
+			}
+			return taken("%s there: %s", what, info.Key)
 		}
-		return taken("the rows of a replay are there: %s", info.Key)
 	}
 	for info, err := range b.List(ctx, prefix+logDir, "") {
 		if err != nil || !strings.HasSuffix(info.Key, intentSuffix) {

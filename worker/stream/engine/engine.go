@@ -83,11 +83,7 @@ type predictor interface {
 // New returns the engine of a version; its files are Parquet.
 func New(m Model, a *artifact.Artifact, cfg Config) (Engine, error) {
 	e := &artifactEngine{cfg: cfg, model: m, fields: FieldsOf(a), private: a.Spec.Spec.Schema.Private()}
-	scorer, err := a.NewScorer(pipeline.InScoring)
-	if err == nil {
-		e.scorer = scorer
-		e.output, err = a.NewScorer(pipeline.InScoring)
-	}
+	err := e.prepare(a)
 	if err == nil {
 		e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: cfg.MaxEventBytes})
 	}
@@ -95,6 +91,17 @@ func New(m Model, a *artifact.Artifact, cfg Config) (Engine, error) {
 		return nil, &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}
 	return e, nil
+}
+
+// prepare makes the scorers.
+func (e *artifactEngine) prepare(a *artifact.Artifact) error {
+	scorer, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		return err
+	}
+	e.scorer = scorer
+	e.output, err = a.NewScorer(pipeline.InScoring)
+	return err
 }
 
 func (e *artifactEngine) Needs() connectors.Fields { return e.fields }
@@ -114,10 +121,11 @@ func (e *artifactEngine) Prepare(ctx context.Context, b *Batch, partition int) (
 	return e.decoder.Prepare(ctx, e.events(b, partition))
 }
 
-// Reject is an event of a batch that does not become a row.
+// Reject is an event of a batch that does not become a row: its offset, or the number of the
+// row of a dataset; the step that removed it, and why.
 type Reject struct {
 	Offset        int64
-	stage, reason string
+	Stage, Reason string
 	shapes        map[string]string // as events.Reject has them
 }
 
@@ -145,7 +153,7 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	for _, r := range rejects {
 		c := Reject{r.Row, stageDecode, r.Reason, r.Shapes}
 		if why, ok := b.Records.Unreadable[b.first+r.Index]; ok {
-			c.stage, c.reason = stageFetch, why
+			c.Stage, c.Reason = stageFetch, why
 		}
 		lost = append(lost, c)
 	}
@@ -217,7 +225,7 @@ func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []R
 			if !thalweg.Is(err, thalweg.Exhausted) {
 				failed++
 			}
-			lost = append(lost, Reject{Offset: offsetsOf(rec)[lo], stage: stageScore, reason: err.Error()})
+			lost = append(lost, Reject{Offset: offsetsOf(rec)[lo], Stage: stageScore, Reason: err.Error()})
 		default:
 			try(lo, mid)
 			try(mid, hi)
@@ -251,7 +259,7 @@ func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, r
 		return piece{}, nil, fmt.Errorf("%d rows became %d with %d predictions, with %d removed", rec.NumRows(), n, len(predictions), len(rep.Removed))
 	}
 	for _, r := range rep.Removed {
-		removed = append(removed, Reject{Offset: r.Row, stage: r.Stage, reason: r.Reason})
+		removed = append(removed, Reject{Offset: r.Row, Stage: r.Stage, Reason: r.Reason})
 	}
 	return piece{cleaned: cleaned, predictions: slices.Clone(predictions), failed: rep.Tests}, removed, nil
 }
@@ -268,9 +276,9 @@ func (e *artifactEngine) letters(b *Batch, rec arrow.Record, lost []Reject, dst 
 	for _, c := range lost {
 		i, ok := slices.BinarySearch(b.Offsets(), c.Offset)
 		if !ok {
-			return nil, fmt.Errorf("offset %d was removed (%s: %s) but is not in the batch", c.Offset, c.stage, c.reason)
+			return nil, fmt.Errorf("offset %d was removed (%s: %s) but is not in the batch", c.Offset, c.Stage, c.Reason)
 		}
-		d := DeadLetter{Topic: dst.Topic, Partition: dst.Partition, Offset: c.Offset, TimestampUS: b.Timestamps()[i], Stage: c.stage, Reason: c.reason,
+		d := DeadLetter{Topic: dst.Topic, Partition: dst.Partition, Offset: c.Offset, TimestampUS: b.Timestamps()[i], Stage: c.Stage, Reason: c.Reason,
 			Model: e.model.Name, ModelVersion: e.model.Version, SpecGeneration: dst.Generation, Replay: dst.Replay}
 		null := b.Records.Null != nil && b.Records.Null[b.first+i]
 		switch {

@@ -136,7 +136,7 @@ func (r *Rows) Add(b *Batch, pieces []piece, letters []byte, lost []Reject) erro
 	r.dead.Write(letters)
 	r.Rejected += int64(len(lost))
 	if n := len(lost); n > 0 {
-		r.LastReason = lost[n-1].reason
+		r.LastReason = lost[n-1].Reason
 	}
 	for _, g := range b.Gaps {
 		if n := len(r.Gaps); n > 0 && r.Gaps[n-1][1] == g[0] {

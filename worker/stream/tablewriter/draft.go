@@ -66,18 +66,7 @@ func (d *draft) actions(nowMS int64, newID func() string) []delta.Action {
 		metadata.SchemaString = d.schema.String()
 		return []delta.Action{{Metadata: &metadata}}
 	}
-	return []delta.Action{
-		{Protocol: delta.Supported()},
-		{Metadata: &delta.Metadata{ID: uuid(newID()), Format: delta.Format{Provider: "parquet", Options: map[string]string{}}, SchemaString: d.schema.String(),
-			PartitionColumns: append([]string{}, d.partitions...), CreatedTime: &nowMS, Configuration: map[string]string{}}},
-	}
-}
-
-// uuid spells 32 hex digits as a UUID of version 4.
-func uuid(hex string) string {
-	b := []byte(hex)
-	b[12], b[16] = '4', 'a'
-	return fmt.Sprintf("%s-%s-%s-%s-%s", b[:8], b[8:12], b[12:16], b[16:20], b[20:])
+	return delta.Create(newID(), d.schema, d.partitions, nowMS)
 }
 
 // fileOf returns what a table says of a file with the given footer. Of its

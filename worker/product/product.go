@@ -1,0 +1,324 @@
+// Package product keeps what a run makes of a dataset as one table: Parquet files that
+// follow from the shards and from what was done with them, and a Delta log that replaces
+// all of them at once. A reader of the table never sees a part of a run.
+//
+// Below the prefix of a table are data/ with the files, _parts/ with what is known of
+// each shard's, _rejects/ with rows that are in none, _delta_log/ and _table.json, which
+// says whose it all is.
+package product
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
+
+const (
+	dataDir  = "data/"
+	partsDir = "_parts/"
+	// RejectsDir is where below a table the rejected rows are, a line of JSON each.
+	RejectsDir = "_rejects/"
+
+	// maxFileRows ends a file of a part; most shards have fewer rows.
+	maxFileRows = 1 << 20
+	// maxRejectBytes bounds the rejected rows of a part, which are in memory.
+	maxRejectBytes = 64 << 20
+)
+
+// Table is the table below a prefix.
+type Table struct {
+	storage.Place
+	Owner thalweg.PipelineName
+	Use   string // what its rows are: "scored rows"
+}
+
+// owner is the object that says whose a table is.
+type owner struct {
+	Pipeline thalweg.PipelineName `json:"pipeline"`
+	Use      string               `json:"use"`
+}
+
+// Claim makes sure that the prefix is the table's: nothing else is there, nor is it in
+// the table or the sink of something else. Invalid says what is in the way.
+func (t *Table) Claim(ctx context.Context) error {
+	taken := func(format string, args ...any) error {
+		return &thalweg.Error{Op: "open table", Kind: thalweg.Invalid, Subject: t.String(), Err: fmt.Errorf(format, args...),
+			Hint: "give it a prefix of its own, or delete what is there if nobody needs it"}
+	}
+	want, err := json.Marshal(owner{t.Owner, t.Use})
+	if err != nil {
+		return err
+	}
+	key := t.Prefix + commitlog.TableMark
+	body, _, err := t.Bucket.Get(ctx, key)
+	if thalweg.Is(err, thalweg.NotFound) {
+		around, err := commitlog.Around(ctx, t.Bucket, t.Prefix)
+		if kind := thalweg.KindOf(err); err != nil && (kind.Transient() || kind == thalweg.Canceled) {
+			return err
+		}
+		if err == nil && around != "" {
+			return taken("it lies in another table or sink: %s is there", around)
+		}
+		for info, err := range t.Bucket.List(ctx, t.Prefix, "") {
+			if err != nil {
+				return err
+			}
+			return taken("other objects are there: %s", info.Key)
+		}
+		if _, err := t.Bucket.PutIfAbsent(ctx, key, want); err != nil && !thalweg.Is(err, thalweg.Exists) {
+			return err
+		}
+		body, _, err = t.Bucket.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if bytes.Equal(body, want) {
+		return nil
+	}
+	var other owner
+	if err := json.Unmarshal(body, &other); err != nil {
+		return taken("%s cannot be read: %v", key, err)
+	}
+	return taken("it is the table of %s of pipeline %s", other.Use, other.Pipeline)
+}
+
+// Part is what became of a shard.
+type Part struct {
+	Name  string `json:"name"`
+	Files []File `json:"files,omitempty"`
+	// Report counts the rows; what it says of single ones is in the object Rejects, if
+	// there are any.
+	Report  pipeline.Report `json:"report"`
+	Rejects string          `json:"rejects,omitempty"`
+	First   []Reject        `json:"first,omitempty"` // of them
+}
+
+// File is an object of a table.
+type File struct {
+	Path      string `json:"path"` // from the table's prefix
+	Day       string `json:"day,omitempty"`
+	Rows      int64  `json:"rows"`
+	SizeBytes int64  `json:"size_bytes"`
+}
+
+// Reject is a row that is not in the table though no cleaning step removed it.
+type Reject struct {
+	Object string `json:"object"`
+	// Row is its number in the object, from 0. Line and Offset are where the record
+	// begins in text.
+	Row    int64  `json:"row"`
+	Line   int64  `json:"line,omitempty"`
+	Offset int64  `json:"offset,omitempty"`
+	Stage  string `json:"stage"`
+	Reason string `json:"reason"`
+	Text   string `json:"text,omitempty"` // the record, or its beginning
+	// Masked has the shapes of values instead where columns have pii.
+	Masked map[string]string `json:"masked,omitempty"`
+}
+
+// shownRejects is how many a Part has.
+const shownRejects = 3
+
+// Find returns the part of a name, nil if it is not there whole.
+func (t *Table) Find(ctx context.Context, name string) (*Part, error) {
+	body, _, err := t.Bucket.Get(ctx, t.Prefix+partsDir+name+".json")
+	if thalweg.Is(err, thalweg.NotFound) {
+		return nil, nil
+	}
+	var part Part
+	if err != nil {
+		return nil, err
+	}
+	if json.Unmarshal(body, &part) != nil || part.Name != name {
+		return nil, nil // it is made again
+	}
+	for _, f := range part.Files {
+		info, err := t.Bucket.Head(ctx, t.Prefix+f.Path)
+		if thalweg.Is(err, thalweg.NotFound) || err == nil && info.SizeBytes != f.SizeBytes {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &part, nil
+}
+
+// Writer writes a part. One goroutine uses it.
+type Writer struct {
+	table   *Table
+	part    Part
+	cfg     dataset.WriterConfig
+	column  string // of days, "" where rows are not partitioned
+	files   engine.Files
+	rows    int64 // in files
+	flushed int
+	rejects bytes.Buffer
+}
+
+// Create returns a writer of the part of a name. Its objects have keys that follow from
+// the name, and bytes that follow from the rows.
+func (t *Table) Create(name, partitionBy string, cfg dataset.WriterConfig) *Writer {
+	w := &Writer{table: t, part: Part{Name: name}, cfg: cfg, files: engine.Files{Config: cfg}}
+	if partitionBy != "" {
+		w.column = commitlog.PartitionColumn(partitionBy)
+	}
+	return w
+}
+
+// Write adds rows of a day, "" where the table is not partitioned. They stay the
+// caller's.
+func (w *Writer) Write(ctx context.Context, day string, rows arrow.Record) error {
+	for from, n := int64(0), rows.NumRows(); from < n; {
+		to := min(n, from+maxFileRows-w.rows)
+		some := rows.NewSlice(from, to)
+		err := w.files.Write(day, some)
+		some.Release()
+		if err != nil {
+			return err
+		}
+		w.rows += to - from
+		if from = to; w.rows == maxFileRows {
+			if err := w.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush writes the files that are open.
+func (w *Writer) flush(ctx context.Context) error {
+	files, err := w.files.Close()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := dataDir
+		if w.column != "" {
+			path += w.column + "=" + f.Day + "/"
+		}
+		path += fmt.Sprintf("%s-%02d.parquet", w.part.Name, w.flushed)
+		if _, err := w.table.Bucket.Put(ctx, w.table.Prefix+path, f.Body); err != nil {
+			return err
+		}
+		w.part.Files = append(w.part.Files, File{Path: path, Day: f.Day, Rows: f.Rows, SizeBytes: int64(len(f.Body))})
+	}
+	w.files, w.rows = engine.Files{Config: w.cfg}, 0
+	w.flushed++
+	return nil
+}
+
+// Reject keeps a rejected row.
+func (w *Writer) Reject(r Reject) error {
+	if len(w.part.First) < shownRejects {
+		w.part.First = append(w.part.First, r)
+	}
+	e := json.NewEncoder(&w.rejects)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(r); err != nil {
+		return err
+	}
+	if w.rejects.Len() > maxRejectBytes {
+		return &thalweg.Error{Op: "keep rejected rows", Kind: thalweg.Invalid, Subject: "object " + r.Object, Hint: "see whether it is read as it is meant to be",
+			Err: errors.New("most rows of it are rejected, the first because: " + w.part.First[0].Reason)}
+	}
+	return nil
+}
+
+// Close writes what is left, and last the record that says that the part is whole.
+func (w *Writer) Close(ctx context.Context, rep pipeline.Report) (*Part, error) {
+	if w.rows > 0 {
+		if err := w.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	w.part.Report = rep
+	if w.rejects.Len() > 0 {
+		w.part.Rejects = RejectsDir + w.part.Name + ".jsonl"
+		if _, err := w.table.Bucket.Put(ctx, w.table.Prefix+w.part.Rejects, w.rejects.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	if in, out := rep.RowsIn, w.part.rows()+rep.Rejected+sum(rep.Dropped); in != out || rep.RowsOut != w.part.rows() {
+		return nil, &thalweg.Error{Op: "write part", Subject: w.part.Name, Err: fmt.Errorf("%d rows were read, %d are written, rejected or dropped", in, out)}
+	}
+	body, err := json.Marshal(w.part)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.table.Bucket.Put(ctx, w.table.Prefix+partsDir+w.part.Name+".json", body)
+	return &w.part, err
+}
+
+func (p *Part) rows() (n int64) {
+	for _, f := range p.Files {
+		n += f.Rows
+	}
+	return n
+}
+
+func sum(counts map[string]int64) (n int64) {
+	for _, v := range counts {
+		n += v
+	}
+	return n
+}
+
+// Total is what became of all shards.
+type Total struct {
+	pipeline.Report
+	Files, SizeBytes int64
+	First            []Reject
+	Rejects          string // the first object that has some
+}
+
+// Sum adds parts up.
+func Sum(parts []*Part) (t Total) {
+	for _, p := range parts {
+		t.Merge(&p.Report)
+		t.Files += int64(len(p.Files))
+		for _, f := range p.Files {
+			t.SizeBytes += f.SizeBytes
+		}
+		if p.Rejects != "" && t.Rejects == "" {
+			t.Rejects = p.Rejects
+		}
+		t.First = append(t.First, p.First[:min(len(p.First), shownRejects-len(t.First))]...)
+	}
+	return t
+}
+
+// Balance is an error unless each of the rows of the dataset is in the table, rejected,
+// or dropped.
+func (t *Total) Balance(rows int64) error {
+	if got := t.RowsOut + t.Rejected + sum(t.Dropped); t.RowsIn != rows || got != rows {
+		return &thalweg.Error{Op: "count rows", Err: fmt.Errorf("of %d rows %d were read; %d are in the table, %d rejected and %d dropped", rows, t.RowsIn, t.RowsOut, t.Rejected, sum(t.Dropped))}
+	}
+	return nil
+}
+
+// names returns the names of parts, in order.
+func names(parts []*Part) []string {
+	var out []string
+	for _, p := range parts {
+		out = append(out, p.Name)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,280 @@
+package product
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/storage/dataset"
+	storememory "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/table/delta"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+func newTable(t *testing.T) *Table {
+	t.Helper()
+	bucket, err := storememory.NewOpener("lake").Bucket(t.Context(), "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Table{Place: storage.Place{Bucket: bucket, Name: "lake", Prefix: "t/"}, Owner: "p", Use: "rows"}
+}
+
+var oneColumn = arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Int64}}, nil)
+
+// part writes a part of so many rows.
+func (t *Table) part(test *testing.T, name, day string, rows int, rejects ...Reject) *Part {
+	test.Helper()
+	by := ""
+	if day != "" {
+		by = "at"
+	}
+	w := t.Create(name, by, dataset.WriterConfig{})
+	b := array.NewRecordBuilder(memory.DefaultAllocator, oneColumn)
+	defer b.Release()
+	for i := range rows {
+		b.Field(0).(*array.Int64Builder).Append(int64(i))
+	}
+	rec := b.NewRecord()
+	defer rec.Release()
+	if err := w.Write(test.Context(), day, rec); err != nil {
+		test.Fatal(err)
+	}
+	for _, r := range rejects {
+		if err := w.Reject(r); err != nil {
+			test.Fatal(err)
+		}
+	}
+	p, err := w.Close(test.Context(), pipeline.Report{RowsIn: int64(rows + len(rejects)), RowsOut: int64(rows), Rejected: int64(len(rejects))})
+	if err != nil {
+		test.Fatal(err)
+	}
+	return p
+}
+
+func (t *Table) replace(test *testing.T, minute int, parts ...*Part) (int64, bool) {
+	test.Helper()
+	version, changed, err := t.Replace(test.Context(), Contents{Schema: oneColumn, Parts: parts, Now: time.Unix(int64(minute)*60, 0), NewID: fmt.Sprintf("%032d", minute)})
+	if err != nil {
+		test.Fatal(err)
+	}
+	return version, changed
+}
+
+// files returns the names in the table, those that lie there, and the parts and rejects
+// that are known.
+func (t *Table) files(test *testing.T) (live, there, known string) {
+	test.Helper()
+	log := delta.New(t.Bucket, t.Prefix)
+	s, err := log.Load(test.Context())
+	if err != nil {
+		test.Fatal(err)
+	}
+	var of [3][]string
+	for add, err := range log.Files(test.Context(), s) {
+		if err != nil {
+			test.Fatal(err)
+		}
+		of[0] = append(of[0], strings.TrimPrefix(add.Path, dataDir))
+	}
+	for info, err := range t.Bucket.List(test.Context(), t.Prefix, "") {
+		if err != nil {
+			test.Fatal(err)
+		}
+		switch key := info.Key[len(t.Prefix):]; {
+		case strings.HasPrefix(key, dataDir):
+			of[1] = append(of[1], strings.TrimPrefix(key, dataDir))
+		case strings.HasPrefix(key, partsDir), strings.HasPrefix(key, RejectsDir):
+			of[2] = append(of[2], key)
+		}
+	}
+	slices.Sort(of[0])
+	return strings.Join(of[0], " "), strings.Join(of[1], " "), strings.Join(of[2], " ")
+}
+
+// A run replaces a table whole, and what it replaced stays for those that read it, as long
+// as a version of the last ten minutes had it; checkpoints change nothing about that.
+func TestATableIsReplacedWholeAndStaleFilesAreCollected(t *testing.T) {
+	table := newTable(t)
+	if err := table.Claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b := table.part(t, "a", "", 3, Reject{Object: "o", Stage: "s"}), table.part(t, "b", "", 5)
+	table.part(t, "lost", "", 1) // of a run that was given up
+	if v, changed := table.replace(t, 1, a, b); v != 0 || !changed {
+		t.Errorf("version %d, %v", v, changed)
+	}
+	if v, changed := table.replace(t, 2, a, b); v != 0 || changed {
+		t.Errorf("the same again is version %d, %v", v, changed)
+	}
+	expect := func(what, live, there, known string) {
+		t.Helper()
+		if l, h, k := table.files(t); l != live || h != there || k != known {
+			t.Errorf("%s: live %s; there %s; known %s", what, l, h, k)
+		}
+	}
+	expect("two parts", "a-00.parquet b-00.parquet", "a-00.parquet b-00.parquet", "_parts/a.json _parts/b.json _rejects/a.jsonl")
+	c := table.part(t, "c", "", 7)
+	if v, _ := table.replace(t, 3, b, c); v != 1 {
+		t.Errorf("version %d", v)
+	}
+	expect("one replaced", "b-00.parquet c-00.parquet", "a-00.parquet b-00.parquet c-00.parquet", "_parts/b.json _parts/c.json")
+	table.replace(t, 4, b, c)
+	expect("soon after", "b-00.parquet c-00.parquet", "a-00.parquet b-00.parquet c-00.parquet", "_parts/b.json _parts/c.json")
+	table.replace(t, 14, b, c)
+	expect("long after", "b-00.parquet c-00.parquet", "b-00.parquet c-00.parquet", "_parts/b.json _parts/c.json")
+	for i := range 2 * checkpointEvery {
+		d := table.part(t, fmt.Sprint("d", i), "", 1)
+		if v, _ := table.replace(t, 100+20*i, d); v != int64(i+2) {
+			t.Errorf("version %d", v)
+		}
+		before := "b-00.parquet c-00.parquet"
+		if i > 0 {
+			before = fmt.Sprintf("d%d-00.parquet", i-1)
+		}
+		live := fmt.Sprintf("d%d-00.parquet", i)
+		both := strings.Fields(before + " " + live)
+		slices.Sort(both)
+		expect(fmt.Sprint("version ", i+2), live, strings.Join(both, " "), fmt.Sprintf("_parts/d%d.json", i))
+	}
+	if s, err := delta.New(table.Bucket, table.Prefix).Load(t.Context()); err != nil || s.Checkpoint < 0 {
+		t.Errorf("no checkpoint: %v, %v", s, err)
+	}
+	if part, err := table.Find(t.Context(), "a"); part != nil || err != nil {
+		t.Errorf("a part that was collected is found: %v, %v", part, err)
+	}
+}
+
+// raced is a bucket in which somebody else makes a version of the table first.
+type raced struct {
+	storage.Bucket
+	at string
+}
+
+func (r *raced) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	if key == r.at {
+		r.at = ""
+		commit := delta.Commit{Version: 1, Actions: []delta.Action{{CommitInfo: &delta.CommitInfo{TxnID: "other"}}}}
+		other, err := commit.Encode()
+		if err == nil {
+			_, err = r.Bucket.PutIfAbsent(ctx, key, other)
+		}
+		if err != nil {
+			return storage.Info{}, err
+		}
+	}
+	return r.Bucket.PutIfAbsent(ctx, key, body)
+}
+
+// Of two that replace a table at once one succeeds, and the other does not overwrite it.
+func TestOfTwoReplacementsOneIsAConflict(t *testing.T) {
+	table := newTable(t)
+	table.replace(t, 1, table.part(t, "a", "", 3))
+	b := table.part(t, "b", "", 5)
+	table.Bucket = &raced{table.Bucket, delta.Layout(table.Prefix).CommitKey(1)}
+	c := Contents{Schema: oneColumn, Parts: []*Part{b}, Now: time.Unix(120, 0), NewID: strings.Repeat("7", 32)}
+	if _, _, err := table.Replace(t.Context(), c); !thalweg.Is(err, thalweg.Conflict) {
+		t.Errorf("%v", err)
+	}
+	if live, there, _ := table.files(t); live != "a-00.parquet" || there != "a-00.parquet b-00.parquet" {
+		t.Errorf("live %s, there %s", live, there)
+	}
+	if v, changed, err := table.Replace(t.Context(), c); v != 2 || !changed || err != nil {
+		t.Errorf("tried again: %d, %v, %v", v, changed, err)
+	}
+}
+
+// A part whose objects are not all there, or whose record is damaged, is not found.
+func TestOnlyWholePartsAreFound(t *testing.T) {
+	table := newTable(t)
+	p := table.part(t, "a", "2026-01-02", 3)
+	if got, err := table.Find(t.Context(), "a"); err != nil || fmt.Sprint(got) != fmt.Sprint(p) || got.Files[0].Path != "data/at_date=2026-01-02/a-00.parquet" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for key, body := range map[string]string{"t/data/at_date=2026-01-02/a-00.parquet": "short", "t/_parts/a.json": `{"name":"b"}`} {
+		whole, _, err := table.Bucket.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := table.Bucket.Put(t.Context(), key, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := table.Find(t.Context(), "a"); got != nil || err != nil {
+			t.Errorf("%s: %v, %v", key, got, err)
+		}
+		if _, err := table.Bucket.Put(t.Context(), key, whole); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Rows that are in no count are an error, wherever they were lost.
+func TestEachRowIsInOneCount(t *testing.T) {
+	table := newTable(t)
+	if _, err := table.Create("a", "", dataset.WriterConfig{}).Close(t.Context(), pipeline.Report{RowsIn: 3, Rejected: 1, Dropped: map[string]int64{"f": 1}}); err == nil || !strings.Contains(err.Error(), "3 rows were read, 2 are written") {
+		t.Errorf("%v", err)
+	}
+	total := Sum([]*Part{table.part(t, "b", "", 3, Reject{Object: "o"}), table.part(t, "c", "", 2)})
+	if err := total.Balance(6); err != nil || total.Files != 2 || total.Rejects != "_rejects/b.jsonl" || len(total.First) != 1 {
+		t.Errorf("%v, %+v", err, total)
+	}
+	if err := total.Balance(7); err == nil {
+		t.Error("a row of the dataset is missing, and nobody says so")
+	}
+}
+
+// Many rows become several files, cut at fixed rows, and rejected ones are bounded.
+func TestFilesAndRejectedRowsAreBounded(t *testing.T) {
+	table := newTable(t)
+	p := table.part(t, "a", "", maxFileRows+5)
+	if len(p.Files) != 2 || p.Files[0].Rows != maxFileRows || p.Files[1].Rows != 5 || p.Files[1].Path != "data/a-01.parquet" {
+		t.Errorf("%+v", p.Files)
+	}
+	w := table.Create("b", "", dataset.WriterConfig{})
+	long := Reject{Object: "o", Reason: "because", Text: strings.Repeat("x", 1<<20)}
+	var err error
+	for i := 0; i < 100 && err == nil; i++ {
+		err = w.Reject(long)
+	}
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "the first because: because") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Files of days are partitions of the table, those of rows without a day of null.
+func TestPartitionsAreDaysOfTheTable(t *testing.T) {
+	table := newTable(t)
+	parts := []*Part{table.part(t, "a", "2026-01-02", 3), table.part(t, "b", commitlog.Unknown, 2)}
+	if _, _, err := table.Replace(t.Context(), Contents{Schema: oneColumn, PartitionBy: "at", Parts: parts, Now: time.Unix(60, 0), NewID: strings.Repeat("a", 32)}); err != nil {
+		t.Fatal(err)
+	}
+	log := delta.New(table.Bucket, table.Prefix)
+	s, err := log.Load(t.Context())
+	if err != nil || !slices.Equal(s.Metadata.PartitionColumns, []string{"at_date"}) {
+		t.Fatalf("%v, %v", s, err)
+	}
+	got := map[string]string{}
+	for add, err := range log.Files(t.Context(), s) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[add.Path] = "null"
+		if day := add.PartitionValues["at_date"]; day != nil {
+			got[add.Path] = *day
+		}
+	}
+	if want := map[string]string{"data/at_date=2026-01-02/a-00.parquet": "2026-01-02", "data/at_date=__HIVE_DEFAULT_PARTITION__/b-00.parquet": "null"}; !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
