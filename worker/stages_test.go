@@ -526,7 +526,7 @@ func (failing) Head(context.Context, string) (storage.Info, error) {
 
 func TestPlansNameTheVerbsThereAre(t *testing.T) {
 	_, err := Stages().Plan(nil, "polish", nil)
-	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), `["" "purge"]`) {
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), `["" "purge" "score"]`) {
 		t.Errorf("an unknown verb: %v", err)
 	}
 }
