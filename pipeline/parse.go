@@ -96,7 +96,7 @@ func DecodeFile(what, file string, data []byte, into any) error {
 // as sources.train.format has it.
 func ParseDatasetFormat(catalog Catalog, text string) (Choice, error) {
 	var of struct {
-		Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"json,avro,arrow"`
+		Format Choice `yaml:"format" json:"format" catalog:"dataset_formats" refused:"json,avro"`
 	}
 	if text = strings.TrimSpace(text); !strings.HasPrefix(text, "{") {
 		text = "{type: " + text + "}"

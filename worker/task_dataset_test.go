@@ -313,7 +313,7 @@ func TestADatasetThatCannotBeScoredIsRefusedByName(t *testing.T) {
 		"argument into: is missing":                               {stages.IntoArgument, ""},
 		"no object matches":                                       {stages.FromArgument, "s3://lake/none/*"},
 		`"ab" is not one ASCII character`:                         {stages.FormatArgument, `{type: csv, delimiter: "ab"}`},
-		`"yaml" is not allowed here (one of parquet, csv, jsonl)`: {stages.FormatArgument, "yaml"},
+		`"yaml" is not allowed here (one of parquet, csv, jsonl`: {stages.FormatArgument, "yaml"},
 	} {
 		arguments := map[string]string{stages.FromArgument: "s3://lake/flights/*.parquet"}
 		if change[1] == "csv" {

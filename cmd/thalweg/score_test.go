@@ -75,7 +75,7 @@ func scoredAsLive(t *testing.T, c *devCluster, file string, n int64) {
 		"is not s3://bucket/key":                                    {"--from", "s3://lake/again/*", "--into", "here"},
 		"no object matches":                                         {"--from", "s3://lake/nothing/*", "--into", "s3://lake/table/"},
 		"the training data of the same pipeline (flights.yaml:":     {"--from", "s3://lake/again/*", "--into", "s3://lake/flights/"},
-		"\"yaml\" is not allowed here (one of parquet, csv, jsonl)": {"--from", "s3://lake/again/*", "--into", "s3://lake/table/", "--format", "yaml"},
+		"\"yaml\" is not allowed here (one of parquet, csv, jsonl": {"--from", "s3://lake/again/*", "--into", "s3://lake/table/", "--format", "yaml"},
 	} {
 		if text, err := command(t, c, append([]string{"score", "flight-delays"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\n%s\nwant %s", args, err, text, want)
