@@ -302,17 +302,17 @@ func TestADatasetThatCannotBeScoredIsRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string][2]string{
-		"it has no distance (the nearest is distanze), no gates":  {stages.FormatArgument, "csv"},
-		"other objects are there: taken/a.txt":                    {stages.IntoArgument, "s3://lake/taken/"},
-		"it lies in another table or sink: sink/_log/":            {stages.IntoArgument, "s3://lake/sink/below/"},
-		"it lies in another table or sink: mine/_table.json":      {stages.IntoArgument, "s3://lake/mine/below/"},
-		"it is the table of scored rows of pipeline others":       {stages.IntoArgument, "s3://lake/theirs/"},
-		"is no s3://bucket/prefix/":                               {stages.IntoArgument, "s3://lake/out"},
-		"max_rejected many: want a share":                         {stages.MaxRejectArgument, "many"},
-		"argument color: is none of":                              {"color", "red"},
-		"argument into: is missing":                               {stages.IntoArgument, ""},
-		"no object matches":                                       {stages.FromArgument, "s3://lake/none/*"},
-		`"ab" is not one ASCII character`:                         {stages.FormatArgument, `{type: csv, delimiter: "ab"}`},
+		"it has no distance (the nearest is distanze), no gates": {stages.FormatArgument, "csv"},
+		"other objects are there: taken/a.txt":                   {stages.IntoArgument, "s3://lake/taken/"},
+		"it lies in another table or sink: sink/_log/":           {stages.IntoArgument, "s3://lake/sink/below/"},
+		"it lies in another table or sink: mine/_table.json":     {stages.IntoArgument, "s3://lake/mine/below/"},
+		"it is the table of scored rows of pipeline others":      {stages.IntoArgument, "s3://lake/theirs/"},
+		"is no s3://bucket/prefix/":                              {stages.IntoArgument, "s3://lake/out"},
+		"max_rejected many: want a share":                        {stages.MaxRejectArgument, "many"},
+		"argument color: is none of":                             {"color", "red"},
+		"argument into: is missing":                              {stages.IntoArgument, ""},
+		"no object matches":                                      {stages.FromArgument, "s3://lake/none/*"},
+		`"ab" is not one ASCII character`:                        {stages.FormatArgument, `{type: csv, delimiter: "ab"}`},
 		`"yaml" is not allowed here (one of parquet, csv, jsonl`: {stages.FormatArgument, "yaml"},
 	} {
 		arguments := map[string]string{stages.FromArgument: "s3://lake/flights/*.parquet"}

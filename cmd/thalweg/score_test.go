@@ -68,13 +68,13 @@ func scoredAsLive(t *testing.T, c *devCluster, file string, n int64) {
 		t.Errorf("runs:\n%s", text)
 	}
 	for want, args := range map[string][]string{
-		"puts its rows (give it a prefix of its own)":               {"--from", "s3://lake/again/*", "--into", "s3://lake/scored/flight-delays/more/"},
-		"`thalweg put` copies files of this machine there":          {"--from", file, "--into", "s3://lake/table/"},
-		"flight-delays 7: not found":                                {"--from", "s3://lake/again/*", "--into", "s3://lake/table/", "--model", "7"},
-		"other objects are there: again/flights.parquet":            {"--from", "s3://lake/flights/*", "--into", "s3://lake/again/"},
-		"is not s3://bucket/key":                                    {"--from", "s3://lake/again/*", "--into", "here"},
-		"no object matches":                                         {"--from", "s3://lake/nothing/*", "--into", "s3://lake/table/"},
-		"the training data of the same pipeline (flights.yaml:":     {"--from", "s3://lake/again/*", "--into", "s3://lake/flights/"},
+		"puts its rows (give it a prefix of its own)":              {"--from", "s3://lake/again/*", "--into", "s3://lake/scored/flight-delays/more/"},
+		"`thalweg put` copies files of this machine there":         {"--from", file, "--into", "s3://lake/table/"},
+		"flight-delays 7: not found":                               {"--from", "s3://lake/again/*", "--into", "s3://lake/table/", "--model", "7"},
+		"other objects are there: again/flights.parquet":           {"--from", "s3://lake/flights/*", "--into", "s3://lake/again/"},
+		"is not s3://bucket/key":                                   {"--from", "s3://lake/again/*", "--into", "here"},
+		"no object matches":                                        {"--from", "s3://lake/nothing/*", "--into", "s3://lake/table/"},
+		"the training data of the same pipeline (flights.yaml:":    {"--from", "s3://lake/again/*", "--into", "s3://lake/flights/"},
 		"\"yaml\" is not allowed here (one of parquet, csv, jsonl": {"--from", "s3://lake/again/*", "--into", "s3://lake/table/", "--format", "yaml"},
 	} {
 		if text, err := command(t, c, append([]string{"score", "flight-delays"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
