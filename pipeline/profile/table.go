@@ -34,7 +34,7 @@ func oneLine(s string, most int) string {
 // WriteTable writes the profile for people, as lines of cells with tabs between.
 func (p *Profile) WriteTable(w io.Writer) {
 	about := map[bool]string{true: "", false: "about "}
-	fmt.Fprintf(w, "%s rows, %s%s of them there before\n\n", humanize.Comma(p.Rows), about[p.DuplicatesExact], humanize.Comma(p.Duplicates))
+	fmt.Fprintf(w, "%s rows, %s%s of them duplicates\n\n", humanize.Comma(p.Rows), about[p.DuplicatesExact], humanize.Comma(p.Duplicates))
 	line := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
 	line("COLUMN", "TYPE", "NULLS", "DISTINCT", "MIN", "P25", "MEDIAN", "P75", "MAX", "MEAN", "DEVIATION", "MOST FREQUENT")
 	for _, c := range p.Columns {
