@@ -68,6 +68,9 @@ func (b *Body) claims() (claims []Claim) {
 		}
 	}
 	keys(Dataset, "spec.sources.train.s3.path", b.Sources.Train.Connection, b.Sources.Train.S3)
+	for i, l := range b.Lookups {
+		keys(Dataset, fmt.Sprintf("spec.lookups[%d].s3.path", i), l.Connection, l.S3)
+	}
 	if e := b.Sources.Events; e.Reading() != nil && b.Scoring != nil {
 		kind := e.Stream.Name
 		claims = append(claims, Claim{Use: Events, Field: "spec.sources.events." + kind + ".topic", Connection: e.Connection, Kind: kind, Topic: e.Reading().Topic})
@@ -260,6 +263,9 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 	check("spec.sources.train.connection", StoreConnection, b.Sources.Train.Connection)
 	if b.Schema != nil && b.Schema.PIIKey != "" {
 		check("spec.schema.pii_key", KeyConnection, b.Schema.PIIKey)
+	}
+	for i, l := range b.Lookups {
+		check(fmt.Sprintf("spec.lookups[%d].connection", i), StoreConnection, l.Connection)
 	}
 	if b.Scoring == nil {
 		return

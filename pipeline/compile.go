@@ -28,6 +28,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	}
 	c.zone = zone
 	c.plan.Input = c.input(input)
+	c.plan.Input.Lookups = c.openLookups(input.Lookups)
 	c.training, c.scoring = newStage(InTraining, c.plan.Input), newStage(InScoring, c.plan.Input)
 	for i := range s.Spec.Preprocessing.Clean {
 		if c.step(i); c.found.full() {
@@ -68,6 +69,8 @@ type compiler struct {
 	required map[string]bool
 	// read are the source columns that a feature or a step of scoring reads.
 	read map[string]bool
+	// lookups are the tables of the spec by name, nil where one cannot be used.
+	lookups map[string]*table.LookupIndex
 	// patterns counts those that were held against the columns.
 	patterns int
 	// removing are the steps that remove rows when scoring.

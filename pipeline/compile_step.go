@@ -164,6 +164,12 @@ func (c *Columns) Lookup(field, name string) (table.Column, bool) {
 	return column, ok
 }
 
+// Has reports whether there is a column of a name.
+func (c *Columns) Has(name string) bool {
+	_, _, ok := c.stage.schema.Lookup(name)
+	return ok
+}
+
 // Compile compiles the expression of a field; nil after a problem.
 func (c *Columns) Compile(field, text string) *expression.Program {
 	program := c.compiler.compile(c.at(field), text, c.stage)

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -181,16 +184,62 @@ type PlannedTest struct {
 	Spec *DataTest
 	// Training and Scoring are its condition; nil where the test looks at no row of the
 	// phase.
-	Training, Scoring *expression.Program
+	Training, Scoring Condition
 	// Key is what rows fail by that are not the first of it; nil where single rows fail.
 	Key *Shuffle
+}
+
+// Condition is what a test asks of rows, whose tested column is called value.
+type Condition interface {
+	// Eval returns a bool for each row of a batch, null where nothing is asked of it. The
+	// caller releases it.
+	Eval(batch arrow.Record) (arrow.Array, error)
+	// Source is what is asked, for people.
+	Source() string
+}
+
+// inTable is the Condition that a table has a value as a key.
+type inTable struct{ table *table.LookupIndex }
+
+// Source implements Condition.
+func (t *inTable) Source() string { return "value in lookup " + t.table.Name }
+
+// Eval implements Condition.
+func (t *inTable) Eval(batch arrow.Record) (arrow.Array, error) {
+	value := batch.Column(batch.Schema().FieldIndices(testedValue)[0])
+	valid, found := table.Valid(value), table.NewMask(value.Len())
+	for i, row := range t.table.Find(value) {
+		if row >= 0 {
+			found.Set(i)
+		}
+	}
+	return table.NewColumn(memory.DefaultAllocator, table.Bool, value.Len(), found.Buffer(memory.DefaultAllocator), valid), nil
+}
+
+// inTable binds a test of a table; nil after a problem.
+func (c *compiler) inTable(field, of string, column table.Column) Condition {
+	_, x := c.table(field, of)
+	switch {
+	case x == nil:
+		return nil
+	case x.Keys > 1:
+		c.found.add(field, "derive a column that joins them, in the rows and in the table", "the key of table %s has %d columns, and a test looks at one", of, x.Keys)
+		return nil
+	case column.PII != "":
+		c.found.add(field, "leave pii out of the column, or the test out", "column %s has pii: %s, so that no key of table %s has its values", column.Name, column.PII, of)
+		return nil
+	case x.Columns[0].Type != column.Type:
+		c.found.add(field, "cast one of them", "column %s is %s, and column %s of table %s is %s", column.Name, column.Type, x.Columns[0].Name, of, x.Columns[0].Type)
+		return nil
+	}
+	return &inTable{x}
 }
 
 // PassName is what the test's pass over the rows is called.
 func (t *PlannedTest) PassName() string { return "test " + t.Name }
 
 // In returns the condition of a phase.
-func (t *PlannedTest) In(phase Phase) *expression.Program {
+func (t *PlannedTest) In(phase Phase) Condition {
 	if phase == InScoring {
 		return t.Scoring
 	}
@@ -210,10 +259,11 @@ func WithValue[T any](columns []T, name func(T) string, value T) []T {
 }
 
 // test binds a data test to the columns that the steps of a phase leave.
-func (c *compiler) test(i int, at *stage) *expression.Program {
+func (c *compiler) test(i int, at *stage) Condition {
 	t, path := &c.spec.Spec.Tests[i], fmt.Sprintf("spec.tests[%d]", i)
 	text, written := t.Test.Options.(TestSpec).Condition()
-	if text == "" || !slices.Contains(t.ApplyTo, at.phase) || c.found.covers(path) {
+	of, looksUp := t.Test.Options.(LooksUp)
+	if text == "" && !looksUp || !slices.Contains(t.ApplyTo, at.phase) || c.found.covers(path) {
 		return nil
 	}
 	_, column, ok := at.schema.Lookup(t.Column)
@@ -221,10 +271,15 @@ func (c *compiler) test(i int, at *stage) *expression.Program {
 		c.missing(path+".column", t.Column, at.schema, at)
 		return nil
 	}
+	field := path + "." + t.Test.Name
+	if looksUp {
+		condition := c.inTable(field, of.LooksUp(), column)
+		c.tested(i, field, at, []string{t.Column})
+		return condition
+	}
 	column.Name = testedValue
 	tested := *at
 	tested.schema.Columns = WithValue(at.schema.Columns, func(c table.Column) string { return c.Name }, column)
-	field := path + "." + t.Test.Name
 	var program *expression.Program
 	if written {
 		program = c.compile(field, text, &tested)
@@ -246,11 +301,17 @@ func (c *compiler) test(i int, at *stage) *expression.Program {
 			reads[k] = t.Column
 		}
 	}
+	c.tested(i, field, at, reads)
+	return program
+}
+
+// tested notes what a test reads.
+func (c *compiler) tested(i int, field string, at *stage, reads []string) {
+	t := &c.spec.Spec.Tests[i]
 	c.uses(at, append(reads, t.Column), "test "+t.name(i))
 	if at.phase == InScoring {
 		c.removing = append(c.removing, removal{field, at.reach(reads), "tested"})
 	}
-	return program
 }
 
 // tests binds the data tests in both phases.

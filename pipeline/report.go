@@ -21,6 +21,8 @@ type Report struct {
 	// the fill, numbers cut to the finite range of a slot, and category values
 	// that training gave no id.
 	Filled, Clipped, Unknown map[string]int64
+	// Unmatched counts rows that a step found no row of a table for, by step and table.
+	Unmatched map[string]int64 `json:",omitempty"`
 	// Tested counts the rows that data tests looked at, and Tests has what each found, by
 	// name.
 	Tested int64                  `json:",omitempty"`
@@ -86,6 +88,15 @@ func (r *Report) Clip(feature string, n int64) { count(&r.Clipped, feature, n) }
 // NotKnown counts n values of a category feature that have no id of their own.
 func (r *Report) NotKnown(feature string, n int64) { count(&r.Unknown, feature, n) }
 
+// NotDrawn counts n rows that a sample left out before they were cleaned.
+func (r *Report) NotDrawn(n int64) {
+	r.RowsIn += n
+	count(&r.Dropped, "sample_ratio: not drawn", n)
+}
+
+// NotMatched counts n rows that a step found no row of a table for.
+func (r *Report) NotMatched(step string, n int64) { count(&r.Unmatched, step, n) }
+
 func count(counts *map[string]int64, key string, n int64) {
 	if n == 0 {
 		return
@@ -116,7 +127,7 @@ func (r *Report) Merge(other *Report) {
 		from map[string]int64
 	}{
 		{&r.Changed, other.Changed}, {&r.Dropped, other.Dropped}, {&r.Filled, other.Filled},
-		{&r.Clipped, other.Clipped}, {&r.Unknown, other.Unknown},
+		{&r.Clipped, other.Clipped}, {&r.Unknown, other.Unknown}, {&r.Unmatched, other.Unmatched},
 	} {
 		for k, n := range m.from {
 			count(m.into, k, n)

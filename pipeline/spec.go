@@ -60,6 +60,10 @@ type Body struct {
 	Sources Sources `yaml:"sources" json:"sources"`
 	// Schema declares columns; without it those of the training files count.
 	Schema *SchemaSpec `yaml:"schema,omitempty" json:"schema,omitempty"`
+	// Lookups are small tables that rows are joined to by a key. Their rows are read when
+	// a run begins, and are part of the version that it trains: events are joined to the
+	// same ones.
+	Lookups []LookupTable `yaml:"lookups,omitempty" json:"lookups,omitempty"`
 	// Tests are data quality tests of the rows that cleaning leaves.
 	Tests []DataTest `yaml:"tests,omitempty" json:"tests,omitempty"`
 	// Preprocessing says how rows are cleaned and split.

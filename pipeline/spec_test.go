@@ -124,7 +124,11 @@ func TestTheRestOfTheFullFormIsKept(t *testing.T) {
 	meaningless := map[string]bool{"spec.preprocessing.sample_ratio": true, "spec.trainer.resume": true, "spec.trainer.regularization.l1": true,
 		"spec.trainer.distributed.min_workers": true, "spec.scoring.output_columns.include": true, "spec.output_features[0].calibration": true}
 	contained(t, "", before, after, meaningless)
-	if _, err := pipeline.Compile(s, table.Schema{Columns: append(flightColumns.Columns, table.Column{Name: "passenger", Type: table.String})}); err != nil {
+	airports, err := table.NewLookupBuilder("airports", []table.Column{{Name: "iata", Type: table.String}, {Name: "state", Type: table.String}, {Name: "elevation", Type: table.Int64}}, 1).Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pipeline.Compile(s, table.Schema{Columns: append(flightColumns.Columns, table.Column{Name: "passenger", Type: table.String}), Lookups: []*table.Lookup{airports}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -116,14 +116,6 @@ type StreamOptions struct {
 // Reading implements StreamSpec.
 func (o *StreamOptions) Reading() *StreamOptions { return o }
 
-// Preprocessing is cleaning and splitting.
-type Preprocessing struct {
-	// Clean are the steps in order, the same for files and events.
-	Clean []CleanStep `yaml:"clean,omitempty" json:"clean,omitempty"`
-	// Split says which rows are for training, validation and test.
-	Split Split `yaml:"split,omitempty" json:"split,omitempty"`
-}
-
 // Split says how rows become training, validation and test.
 type Split struct {
 	// Type is random (by the hash of an object's key without its extension and of the row in it), datetime (the
@@ -140,11 +132,6 @@ type Split struct {
 	// of a hash split. A fixed split has none. Default [0.7, 0.15, 0.15], which has enough
 	// for both judgements of a small table.
 	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3"`
-}
-
-// CleanStep is one cleaning step: one operator of the catalog.
-type CleanStep struct {
-	Choice `yaml:",inline" json:"-" catalog:"steps"`
 }
 
 // FeatureDefaults are defaults by feature type.

@@ -21,6 +21,24 @@ const (
 	InScoring  Phase = "scoring"
 )
 
+// Preprocessing is cleaning and splitting.
+type Preprocessing struct {
+	// Clean are the steps in order, the same for files and events.
+	Clean []CleanStep `yaml:"clean,omitempty" json:"clean,omitempty"`
+	// SampleRatio is the share of the rows of the training data that a run uses, of all
+	// splits. Before they are cleaned they are drawn by the hash of the trainer's seed, an
+	// object's key without its extension and the row in it, so that a row is drawn
+	// whatever other objects come and go. Default: all.
+	SampleRatio float64 `yaml:"sample_ratio,omitempty" json:"sample_ratio,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1"`
+	// Split says which rows are for training, validation and test.
+	Split Split `yaml:"split,omitempty" json:"split,omitempty"`
+}
+
+// CleanStep is one cleaning step: one operator of the catalog.
+type CleanStep struct {
+	Choice `yaml:",inline" json:"-" catalog:"steps"`
+}
+
 // StepSpec is what a step of one operator says: the Options of an entry of the
 // kind Steps. Its struct embeds StepPhases, inlined, as its last field.
 type StepSpec interface {

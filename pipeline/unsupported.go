@@ -22,10 +22,10 @@ var unsupportedFields = map[string]map[string]any{
 	},
 	"EventSource":   {"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is")},
 	"SchemaSpec":    {"event_time": nil},
-	"Preprocessing": {"sample_ratio": 1.0},
+	"Preprocessing": {"balance": instead("positive_class_weight of the loss weighs the classes of a binary label")},
+	"CleanStep":     {"balance": instead("positive_class_weight of the loss weighs the classes of a binary label")},
 	"Split":         {"folds": nil},
 	"DataTest": {
-		"in_lookup":     instead("name the values in accepted_values"),
 		"like_champion": instead("test its range"),
 	},
 	"encoders":      {"size": nil},

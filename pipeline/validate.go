@@ -45,18 +45,21 @@ func (s *TrainSource) Check(at Place) {
 	if _, rows := s.Format.Options.(RowFormat); s.OnBadRow.Rejects() && !rows && s.Format.Name != "" {
 		at.Problem("on_bad_row", "leave it out", "%s files have no single rows that cannot be read: what is damaged there ends the run", s.Format.Name)
 	}
-	if s.S3 == nil {
-		return
+	if s.S3 != nil {
+		at.files(s.S3.Path, s.Format.Name)
 	}
-	at.S3Path("s3.path", s.S3.Path)
-	key := s.S3.Path
+}
+
+// files checks the path of the files of a format.
+func (p Place) files(key, format string) {
+	p.S3Path("s3.path", key)
 	for part := range strings.SplitSeq(key, "/") {
 		if part != "**" && strings.Contains(part, "**") {
-			at.Problem("s3.path", "write **/"+strings.ReplaceAll(part, "**", "*"), "%s: ** stands for folders, so it stands alone between slashes", part)
+			p.Problem("s3.path", "write **/"+strings.ReplaceAll(part, "**", "*"), "%s: ** stands for folders, so it stands alone between slashes", part)
 		}
 	}
 	if strings.HasSuffix(key, "/") {
-		at.Problem("s3.path", "write "+strings.TrimSuffix(key+"*."+s.Format.Name, ".")+", or "+key+"* for files without an extension", "the path names no files")
+		p.Problem("s3.path", "write "+strings.TrimSuffix(key+"*."+format, ".")+", or "+key+"* for files without an extension", "the path names no files")
 	}
 }
 
@@ -209,6 +212,13 @@ func (c *CleanStep) Check(at Place) {
 	at.phases("apply_to", phases)
 	if learns(step) && !slices.Contains(phases, InTraining) {
 		at.Problem("apply_to", "write apply_to: [training, scoring]", "a step that learns from the training rows applies to them")
+	}
+}
+
+// Check implements Checker.
+func (p *Preprocessing) Check(Place) {
+	if p.SampleRatio == 1 { // as if nothing were written, so that no version depends on it
+		p.SampleRatio = 0
 	}
 }
 
@@ -458,6 +468,7 @@ func (b *Body) Check(at Place) {
 	if len(b.Tests) > maxTests {
 		at.Problem("tests", "", "there are %d; at most %d are possible", len(b.Tests), maxTests)
 	}
+	b.checkLookups(at)
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
 		names(i, f.Name)

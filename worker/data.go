@@ -158,7 +158,11 @@ func (d *data) rejects() bool { return d.plan.Spec.Spec.Sources.Train.OnBadRow.R
 // until the next one, here and below. rep gets the rows that cannot be read.
 func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		source, rejected := d.source, int64(0)
+		source, rejected, skipped := d.source, int64(0), int64(0)
+		source.Skipped = func(rows int64) {
+			rep.NotDrawn(rows)
+			skipped += rows
+		}
 		if d.rejects() {
 			source.Reject = func(row pipeline.BadRow) {
 				rep.Reject(row)
@@ -173,7 +177,7 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 		}
 		defer r.Close()
 		for {
-			rejected = 0
+			rejected, skipped = 0, 0
 			batch, err := r.Next()
 			if err == nil {
 				err = ctx.Err()
@@ -183,7 +187,7 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 				return
 			}
 			if batch != nil {
-				d.read = batch.NumRows() + rejected
+				d.read = batch.NumRows() + rejected + skipped
 				d.worker.metrics.rows.Add(float64(d.read))
 				d.progress.Add(d.read)
 				d.newest = later(d.newest, d.newestIn(batch))

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/storage/dataset"
 )
 
 // maxLooks bounds the listings that wait, and the answers: a coordinator asks again.
@@ -60,7 +59,7 @@ func (w *Worker) look(ctx context.Context) {
 	}
 }
 
-// list names the objects of a spec's training data as they are now.
+// list names the objects of a spec's training data, and of its tables, as they are now.
 func (w *Worker) list(ctx context.Context, look *apiv1.Look) (objects string, err error) {
 	spec, err := w.spec(&apiv1.Lease{Pipeline: look.Pipeline, Spec: look.Spec})
 	if err != nil {
@@ -70,6 +69,6 @@ func (w *Worker) list(ctx context.Context, look *apiv1.Look) (objects string, er
 	if err != nil {
 		return "", err
 	}
-	objects, _, err = dataset.List(ctx, source.Bucket, source.Pattern)
+	objects, _, err = w.objects(ctx, spec, source)
 	return objects, err
 }

@@ -44,7 +44,7 @@ func mapClean(ctx context.Context, t *Task) error {
 		if err != nil {
 			return cleaned{}, err
 		}
-		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && tests == nil && d.plan.Spec.Spec.Sources.Train.Freshness == nil {
+		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && d.source.Share == 0 && tests == nil && d.plan.Spec.Spec.Sources.Train.Freshness == nil {
 			n := d.manifest.Shards[shard].Rows
 			d.progress.Add(n)
 			out := cleaned{Report: pipeline.Report{RowsIn: n, RowsOut: n}}
@@ -183,6 +183,9 @@ func (t *Task) count(ctx context.Context, d *data, total *pipeline.Report) error
 	}
 	for step, n := range total.Changed {
 		t.Report.Counts["changed: "+step] = n
+	}
+	for step, n := range total.Unmatched {
+		t.Report.Counts["unmatched: "+step] = n
 	}
 	for test, of := range total.Tests {
 		t.Report.Counts["failed: test "+test] = of.Failed

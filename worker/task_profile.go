@@ -29,7 +29,7 @@ func runProfile(ctx context.Context, t *Task) error {
 		return err
 	}
 	// Before Discover lists them: an object that comes in between is new to the next run too.
-	objects, n, err := dataset.List(ctx, source.Bucket, source.Pattern)
+	objects, n, err := t.worker.objects(ctx, spec, source)
 	if err != nil {
 		return err
 	}
@@ -37,6 +37,11 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	tables, warnings, err := t.worker.lookups(ctx, spec)
+	if err != nil {
+		return err
+	}
+	schema.Lookups = tables
 	plan, err := pipeline.Compile(spec, schema)
 	if err != nil {
 		return err
@@ -59,6 +64,9 @@ func runProfile(ctx context.Context, t *Task) error {
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
 	t.Report.Counts["rows"] = manifest.Rows
+	for _, l := range tables {
+		t.Report.Counts["rows of table "+l.Name] = int64(l.Rows)
+	}
 	if len(plan.Matched) > 0 {
 		t.Report.Outputs["features"] = shortened(strings.Join(plan.Matched, "\n"))
 		t.Report.Counts["features"] = int64(len(plan.Features))
@@ -66,7 +74,7 @@ func runProfile(ctx context.Context, t *Task) error {
 	if text := PartitionColumns(manifest, schema); text != "" {
 		t.Report.Outputs["partitions"] = shortened(text)
 	}
-	for _, w := range slices.Concat(manifest.Warnings, GapWarnings(plan, manifest)) {
+	for _, w := range slices.Concat(manifest.Warnings, warnings, GapWarnings(plan, manifest)) {
 		t.warn("%s", w)
 	}
 	if manifest.PassedOver > 0 {

@@ -20,6 +20,7 @@ import (
 
 func newClean(g *globals) *cobra.Command {
 	var file, from, into string
+	var lookups map[string]string
 	cmd := &cobra.Command{
 		Use:   "clean -f SPEC --into FILE",
 		Short: "Write the training rows as a run cleans and splits them",
@@ -52,6 +53,10 @@ func newClean(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			warnings, err := local.Join(cmd.Context(), conns.bucket, spec, lookups)
+			if err != nil {
+				return err
+			}
 			plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.Schema)
 			if err != nil {
 				return err
@@ -63,6 +68,7 @@ func newClean(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			rows.Warnings = append(warnings, rows.Warnings...)
 			err = g.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
 				fmt.Fprintf(w, "%s rows in %s\n", humanize.Comma(rows.Rows), rows.File)
 				for _, name := range split.Names {
@@ -70,6 +76,9 @@ func newClean(g *globals) *cobra.Command {
 				}
 				for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
 					fmt.Fprintf(w, "dropped: %s, %s\n", humanize.Comma(rows.Dropped[reason]), reason)
+				}
+				for _, step := range slices.Sorted(maps.Keys(rows.Unmatched)) {
+					fmt.Fprintf(w, "unmatched: %s, %s\n", humanize.Comma(rows.Unmatched[step]), step)
 				}
 				for _, text := range local.Rejected(rows.Rows, train.OnBadRow) {
 					fmt.Fprintln(w, text)
@@ -91,6 +100,7 @@ func newClean(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&file, "file", "f", "", "the spec: a file, or - for standard input")
 	flags.StringVar(&from, "data", "", "the training data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
+	flags.StringToStringVar(&lookups, "lookup", nil, "NAME=FILE, a local copy of a table of the spec's lookups (default: what the spec names)")
 	flags.StringVar(&into, "into", "", "the Parquet file to write; one of that name is replaced")
 	must(cmd.MarkFlagRequired("file"))
 	must(cmd.MarkFlagRequired("into"))

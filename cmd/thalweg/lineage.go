@@ -251,6 +251,9 @@ func printLineage(w io.Writer, d *lineage.Document) {
 			}
 			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, cmp.Or(o.ETag, "-"), optional(", version ", o.Version), humanize.Comma(o.SizeBytes), humanize.Comma(o.Rows))
 		}
+		for _, l := range tr.Lookups {
+			line("", "table %s, %s rows, sha256 %s", l.Name, humanize.Comma(int64(l.Rows)), l.SHA256)
+		}
 	}
 	line("spec", "generation %d%s", d.Spec.Generation, optional(", sha256 ", d.Spec.SHA256))
 	if d.Row != nil {

@@ -152,6 +152,13 @@ func (d *card) markdown(w io.Writer) {
 	if len(d.Objects) > most {
 		fmt.Fprintf(w, "- and %d more\n", len(d.Objects)-most)
 	}
+	for _, l := range p.Lookups {
+		fmt.Fprintf(w, "- table %s, %d rows, sha256 `%s`:", l.Name, l.Rows, l.SHA256)
+		for _, o := range l.Objects[:min(most, len(l.Objects))] {
+			fmt.Fprintf(w, " `%s`", o.Key)
+		}
+		fmt.Fprintln(w)
+	}
 	if len(d.Learnt) > 0 {
 		fmt.Fprint(w, "\n## Cleaning\n\nLearnt from the training rows, by step:\n\n")
 		byNumber := func(a, b string) int {

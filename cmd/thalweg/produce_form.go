@@ -60,6 +60,9 @@ func newEventForm(ctx context.Context, conns *connections, src *localdata.Datase
 	if err != nil {
 		return nil, err
 	}
+	if _, err := src.Join(ctx, conns.bucket, spec, nil); err != nil {
+		return nil, err
+	}
 	plan, err := pipeline.Compile(spec, src.Schema)
 	if err != nil {
 		return nil, err

@@ -15,9 +15,22 @@ import (
 func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
 	c := parallelDev(t, devConfig{LookEvery: 50 * time.Millisecond})
 	upload(t, c, fewFlights(t, 3000))
+	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	airports := func(text string) {
+		if _, err := bucket.Put(t.Context(), "airports/all.csv", []byte("iata,elevation\n"+text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	airports("JFK,13\nLAX,128\n,5\n")
 	spec := filepath.Join(t.TempDir(), "spec.yaml")
 	write := func(schedule string) {
-		put(t, spec, specOf("fresh", delayedByDistance+"  trainer: {warm_start: champion}\n"+schedule))
+		put(t, spec, specOf("fresh", delayedByDistance+`
+  lookups: [{name: airports, s3: {path: "s3://lake/airports/*.csv"}, format: {type: csv}, key: {origin: iata}, columns: [elevation]}]
+  preprocessing: {clean: [{lookup: {table: airports}}]}
+`+"  trainer: {warm_start: champion}\n"+schedule))
 	}
 	write("")
 	said(t, c, "apply", "-f", spec, "--wait")
@@ -52,9 +65,18 @@ func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
 	if run := ended("fresh-2-2"); run.ModelVersion != 2 || run.Trigger != "new objects" || !strings.Contains(run.Outputs["started"], "from version 1") {
 		t.Errorf("%v", run)
 	}
+	airports("JFK,13\nLAX,128\nSFO,13\n") // a table is new too, and the version before keeps its own
+	if run := ended("fresh-2-3"); run.ModelVersion != 3 || run.Counts["rows of table airports"] != 3 || run.Counts["unmatched: 1 lookup airports"] == 0 {
+		t.Errorf("%v", run)
+	}
+	for version, want := range map[string]string{"2": "table airports, 2 rows", "3": "table airports, 3 rows"} {
+		if text := said(t, c, "models", "card", "fresh", version); !strings.Contains(text, want) || !strings.Contains(text, "`airports/all.csv`") {
+			t.Errorf("%s: %s", version, text)
+		}
+	}
 	for _, args := range [][]string{{"runs", "--pipeline", "fresh"}, {"status"}} {
 		text := said(t, c, args...)
-		for _, want := range []string{"SCHEDULE OF", "0 0 1 1 * UTC, on new objects", "-01-01 00:00:00", "run fresh-2-2 succeeded: version 2"} {
+		for _, want := range []string{"SCHEDULE OF", "0 0 1 1 * UTC, on new objects", "-01-01 00:00:00", "run fresh-2-3 succeeded: version 3"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v lacks %q\n%s", args, want, text)
 			}

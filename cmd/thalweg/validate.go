@@ -20,6 +20,7 @@ import (
 
 func newValidate(g *globals) *cobra.Command {
 	var data, eventSchema string
+	var lookups map[string]string
 	cmd := &cobra.Command{
 		Use:   "validate SPEC",
 		Short: "Check a spec without a cluster; --data also checks columns and types",
@@ -56,6 +57,12 @@ func newValidate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				var warnings []string
+				if parsed != nil {
+					if warnings, err = local.Join(cmd.Context(), conns.bucket, parsed, lookups); err != nil {
+						return err
+					}
+				}
 				plan, err := pipeline.ParseAndCompile(catalog.All(), args[0], text, local.Schema)
 				if err != nil {
 					return err
@@ -71,7 +78,7 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				spec, checked = plan.Spec, "fields, columns and types"
-				for _, text := range slices.Concat(local.Manifest.Warnings, worker.GapWarnings(plan, local.Manifest)) {
+				for _, text := range slices.Concat(local.Manifest.Warnings, warnings, worker.GapWarnings(plan, local.Manifest)) {
 					notes = append(notes, "warning: "+text)
 				}
 				notes = append(notes, local.Rejected(rows.RowsIn, spec.Spec.Sources.Train.OnBadRow)...)
@@ -85,6 +92,9 @@ func newValidate(g *globals) *cobra.Command {
 					notes = append(notes, fmt.Sprintf("rows: %d read, %d to learn from and to judge by", rows.RowsIn, rows.RowsOut))
 					for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
 						notes = append(notes, fmt.Sprintf("dropped: %d, %s", rows.Dropped[reason], reason))
+					}
+					for _, step := range slices.Sorted(maps.Keys(rows.Unmatched)) {
+						notes = append(notes, fmt.Sprintf("unmatched: %d, %s", rows.Unmatched[step], step))
 					}
 				}
 				if eventSchema != "" {
@@ -114,6 +124,7 @@ func newValidate(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
+	cmd.Flags().StringToStringVar(&lookups, "lookup", nil, "with --data: NAME=FILE, a local copy of a table of the spec's lookups (default: what the spec names)")
 	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
 	return cmd
 }

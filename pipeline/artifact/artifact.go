@@ -70,6 +70,8 @@ type Provenance struct {
 	// Steps is the sha256 of what the cleaning steps have learnt; empty where none
 	// learns.
 	Steps string `json:"steps,omitempty"`
+	// Lookups are the tables that rows are joined to.
+	Lookups []Lookup `json:"lookups,omitempty"`
 	// Imported is the sha256 of the imported model; empty where there is none.
 	Imported string `json:"imported,omitempty"`
 	// Parent is the version whose weights training started from; nil where it started anew.
@@ -108,6 +110,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 			Spec:      sum(rendered),
 			Transform: transform.Hash(),
 			Steps:     plan.Learnt.Hash(),
+			Lookups:   lookupsOf(plan.Input),
 			Imported:  plan.Imported.Hash(),
 			Seed:      plan.Spec.Spec.Trainer.Seed,
 			Replicas:  int(trainer.Distributed.Replicas),
@@ -116,6 +119,22 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 		},
 		plan: plan, rendered: rendered,
 	}, nil
+}
+
+// Lookup is a table that rows are joined to: the sha256 of what it holds, and the objects
+// that it was read from.
+type Lookup struct {
+	Name    string               `json:"name"`
+	SHA256  string               `json:"sha256"`
+	Rows    int                  `json:"rows"`
+	Objects []table.LookupObject `json:"objects"`
+}
+
+func lookupsOf(schema table.Schema) (all []Lookup) {
+	for _, l := range schema.Lookups {
+		all = append(all, Lookup{l.Name, l.SHA256(), l.Rows, l.Objects})
+	}
+	return all
 }
 
 // newModel returns the model of a plan, which may be imported, for the slots and the

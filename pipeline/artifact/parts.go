@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -164,7 +165,11 @@ func (a *Artifact) checkDataset() error {
 }
 
 func (a *Artifact) decodeSchema(data []byte) error {
-	if err := strict(data, &a.Schema); err != nil {
+	// With the tables that rows are joined to.
+	if len(data) > maxDocumentBytes+2*table.MaxLookupBytes {
+		return fmt.Errorf("%d bytes cannot be", len(data))
+	}
+	if err := thalweg.DecodeStrict(data, &a.Schema); err != nil {
 		return err
 	}
 	seen := make(map[string]bool, len(a.Schema.Columns))
@@ -262,6 +267,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	}
 	if have := a.plan.Imported.Hash(); a.Provenance.Imported != have {
 		return fmt.Errorf("is of the imported model %s, the model is %s", a.Provenance.Imported, have)
+	}
+	if want := lookupsOf(a.Schema); !reflect.DeepEqual(a.Provenance.Lookups, want) {
+		return fmt.Errorf("is of other tables than those of the schema")
 	}
 	if a.Provenance.Transform != a.Transform.Hash() {
 		return fmt.Errorf("is of transform %s, the transform is %s", a.Provenance.Transform, a.Transform.Hash())

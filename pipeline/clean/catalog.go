@@ -15,5 +15,6 @@ func Catalog() []pipeline.Entry {
 		pipeline.Step("fill", new(Fill), fillSource),
 		pipeline.Step("outliers", new(Outliers), outliersSource),
 		pipeline.Step("dedupe", new(Dedupe), dedupeSource),
+		pipeline.Step("lookup", new(Lookup), lookupSource),
 	}
 }

@@ -69,7 +69,12 @@ func stepOf(options pipeline.StepSpec) string {
 
 func compile(t testing.TB, zone string, in table.Schema, steps ...string) (*pipeline.Plan, error) {
 	t.Helper()
-	text := fmt.Sprintf(document, zone, strings.Join(steps, ", "))
+	return compileWith(t, zone, in, "", steps...)
+}
+
+func compileWith(t testing.TB, zone string, in table.Schema, sections string, steps ...string) (*pipeline.Plan, error) {
+	t.Helper()
+	text := fmt.Sprintf(document, zone, strings.Join(steps, ", ")) + sections
 	spec, err := pipeline.Parse(pipeline.Catalog{pipeline.Steps: Catalog()}, "test.yaml", []byte(text))
 	if err != nil {
 		return nil, err
@@ -361,7 +366,7 @@ func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 		}
 	}
 	_, err := compile(t, "UTC", in, "{}")
-	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill, outliers, dedupe belongs here"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill, outliers, dedupe, lookup belongs here"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -11,6 +11,7 @@ func Catalog() []pipeline.Entry {
 		{Name: "range", Options: new(Range), Source: rangeSource},
 		{Name: "regex", Options: new(Regex), Source: regexSource},
 		{Name: "unique", Options: new(Unique), Source: uniqueSource},
+		{Name: "in_lookup", Options: new(InLookup), Source: inLookupSource},
 		{Name: "row_count", Options: new(RowCount), Source: rowCountSource},
 	}
 }

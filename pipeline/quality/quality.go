@@ -16,7 +16,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -32,7 +31,7 @@ type Tests struct {
 
 type test struct {
 	*pipeline.PlannedTest
-	condition *expression.Program // nil: it looks at no single row
+	condition pipeline.Condition // nil: it looks at no single row
 }
 
 // New returns the tests of a phase, nil where there are none.

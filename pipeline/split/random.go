@@ -45,6 +45,13 @@ func (o Origin) hash(seed uint64) func(row int64) uint64 {
 	return func(row int64) uint64 { return kernel.Mix(base ^ uint64(first+row)) }
 }
 
+// Sample returns whether a share of all rows has a row, by its number in the shard: by
+// another hash than that of a random split.
+func (o Origin) Sample(seed uint64, share float64) func(row int64) bool {
+	hash, below := o.hash(kernel.Mix(seed+kernel.Golden)), threshold(share)
+	return func(row int64) bool { return hash(row) < below }
+}
+
 // threshold maps a probability to the hash values below it; 1 maps to the
 // largest, which leaves out one value in 2^64.
 func threshold(p float64) uint64 {

@@ -98,6 +98,9 @@ type Schema struct {
 	Timezone string `json:"timezone,omitempty"`
 	// Key hashes the columns of PIIHash. Whoever reads them sets it; it is in no document.
 	Key Key `json:"-"`
+	// Lookups are the tables that rows of the source are joined to, as they were when the
+	// columns were found.
+	Lookups []*Lookup `json:"lookups,omitempty"`
 }
 
 // AllNull is the type of an UnsupportedColumn without a value: a Binder takes it

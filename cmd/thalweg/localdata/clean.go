@@ -31,6 +31,8 @@ type Cleaned struct {
 	Rows    int64            `json:"rows"`
 	Splits  map[string]int64 `json:"splits"`
 	Dropped map[string]int64 `json:"dropped,omitempty"`
+	// Unmatched counts the rows that a table has no row for, by step and table.
+	Unmatched map[string]int64 `json:"unmatched,omitempty"`
 	// Errors and Warnings are what data tests say, by their severity.
 	Errors   []string `json:"errors,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -164,6 +166,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 	}
 	var parts []uint8
 	var total pipeline.Report
+	d.source.Skipped = total.NotDrawn
 	tests := quality.New(plan, pipeline.InTraining)
 	observer := tests.NewObserver()
 	err = d.eachPlace(ctx, func(batch arrow.Record, shard int, at table.Place) error {
@@ -204,10 +207,10 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		for _, f := range fields[:own] {
 			nulls = append(nulls, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, removed))
 		}
-		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests})
+		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests, Unmatched: rep.Unmatched})
 		return o.write(nulls, lost, at, nil, reasons)
 	})
-	o.counts.Dropped = total.Dropped
+	o.counts.Dropped, o.counts.Unmatched = total.Dropped, total.Unmatched
 	if err = cmp.Or(err, o.out.Close()); err != nil || tests == nil {
 		return &o.counts, err
 	}

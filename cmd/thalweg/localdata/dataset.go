@@ -88,6 +88,29 @@ func Open(ctx context.Context, open func(ctx context.Context, connection, name s
 	return d, err
 }
 
+// Join reads the tables of a spec, those that copies names from files on this machine and
+// others from their stores, so that its rows can be joined to them.
+func (d *Dataset) Join(ctx context.Context, open func(ctx context.Context, connection, name string) (storage.Bucket, error), spec *pipeline.Spec, copies map[string]string) (warnings []string, err error) {
+	for name := range copies {
+		if !slices.ContainsFunc(spec.Spec.Lookups, func(l pipeline.LookupTable) bool { return l.Name == name }) {
+			return nil, &thalweg.Error{Op: "read --lookup", Kind: thalweg.Invalid, Subject: name, Hint: "the spec has no table of that name in lookups"}
+		}
+	}
+	d.Schema.Lookups, warnings, err = worker.ReadLookups(ctx, spec, worker.DatasetFormats(), func(ctx context.Context, l *pipeline.LookupTable) (storage.Bucket, string, error) {
+		if from, ok := copies[l.Name]; ok {
+			files, pattern, err := FindFiles("read --lookup", from)
+			return &fileBucket{memory.New(), files}, pattern, err
+		}
+		name, key, err := pipeline.SplitS3Path(l.S3.Path)
+		if err != nil {
+			return nil, "", err
+		}
+		bucket, err := open(ctx, l.Connection, name)
+		return bucket, key, err
+	})
+	return warnings, err
+}
+
 // OpenFiles opens files on this machine.
 func OpenFiles(ctx context.Context, from string, spec *pipeline.Spec) (*Dataset, error) {
 	files, pattern, err := FindFiles("open data", from)
@@ -133,7 +156,7 @@ func (d *Dataset) read(ctx context.Context, spec *pipeline.Spec) (err error) {
 	if err != nil {
 		return err
 	}
-	d.source.Format, d.source.Options, d.source.Schema = as.Format, as.Options, as.Schema
+	d.source.Format, d.source.Options, d.source.Schema, d.source.Share, d.source.Seed = as.Format, as.Options, as.Schema, as.Share, as.Seed
 	if spec.Spec.Sources.Train.OnBadRow.Rejects() {
 		d.source.Reject = d.rejects.Reject
 	}
@@ -159,6 +182,7 @@ func (d *Dataset) Rejected(read int64, allowed pipeline.OnBadRow) (notes []strin
 // counts the rows that can be used and those that cannot.
 func (d *Dataset) Check(ctx context.Context, plan *pipeline.Plan) (*pipeline.Report, error) {
 	rep := new(pipeline.Report)
+	d.source.Skipped = rep.NotDrawn
 	d.Schema = plan.Input
 	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
 	steps, _ := plan.Spec.Shuffles()
@@ -195,7 +219,14 @@ func (d *Dataset) eachPlace(ctx context.Context, fn func(batch arrow.Record, sha
 			return err
 		}
 		for err == nil {
-			err = next(r, func(batch arrow.Record) error { return fn(batch, shard, r.At) })
+			err = next(r, func(batch arrow.Record) error {
+				if batch.NumRows() == 0 {
+					return nil
+				}
+				at := r.At
+				at.Row += table.RowNumber(batch, 0) - r.First // the rows before were rejected, or not drawn
+				return fn(batch, shard, at)
+			})
 		}
 		_ = r.Close() // what it cannot read, Next has told
 		if err != io.EOF {

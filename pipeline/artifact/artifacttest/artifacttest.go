@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -88,6 +89,10 @@ func TrainOf(t testing.TB, choices pipeline.Catalog, document string, columns ta
 	check(err)
 	fitter := feature.NewFitter(plan)
 	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
+	if len(spec.Spec.Lookups) > 0 { // else features read what is there before cleaning
+		batch, err = clean.New(plan, pipeline.InTraining).Apply(t.Context(), batch, nil)
+		check(err)
+	}
 	defer batch.Release()
 	check(fitter.Observe(batch, make([]uint8, len(rows))))
 	partial, err := fitter.Partial()

@@ -167,9 +167,9 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 			lost = b.cut(offsetsOf(rec)[end], lost)
 		}
 	}
-	var failed pipeline.Report
+	var found pipeline.Report
 	for _, p := range pieces {
-		failed.Merge(&pipeline.Report{Tests: p.failed})
+		found.Merge(&p.found)
 	}
 	pieces, lost = dst.limitDays(b, pieces, lost)
 	letters, err := e.letters(b, rec, lost, dst)
@@ -177,12 +177,12 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 		releaseAll(pieces)
 		return err
 	}
-	dst.Unfit, dst.Failed = e.decoder.TakeUnfit(), nil
-	for test, of := range failed.Tests {
-		if dst.Failed == nil {
-			dst.Failed = make(map[string]int64)
-		}
-		dst.Failed[test] = of.Failed
+	dst.Unfit, dst.Notes = e.decoder.TakeUnfit(), make(map[string]int64)
+	for test, of := range found.Tests {
+		dst.Notes["failed test "+test+", which warns"] = of.Failed
+	}
+	for step, n := range found.Unmatched {
+		dst.Notes["found no row in the table of step "+step] = n
 	}
 	return dst.Add(b, pieces, letters, lost)
 }
@@ -261,7 +261,7 @@ func (e *artifactEngine) once(ctx context.Context, rec arrow.Record) (p piece, r
 	for _, r := range rep.Removed {
 		removed = append(removed, Reject{Offset: r.Row, Stage: r.Stage, Reason: r.Reason})
 	}
-	return piece{cleaned: cleaned, predictions: slices.Clone(predictions), failed: rep.Tests}, removed, nil
+	return piece{cleaned: cleaned, predictions: slices.Clone(predictions), found: pipeline.Report{Tests: rep.Tests, Unmatched: rep.Unmatched}}, removed, nil
 }
 
 // letters writes the dead letters of a batch, in the order of their offsets. rec has

@@ -185,8 +185,8 @@ func TestAnEventThatFailsADataTestIsADeadLetterOrCounted(t *testing.T) {
 	if err := e.Score(t.Context(), testBatch(events...), r); err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]int64{"2 accepted_values origin": 12}; !maps.Equal(r.Failed, want) {
-		t.Errorf("counted are %v, want %v", r.Failed, want)
+	if want := map[string]int64{"failed test 2 accepted_values origin, which warns": 12}; !maps.Equal(r.Notes, want) {
+		t.Errorf("counted are %v, want %v", r.Notes, want)
 	}
 	defer r.Release()
 	if text := r.dead.String(); r.Scored != 11 || r.Rejected != 3 || strings.Count(text, `"stage":"test","reason":"test 1 check distance: value >= 103"`) != 3 {

@@ -35,7 +35,7 @@ type Rows struct {
 	Rejected       int64            // lines in dead
 	LastReason     string           // of them
 	Unfit          map[string]int64 // values of the last batch, by column, that are null because they did not fit
-	Failed         map[string]int64 // events of the last batch that fail data tests of severity warn, by test
+	Notes          map[string]int64 // events of the last batch that fail data tests of severity warn, and the like, by what they do
 	Gaps           []commitlog.Gap
 	// adopted is the object of dead letters that is there, where it has others
 	// besides those in dead.
@@ -47,10 +47,10 @@ type Rows struct {
 
 // piece is some consecutive rows.
 type piece struct {
-	cleaned     arrow.Record // table.RowColumn last
-	predictions []float32    // as many for each row as the model has outputs
-	bytes       int64        // that both take
-	failed      map[string]*pipeline.TestReport
+	cleaned     arrow.Record    // table.RowColumn last
+	predictions []float32       // as many for each row as the model has outputs
+	bytes       int64           // that both take
+	found       pipeline.Report // by data tests, and of tables
 }
 
 func (p *piece) rows() int { return int(p.cleaned.NumRows()) }

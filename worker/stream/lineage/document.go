@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -113,6 +114,7 @@ type Training struct {
 	Rows       int64              `json:"rows"`
 	SizeBytes  int64              `json:"size"`
 	Objects    []dataset.Object   `json:"objects"`
+	Lookups    []artifact.Lookup  `json:"lookups,omitempty"`
 	Spec       string             `json:"spec_sha256"` // rendered, of the run
 	Seed       uint64             `json:"seed"`
 	Replicas   int                `json:"replicas"`

@@ -179,7 +179,7 @@ func (r *runner) score(e score) {
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
 		gaps, dead := len(rows.Gaps), rows.Rejected
-		rows.Unfit, rows.Failed = nil, nil
+		rows.Unfit, rows.Notes = nil, nil
 		var err error
 		if rows.Engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: rows.Model.String(), Err: errors.New("the version is not loaded")}
@@ -198,7 +198,7 @@ func (r *runner) score(e score) {
 			if errors.Is(err, engine.ErrRefetch) {
 				return batchScored{epoch: e.epoch, needsRefetch: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, dead: int(dead), why: rows.LastReason, unfit: rows.Unfit, failed: rows.Failed, gaps: gaps, cut: rows.Full, err: err}
+			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, dead: int(dead), why: rows.LastReason, unfit: rows.Unfit, notes: rows.Notes, gaps: gaps, cut: rows.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
 				s.rows.Release()

@@ -13,7 +13,7 @@ type yield struct {
 	barren int              // events since, all of them dead letters
 	why    string           // of the last
 	unfit  map[string]int64 // values, by column, that did not fit and are null
-	failed map[string]int64 // events, by data test of severity warn
+	notes  map[string]int64 // events, by what they do that a user should know
 }
 
 func (y *yield) observe(ev batchScored) {
@@ -24,7 +24,7 @@ func (y *yield) observe(ev batchScored) {
 		y.barren, y.why = y.barren+ev.dead, ev.why
 	}
 	addCounts(&y.unfit, ev.unfit)
-	addCounts(&y.failed, ev.failed)
+	addCounts(&y.notes, ev.notes)
 }
 
 func addCounts(to *map[string]int64, counts map[string]int64) {
@@ -43,13 +43,13 @@ func (y *yield) messages(committed int64) (out []string) {
 		const most = 300
 		out = append(out, fmt.Sprintf("none of the last %d events became a row, the last one for: %.*s", y.barren, most, y.why))
 	}
-	const columns, tests = 3, 3
-	for i, test := range slices.Sorted(maps.Keys(y.failed)) {
-		if i == tests {
-			out = append(out, fmt.Sprintf("likewise %d more tests", len(y.failed)-tests))
+	const columns, notes = 3, 3
+	for i, note := range slices.Sorted(maps.Keys(y.notes)) {
+		if i == notes {
+			out = append(out, fmt.Sprintf("likewise of %d more tests and steps", len(y.notes)-notes))
 			break
 		}
-		out = append(out, fmt.Sprintf("%d events failed test %s, which warns", y.failed[test], test))
+		out = append(out, fmt.Sprintf("%d events %s", y.notes[note], note))
 	}
 	for i, column := range slices.Sorted(maps.Keys(y.unfit)) {
 		if i == columns {

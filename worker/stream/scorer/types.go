@@ -74,7 +74,7 @@ type (
 		dead    int              // of the records
 		why     string           // of the last that is dead
 		unfit   map[string]int64 // values of rows, by column, that are null because they did not fit
-		failed  map[string]int64 // events that fail data tests of severity warn, by test
+		notes   map[string]int64 // events that fail data tests of severity warn, and the like, by what they do
 		gaps    int              // runs of offsets without a record that the span has grown by
 		cut     bool             // the batch was ended early, because the span can take no more days
 		// needsRefetch: nothing is in the span, since the version needs parts of
