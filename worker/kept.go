@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -112,6 +113,9 @@ func (d *data) key(shard int, of string) (string, error) {
 	made := []any{of, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup}
 	if s.End > 0 {
 		made = append(made, s.Offset, s.End)
+	}
+	if len(d.passes) > 0 { // what they found is by the shard's number
+		made = append(made, fmt.Sprint("shard ", shard))
 	}
 	text, err := json.Marshal(made)
 	return d.keeping.dir + storage.SHA256(text)[:32], err

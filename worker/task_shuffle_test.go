@@ -147,6 +147,51 @@ func TestKeptRowsAreOfWhatShufflesFound(t *testing.T) {
 	}
 }
 
+// A shuffle finds rows by the number of their shard. What is kept of a shard does not serve
+// a run in which it has another, though all that the shuffle found is the same.
+func TestKeptRowsAreOfTheirShardsNumberWhereShufflesFoundRows(t *testing.T) {
+	spec := strings.Replace(flightSpec, `{filter: {expression: "distance > 0"}}`, "{dedupe: {keys: [gate]}}", 1)
+	file := func(day int) []byte { // its first row is in all of them
+		text := "gate,distance,delay,origin\n"
+		for i := range flightRows {
+			gate := fmt.Sprint(day, " ", i)
+			if i == 0 {
+				gate = "all"
+			}
+			text += fmt.Sprintf("%s,%d,%d,a%d\n", gate, i%7, i%31, i%3)
+		}
+		return []byte(text)
+	}
+	spec = strings.NewReplacer("*.parquet", "*.csv", "type: parquet", "type: csv", "    - {name: gates, type: list}\n", "", "    - {name: first, type: number, expression: \"gates[0]\"}\n", "").Replace(spec)
+	put := func(b *batchHalf, day int) {
+		if _, err := b.lake.Put(t.Context(), fmt.Sprintf("flights/%d.csv", day), file(day)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, fresh := newBatchHalf(t), newBatchHalf(t)
+	b.spec, fresh.spec = spec, spec
+	for day := range flightShards {
+		put(b, day)
+		put(fresh, day+1)
+	}
+	const dropped = "dropped: 1 dedupe: another row has the same gate"
+	want := int64(flightShards*(flightRows-1) + 1)
+	if _, _, counts := b.all(flightShards); counts["rows_clean"] != want || counts[dropped] != flightShards-1 {
+		t.Errorf("%v", counts)
+	}
+	if err := b.lake.Delete(t.Context(), "flights/0.csv"); err != nil {
+		t.Fatal(err)
+	}
+	put(b, flightShards)
+	got, _, counts := b.again().all(2)
+	if counts["rows_clean"] != want {
+		t.Errorf("%d rows are left, want %d", counts["rows_clean"], want)
+	}
+	if alone, _, _ := fresh.all(2); !maps.Equal(got, alone) {
+		t.Errorf("%v, want %v", got, alone)
+	}
+}
+
 // Each row after the first of its key fails a test of uniqueness, and the first of them are
 // kept with where they lie: also where steps that learn clean them, by any number of tasks,
 // and once more by a run that finds what this one has kept.
