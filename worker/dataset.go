@@ -274,6 +274,19 @@ func (s DatasetSource) partitions(m *dataset.Manifest, schema *table.Schema) err
 		if declared >= 0 {
 			types = []table.Type{s.Schema.Columns[declared].Type}
 		}
+		fits := func(t table.Type) bool {
+			for i := range m.Objects {
+				if p, has := folderOf(values[i], name); has && !p.Null {
+					if _, ok := folderValue(t, p.Value, zone); !ok {
+						return false
+					}
+				}
+			}
+			return true
+		}
+		for declared < 0 && len(types) > 1 && !fits(types[0]) {
+			types = types[1:]
+		}
 		gap, seen := dataset.Gap{Column: name}, false
 		for i, o := range m.Objects {
 			p, has := folderOf(values[i], name)
@@ -285,16 +298,8 @@ func (s DatasetSource) partitions(m *dataset.Manifest, schema *table.Schema) err
 				if declared >= 0 && o.Rows > 0 && !*s.Schema.Columns[declared].Nullable {
 					problem = fmt.Errorf("its folders do not say what %s is, which is declared to have no nulls", name)
 				}
-			} else {
-				seen = true
-				for len(types) > 0 && problem == nil {
-					if _, ok := folderValue(types[0], p.Value, zone); ok {
-						break
-					}
-					if types = types[1:]; len(types) == 0 {
-						problem = fmt.Errorf("its folder says that %s is %q, which is no %s", name, p.Value, s.Schema.Columns[declared].Type)
-					}
-				}
+			} else if _, seen = folderValue(types[0], p.Value, zone); !seen {
+				problem = fmt.Errorf("its folder says that %s is %q, which is no %s", name, p.Value, types[0])
 			}
 			if problem != nil {
 				return &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: "object " + o.Key, Err: problem,

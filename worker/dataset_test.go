@@ -149,6 +149,7 @@ func TestFoldersOfKeysFillColumnsInAllFormats(t *testing.T) {
 		{"dates, null, texts", undeclared, map[string][]string{"d=2001-02-03/t=a/p": nil, "d=__HIVE_DEFAULT_PARTITION__/t=__HIVE_DEFAULT_PARTITION__/p": nil}, nil,
 			"x int64, d timestamp, t string", "7 2001-02-03 00:00:00Z a, 7 (null) (null)"},
 		{"one value that is no number", undeclared, map[string][]string{"v=1/p": nil, "v=1.5/p": nil, "v=/p": nil}, nil, "x int64, v string", "7 '', 7 1.5, 7 1"},
+		{"a date that would be a number", undeclared, map[string][]string{"d=20200101/p": nil, "d=2021-01-01/p": nil}, nil, "x int64, d string", "7 20200101, 7 2021-01-01"},
 		{"escapes", undeclared, map[string][]string{"a%20b=x%2Fy%3Dz/p": nil, "a%20b=%zz/p": nil}, nil, "x int64, a b string", "7 %zz, 7 x/y=z"},
 		{"null everywhere", undeclared, map[string][]string{"v=__HIVE_DEFAULT_PARTITION__/p": nil}, nil, "x int64, v string", "7 (null)"},
 		{"an object without the folder", undeclared, map[string][]string{"q/p": nil, "r/v=3/p": nil}, nil, "x int64, v int64", "7 (null), 7 3"},
