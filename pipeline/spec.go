@@ -109,8 +109,8 @@ type SchemaSpec struct {
 // ColumnSpec declares one column.
 type ColumnSpec struct {
 	// Name is the column's name in the files and events. In JSON a name with dots, as
-	// address.city, is that of a field, or a path: the field city of the object address.
-	// Expressions write it in backticks.
+	// address.city, is that of a field, or a path: the field city of the object address;
+	// with more than 10 dots, that of a field only. Expressions write it in backticks.
 	Name string `yaml:"name" json:"name" jsonschema:"minLength=1"`
 	// Type is that of the files' column.
 	Type table.Type `yaml:"type" json:"type"`

@@ -45,12 +45,18 @@ func newLevel(c *Cells) *jsonLevel {
 	return root
 }
 
+// maxDots bounds the dots of a name that may be a path: it has twice as many readings for
+// each.
+const maxDots = 10
+
+func isPath(name string) bool { return strings.Count(name, ".") <= maxDots }
+
 // add adds the fields that fill a column, whose name at the level is rest: one of that
 // name, and the last of each path that its dots can stand for.
 func (l *jsonLevel) add(path, rest string, c *column) {
 	l.at(path, rest).column = c
 	for i, ch := range rest {
-		if ch != '.' || strings.Count(c.name, ".") >= maxDepth {
+		if ch != '.' || !isPath(c.name) {
 			continue
 		}
 		f := l.at(path, rest[:i])
@@ -119,7 +125,7 @@ func (d *jsonFormat) blameWithin(parent *jsonField, at int, found string) {
 	parent.level.stamp = d.stamp
 	for i := range d.cols {
 		c := &d.cols[i]
-		if c.from == nil && !c.skip && c.stamp != d.stamp && strings.HasPrefix(c.name, parent.path+".") {
+		if c.from == nil && !c.skip && c.stamp != d.stamp && strings.HasPrefix(c.name, parent.path+".") && isPath(c.name) {
 			d.claim(c, astray)
 			c.at, c.found, c.element, c.parent = at, found, 0, parent.path
 		}

@@ -129,10 +129,26 @@ func TestFieldsOfNestedObjectsFillColumns(t *testing.T) {
 		t.Error(diff)
 	}
 	// Nesting is bounded within columns as elsewhere.
-	path := strings.Repeat("a.", maxDepth) + "a"
+	path := strings.Repeat("a.", maxDots) + "a"
 	deep := strings.Repeat(`{"a":`, maxDepth+1) + "1" + strings.Repeat("}", maxDepth+1)
 	if _, rejects := decode(t, table.Schema{Columns: []table.Column{{Name: path, Type: table.Int64, Nullable: true}}}, Config{}, deep); len(rejects) != 1 || !strings.Contains(rejects[0].Reason, "nested deeper than 64") {
 		t.Errorf("deep: %+v", rejects)
+	}
+}
+
+// A name of many dots, each of which may be a level, is that of a field only: its readings
+// are twice as many for each.
+func TestNamesOfManyDotsAreFieldsOnly(t *testing.T) {
+	one := func(name string) table.Schema {
+		return table.Schema{Columns: []table.Column{{Name: "a.b", Type: table.Int64, Nullable: true}, {Name: name, Type: table.Int64, Nullable: true}}}
+	}
+	within := strings.Repeat("a.", maxDots) + "a"
+	if rows, rejects := decode(t, one(within), Config{}, strings.Repeat(`{"a":`, maxDots+1)+"1"+strings.Repeat("}", maxDots+1)); len(rejects) > 0 || !strings.Contains(rows[0], `"`+within+`":1`) {
+		t.Errorf("a path: %q, %+v", rows, rejects)
+	}
+	beyond := strings.Repeat("a.", maxDots+20) + "a"
+	if rows, rejects := decode(t, one(beyond), Config{}, `{"`+beyond+`":2}`); len(rejects) > 0 || !strings.Contains(rows[0], `"`+beyond+`":2`) {
+		t.Errorf("a field: %q, %+v", rows, rejects)
 	}
 }
 
