@@ -23,8 +23,11 @@ func stemmers() map[string]func(word string) string {
 // Languages lists the languages that have stems.
 func Languages() []string { return slices.Sorted(maps.Keys(stemmers())) }
 
-// maxStems bounds the stems that a cutter remembers.
-const maxStems = 1 << 14
+// maxStems bounds the stems that a cutter remembers, maxStemmed the bytes of their words.
+const (
+	maxStems   = 1 << 14
+	maxStemmed = 64
+)
 
 // Cutter cuts texts into terms. It is for one goroutine.
 type Cutter struct {
@@ -80,6 +83,9 @@ func (c *Cutter) Each(text string, yield func(term []byte)) {
 func (c *Cutter) stemmed(word string) string {
 	if c.stem == nil {
 		return word
+	}
+	if len(word) > maxStemmed {
+		return c.stem(word)
 	}
 	stem, known := c.stems[word]
 	if !known {

@@ -65,6 +65,13 @@ func TestRememberedStemsAreBounded(t *testing.T) {
 	}
 }
 
+func TestStemsOfLongWordsAreNotRemembered(t *testing.T) {
+	c := NewCutter(1, 1, "english")
+	if got := terms(c, strings.Repeat("a", maxStemmed)+"s delays"); len(got) != 2 || len(c.stems) != 1 || got[0] != strings.Repeat("a", maxStemmed) {
+		t.Errorf("%q, %d stems", got, len(c.stems))
+	}
+}
+
 func FuzzTerms(f *testing.F) {
 	f.Add("The quick can't 3.14 東京", 2)
 	f.Add("\xff\u0301 a\x00b", 1)
