@@ -30,7 +30,7 @@ const preparedDir = "prepared/"
 const (
 	// keptFormat changes whenever the same names would stand for other bytes: the form
 	// of objects, what a cleaning step makes of a row, or what a stage finds in rows.
-	keptFormat = 4
+	keptFormat = 5
 	// maxKeptBytes bounds the rows of a shard that are kept, which are in memory whole.
 	maxKeptBytes = 64 << 20
 )

@@ -2,6 +2,7 @@ package feature
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -154,13 +155,59 @@ type termCounter struct {
 	last []int64 // by bucket: the row that had it last
 }
 
-// TermCounts is what training rows have of the terms of a text.
+// TermCounts is what training rows have of the terms of a text, by bucket.
 type TermCounts struct {
+	Rows, Missing int64
+	Documents     []int64
+	Names         []string
+	Votes         []int64
+}
+
+// maxBuckets bounds the buckets of a text.
+const maxBuckets = 1 << 18
+
+// termCounts is the JSON of TermCounts: of the buckets that have a term.
+type termCounts struct {
 	Rows      int64    `json:"rows"`
 	Missing   int64    `json:"missing"`
+	Buckets   int      `json:"buckets"`
+	IDs       []int    `json:"ids"`
 	Documents []int64  `json:"documents"`
 	Names     []string `json:"names"`
 	Votes     []int64  `json:"votes"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (c *TermCounts) MarshalJSON() ([]byte, error) {
+	out := termCounts{Rows: c.Rows, Missing: c.Missing, Buckets: len(c.Documents)}
+	for id, n := range c.Documents {
+		if n > 0 {
+			out.IDs, out.Documents = append(out.IDs, id), append(out.Documents, n)
+			out.Names, out.Votes = append(out.Names, c.Names[id]), append(out.Votes, c.Votes[id])
+		}
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *TermCounts) UnmarshalJSON(data []byte) error {
+	var in termCounts
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	n := len(in.IDs)
+	if in.Buckets < 0 || in.Buckets > maxBuckets || len(in.Documents) != n || len(in.Names) != n || len(in.Votes) != n {
+		return fmt.Errorf("no counts of the terms of %d buckets", in.Buckets)
+	}
+	*c = newTermCounts(in.Buckets)
+	c.Rows, c.Missing = in.Rows, in.Missing
+	for i, id := range in.IDs {
+		if id < 0 || id >= in.Buckets || i > 0 && id <= in.IDs[i-1] {
+			return fmt.Errorf("bucket %d of %d has counts out of order", id, in.Buckets)
+		}
+		c.Documents[id], c.Names[id], c.Votes[id] = in.Documents[i], in.Names[i], in.Votes[i]
+	}
+	return nil
 }
 
 func newTermCounts(buckets int) TermCounts {
@@ -355,6 +402,9 @@ func (e *textEncoding) AddTo(s *kernel.Shape) {
 	s.TermNames = append(s.TermNames, e.name)
 }
 
+// keptTerms is room for terms that a row of a block keeps whatever its text has.
+const keptTerms = 256
+
 // Encode implements Encoding. A text without a term that counts is one that is not known.
 func (e *textEncoding) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error {
 	at, err := textsOf("feature "+e.name, a, e.data.Separator)
@@ -372,6 +422,9 @@ func (e *textEncoding) Encode(a arrow.Array, out Slots, m *Memo, n *Tally) error
 		}
 		m.scratch = m.scratch[:0]
 		m.cutter.Each(text, func(term []byte) { m.scratch = append(m.scratch, termID(term, e.data.Buckets)) })
+		if cap(terms) > keptTerms+4*len(m.scratch) {
+			terms = nil // of a long text before
+		}
 		if out.Terms[0][i] = e.weigh(m.scratch, terms[:0]); ok && len(out.Terms[0][i]) == 0 {
 			n.Unknown++
 		}

@@ -173,13 +173,40 @@ func TestATransformOfTextsIsLoadedAsItWas(t *testing.T) {
 		}
 	}
 	whole := partial(t, everyText(), column("s", "storm", "fog"))
-	for _, edit := range [][2]string{{`"rows":2`, `"rows":-2`}, {`"rows":2`, `"rows":0`}, {`"votes":[`, `"votes":[1,`}, {`"missing":0,"documents"`, `"missing":-1,"documents"`}} {
+	for _, edit := range [][2]string{{`"rows":2`, `"rows":-2`}, {`"rows":2`, `"rows":0`}, {`"votes":[`, `"votes":[1,`}, {`"missing":0,"buckets"`, `"missing":-1,"buckets"`},
+		{`"buckets":64`, `"buckets":63`}, {`"buckets":64`, `"buckets":1000000000`}, {`"buckets":7,"ids":[`, `"buckets":7,"ids":[9,`}} {
 		if !bytes.Contains(whole, []byte(edit[0])) {
 			t.Fatalf("no %s in %s", edit[0], whole)
 		}
 		if _, err := Finish(everyText(), [][]byte{bytes.Replace(whole, []byte(edit[0]), []byte(edit[1]), 1)}); err == nil {
 			t.Errorf("a partial with %s was merged", edit[1])
 		}
+	}
+}
+
+// A partial is as large as what its rows have, however many buckets there are.
+func TestPartialsOfTextsAreOfTheTermsThatRowsHave(t *testing.T) {
+	plan := planOf(texts("tfidf", Cut{NGrams: []int{1, 1}, Buckets: maxBuckets}, pipeline.FeatureOptions{}))
+	if whole := partial(t, plan, column("s", "fog storm", "fog", nil)); len(whole) > 4<<10 {
+		t.Errorf("%d bytes", len(whole))
+	}
+}
+
+// A row of a block does not keep the room for the longest text that it ever had.
+func TestBlocksDoNotKeepTheRoomOfLongTexts(t *testing.T) {
+	var long strings.Builder
+	for i := range 100 * keptTerms {
+		fmt.Fprintf(&long, "w%d ", i)
+	}
+	plan := planOf(texts("bag", Cut{NGrams: []int{1, 1}, Buckets: maxBuckets}, pipeline.FeatureOptions{}))
+	a, b := fit(t, plan, column("s", "a")).NewApplier(), new(kernel.Block)
+	for _, text := range []string{long.String(), "a b"} {
+		if err := a.Apply(column("s", text), b, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := cap(b.Terms[0][0]); n > keptTerms+8 {
+		t.Errorf("room for %d terms is kept", n)
 	}
 }
 
