@@ -70,6 +70,7 @@ func Reduce(ctx context.Context, records *Sorter, of pipeline.Shuffle, memory in
 type Outcome struct {
 	write func(first int, body []byte) (reference string, err error)
 	body  []byte
+	texts map[string]uint64 // the numbers of values of a shard
 	Index Index
 }
 
@@ -92,10 +93,11 @@ const objectBytes = 256 << 10
 
 // NewOutcome returns one that writes objects by a function.
 func NewOutcome(write func(first int, body []byte) (reference string, err error)) *Outcome {
-	return &Outcome{write: write}
+	return &Outcome{write: write, texts: make(map[string]uint64)}
 }
 
-// Put takes what was found of the next shard in which something was.
+// Put takes what was found of the next shard in which something was. Of a value that the
+// shard had before, only its number is written.
 func (o *Outcome) Put(shard int, found *pipeline.Settled) error {
 	if len(o.body) >= objectBytes {
 		if err := o.Finish(); err != nil {
@@ -108,11 +110,21 @@ func (o *Outcome) Put(shard int, found *pipeline.Settled) error {
 	o.Index.Objects[len(o.Index.Objects)-1].Last = shard
 	o.body = binary.AppendUvarint(binary.AppendUvarint(o.body, uint64(shard)), uint64(len(found.Rows)))
 	before := int64(0)
+	clear(o.texts)
 	for i, row := range found.Rows {
 		o.body = binary.AppendUvarint(o.body, uint64(row-before))
 		before = row
-		if len(found.Values) > 0 {
-			o.body = append(binary.AppendUvarint(o.body, uint64(len(found.Values[i]))), found.Values[i]...)
+		if len(found.Values) == 0 {
+			continue
+		}
+		value := found.Values[i]
+		id, known := o.texts[value]
+		if !known {
+			id = uint64(len(o.texts))
+			o.texts[value] = id
+		}
+		if o.body = binary.AppendUvarint(o.body, id); !known {
+			o.body = append(binary.AppendUvarint(o.body, uint64(len(value))), value...)
 		}
 	}
 	return nil
@@ -152,16 +164,23 @@ func Read(into *pipeline.Settled, body []byte, shard int, valued bool) error {
 	for len(body) > 0 && !failed {
 		of, n := next(), next()
 		row := int64(0)
+		var texts []string
 		for ; n > 0 && !failed; n-- {
 			row += int64(next())
 			value := ""
 			if valued {
-				size := next()
-				if size > uint64(len(body)) {
-					failed = true
+				id := next()
+				if id == uint64(len(texts)) && !failed {
+					size := next()
+					if failed = failed || size > uint64(len(body)); failed {
+						break
+					}
+					texts, body = append(texts, string(body[:size])), body[size:]
+				}
+				if failed = failed || id >= uint64(len(texts)); failed {
 					break
 				}
-				value, body = string(body[:size]), body[size:]
+				value = texts[id]
 			}
 			if failed = failed || row < 0; failed || of != uint64(shard) {
 				continue

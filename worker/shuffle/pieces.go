@@ -17,8 +17,8 @@ import (
 const (
 	// pieceBytes is from where on a piece takes no further row.
 	pieceBytes = 4 << 20
-	// maxTextBytes bounds the different texts among the values that one reducer sees.
-	maxTextBytes = 128 << 20
+	// MaxTextBytes bounds the different texts among the values that one reducer sees.
+	MaxTextBytes = 128 << 20
 )
 
 // texts gives texts numbers.
@@ -145,8 +145,8 @@ func (s *Sorter) AddPiece(body []byte) (before []string, err error) {
 	for i, text := range end.Texts {
 		ids[i] = s.texts.id(string(text))
 	}
-	if s.texts.bytes > maxTextBytes {
-		return nil, &thalweg.Error{Op: opShuffle, Kind: thalweg.Exhausted, Err: fmt.Errorf("more than %d MiB of different texts are values", maxTextBytes>>20), Hint: "fill a column of fewer or shorter texts"}
+	if s.texts.bytes > s.Texts {
+		return nil, &thalweg.Error{Op: opShuffle, Kind: thalweg.Invalid, Err: fmt.Errorf("more than %d MiB of different texts are values", s.Texts>>20), Hint: "fill a column of fewer or shorter texts"}
 	}
 	for rows := range slices.Chunk(body[:at], RecordBytes) {
 		r := decode(rows)

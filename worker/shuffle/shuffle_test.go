@@ -389,6 +389,54 @@ func TestPiecesHangTogether(t *testing.T) {
 	}
 }
 
+// A text that fills many rows of a shard is written, and read, once.
+func TestTextsThatFillManyRowsAreWrittenOnce(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	var want pipeline.Settled
+	for i := range 1000 {
+		want.Rows, want.Values = append(want.Rows, int64(i)), append(want.Values, long+fmt.Sprint(i%3))
+	}
+	var object []byte
+	o := NewOutcome(func(_ int, body []byte) (string, error) {
+		object = slices.Clone(body)
+		return "", nil
+	})
+	for shard := range 3 {
+		if err := o.Put(shard, &want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got pipeline.Settled
+	if err := errors.Join(o.Finish(), Read(&got, object, 1, true)); err != nil || !slices.Equal(got.Rows, want.Rows) || !slices.Equal(got.Values, want.Values) {
+		t.Errorf("%d rows, %v", len(got.Rows), err)
+	}
+	if len(object) > 3*40_000 {
+		t.Errorf("%d bytes", len(object))
+	}
+}
+
+// More different texts than there may be are an error that another attempt does not mend.
+func TestTooManyDifferentTextsAreRefused(t *testing.T) {
+	s := NewSorter(t.TempDir(), 0)
+	defer s.Close()
+	s.Texts = 1000
+	pieces := NewPieces(pipeline.Shuffle{Keys: []string{"i"}, Value: "s"}, 1, func(_, _ int, body []byte) (string, error) {
+		_, err := s.AddPiece(body)
+		return "", err
+	})
+	var batch [][]any
+	for i := range 100 {
+		batch = append(batch, []any{fmt.Sprint("text ", i), nil, int64(i), nil, nil})
+	}
+	err := pieces.Add(tabletest.Batch(memory.DefaultAllocator, rowSchema, 0, batch...), 0)
+	if err == nil {
+		_, err = pieces.Finish()
+	}
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "different texts are values") {
+		t.Error(err)
+	}
+}
+
 func BenchmarkSorter(b *testing.B) {
 	const n = 1 << 20
 	for _, room := range []int{n, n / 16} {

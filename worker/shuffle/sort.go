@@ -16,6 +16,9 @@ import (
 // Sorter sorts records in bounded memory: what there is no room for goes to a file, in runs
 // that are merged at the end. It is for one goroutine.
 type Sorter struct {
+	// Texts bounds the bytes of different texts among values. Default MaxTextBytes.
+	Texts int
+
 	dir   string
 	room  int // records in memory, of twice as many places
 	rows  []Record
@@ -44,7 +47,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // NewSorter returns a Sorter that holds at most so many bytes, beside a block of the file
 // for each of its runs, and writes into a directory.
 func NewSorter(dir string, memory int64) *Sorter {
-	return &Sorter{dir: dir, room: int(max(minRoom, memory/(2*RecordBytes)))}
+	return &Sorter{Texts: MaxTextBytes, dir: dir, room: int(max(minRoom, memory/(2*RecordBytes)))}
 }
 
 // Add takes a record.

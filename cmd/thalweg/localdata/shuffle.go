@@ -13,6 +13,9 @@ import (
 	"github.com/thalweg/thalweg/worker/shuffle"
 )
 
+// reducers are as many as a cluster has: what these take, one process does too.
+const reducers = 8
+
 // shuffleBytes bounds the rows of a shuffle in memory; more are in a temporary file.
 const shuffleBytes = 256 << 20
 
@@ -34,6 +37,7 @@ func (d *Dataset) pass(ctx context.Context, plan *pipeline.Plan, pass pipeline.P
 	chain := clean.Until(plan, pass.Step)
 	records := shuffle.NewSorter(os.TempDir(), shuffleBytes)
 	defer records.Close()
+	records.Texts = reducers * shuffle.MaxTextBytes
 	pieces := shuffle.NewPieces(pass.Shuffle, 1, func(_, _ int, body []byte) (string, error) {
 		_, err := records.AddPiece(body)
 		return "", err
