@@ -35,6 +35,7 @@ func (t *Task) warnOfFeatures(transform *feature.Transform) {
 		constant := f.Number != nil && oneValue(*f.Number) || f.Category != nil && f.Category.Distinct == 1 ||
 			f.Hashed != nil && f.Hashed.Distinct == 1 || f.Valued != nil && f.Valued.Distinct == 1 || f.Bins != nil && f.Bins.Statistics.Count > 0 && len(f.Bins.Cuts) == 0 ||
 			f.Periodic != nil && oneValue(feature.Number{Statistics: f.Periodic.Statistics}) ||
+			f.Terms != nil && f.Terms.Constant() ||
 			f.List != nil && !slices.ContainsFunc(f.List.Elements, varies)
 		if constant {
 			names = append(names, f.Name)

@@ -141,6 +141,15 @@ func (t *Terms) Like(o *Terms) bool {
 	return o != nil && t.Buckets == o.Buckets && slices.Equal(t.NGrams, o.NGrams) && t.Stem == o.Stem && t.Separator == o.Separator
 }
 
+// Constant reports whether the training rows are known to have the same terms: none of them
+// has a text, or none a term; or sets have the same values.
+func (t *Terms) Constant() bool {
+	some := slices.ContainsFunc(t.Documents, func(n int64) bool { return n > 0 })
+	varies := slices.ContainsFunc(t.Documents, func(n int64) bool { return n > 0 && n < t.Rows })
+	one := t.Missing == 0 || !some && t.Fill == ""
+	return t.Rows == 0 || one && (!some || t.Separator != "" && !varies)
+}
+
 // maxTermBytes bounds the terms that are kept as names.
 const maxTermBytes = 64
 

@@ -192,6 +192,26 @@ func TestPartialsOfTextsAreOfTheTermsThatRowsHave(t *testing.T) {
 	}
 }
 
+func TestTermsThatDoNotVaryAreConstant(t *testing.T) {
+	for _, c := range []struct {
+		terms Terms
+		want  bool
+	}{
+		{Terms{Missing: 3, Fill: "x", Documents: []int64{0, 0}}, true},
+		{Terms{Rows: 3, Documents: []int64{0, 0}}, true},
+		{Terms{Rows: 3, Missing: 1, Documents: []int64{0, 0}}, true},
+		{Terms{Rows: 3, Missing: 1, Fill: "x", Documents: []int64{0, 0}}, false},
+		{Terms{Rows: 3, Documents: []int64{3, 0}}, false}, // one may have it twice
+		{Terms{Rows: 3, Separator: "|", Documents: []int64{3, 0}}, true},
+		{Terms{Rows: 3, Missing: 1, Separator: "|", Documents: []int64{3, 0}}, false},
+		{Terms{Rows: 3, Separator: "|", Documents: []int64{3, 2}}, false},
+	} {
+		if got := c.terms.Constant(); got != c.want {
+			t.Errorf("%+v: %v", c.terms, got)
+		}
+	}
+}
+
 // A row of a block does not keep the room for the longest text that it ever had.
 func TestBlocksDoNotKeepTheRoomOfLongTexts(t *testing.T) {
 	var long strings.Builder
