@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -115,6 +116,44 @@ func TestKeptRowsAreDroppedAsOthersAre(t *testing.T) {
 	}
 	if kept, read := of(1<<30), of(1); !maps.Equal(kept, read) {
 		t.Errorf("of kept rows: %v, of rows that were read: %v", kept, read)
+	}
+}
+
+// What rows have of texts is read in parts, kept or not, and the model is the same.
+func TestRowsOfTextsAreReadInParts(t *testing.T) {
+	text := "distance,delay,remark\n"
+	for i := range 3 * textRows {
+		text += fmt.Sprintf("%d,%d,word%d of %d\n", i%7, i%31, i%50, i%3)
+	}
+	spec := strings.NewReplacer("*.parquet", "*.csv", "type: parquet", "type: csv", "{name: origin, type: category}", "{name: remark, type: text}", "    - {name: gates, type: list}\n", "",
+		"    - {name: first, type: number, expression: \"gates[0]\"}\n", "", "{columns: [origin], min_rows: 20}, ", "").Replace(flightSpec)
+	of := func(bytes int64) string {
+		b := newBatchHalf(t)
+		b.spec, b.shards, b.worker.cfg.KeepBytes = spec, 1, bytes
+		if _, err := b.lake.Put(t.Context(), "flights/a.csv", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		got, _, _ := b.all(1)
+		rows, err := b.worker.openRows(t.Context(), b.lease())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := 0
+		for batch, err := range rows.Read(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all += len(batch.Row); len(batch.Row) > textRows {
+				t.Errorf("%d rows at once", len(batch.Row))
+			}
+		}
+		if all == 0 {
+			t.Error("no rows")
+		}
+		return got["model_sha256"]
+	}
+	if kept, read := of(1<<30), of(1); kept != read || kept == "" {
+		t.Errorf("of kept rows %q, of rows that were read %q", kept, read)
 	}
 }
 

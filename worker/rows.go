@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
@@ -75,10 +76,16 @@ type reading struct {
 	part      kernel.Block
 }
 
+// textRows bounds the rows of a batch where features are texts, whose terms no other bound
+// covers.
+const textRows = 1024
+
 // batch yields the rows of a batch: all together, so that chunks without rows of this
-// worker's replicas are not even decoded, or chunk by chunk where a feature may drop rows.
+// worker's replicas are not even decoded, or chunk by chunk where a feature may drop rows,
+// and in parts of chunks where one is a text.
 func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) bool) bool {
-	if !r.transform.Drops() {
+	texts := len(r.transform.Shape().Terms) > 0
+	if !r.transform.Drops() && !texts {
 		return r.yield(rows, yield)
 	}
 	for chunk := range rows.Chunks() {
@@ -92,13 +99,39 @@ func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) boo
 			yield(nil, r.located(err))
 			return false
 		}
-		more := r.yield(compact.Whole(whole, feature.PreparedTail), yield)
+		n := int(whole.NumRows())
+		size := n
+		if texts {
+			size = textRows
+		}
+		more := true
+		for from := 0; from < n && more; from += size {
+			more = r.some(whole, from, min(from+size, n), yield)
+		}
 		whole.Release()
 		if !more {
 			return false
 		}
 	}
 	return true
+}
+
+// some yields rows [from, to) of a record.
+func (r *reading) some(whole arrow.Record, from, to int, yield func(*train.Batch, error) bool) bool {
+	if to-from == int(whole.NumRows()) {
+		return r.yield(compact.Whole(whole, feature.PreparedTail), yield)
+	}
+	some := table.NewMask(int(whole.NumRows()))
+	for i := from; i < to; i++ {
+		some.Set(i)
+	}
+	part, err := table.Select(memory.DefaultAllocator, whole, some)
+	if err != nil {
+		yield(nil, r.located(err))
+		return false
+	}
+	defer part.Release()
+	return r.yield(compact.Whole(part, feature.PreparedTail), yield)
 }
 
 // yield hands the rows of a batch on, with their numbers and splits.
