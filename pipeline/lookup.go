@@ -23,7 +23,7 @@ type LookupTable struct {
 	// S3 is where files lie, at most 1,000 of them.
 	S3 *S3Location `yaml:"s3" json:"s3"`
 	// Format is how rows are encoded, as that of the training data.
-	Format Choice `yaml:"format,omitempty" json:"format,omitempty" catalog:"dataset_formats" refused:"json,avro,arrow" default:"parquet"`
+	Format Choice `yaml:"format,omitempty" json:"format,omitempty" catalog:"dataset_formats" refused:"json,avro" default:"parquet"`
 	// Key says which columns of a row, on the left, have the values of which columns of
 	// the table: {origin: iata}. They are strings, whole numbers, bools or timestamps,
 	// and no two rows of the table have the same ones.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
@@ -70,6 +71,7 @@ func TestATableIsReadFromFilesOfAnyFormat(t *testing.T) {
 		{map[string]string{"a/1.csv": "name,iata,height\nb,JFK,13\n", "a/2.csv": "iata,height,name\nLAX,,Ä\n,3,lost\n"}, csv},
 		{map[string]string{"a/all.jsonl": `{"iata": "JFK", "height": 13, "name": "b", "more": 1}` + "\n" + `{"iata": "LAX", "name": "Ä"}` + "\n" + `{"height": 2, "name": "?"}` + "\n"}, `format: {type: jsonl}`},
 		{map[string]string{"a/all.parquet": string(parquetOf(t, rec))}, `format: {type: parquet}`},
+		{map[string]string{"a/all.arrow": string(arrowOf(t, rec))}, `format: {type: arrow}`},
 	} {
 		l, warnings, err := read(t, `s3: {path: "s3://lake/a/*"}, key: {origin: iata}, columns: [height, name], `+tc.format, tc.files)
 		if err != nil {
@@ -109,8 +111,7 @@ func TestATableThatCannotBeJoinedSaysWhy(t *testing.T) {
 // parquetOf writes the columns of a batch, but for the row's number.
 func parquetOf(t *testing.T, rec arrow.Record) []byte {
 	t.Helper()
-	last := int(rec.NumCols()) - 1
-	plain := array.NewRecord(arrow.NewSchema(rec.Schema().Fields()[:last], nil), rec.Columns()[:last], rec.NumRows())
+	plain := withoutNumbers(rec)
 	defer plain.Release()
 	var body bytes.Buffer
 	out, err := dataset.NewWriter(&body, plain.Schema(), dataset.WriterConfig{})
@@ -121,4 +122,22 @@ func parquetOf(t *testing.T, rec arrow.Record) []byte {
 		t.Fatal(err)
 	}
 	return body.Bytes()
+}
+
+// arrowOf is parquetOf as a stream of Arrow IPC.
+func arrowOf(t *testing.T, rec arrow.Record) []byte {
+	t.Helper()
+	plain := withoutNumbers(rec)
+	defer plain.Release()
+	var body bytes.Buffer
+	out := ipc.NewWriter(&body, ipc.WithSchema(plain.Schema()))
+	if err := errors.Join(out.Write(plain), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return body.Bytes()
+}
+
+func withoutNumbers(rec arrow.Record) arrow.Record {
+	last := int(rec.NumCols()) - 1
+	return array.NewRecord(arrow.NewSchema(rec.Schema().Fields()[:last], nil), rec.Columns()[:last], rec.NumRows())
 }
