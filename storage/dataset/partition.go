@@ -9,6 +9,10 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
+// maxPartitions bounds the columns that folders fill: those of more names are no
+// partitions, such as folders that are called in base64.
+const maxPartitions = 64
+
 // nullPartition is the value of a folder whose rows have none, as Hive writes it.
 const nullPartition = "__HIVE_DEFAULT_PARTITION__"
 
@@ -49,6 +53,10 @@ func (m *Manifest) partitioned() error {
 				return &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: objectSubject(o.Key), Err: fmt.Errorf("its folders say what %s is twice", p.Name)}
 			}
 			if !known[p.Name] {
+				if len(known) == maxPartitions {
+					return &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: objectSubject(o.Key), Err: fmt.Errorf("its folder %s= is that of one more column than the %d that folders fill at most", p.Name, maxPartitions),
+						Hint: "call folders that are no columns something without '=', or take fewer in by the pattern of the source"}
+				}
 				known[p.Name] = true
 				m.Partitions = append(m.Partitions, p.Name)
 			}
