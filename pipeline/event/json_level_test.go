@@ -111,6 +111,13 @@ func TestFieldsOfNestedObjectsFillColumns(t *testing.T) {
 	if _, rejects := decode(t, schema, Config{Format: &JSONFormat{OnUnknownField: DeadLetter}}, `{"id":1,"address":{"city":"x","zip":1}}`); len(rejects) != 1 || !strings.Contains(rejects[0].Reason, "no column at byte 30") {
 		t.Errorf("unknown: %+v", rejects)
 	}
+	// A parent that is a column itself is none of another type, in training alone either.
+	for _, only := range []bool{false, true} {
+		both := table.Schema{Columns: []table.Column{{Name: "a", Type: table.Int64, Nullable: true, TrainingOnly: only}, {Name: "a.b", Type: table.Int64, Nullable: true}, {Name: "x", Type: table.Int64, Nullable: true}}}
+		if rows, rejects := decode(t, both, Config{}, `{"a":5,"x":1}`); len(rejects) > 0 || !strings.Contains(rows[0], `"a.b":null`) {
+			t.Errorf("training only %v: %q, %+v", only, rows, rejects)
+		}
+	}
 	// What an event says does not depend on those before it.
 	events := []string{`{"address":"x"}`, `{"id":5,"address":{"city":"y"}}`, `{"address":{"geo":{"lat":1}},"id":6}`, `{"id":7}`}
 	rows, _ := decode(t, schema, Config{}, events...)
