@@ -261,8 +261,8 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 	}
 	b := &s.Spec
 	check("spec.sources.train.connection", StoreConnection, b.Sources.Train.Connection)
-	if b.Schema != nil && b.Schema.PIIKey != "" {
-		check("spec.schema.pii_key", KeyConnection, b.Schema.PIIKey)
+	if name := b.Schema.KeyName(); name != "" {
+		check("spec.schema.pii_key", KeyConnection, name)
 	}
 	for i, l := range b.Lookups {
 		check(fmt.Sprintf("spec.lookups[%d].connection", i), StoreConnection, l.Connection)

@@ -5,7 +5,11 @@
 // pipeline/event, pipeline/model, pipeline/optim and pipeline/artifact.
 package pipeline
 
-import "github.com/thalweg/thalweg/pipeline/table"
+import (
+	"slices"
+
+	"github.com/thalweg/thalweg/pipeline/table"
+)
 
 // Spec is one pipeline document, apiVersion thalweg/v1. It holds what this
 // build can fulfil; fields of the format beyond that are refused by name when
@@ -130,4 +134,42 @@ type ColumnSpec struct {
 	// digit, of 32 characters at most). Dead letters and rejected rows have no raw bytes
 	// then.
 	PII string `yaml:"pii,omitempty" json:"pii,omitempty" jsonschema:"enum=drop,enum=hash,enum=mask"`
+}
+
+// Protected is the columns of data as they may leave their reader: where columns have
+// pii, those that are declared.
+func (s *SchemaSpec) Protected(have table.Schema) table.Schema {
+	if !s.Private() {
+		return have
+	}
+	out := have
+	out.Columns = nil
+	for _, c := range have.Columns {
+		i := slices.IndexFunc(s.Columns, func(d ColumnSpec) bool { return d.Name == c.Name })
+		if i >= 0 && s.Columns[i].PII != table.PIIDrop {
+			out.Columns = append(out.Columns, s.Columns[i].protect(c))
+		}
+	}
+	return out
+}
+
+// protect is a column as it may leave its reader.
+func (c *ColumnSpec) protect(of table.Column) table.Column {
+	if of.PII = c.PII; c.PII == table.PIIHash && of.Type != table.String {
+		of.Type, of.Raw = table.String, of.Type
+	}
+	return of
+}
+
+// KeyName is the name of the key that columns are hashed with, "" if none is.
+func (s *SchemaSpec) KeyName() string {
+	if s == nil || !slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII == table.PIIHash }) {
+		return ""
+	}
+	return s.PIIKey
+}
+
+// Private reports whether columns have values that must not leave their reader.
+func (s *SchemaSpec) Private() bool {
+	return s != nil && slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII != "" })
 }

@@ -110,36 +110,6 @@ func (s *SchemaSpec) Check(at Place) {
 	}
 }
 
-// Protected is the columns of data as they may leave their reader: where columns have
-// pii, those that are declared.
-func (s *SchemaSpec) Protected(have table.Schema) table.Schema {
-	if !s.Private() {
-		return have
-	}
-	out := have
-	out.Columns = nil
-	for _, c := range have.Columns {
-		i := slices.IndexFunc(s.Columns, func(d ColumnSpec) bool { return d.Name == c.Name })
-		if i >= 0 && s.Columns[i].PII != table.PIIDrop {
-			out.Columns = append(out.Columns, s.Columns[i].protect(c))
-		}
-	}
-	return out
-}
-
-// protect is a column as it may leave its reader.
-func (c *ColumnSpec) protect(of table.Column) table.Column {
-	if of.PII = c.PII; c.PII == table.PIIHash && of.Type != table.String {
-		of.Type, of.Raw = table.String, of.Type
-	}
-	return of
-}
-
-// Private reports whether columns have values that must not leave their reader.
-func (s *SchemaSpec) Private() bool {
-	return s != nil && slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII != "" })
-}
-
 // zone checks the name of a time zone.
 func (p Place) zone(path, name string) {
 	if _, err := time.LoadLocation(name); err != nil || name == "Local" {

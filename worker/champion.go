@@ -140,6 +140,9 @@ func (d *data) newComparison(ctx context.Context, champion *modelVersion, traine
 		return c, "", nil
 	}
 	theirs := *d
+	if theirs.source.Key, err = d.worker.key(champion.Spec); err != nil {
+		return nil, "", err
+	}
 	theirs.input, theirs.progress = scorer.Input(), new(atomic.Int64)
 	var rep pipeline.Report
 	for batch, err := range theirs.batches(ctx, shard, new(pipeline.Report)) {

@@ -125,16 +125,22 @@ func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (from DatasetS
 	if from, err = Source(spec, w.cfg.Datasets); err != nil {
 		return from, err
 	}
-	if name := from.Schema.PIIKey; name != "" {
-		if from.Key, err = w.connections.Key(name); err != nil {
-			return from, err
-		}
+	if from.Key, err = w.key(spec); err != nil {
+		return from, err
 	}
 	if train.S3 == nil {
 		return from, &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
 	}
 	from.Bucket, from.Pattern, err = w.location(ctx, train.Connection, train.S3.Path)
 	return from, err
+}
+
+// key returns the key that a spec names, if it hashes columns.
+func (w *Worker) key(spec *pipeline.Spec) (key table.Key, err error) {
+	if name := spec.Spec.Schema.KeyName(); name != "" {
+		return w.connections.Key(name)
+	}
+	return key, nil
 }
 
 // location opens the bucket of an s3:// path and returns the key part of the path.

@@ -113,7 +113,7 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.
 // others those that a sample of the rows shows.
 func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error) {
 	f := t.of(from.Options)
-	m, err := dataset.DiscoverText(ctx, from.Bucket, from.Pattern, f.records, dataset.DiscoverConfig{Root: from.Root})
+	m, err := dataset.DiscoverText(ctx, from.Bucket, from.Pattern, f.records, dataset.DiscoverConfig{Root: from.Root, Private: from.Schema.Private()})
 	if err != nil {
 		return nil, table.Schema{}, err
 	}
@@ -163,8 +163,8 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 	s := event.NewSample(f.times, zone)
 	lists := make(map[int][]string) // the fields, by header
 	for i, o := range m.Objects {
-		if _, known := lists[o.Header]; known || o.Rows == 0 {
-			continue
+		if _, known := lists[o.Header]; known || o.Rows == 0 && (o.Header == 0 || !from.Schema.Private()) {
+			continue // of a private header that is none, the manifest would tell values
 		}
 		if lists[o.Header], err = f.columns(m, i, from.Schema); err != nil {
 			return table.Schema{}, err

@@ -358,7 +358,7 @@ func (c *connections) Key(name string) (table.Key, error) {
 
 // hash gives data the key that a spec names, if there is one and it does.
 func (c *connections) hash(d *localdata.Dataset, spec *pipeline.Spec) error {
-	if spec == nil || spec.Spec.Schema.PIIKey == "" {
+	if spec == nil || spec.Spec.Schema.KeyName() == "" {
 		return nil
 	}
 	key, err := c.Key(spec.Spec.Schema.PIIKey)

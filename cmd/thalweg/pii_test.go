@@ -267,7 +267,7 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 		spec := filepath.Join(t.TempDir(), "spec.yaml")
 		put(t, spec, peopleSpec(name, format, "{type: json}"))
 		into, page := filepath.Join(dir, name+".parquet"), filepath.Join(dir, name+".html")
-		for _, line := range []string{"clean --into " + into, "profile -o json --html " + page} {
+		for _, line := range []string{"clean --into " + into, "profile -o json --html " + page, "profile --cleaned -o json"} {
 			out, err := runLine(t, line+" -f "+spec+" --connections "+keys+" --store "+c.endpoints.Store)
 			if fmt.Fprintln(&answers, out); err != nil {
 				t.Error(err)

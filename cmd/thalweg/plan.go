@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,9 @@ var effects = []struct{ from, to, says string }{
 	{"metadata.labels", "", "kept for show"},
 }
 
+// protects reports a change that gives a column pii.
+func protects(c pipeline.Change) bool { return strings.HasSuffix(c.Path, ".pii") && c.Before == "" }
+
 func effectOf(c pipeline.Change, after *pipeline.Spec) string {
 	events := after.Spec.Sources.Events.Reading()
 	switch {
@@ -114,6 +118,8 @@ func effectOf(c pipeline.Change, after *pipeline.Spec) string {
 		return "rows, log and table until now stay where they are; new ones begin there (or go on, if the pipeline was there before), at start_offset " + events.StartOffset + ": " + again
 	case strings.HasPrefix(c.Path, "spec.scoring.output_columns"):
 		return "a version is trained anew, whose rows have these columns; the table gets new ones and keeps old ones, null in the other rows"
+	case protects(c):
+		return "a version is trained anew; events wait until it is promoted, as the one before would leave values as they are"
 	case c.Trains:
 		return "a version is trained anew"
 	}
@@ -137,11 +143,14 @@ func (p *plan) print(w io.Writer) {
 		return
 	}
 	p.printChanges(w)
+	what := "no run, unless no version of this training half is registered; the stream keeps its version"
 	if p.Trains {
-		fmt.Fprintf(w, "generation %d: a training run begins; the stream goes on with the version that it has until a new one is registered\n", p.Generation+1)
-	} else {
-		fmt.Fprintf(w, "generation %d: no run, unless no version of this training half is registered; the stream keeps its version\n", p.Generation+1)
+		what = "a training run begins; the stream goes on with the version that it has until a new one is registered"
 	}
+	if slices.ContainsFunc(p.Changes, func(c plannedChange) bool { return protects(c.Change) }) {
+		what = "a training run begins; the stream waits until its version is promoted"
+	}
+	fmt.Fprintf(w, "generation %d: %s\n", p.Generation+1, what)
 	p.printPause(w)
 }
 

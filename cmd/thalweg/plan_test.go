@@ -26,6 +26,28 @@ func TestPlanSaysThatStoredFailuresAreForRuns(t *testing.T) {
 	}
 }
 
+// A column that gets pii ends what versions score that leave it as it is.
+func TestPlanSaysThatEventsWaitForAVersionThatProtectsThem(t *testing.T) {
+	var specs [2]*pipeline.Spec
+	for i, column := range []string{"{name: seat, type: string}", "{name: seat, type: string, pii: drop}"} {
+		var err error
+		text := strings.Replace(strings.Replace(droppedSpec, "FORMAT", "{type: json}", 1), "{name: seat, type: string, pii: drop}", column, 1)
+		if specs[i], err = pipeline.Parse(catalog.All(), "p.yaml", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changes, err := pipeline.Changes(specs[0], specs[1])
+	if err != nil || len(changes) != 1 {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	effect := effectOf(changes[0], specs[1])
+	var out strings.Builder
+	(&plan{Pipeline: "p", Generation: 1, Trains: true, Changes: []plannedChange{{changes[0], effect}}}).print(&out)
+	if !strings.Contains(effect, "events wait until it is promoted") || !strings.Contains(out.String(), "the stream waits until its version is promoted") {
+		t.Errorf("%s: %s\n%s", changes[0].Path, effect, &out)
+	}
+}
+
 // plan says of each edit what it will do, and apply prints the same.
 func TestPlanSaysWhatApplyDoes(t *testing.T) {
 	c := parallelDev(t, devConfig{})

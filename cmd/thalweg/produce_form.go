@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -72,8 +73,16 @@ func newEventForm(ctx context.Context, conns *connections, src *localdata.Datase
 	}
 	src.Schema.Timezone = plan.Input.Timezone // so that the rows are those of training
 	f.values = nil
-	for _, c := range plan.ScoringInput.Columns {
+	for _, c := range plan.EventColumns().Columns {
 		c = c.AtSource()
+		if _, _, known := src.Schema.Lookup(c.Name); !known && c.PII == table.PIIDrop {
+			csv, ok := spec.Spec.Sources.Events.Format.Options.(*event.CSVFormat)
+			if ok && len(csv.Columns) == 0 && c.From == "" {
+				return nil, &thalweg.Error{Op: "produce", Kind: thalweg.Invalid, Subject: "column " + c.Name, Err: errors.New("events of CSV have a place for it, and the data lack it"),
+					Hint: "list the columns of events without it: sources.events.format.columns"}
+			}
+			continue
+		}
 		if c.From != "" {
 			f.around = append(f.around, c)
 		} else {

@@ -125,6 +125,9 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 		return answer{}, err
 	}
 	artifact, err := models.Load(ctx, model.Model)
+	if err == nil {
+		err = artifact.Protects(s.spec.Spec.Schema)
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -1,11 +1,29 @@
 package artifact
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 )
+
+// Protects refuses a version by which values would leave their reader that columns of a
+// spec have pii for.
+func (a *Artifact) Protects(by *pipeline.SchemaSpec) error {
+	if !by.Private() {
+		return nil
+	}
+	for _, c := range by.Columns {
+		_, had, known := a.Schema.Lookup(c.Name)
+		if c.PII != "" && (!a.Spec.Spec.Schema.Private() || known && had.PII == "") {
+			return &thalweg.Error{Op: "protect events", Kind: thalweg.Unsupported, Subject: "column " + c.Name, Err: fmt.Errorf("the version was trained without its pii: %s", c.PII),
+				Hint: "events wait for a version that is trained by this spec and promoted"}
+		}
+	}
+	return nil
+}
 
 // NewDecoder returns a decoder of the events that the artifact scores. The
 // format, and all that it takes to read it, is that of the spec that the model

@@ -21,6 +21,8 @@ type DiscoverConfig struct {
 	MaxObjects int
 	// Root is what hints write before keys: "s3://lake/". Default nothing.
 	Root string
+	// Private: no error quotes what objects hold.
+	Private bool
 }
 
 func (c DiscoverConfig) withDefaults() DiscoverConfig {

@@ -77,7 +77,7 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 	}
 	if m.Rows == 0 {
 		no := fmt.Sprintf("no record in %d objects", len(l.infos))
-		if len(m.Headers) > 0 {
+		if len(m.Headers) > 0 && !cfg.Private {
 			no += fmt.Sprintf(", but headers: the first is %.80q", m.Headers[0])
 		}
 		return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Invalid, Subject: pattern, Err: errors.New(no)}

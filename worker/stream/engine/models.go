@@ -247,9 +247,11 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 			return nil, fail(err)
 		}
 	}
-	if name := a.Spec.Spec.Schema.PIIKey; name != "" && r.Keys != nil {
+	if name := a.Spec.Spec.Schema.KeyName(); name != "" && r.Keys != nil {
+		// Whoever has no key waits for it: another version may leave values as they are.
 		if a.Key, err = r.Keys(name); err != nil {
-			return nil, fail(err)
+			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Unavailable, Subject: m.String(), Err: err,
+				Hint: "give this worker the key in the file of --connections, and start it again"}
 		}
 	}
 	r.watch(m, a)

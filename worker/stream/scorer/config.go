@@ -72,6 +72,10 @@ type Config struct {
 	// is learned or grows. It must not block.
 	Finished func(slots uint64)
 
+	// Schema has the columns with pii, which no version that scores new events may leave
+	// as they are. nil: none.
+	Schema *pipeline.SchemaSpec
+
 	// MaxDeadRate is the share of events that may be dead letters, above which the
 	// scorer commits what it has and rests until Resume. Default 0: any.
 	MaxDeadRate float64
@@ -168,6 +172,7 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 		Batching:    Limits{Count: batching.Count, Bytes: int64(batching.ByteSize), Period: time.Duration(batching.Period)},
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
 		Compression: dataset.Compression(parquet.Compression),
+		Schema:      body.Schema,
 	}
 	if d := body.Scoring.DeadLetter; d != nil {
 		cfg.MaxDeadRate = d.MaxRate.Share()

@@ -57,7 +57,7 @@ func (r *runner) carryOut(e effect) {
 			return startFound{offset, topicID, err}
 		})
 	case loadModel:
-		r.load(e.model)
+		r.load(e.model, e.claimed)
 	case fetch:
 		r.fetch(e)
 	case cancelFetch:
@@ -110,12 +110,15 @@ func (r *runner) finished(state commitlog.State, err error) {
 	}
 }
 
-func (r *runner) load(m engine.Model) {
+func (r *runner) load(m engine.Model, claimed bool) {
 	ready := r.engines[m]
 	r.spawn(func(ctx context.Context) func() event {
 		var err error
 		if ready == nil {
 			ready, err = r.prepare(ctx, m)
+		}
+		if err == nil && !claimed {
+			err = r.protects(ctx, m)
 		}
 		return func() event {
 			if err == nil {
@@ -125,9 +128,22 @@ func (r *runner) load(m engine.Model) {
 				r.engines[m] = ready
 				r.backlog.Want |= ready.Needs()
 			}
-			return modelLoaded{m, err}
+			return modelLoaded{m, err, claimed}
 		}
 	})
+}
+
+// protects refuses new events to a version that leaves values as they are which the
+// spec wants protected.
+func (r *runner) protects(ctx context.Context, m engine.Model) error {
+	if !r.cfg.Schema.Private() {
+		return nil
+	}
+	a, err := r.models.Load(ctx, m)
+	if err != nil {
+		return err
+	}
+	return a.Protects(r.cfg.Schema)
 }
 
 func (r *runner) fetch(e fetch) {

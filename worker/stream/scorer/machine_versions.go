@@ -70,7 +70,7 @@ func (m *partition) loadVersion() {
 	v := &m.versions
 	if in := m.slots.claim; in != nil {
 		if in.Action == commitlog.Score && !m.slots.ready && m.Idle(opLoad) {
-			m.start(opLoad, loadModel{engine.ModelOf(in)})
+			m.start(opLoad, loadModel{engine.ModelOf(in), true})
 		}
 		return
 	}
@@ -78,12 +78,12 @@ func (m *partition) loadVersion() {
 	case want == nil, v.current != nil && v.current.Model == want.Model:
 		v.next = nil
 		if again, _ := v.retry(m.Now.Mono); again != nil && m.Idle(opLoad) && !m.draining {
-			m.start(opLoad, loadModel{again.Model})
+			m.start(opLoad, loadModel{again.Model, false})
 		}
 	case v.next == nil || v.next.Model != want.Model:
 		v.next = nil
 		if m.Idle(opLoad) {
-			m.start(opLoad, loadModel{want.Model})
+			m.start(opLoad, loadModel{want.Model, false})
 		}
 	case m.slots.blank() && !m.Busy(opScore):
 		v.current, v.next = v.next, nil
@@ -108,14 +108,14 @@ func (m *partition) onLoaded(ev modelLoaded) {
 		delete(v.refused, ev.model)
 	}
 	switch want := v.wanted(); {
-	case in != nil && ev.model == engine.ModelOf(in):
+	case in != nil && ev.model == engine.ModelOf(in) && (refused == nil || ev.claimed):
 		if m.slots.ready = refused == nil; !m.slots.ready {
 			m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(refused), Subject: ev.model.String(), Err: refused,
 				Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
 		}
 	case refused != nil:
 		m.refuse(ev.model, refused)
-	case want != nil && want.Model == ev.model:
+	case want != nil && want.Model == ev.model && !ev.claimed:
 		v.next = want
 	}
 }

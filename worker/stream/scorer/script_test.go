@@ -162,7 +162,7 @@ func (s *script) do(t *testing.T, command string) []string {
 		}
 		ev = modelsOffered{candidates}
 	case "loaded":
-		ev = modelLoaded{scriptModel(int(number("version", 0))), err}
+		ev = modelLoaded{scriptModel(int(number("version", 0))), err, s.m.slots.claim != nil}
 	case "fetched":
 		n := number("records", 0)
 		ev = recordsFetched{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), next: number("next", s.m.source.position+n), end: number("end", -1), err: err}

@@ -51,8 +51,9 @@ type (
 	}
 	// modelLoaded answers loadModel.
 	modelLoaded struct {
-		model engine.Model
-		err   error
+		model   engine.Model
+		err     error
+		claimed bool // as loadModel had it
 	}
 	// recordsFetched answers fetch: so many records, up to the offset next, are in
 	// the backlog. end is the topic's, -1 if not known.
@@ -152,7 +153,10 @@ type (
 	// -1), where the stream begins.
 	findStart struct{ at int64 }
 	// loadModel makes a version ready to score.
-	loadModel struct{ model engine.Model }
+	loadModel struct {
+		model   engine.Model
+		claimed bool // what was begun with it is to be finished
+	}
 	// fetch adds records from an offset on to the backlog.
 	fetch struct {
 		epoch   uint64
