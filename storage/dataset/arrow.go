@@ -52,6 +52,9 @@ func inspectArrow(ctx context.Context, b storage.Bucket, info storage.Info, vers
 		if f.kind == arrowEnd {
 			break
 		}
+		if f.body > maxArrowBytes {
+			return d, errLarge
+		}
 		if f.kind == arrowSchema && d.fields == nil {
 			if d.fields, err = arrowFields(f.meta); err != nil {
 				return d, err
@@ -240,7 +243,7 @@ func (r *ArrowReader) nextRecord() error {
 		return nil
 	})
 	if r.memory.exceeded {
-		err = &thalweg.Error{Op: "read batch", Kind: thalweg.Exhausted, Err: fmt.Errorf("a record batch, or what it claims to be, has more than %d MiB", maxArrowBytes>>20), Hint: "write smaller record batches"}
+		err = errLarge
 	}
 	if err == nil {
 		r.left -= r.record.NumRows()

@@ -30,16 +30,22 @@ const (
 	maxArrowMeta = 64 << 20
 	// maxArrowRows bounds the rows of a record batch, of which those of nulls take no bytes.
 	maxArrowRows = 1 << 31
-	// maxArrowBytes bounds the memory of a message's arrays, arrowRatio what compressed
-	// bytes become (a block of 128 KiB takes 4 bytes in zstd), and arrowSlack is beyond it.
+	// maxArrowBytes bounds the body of a message and the memory of its arrays, arrowRatio
+	// what compressed bytes become (a block of 128 KiB takes 4 bytes in zstd), and
+	// arrowSlack is beyond it.
 	maxArrowBytes = 1 << 30
 	arrowRatio    = 1 << 15
 	arrowSlack    = 1 << 20
 	// windowBytes is what is fetched at a time to look at messages.
 	windowBytes = 64 << 10
+	// blockBytes is how much of a file's dictionaries is fetched at a time.
+	blockBytes = 8 << 20
 )
 
-var errCutShort = errors.New("it is cut short")
+var (
+	errCutShort = errors.New("it is cut short")
+	errLarge    = &thalweg.Error{Op: "read batch", Kind: thalweg.Exhausted, Err: fmt.Errorf("a record batch, or what it claims to be, has more than %d MiB", maxArrowBytes>>20), Hint: "write smaller record batches"}
+)
 
 // window is a part of an object, of which each is looked at once.
 type window struct {
@@ -261,6 +267,10 @@ func (m *arrowMessages) next() (*ipc.Message, error) {
 	if m.memory == nil { // nobody reads bodies
 		f.body = 0
 	}
+	if f.body > maxArrowBytes {
+		m.memory.exceeded = true
+		return nil, errLarge
+	}
 	body, err := m.read(f.body)
 	if err != nil {
 		return nil, err
@@ -313,11 +323,15 @@ func (b *blocks) Read(p []byte) (int, error) {
 		if len(b.of) == 0 {
 			return 0, io.EOF
 		}
-		b.now = make([]byte, b.of[0].size)
-		if err := b.fetch(b.of[0].at, b.now); err != nil {
+		of := &b.of[0]
+		b.now = make([]byte, min(of.size, blockBytes))
+		if err := b.fetch(of.at, b.now); err != nil {
 			return 0, err
 		}
-		b.of = b.of[1:]
+		of.at, of.size = of.at+int64(len(b.now)), of.size-int64(len(b.now))
+		if of.size == 0 {
+			b.of = b.of[1:]
+		}
 	}
 	n := copy(p, b.now)
 	b.now = b.now[n:]

@@ -120,7 +120,7 @@ func legible(a arrow.Array, value func(int) string) arrow.Array {
 
 // copied returns a copy of a column of strings, repaired as JSON decoders do.
 func copied(a arrow.Array, value func(int) string) arrow.Array {
-	b := array.NewStringBuilder(memory.DefaultAllocator)
+	b := array.NewBuilder(memory.DefaultAllocator, withoutViews(a.DataType())).(array.StringLikeBuilder)
 	defer b.Release()
 	for i := range a.Len() {
 		if a.IsNull(i) {
@@ -141,9 +141,9 @@ func soundDictionary(a *array.Dictionary) (arrow.Array, error) {
 	}
 	n := words.Len()
 	if n == 0 {
-		b := array.NewStringBuilder(memory.DefaultAllocator)
+		b := array.NewBuilder(memory.DefaultAllocator, words.DataType())
 		defer b.Release()
-		b.Append("")
+		b.AppendEmptyValue()
 		words = b.NewArray()
 	}
 	index := array.NewInt32Builder(memory.DefaultAllocator)

@@ -3,9 +3,11 @@ package dataset_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -19,6 +21,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	storememory "github.com/thalweg/thalweg/storage/memory"
 )
@@ -265,4 +268,82 @@ func FuzzArrow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, object []byte) {
 		_, _, _ = readArrow(t.Context(), object, dataset.DiscoverConfig{ShardRows: 1})
 	})
+}
+
+// Strings with wide offsets are read as others are: words of which there are none, and
+// bytes that are no UTF-8.
+func TestWideStringsOfArrowAreReadAsOthersAre(t *testing.T) {
+	wide := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.LargeString}
+	schema := arrow.NewSchema([]arrow.Field{{Name: "d", Type: wide, Nullable: true}, {Name: "g", Type: arrow.BinaryTypes.LargeString, Nullable: true},
+		{Name: "i", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.PrimitiveTypes.Int64}, Nullable: true}}, nil)
+	none := array.MakeArrayOfNull(memory.DefaultAllocator, arrow.PrimitiveTypes.Int32, 1)
+	of := func(i int) arrow.Array {
+		words := array.NewBuilder(memory.DefaultAllocator, schema.Field(i).Type.(*arrow.DictionaryType).ValueType).NewArray()
+		return array.NewDictionaryArray(schema.Field(i).Type, none, words)
+	}
+	text := array.NewLargeStringBuilder(memory.DefaultAllocator)
+	text.Append("a\xff")
+	var object bytes.Buffer
+	w := ipc.NewWriter(&object, ipc.WithSchema(schema))
+	if err := errors.Join(w.Write(array.NewRecord(schema, []arrow.Array{of(0), text.NewArray(), of(2)}, 1)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	rows, _, err := readArrow(t.Context(), object.Bytes(), dataset.DiscoverConfig{})
+	if err != nil || !slices.Equal(rows, []string{"(null) (null)"}) {
+		t.Errorf("%q, %v", rows, err)
+	}
+}
+
+// hollow is a bucket of objects that are much longer than what is kept of them.
+type hollow struct {
+	storage.Bucket
+	size int64
+	most int // what was asked for at once
+}
+
+func (h *hollow) Head(ctx context.Context, key string) (storage.Info, error) {
+	info, err := h.Bucket.Head(ctx, key)
+	info.SizeBytes = h.size
+	return info, err
+}
+
+func (h *hollow) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Info, error] {
+	return func(yield func(storage.Info, error) bool) {
+		for info, err := range h.Bucket.List(ctx, prefix, after) {
+			info.SizeBytes = h.size
+			yield(info, err)
+		}
+	}
+}
+
+func (h *hollow) GetRange(ctx context.Context, key string, offset int64, buf []byte) error {
+	h.most = max(h.most, len(buf))
+	body, _, err := h.Bucket.Get(ctx, key)
+	if offset < int64(len(body)) {
+		copy(buf, body[offset:])
+	}
+	return err
+}
+
+// A record batch that says that it has more bytes than any may have is refused before
+// memory is made for them.
+func TestAnArrowBatchOfTooManyBytesIsRefused(t *testing.T) {
+	object, _ := arrowObject(t, true, false, nil, 3)
+	b := &hollow{Bucket: storememory.New(), size: 1 << 40}
+	bodies := 0
+	for at := len(object) - 8; at >= 0; at-- { // of the messages' bodies, which are aligned to 8
+		if n := binary.LittleEndian.Uint64(object[at:]); at%4 == 0 && n > 64 && n < uint64(len(object)) && n%8 == 0 && bodies == 0 {
+			binary.LittleEndian.PutUint64(object[at:], 2<<30)
+			if _, err := b.Put(t.Context(), "k.arrow", object); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := dataset.DiscoverArrow(t.Context(), b, "k.arrow", dataset.DiscoverConfig{})
+			if binary.LittleEndian.PutUint64(object[at:], n); thalweg.Is(err, thalweg.Exhausted) && strings.Contains(err.Error(), "more than 1024 MiB") {
+				bodies++
+			}
+		}
+	}
+	if bodies != 1 || b.most > 1<<20 {
+		t.Errorf("%d bodies were refused, %d bytes asked for at once", bodies, b.most)
+	}
 }

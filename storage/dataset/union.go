@@ -92,10 +92,10 @@ func union(files []discovered) (*arrow.Schema, []Gap) {
 // maxNamed is how many objects a Gap names.
 const maxNamed = 3
 
-const integer, number = "integer", "number"
+const integer, number, words = "integer", "number", "text"
 
 // family names the types that are one to whoever reads a column: numbers of any
-// width, points in time of any unit, and lists of these.
+// width, points in time of any unit, strings however they are kept, and lists of these.
 func family(t arrow.DataType) string {
 	switch t.ID() {
 	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
@@ -106,6 +106,12 @@ func family(t arrow.DataType) string {
 		return "timestamp"
 	case arrow.TIME32, arrow.TIME64:
 		return "time"
+	case arrow.STRING, arrow.LARGE_STRING:
+		return words
+	case arrow.DICTIONARY:
+		if family(t.(*arrow.DictionaryType).ValueType) == words {
+			return words
+		}
 	case arrow.LIST:
 		return "list of " + family(t.(*arrow.ListType).Elem())
 	}

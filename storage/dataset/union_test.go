@@ -21,3 +21,26 @@ func TestGapsCountWhatObjectsLack(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// Strings are one type however objects keep them; other dictionaries are not what they
+// are of.
+func TestStringsAreOneTypeHoweverObjectsKeepThem(t *testing.T) {
+	words := func(t arrow.DataType) arrow.DataType {
+		return &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: t}
+	}
+	one := func(types ...arrow.DataType) bool {
+		var files []discovered
+		for _, t := range types {
+			files = append(files, discovered{fields: []arrow.Field{{Name: "a", Type: t}}})
+		}
+		schema, _ := union(files)
+		_, refused := schema.Field(0).Type.(*unusable)
+		return !refused
+	}
+	if s, l := arrow.BinaryTypes.String, arrow.BinaryTypes.LargeString; !one(s, l, words(s), words(l)) || !one(words(l), s) {
+		t.Error("strings are not one type")
+	}
+	if i := arrow.PrimitiveTypes.Int64; one(i, words(i)) || one(arrow.BinaryTypes.String, words(i)) || one(arrow.BinaryTypes.String, arrow.BinaryTypes.Binary) {
+		t.Error("types that nobody reads as one are")
+	}
+}
