@@ -99,6 +99,9 @@ func (s *Slices) Fairness(spec *pipeline.Spec) (all []Fairness, err error) {
 					rates = append(rates, *g.TruePositiveRate)
 				}
 			}
+			if silent := len(f.Groups) - len(rates); silent > 0 {
+				f.Skipped = append(f.Skipped, fmt.Sprintf("%s by %s leaves out %d of %d groups, in which no label is true", name, f.Column, silent, len(f.Groups)))
+			}
 			if len(rates) > 1 {
 				f.Gaps[string(name)] = gapOf(rates)
 			} else {

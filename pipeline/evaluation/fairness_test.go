@@ -171,3 +171,68 @@ func TestLabelsAreCountedByGroupBeforeTraining(t *testing.T) {
 		t.Error(warnings)
 	}
 }
+
+// Groups in which no label is true have no true positive rate, and it is said that they
+// are not compared.
+func TestGroupsWithoutTrueLabelsAreSaidToBeLeftOut(t *testing.T) {
+	spec := parse(t, "metrics: [", "fairness: {sensitive: [origin], min_rows: 1}\n    metrics: [")
+	rows, predictions, labels := judgedRows()
+	s := evaluation.NewSlices(evaluation.SensitiveWays(spec), func() (*metric.Sample, error) {
+		return metric.NewSample(spec.Entries(pipeline.Metrics), pipeline.Answer{Type: "binary", Threshold: 0.5}, true)
+	})
+	var which []int
+	for i, row := range rows {
+		which = append(which, i)
+		if row[2] == "c" {
+			labels[i] = 0
+		}
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
+	defer batch.Release()
+	if err := s.Observe(batch, which, predictions, labels, make([]uint8, len(which))); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Fairness(spec)
+	if err != nil || len(all[0].Gaps) != 2 || len(all[0].Skipped) != 1 || all[0].Skipped[0] != "equal_opportunity by origin leaves out 1 of 3 groups, in which no label is true" {
+		t.Errorf("%v: %+v", err, all)
+	}
+}
+
+// A value that is no UTF-8 is a group as others are, also once it was kept as JSON.
+func TestAGroupWhoseNameIsNoUTF8IsCounted(t *testing.T) {
+	spec := parse(t, "metrics: [", "fairness: {sensitive: [origin], min_rows: 1}\n    metrics: [")
+	empty := func() *evaluation.Slices {
+		return evaluation.NewSlices(evaluation.SensitiveWays(spec), func() (*metric.Sample, error) {
+			return metric.NewSample(spec.Entries(pipeline.Metrics), pipeline.Answer{Type: "binary", Threshold: 0.5}, true)
+		})
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, []any{int64(1), int64(0), "a\xff\xfe", false, int64(0)}, []any{int64(1), int64(1), "b", false, int64(1)})
+	defer batch.Release()
+	part, total := empty(), empty()
+	if err := part.Observe(batch, []int{0, 1}, []float32{1, 0}, []float32{1, 0}, make([]uint8, 2)); err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(part)
+	if err == nil {
+		err = total.Merge(body)
+	}
+	all, failed := total.Fairness(spec)
+	if err != nil || failed != nil || len(all) != 1 || len(all[0].Groups) != 2 {
+		t.Fatalf("%v, %v: %+v", err, failed, all)
+	}
+	labels := make(evaluation.Labels)
+	if err := labels.Observe([]string{"origin"}, batch, func(row int) int { return 1 - row }); err != nil {
+		t.Fatal(err)
+	}
+	body, err = json.Marshal(labels)
+	var again evaluation.Labels
+	if err == nil {
+		err = json.Unmarshal(body, &again)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := again.Table(&pipeline.FairnessSpec{Sensitive: []string{"origin"}, MinRows: 1}, 1<<20); !strings.Contains(text, "a\uFFFD") {
+		t.Error(text)
+	}
+}

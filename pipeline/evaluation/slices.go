@@ -116,7 +116,7 @@ func appendValue(key []byte, c arrow.Array, row int) []byte {
 	var text string
 	switch c := c.(type) {
 	case *array.Dictionary:
-		text = c.Dictionary().(*array.String).Value(c.GetValueIndex(row))
+		text = strings.ToValidUTF8(c.Dictionary().(*array.String).Value(c.GetValueIndex(row)), "\uFFFD") // as JSON keeps it
 	case *array.Int64:
 		text = strconv.FormatInt(c.Value(row), 10)
 	case *array.Boolean:
