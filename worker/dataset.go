@@ -122,7 +122,7 @@ func (s DatasetSource) Discover(ctx context.Context) (*dataset.Manifest, table.S
 
 // OpenRows opens a shard of a source.
 func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig) (*RowReader, error) {
-	columns.Key = s.Key
+	columns.Key, columns.Unread = s.Key, s.Unread
 	origin := m.Origin(shard)
 	out := &RowReader{columns: columns, object: origin.Object, memory: cfg.Allocator, base: origin.First, reject: s.Reject}
 	if s.Share > 0 {
@@ -362,7 +362,11 @@ const noColumn = "\x00"
 
 // splitColumns leaves the columns to be read that are in the object, or noColumn.
 func (r *RowReader) splitColumns(names []string, timezone string) error {
-	filled := func(c table.Column) bool { return slices.Contains(names, c.Name) }
+	unread := func(c table.Column) bool { return c.Nullable && slices.Contains(r.columns.Unread, c.Name) }
+	unknown := func(c table.Column) bool { // what cannot be carried in columns that nobody reads
+		return unread(c) && slices.ContainsFunc(r.columns.Unsupported, func(u table.UnsupportedColumn) bool { return u.Name == c.Name })
+	}
+	filled := func(c table.Column) bool { return slices.Contains(names, c.Name) || unknown(c) }
 	if !slices.ContainsFunc(r.columns.Columns, filled) {
 		return nil
 	}
@@ -378,10 +382,10 @@ func (r *RowReader) splitColumns(names []string, timezone string) error {
 	for _, c := range r.columns.Columns {
 		if p, has := folderOf(all, c.Name); filled(c) {
 			value, ok := folderValue(c.Type, p.Value, zone)
-			if has && !p.Null && !ok {
+			if has && !p.Null && !ok && !unread(c) {
 				return &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: "object " + r.object, Err: errors.New("its folders are of no value of column " + c.Name)}
 			}
-			if !has || p.Null {
+			if !has || p.Null || !ok || unknown(c) {
 				value = nil
 			}
 			r.folders.values[c.Name] = value

@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -116,7 +117,8 @@ func reduceClean(ctx context.Context, t *Task) error {
 		splits[i] = all[i].Split
 		newest = later(newest, all[i].Newest)
 	}
-	if fresh := d.plan.Spec.Spec.Sources.Train.Freshness; fresh != nil {
+	fresh := d.plan.Spec.Spec.Sources.Train.Freshness
+	if fresh != nil {
 		text, failed := fresh.Judge(newest, time.UnixMilli(t.Lease.RunStartedAtUnixMs))
 		if failed {
 			return &thalweg.Error{Op: "look at freshness", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
@@ -135,6 +137,9 @@ func reduceClean(ctx context.Context, t *Task) error {
 	}
 	if err := t.judge(ctx, d, false, &total, failing); err != nil {
 		return err
+	}
+	if fresh != nil {
+		t.endIfKnown(t.Lease.Inputs[stages.ObjectsOutput], len(d.manifest.Objects))
 	}
 	return t.Save(ctx, "split", cuts)
 }

@@ -170,6 +170,10 @@ func profileScoring(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	if len(m.Shards) == 0 {
+		return &thalweg.Error{Op: "score dataset", Kind: thalweg.Invalid, Subject: stages.FromArgument + " " + t.Lease.Arguments[stages.FromArgument],
+			Err: errors.New("its objects have no rows"), Hint: "the table stays as it was: give it a dataset with rows"}
+	}
 	for _, text := range m.Warnings {
 		t.warn("%s", text)
 	}

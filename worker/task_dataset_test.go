@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -323,5 +324,55 @@ func TestADatasetThatCannotBeScoredIsRefusedByName(t *testing.T) {
 		if report := b.score(1, arguments); !strings.Contains(report.Error, want) || !report.Permanent {
 			t.Errorf("%v: %v, want %s", change, report, want)
 		}
+	}
+}
+
+// arrowFile is an object of Arrow IPC with flights whose delay is of another type.
+func arrowFile(t *testing.T, delay arrow.DataType, origins ...string) []byte {
+	t.Helper()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "distance", Type: arrow.PrimitiveTypes.Int64}, {Name: "delay", Type: delay, Nullable: true}, {Name: "origin", Type: arrow.BinaryTypes.String}}, nil)
+	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer rows.Release()
+	for i, origin := range origins {
+		rows.Field(0).(*array.Int64Builder).Append(int64(100 * i))
+		rows.Field(1).AppendEmptyValue()
+		rows.Field(2).(*array.StringBuilder).Append(origin)
+	}
+	batch := rows.NewRecord()
+	defer batch.Release()
+	var out bytes.Buffer
+	w := ipc.NewWriter(&out, ipc.WithSchema(schema))
+	if len(origins) > 0 {
+		if err := w.Write(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// A column that the model does not read, as that of the label, may have become another
+// type, also one that no column can be of.
+func TestColumnsThatNobodyReadsMayHaveChanged(t *testing.T) {
+	b := trainedOn(t, strings.Replace(textSpec, "TRAIN", `{s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}`, 1))
+	for name, types := range map[string][]arrow.DataType{"float": {arrow.PrimitiveTypes.Float64}, "text": {arrow.BinaryTypes.String},
+		"odd": {arrow.BinaryTypes.Binary}, "struct": {arrow.StructOf(arrow.Field{Name: "a", Type: arrow.PrimitiveTypes.Int64})}, "both": {arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String}} {
+		for i, typ := range types {
+			if _, err := b.lake.Put(t.Context(), fmt.Sprintf("%s/%d.arrow", name, i), arrowFile(t, typ, "airport 1", "airport 2")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report := b.score(1, map[string]string{stages.FromArgument: "s3://lake/" + name + "/*", stages.IntoArgument: "s3://lake/of/" + name + "/", stages.FormatArgument: "arrow"})
+		if n := int64(2 * len(types)); report.Error != "" || report.Counts["rows_out"] != n || report.Counts["rows_rejected"] != 0 {
+			t.Errorf("%s: %v", name, report)
+		}
+	}
+	if _, err := b.lake.Put(t.Context(), "empty/0.arrow", arrowFile(t, arrow.PrimitiveTypes.Int64)); err != nil {
+		t.Fatal(err)
+	}
+	if report := b.score(1, map[string]string{stages.FromArgument: "s3://lake/empty/*", stages.FormatArgument: "arrow"}); !strings.Contains(report.Error, "from s3://lake/empty/*: its objects have no rows") || !report.Permanent {
+		t.Errorf("no rows: %v", report)
 	}
 }

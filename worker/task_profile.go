@@ -58,8 +58,8 @@ func runProfile(ctx context.Context, t *Task) error {
 		return err
 	}
 	t.Report.Outputs[stages.ObjectsOutput] = objects
-	if version, known, _ := strings.Cut(t.Lease.Inputs[stages.KnownInput], " "); known == objects {
-		t.Report.Outputs[stages.EndOutput] = fmt.Sprintf("nothing new: version %s was trained on the same objects, %s in all", version, humanize.Comma(int64(n)))
+	if spec.Spec.Sources.Train.Freshness == nil { // which clean judges, as rows that do not change grow old
+		t.endIfKnown(objects, n)
 	}
 	t.Report.Counts["shards"] = int64(len(manifest.Shards))
 	t.Report.Counts["objects"] = int64(len(manifest.Objects))
@@ -81,6 +81,14 @@ func runProfile(ctx context.Context, t *Task) error {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}
 	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events, Imported: ensemble})
+}
+
+// endIfKnown ends a run that its schedule started if the newest version was trained on the
+// same objects.
+func (t *Task) endIfKnown(objects string, n int) {
+	if version, known, _ := strings.Cut(t.Lease.Inputs[stages.KnownInput], " "); known == objects && version != "" {
+		t.Report.Outputs[stages.EndOutput] = fmt.Sprintf("nothing new: version %s was trained on the same objects, %s in all", version, humanize.Comma(int64(n)))
+	}
 }
 
 // imported reads the model that a spec imports, nil where it does not, and holds it

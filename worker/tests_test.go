@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/quality"
@@ -218,6 +219,19 @@ func TestFreshnessIsOfTheNewestRowWhenTheRunBegan(t *testing.T) {
 					b.began = began
 				}
 			}
+		}
+	}
+	// Rows that do not change grow old: a run that its schedule started looks at them too,
+	// and only then ends.
+	for newest, failure := range map[string]string{"2026-11-29T00:00:00Z": "", "2026-11-01T00:00:00Z": "error_after is 7 days"} {
+		b := of(both, true, newest)
+		b.inputs[stages.KnownInput] = "3 " + b.upTo("profile", 1).Outputs[stages.ObjectsOutput]
+		if end := b.upTo("profile", 1).Outputs[stages.EndOutput]; end != "" {
+			t.Errorf("newest %s: %s before anybody looked", newest, end)
+		}
+		report := b.upTo("clean", 1)
+		if end := report.Outputs[stages.EndOutput]; !strings.Contains(report.Error, failure) || (failure == "") != (end == "nothing new: version 3 was trained on the same objects, 4 in all") {
+			t.Errorf("newest %s: %q, %q", newest, end, report.Error)
 		}
 	}
 	b := of(both, true, "2026-11-29T00:00:00Z")

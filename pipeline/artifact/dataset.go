@@ -28,6 +28,11 @@ func (a *Artifact) DatasetInput(have table.Schema) (table.Schema, error) {
 			}
 			lacking = append(lacking, text)
 		}
+		for _, u := range have.Unsupported { // whose values are null
+			if u.Name == c.Name && u.Type != table.AllNull && slices.Contains(a.plan.Unread, c.Name) {
+				out.Unsupported = append(out.Unsupported, u)
+			}
+		}
 		c.From = ""
 	}
 	if len(lacking) > 0 {

@@ -36,6 +36,8 @@ type boundColumn struct {
 	convert conversion
 	// local: timestamps name no zone, and the schema names one other than UTC.
 	local bool
+	// unread: a value that cannot be carried is null.
+	unread bool
 }
 
 // NewBinder returns the binder of records of schema have to the columns of
@@ -72,12 +74,16 @@ func NewBinder(want Schema, have *arrow.Schema) (*Binder, error) {
 		if t == Int64 && c.Type == Float64 && arrow.IsInteger(f.Type.ID()) {
 			t, convert = Float64, exactly(convert)
 		}
+		unread := c.Nullable && slices.Contains(want.Unread, c.Name)
+		if t != c.Type && unread {
+			t, convert = c.Type, nulls(c.Type)
+		}
 		if t != c.Type {
 			return nil, &thalweg.Error{Op: "bind columns", Kind: thalweg.Invalid, Subject: "column " + c.Name,
 				Err: fmt.Errorf("holds %s, which does not become %s", arrowtype.Name(f.Type), c.Type), Hint: castHint(t)}
 		}
 		b.columns = append(b.columns, boundColumn{Column: c, from: found[0], natural: f.Type,
-			convert: convert, local: zone != time.UTC && isLocal(f.Type)})
+			convert: convert, local: zone != time.UTC && t == Timestamp && isLocal(f.Type), unread: unread})
 	}
 	return b, nil
 }
@@ -147,12 +153,32 @@ func (b *Binder) bindColumn(c boundColumn, rec arrow.Record) (arrow.Array, error
 	if !arrow.TypeEqual(a.DataType(), c.natural) {
 		return nil, fmt.Errorf("holds %s, not the %s of the binder's schema", arrowtype.Name(a.DataType()), arrowtype.Name(c.natural))
 	}
+	return b.converted(c, a)
+}
+
+func (b *Binder) converted(c boundColumn, a arrow.Array) (arrow.Array, error) {
 	bound, err := c.convert(b.mem, a)
-	if err != nil || !c.local {
+	if err == nil && c.local {
+		defer bound.Release()
+		bound, err = fromLocal(b.mem, bound, b.zone)
+	}
+	if err == nil || !c.unread || !errors.As(err, new(*badValue)) {
 		return bound, err
 	}
-	defer bound.Release()
-	return fromLocal(b.mem, bound, b.zone)
+	n := int64(a.Len())
+	if n == 1 || c.Type.Element() != "" { // a part of lists has the elements of all
+		return nulls(c.Type)(b.mem, a)
+	}
+	var halves [2]arrow.Array
+	for i := range halves {
+		part := array.NewSlice(a, int64(i)*n/2, int64(i+1)*n/2)
+		defer part.Release()
+		if halves[i], err = b.converted(c, part); err != nil {
+			return nil, err
+		}
+		defer halves[i].Release()
+	}
+	return array.Concatenate(halves[:], b.mem)
 }
 
 // badValue is a value that cannot be carried, by its row in the record.

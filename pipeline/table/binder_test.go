@@ -498,3 +498,43 @@ func TestIntegersAreNumbersWhereTheyAreExact(t *testing.T) {
 		}
 	}
 }
+
+// In a column that nobody reads, what does not fit is null: a type that became another,
+// and single values.
+func TestWhatDoesNotFitInAColumnThatNobodyReadsIsNull(t *testing.T) {
+	for _, c := range []struct {
+		typ    arrow.DataType
+		values string
+		want   table.Type
+		out    string
+	}{
+		{arrow.PrimitiveTypes.Float64, `[1.5, 2]`, table.Int64, `[null,null]`},
+		{arrow.PrimitiveTypes.Uint64, `[7, 18446744073709551615, null, 18446744073709551614, 9]`, table.Int64, `[7,null,null,null,9]`},
+		{arrow.ListOf(arrow.PrimitiveTypes.Uint64), `[[7], [18446744073709551615]]`, table.Int64List, `[null,null]`},
+		{&arrow.TimestampType{Unit: arrow.Second}, `["2026-01-01"]`, table.Int64, `[null]`},
+		{arrow.BinaryTypes.String, `["a"]`, table.Bool, `[null]`},
+	} {
+		for _, nullable := range []bool{true, false} {
+			have := arrow.NewSchema([]arrow.Field{{Name: "a", Type: c.typ, Nullable: true}}, nil)
+			want := table.Schema{Timezone: "Europe/Paris", Columns: []table.Column{{Name: "a", Type: c.want, Nullable: nullable}}, Unread: []string{"a"}}
+			b, err := table.NewBinder(want, have)
+			var out arrow.Record
+			if err == nil {
+				values := natural(t, c.typ, c.values)
+				out, err = b.Bind(array.NewRecord(have, []arrow.Array{values}, int64(values.Len())), 0)
+			}
+			if !nullable {
+				if !thalweg.Is(err, thalweg.Invalid) {
+					t.Errorf("%s to %s: %v, and it has no nulls", c.typ, c.want, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%s to %s: %v", c.typ, c.want, err)
+			}
+			if got, err := out.Column(0).MarshalJSON(); err != nil || strings.Join(strings.Fields(string(got)), "") != c.out {
+				t.Errorf("%s to %s: %s, %v, want %s", c.typ, c.want, got, err, c.out)
+			}
+		}
+	}
+}

@@ -98,6 +98,9 @@ type Schema struct {
 	Timezone string `json:"timezone,omitempty"`
 	// Key hashes the columns of PIIHash. Whoever reads them sets it; it is in no document.
 	Key Key `json:"-"`
+	// Unread names columns in which what does not fit is null, if they may be null. Whoever
+	// reads them sets it; it is in no document.
+	Unread []string `json:"-"`
 	// Lookups are the tables that rows of the source are joined to, as they were when the
 	// columns were found.
 	Lookups []*Lookup `json:"lookups,omitempty"`
