@@ -41,6 +41,7 @@ const y, x = "{name: y, type: float64, available_in: [training]}", "{name: x, ty
 func TestColumnsWithPIIAreCheckedByName(t *testing.T) {
 	for _, c := range []struct{ schema, more, want string }{
 		{"columns: [" + y + ", " + x + ", {name: id, type: int64, pii: mask}]", features, "spec.schema.columns[2].pii: a int64 has no shape to keep"},
+		{"pii_key: k, columns: [" + y + ", {name: x, type: float64, pii: hash}]", "  input_features: [{name: x, type: category}]\n", "spec.schema.columns[1].pii: a float64 is not hashed"},
 		{"pii_key: k, columns: [" + y + ", " + x + ", {name: list, type: list<int64>, pii: hash}]", features, "spec.schema.columns[2].pii: a list<int64> is not hashed"},
 		{"columns: [" + y + ", " + x + ", {name: name, type: string, pii: drop}]", "  input_features: [{name: name, type: category}]\n", "column name is not there: it has pii: drop"},
 		{"columns: [" + y + ", " + x + ", {name: name, type: string, pii: drop}]", "  input_features: [{name: n, type: category, expression: \"name + 'a'\"}]\n", "column name is not there: it has pii: drop"},

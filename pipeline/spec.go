@@ -130,7 +130,7 @@ type ColumnSpec struct {
 	// PII is for values that tell who somebody is. They stay in the reader, in training
 	// and scoring, whatever becomes of the row: drop leaves the column out; hash makes
 	// each value 32 hex digits of HMAC-SHA256 by pii_key, the same for the same value, of
-	// numbers and times too; mask keeps the shape of a text (x for a letter, 9 for a
+	// integers and times too; mask keeps the shape of a text (x for a letter, 9 for a
 	// digit, of 32 characters at most). Dead letters and rejected rows have no raw bytes
 	// then.
 	PII string `yaml:"pii,omitempty" json:"pii,omitempty" jsonschema:"enum=drop,enum=hash,enum=mask"`

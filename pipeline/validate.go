@@ -127,6 +127,8 @@ func (c *ColumnSpec) Check(at Place) {
 	switch {
 	case c.PII == table.PIIHash && c.Type.Element() != "":
 		at.Problem("pii", "write drop", "a %s is not hashed", c.Type)
+	case c.PII == table.PIIHash && c.Type == table.Float64: // -0, and values that another precision widens
+		at.Problem("pii", "declare it as int64 or string, or write drop", "a float64 is not hashed: equal numbers need not have equal texts")
 	case c.PII == table.PIIMask && c.Type != table.String && c.Type != "":
 		at.Problem("pii", "write hash or drop", "a %s has no shape to keep", c.Type)
 	}

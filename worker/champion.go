@@ -39,6 +39,9 @@ func (w *Worker) parent(ctx context.Context, lease *apiv1.Lease, plan *pipeline.
 	if err == nil {
 		err = artifact.CheckParent(plan, v.Artifact)
 	}
+	if err == nil {
+		_, err = v.HashedBy(w.connections.Key)
+	}
 	if err != nil {
 		number, _, _ := strings.Cut(input, " ")
 		return nil, &thalweg.Error{Op: "start from version " + number, Kind: thalweg.KindOf(err), Subject: "trainer.warm_start", Err: err}
@@ -140,7 +143,7 @@ func (d *data) newComparison(ctx context.Context, champion *modelVersion, traine
 		return c, "", nil
 	}
 	theirs := *d
-	if theirs.source.Key, err = d.worker.key(champion.Spec); err != nil {
+	if theirs.source.Key, err = champion.HashedBy(d.worker.connections.Key); err != nil {
 		return nil, "", err
 	}
 	theirs.input, theirs.progress = scorer.Input(), new(atomic.Int64)

@@ -29,6 +29,8 @@ type profiled struct {
 	EventSchema string `json:"event_schema,omitempty"`
 	// Imported is the model that the spec imports.
 	Imported *imported.Ensemble `json:"imported,omitempty"`
+	// KeyID is that of the key that columns are hashed with.
+	KeyID string `json:"key,omitempty"`
 }
 
 // data is a dataset opened for one task: where its rows are and what the spec
@@ -115,6 +117,9 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 	if d.source, err = w.source(ctx, spec); err != nil {
 		return nil, err
 	}
+	if err := d.source.Key.Check(spec.Spec.Schema.KeyName(), p.KeyID); err != nil {
+		return nil, err
+	}
 	d.keeping, err = newKeeping(lease, d)
 	return d, err
 }
@@ -125,22 +130,16 @@ func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (from DatasetS
 	if from, err = Source(spec, w.cfg.Datasets); err != nil {
 		return from, err
 	}
-	if from.Key, err = w.key(spec); err != nil {
-		return from, err
+	if name := from.Schema.KeyName(); name != "" {
+		if from.Key, err = w.connections.Key(name); err != nil {
+			return from, err
+		}
 	}
 	if train.S3 == nil {
 		return from, &thalweg.Error{Op: "open dataset", Kind: thalweg.Unsupported, Subject: "sources.train", Hint: "train from s3"}
 	}
 	from.Bucket, from.Pattern, err = w.location(ctx, train.Connection, train.S3.Path)
 	return from, err
-}
-
-// key returns the key that a spec names, if it hashes columns.
-func (w *Worker) key(spec *pipeline.Spec) (key table.Key, err error) {
-	if name := spec.Spec.Schema.KeyName(); name != "" {
-		return w.connections.Key(name)
-	}
-	return key, nil
 }
 
 // location opens the bucket of an s3:// path and returns the key part of the path.

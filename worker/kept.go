@@ -68,6 +68,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	}
 	content := func(input string) string { return lease.Inputs[input][strings.IndexByte(lease.Inputs[input], '#')+1:] }
 	of := []any{keptFormat, pipeline.CleaningHash(spec), d.plan.Input, spec.Spec.Preprocessing.Split, spec.Spec.Trainer.Seed}
+	if id := d.source.Key.ID(); id != "" {
+		of = append(of, id)
+	}
 	if d.manifest.Partitions != nil { // what folders say is part of an object's key
 		of = append(of, d.manifest.Partitions)
 	}

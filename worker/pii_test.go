@@ -2,6 +2,7 @@ package worker
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -64,7 +65,12 @@ func TestAChampionReadsRowsWithItsOwnKey(t *testing.T) {
 	champion := &modelVersion{Artifact: a, number: 1}
 	var want []float32
 	for _, key := range []string{"one", "two"} {
-		d, err := b.worker.openData(t.Context(), &apiv1.Lease{RunId: key, Pipeline: "flights", Spec: hashedSpec(key), Inputs: b.inputs})
+		run := b.again()
+		run.spec = hashedSpec(key)
+		run.upTo("profile", 1)
+		inputs := maps.Clone(b.inputs)
+		maps.Copy(inputs, run.inputs)
+		d, err := b.worker.openData(t.Context(), &apiv1.Lease{RunId: key, Pipeline: "flights", Spec: hashedSpec(key), Inputs: inputs})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,5 +103,45 @@ func TestALineThatIsNoHeaderIsToldToNobody(t *testing.T) {
 	}
 	if _, got, err := columnsOf(t, "{type: csv}", schema, map[string]string{"a": "who,x\nbob,1\n", "b": "x,who\n", "c": ""}); err != nil || len(got) != 2 {
 		t.Errorf("a header alone: %v %v", got, err)
+	}
+}
+
+// A key is its secret: a worker that has another under the name is refused, a run and its
+// version say which it was, and what is kept for one is not taken for another's.
+func TestAnotherSecretUnderTheNameOfAKeyIsRefused(t *testing.T) {
+	keys := map[string]string{"one": "the secret of one key", "other": "the secret of one key"}
+	b := hashedHalf(t, "one", keys)
+	b.all(1)
+	a, err := b.worker.artifact(t.Context(), b.inputs["checkpoint"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := table.NewKey([]byte(keys["one"]))
+	if err != nil || a.Provenance.Key != key.ID() {
+		t.Fatalf("%v: the version has key %q", err, a.Provenance.Key)
+	}
+	lease := &apiv1.Lease{RunId: "one", Pipeline: "flights", Spec: b.spec, Inputs: b.inputs}
+	d, err := b.worker.openData(t.Context(), lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := d.keeping.rows
+	keys["one"] = "it was rotated under its name"
+	lease.RunId = "two"
+	if _, err := b.worker.openData(t.Context(), lease); err == nil || !strings.Contains(err.Error(), "key one") {
+		t.Errorf("a task of the run: %v", err)
+	}
+	if _, err := a.HashedBy(b.worker.connections.Key); err == nil || !strings.Contains(err.Error(), "key one") {
+		t.Errorf("the version: %v", err)
+	}
+	// A new run is of the new secret, and of rows of its own.
+	next := b.again()
+	next.upTo("learn", 1)
+	d, err = next.worker.openData(t.Context(), &apiv1.Lease{RunId: "three", Pipeline: "flights", Spec: b.spec, Inputs: next.inputs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.keeping.rows == kept {
+		t.Error("rows of another secret are taken for the run's")
 	}
 }

@@ -117,10 +117,8 @@ func (t *Task) openScoring(ctx context.Context) (*scoring, error) {
 	if schema := s.Spec.Spec.Schema; schema != nil {
 		s.source.Schema = *schema
 	}
-	if name := s.source.Schema.PIIKey; name != "" {
-		if s.source.Key, err = w.connections.Key(name); err != nil {
-			return nil, err
-		}
+	if s.source.Key, err = s.HashedBy(w.connections.Key); err != nil {
+		return nil, err
 	}
 	format := s.Spec.Spec.Sources.Train.Format
 	if text := arguments[stages.FormatArgument]; text != "" {

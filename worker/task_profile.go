@@ -80,7 +80,7 @@ func runProfile(ctx context.Context, t *Task) error {
 	if manifest.PassedOver > 0 {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}
-	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events, Imported: ensemble})
+	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events, Imported: ensemble, KeyID: source.Key.ID()})
 }
 
 // endIfKnown ends a run that its schedule started if the newest version was trained on the

@@ -310,7 +310,7 @@ func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpo
 	a := in.model
 	a.SetParams(c.Params)
 	a.Dataset = in.manifest.JSON()
-	a.Provenance.Dataset = in.manifest.Hash()
+	a.Provenance.Dataset, a.Provenance.Key = in.manifest.Hash(), in.source.Key.ID()
 	a.Provenance.Epochs, a.Provenance.Rounds = c.Epochs, int64(c.Rounds)
 	a.Provenance.Metrics = make(map[string]float64, len(c.Metrics))
 	for name, v := range c.Metrics {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,5 +96,37 @@ func TestEventsThatAreProducedHaveColumnsThatAreDropped(t *testing.T) {
 		}); err != nil {
 			t.Fatal(c.format, err)
 		}
+	}
+}
+
+// The same secret is the same key, wherever it is from and however its line ends.
+func TestASecretOfTheEnvironmentIsThatOfAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	put(t, file, "the secret of the test\r\n")
+	t.Setenv("PII_SECRET", "the secret of the test\n")
+	r := new(secrets)
+	if a, b := r.secret("secret", "PII_SECRET", ""), r.secret("secret", "", file); r.err != nil || a != b {
+		t.Errorf("%v: %q, %q", r.err, a, b)
+	}
+}
+
+// What validate counts is what a run counts, where the key is registered.
+func TestValidateCountsByTheKeyThatIsRegistered(t *testing.T) {
+	dir := t.TempDir()
+	mac := hmac.New(sha256.New, []byte("the secret of the test"))
+	mac.Write([]byte("12A"))
+	hash := hex.EncodeToString(mac.Sum(nil)[:16])
+	text := strings.Replace(strings.Replace(droppedSpec, "FORMAT", "{type: json}", 1), "pii: drop", "pii: hash", 1)
+	text = strings.Replace(text, "  input_features", "  preprocessing: {clean: [{filter: {expression: \"seat == '"+hash+"'\"}}]}\n  input_features", 1)
+	put(t, filepath.Join(dir, "spec.yaml"), text)
+	put(t, filepath.Join(dir, "all.csv"), "seat,x,y\n12A,0.5,1.5\n12B,0.5,1.5\n")
+	put(t, filepath.Join(dir, "conns.yaml"), "connections:\n  pii: {key: {secret_file: "+filepath.Join(dir, "key")+"}}\n")
+	put(t, filepath.Join(dir, "key"), "the secret of the test\n")
+	line := "validate " + filepath.Join(dir, "spec.yaml") + " --data " + filepath.Join(dir, "all.csv")
+	if out, err := runLine(t, line+" --connections "+filepath.Join(dir, "conns.yaml")); err != nil || !strings.Contains(out, "2 read, 1 to learn from") {
+		t.Errorf("with the key: %s %v", out, err)
+	}
+	if out, err := runLine(t, line); err != nil || !strings.Contains(out, "key pii is not registered here") {
+		t.Errorf("without: %s %v", out, err)
 	}
 }

@@ -124,7 +124,7 @@ func (r *secrets) secret(field, env, file string) (value string) {
 	case env != "" && file != "":
 		r.fail(field+"_env and "+field+"_file", errors.New("set one of them"))
 	case env != "":
-		if value = os.Getenv(env); value == "" {
+		if value = strings.TrimRight(os.Getenv(env), "\r\n"); value == "" { // as of a file
 			r.fail(field+"_env", fmt.Errorf("the environment variable %s is not set", env))
 		}
 	case file != "":

@@ -74,6 +74,9 @@ type Provenance struct {
 	Lookups []Lookup `json:"lookups,omitempty"`
 	// Imported is the sha256 of the imported model; empty where there is none.
 	Imported string `json:"imported,omitempty"`
+	// Key is the ID of the key that columns were hashed with; empty where none was, and in
+	// artifacts of builds that kept none.
+	Key string `json:"key,omitempty"`
 	// Parent is the version whose weights training started from; nil where it started anew.
 	Parent   *Parent `json:"parent,omitempty"`
 	Seed     uint64  `json:"seed"`

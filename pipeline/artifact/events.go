@@ -7,6 +7,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // Protects refuses a version by which values would leave their reader that columns of a
@@ -23,6 +24,19 @@ func (a *Artifact) Protects(by *pipeline.SchemaSpec) error {
 		}
 	}
 	return nil
+}
+
+// HashedBy returns the key, of those of a worker, that columns were hashed with when the
+// version was trained; none where none was.
+func (a *Artifact) HashedBy(keys func(name string) (table.Key, error)) (key table.Key, err error) {
+	name := a.Spec.Spec.Schema.KeyName()
+	if name == "" {
+		return key, nil
+	}
+	if key, err = keys(name); err == nil {
+		err = key.Check(name, a.Provenance.Key)
+	}
+	return key, err
 }
 
 // NewDecoder returns a decoder of the events that the artifact scores. The

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -38,6 +39,15 @@ func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
 		return noParent("it is a model of type %s, the spec's is %s", have, want)
 	case label.Type != plan.Label.Type:
 		return noParent("it learned the %s output %s, the spec's output %s is a %s", label.Type, label.Name, plan.Label.Name, plan.Label.Type)
+	}
+	before, now := parent.Spec.Spec.Schema.KeyName(), plan.Spec.Spec.Schema.KeyName()
+	if before != "" && now != "" && before != now {
+		return noParent("its columns are hashed with key %s, the spec's with %s", before, now)
+	}
+	for _, c := range plan.Input.Columns {
+		if _, had, known := parent.Schema.Lookup(c.Name); known && had.PII != c.PII {
+			return noParent("it learned from column %s with pii: %s, the spec has it with pii: %s", c.Name, cmp.Or(had.PII, "none"), cmp.Or(c.PII, "none"))
+		}
 	}
 	if trees, grows := plan.Spec.Spec.Model.Options.(*model.Trees); grows {
 		return checkTrees(plan, trees, parent)

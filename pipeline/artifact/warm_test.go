@@ -292,3 +292,39 @@ func TestTreesThatCannotBeRefittedAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Hashes by another key are other values, and so is a column that is no more, or not yet,
+// what it was.
+func TestAVersionOfOtherValuesIsNoParent(t *testing.T) {
+	of := func(key, pii string) *Artifact {
+		document := strings.Replace(fmt.Sprintf(warmDocument, "{name: origin, type: category}", "binary", "linear"), "  crosses: [{columns: [origin, code], buckets: 64}]\n", "", 1)
+		document = strings.Replace(document, "  input_features", "  schema: {"+key+"columns: [{name: origin, type: string"+pii+"}, {name: label, type: float64}]}\n  input_features", 1)
+		spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns := table.Schema{Columns: []table.Column{{Name: "origin", Type: table.String}, {Name: "label", Type: table.Float64}}}
+		plan, err := pipeline.Compile(spec, columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, []any{"a", 0.0}, []any{"b", 1.0})
+		defer batch.Release()
+		a := fitted(t, plan, batch)
+		a.Params = make([]float32, a.Model.Size())
+		return a
+	}
+	next := of("pii_key: a, ", ", pii: hash")
+	if _, _, err := next.StartFrom(of("pii_key: a, ", ", pii: hash")); err != nil {
+		t.Error(err)
+	}
+	for want, parent := range map[string]*Artifact{
+		"its columns are hashed with key b, the spec's with a":                         of("pii_key: b, ", ", pii: hash"),
+		"it learned from column origin with pii: none, the spec has it with pii: hash": of("", ""),
+		"it learned from column origin with pii: mask, the spec has it with pii: hash": of("", ", pii: mask"),
+	} {
+		if _, _, err := next.StartFrom(parent); !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

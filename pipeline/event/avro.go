@@ -264,6 +264,8 @@ func (f *avroFormat) fetch(ctx context.Context, ids []uint32) error {
 			}
 		}
 		switch {
+		case err != nil && f.cfg.Private: // what is taken for an id may be a value
+			p.flaw, p.cause, p.missing = "its schema cannot be had from the registry, or is unusable", "unknown schema", thalweg.Is(err, thalweg.NotFound)
 		case thalweg.Is(err, thalweg.NotFound):
 			p.flaw, p.cause, p.missing = fmt.Sprintf("the registry has no schema %d", id), "unknown schema", true
 		case err != nil:

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -164,5 +165,15 @@ func TestBatchesHaveNoWordsOfRejectedEvents(t *testing.T) {
 	}
 	for _, i := range []int{0, 2} {
 		told(t, "dictionary", fmt.Sprint(rec.Column(i).(*array.Dictionary).Dictionary()))
+	}
+}
+
+// What stands where the id of a schema does may be a value.
+func TestRejectsOfPrivateEventsNameNoSchemaThatIsNone(t *testing.T) {
+	for name, failure := range map[string]error{"no such schema": nil, "a refusal": &thalweg.Error{Kind: thalweg.Invalid, Subject: "schema 1094861636"}} {
+		_, rejects := decode(t, passengers(t), Config{Format: registered(), Schemas: &registry{err: failure}, Private: true}, wire(1094861636, "x"))
+		if text := fmt.Sprintf("%+v", rejects); len(rejects) != 1 || strings.Contains(text, "1094861636") {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -48,6 +49,25 @@ func NewKey(secret []byte) (Key, error) {
 
 // Equal reports whether two keys are of one secret.
 func (k Key) Equal(other Key) bool { return hmac.Equal(k.secret, other.secret) }
+
+// ID tells keys apart, and nothing of their secrets; "" of no key.
+func (k Key) ID() string {
+	if k.secret == nil {
+		return ""
+	}
+	mac := hmac.New(sha256.New, k.secret)
+	_, _ = io.WriteString(mac, "thalweg pii key id") // never fails
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Check refuses a key of a name that is not the one of an ID; "" is any.
+func (k Key) Check(name, id string) error {
+	if id == "" || id == k.ID() {
+		return nil
+	}
+	return &thalweg.Error{Op: "read columns", Kind: thalweg.Invalid, Subject: "key " + name, Err: errors.New("its secret is another one than columns were hashed with before"),
+		Hint: "every worker has the same secret under a name; another secret is another key: register it under another name, and write that as pii_key"}
+}
 
 // Format implements fmt.Formatter.
 func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(secret)") }

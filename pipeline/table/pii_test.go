@@ -138,3 +138,26 @@ func TestWhatIsWrongWithAProtectedValueDoesNotQuoteIt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An ID is the same for the same secret only, and a check by it names the key.
+func TestAKeyIsKnownByItsIDAndNotBySecret(t *testing.T) {
+	key := newKey(t)
+	other, err := table.NewKey([]byte("another secret of the test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := key.ID(); len(id) != 16 || id != newKey(t).ID() || id == other.ID() || (table.Key{}).ID() != "" {
+		t.Errorf("id %q, of another %q", id, other.ID())
+	}
+	if err := key.Check("people", key.ID()); err != nil {
+		t.Error(err)
+	}
+	if err := key.Check("people", ""); err != nil {
+		t.Error(err)
+	}
+	for _, k := range []table.Key{other, {}} {
+		if err := k.Check("people", key.ID()); err == nil || !strings.Contains(err.Error(), "key people") {
+			t.Errorf("another secret: %v", err)
+		}
+	}
+}

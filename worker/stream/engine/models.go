@@ -247,9 +247,9 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 			return nil, fail(err)
 		}
 	}
-	if name := a.Spec.Spec.Schema.KeyName(); name != "" && r.Keys != nil {
+	if r.Keys != nil {
 		// Whoever has no key waits for it: another version may leave values as they are.
-		if a.Key, err = r.Keys(name); err != nil {
+		if a.Key, err = a.HashedBy(r.Keys); err != nil {
 			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Unavailable, Subject: m.String(), Err: err,
 				Hint: "give this worker the key in the file of --connections, and start it again"}
 		}

@@ -96,6 +96,12 @@ func trained(t testing.TB, version int, withManifest bool) *artifact.Artifact {
 	if version == 2 { // it reads dates that version 1 does not
 		text = strings.Replace(text, "format: {type: json}", `format: {type: json, timestamp_formats: [rfc3339, "2006-01-02 15:04:05", "02.01.2006"]}`, 1)
 	}
+	return trainedBy(t, text, version, withManifest)
+}
+
+// trainedBy is trained by another document for the same columns.
+func trainedBy(t testing.TB, text string, version int, withManifest bool) *artifact.Artifact {
+	t.Helper()
 	var rows [][]any
 	for i := range int64(100) {
 		rows = append(rows, []any{i * 3600e6, i - 50, 100 + 17*i, float64(i) / 7, fmt.Sprintf("A%d", i%5), fmt.Sprintf("C%d", i%3), i})
@@ -204,14 +210,20 @@ func newWorld(t testing.TB, withManifest bool) *world {
 	w := &world{t: t, topic: newTopic(), lake: bucketmem.New(), state: bucketmem.New(), versions: make(map[int]engine.Candidate)}
 	w.registry = engine.NewRegistry(w.state, catalog.All())
 	for v := 1; v <= 2; v++ {
-		parts, err := trained(t, v, withManifest).Encode(nil)
-		check(t, err)
-		ref, err := checkpoint.Save(t.Context(), w.state, "checkpoints/", parts)
-		check(t, err)
-		w.versions[v] = engine.Candidate{RegisteredAtUS: 1, Model: engine.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
+		w.register(v, trained(t, v, withManifest))
 	}
 	w.registry.Offer([]engine.Candidate{w.versions[1]})
 	return w
+}
+
+// register saves a version.
+func (w *world) register(v int, a *artifact.Artifact) {
+	w.t.Helper()
+	parts, err := a.Encode(nil)
+	check(w.t, err)
+	ref, err := checkpoint.Save(w.t.Context(), w.state, "checkpoints/", parts)
+	check(w.t, err)
+	w.versions[v] = engine.Candidate{RegisteredAtUS: 1, Model: engine.Model{Name: "flight-delays", Version: thalweg.ModelVersion(v), Checkpoint: ref}}
 }
 
 // produce writes n events of all kinds.

@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
 
@@ -231,5 +232,22 @@ func TestADocumentThatIsNoneIsRefused(t *testing.T) {
 		if _, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%q is taken for a document", text)
 		}
+	}
+}
+
+// The key and the headers of an event are withheld where columns have pii: a file of its
+// value is not all that its row was made of.
+func TestAWithheldEventIsVerifiedFromItsTopicOnly(t *testing.T) {
+	w := newWorld(t, true)
+	w.register(3, trainedBy(t, strings.Replace(document, "{name: origin,   type: string,", "{name: origin,   type: string, pii: mask,", 1), 3, true))
+	w.registry.Offer([]engine.Candidate{w.versions[3]})
+	w.produce(3)
+	w.stream()
+	doc := w.trace(0, false)
+	if _, err := Verify(t.Context(), w.sources(), doc, w.topic.all.Value(0)); !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "only the topic has them") {
+		t.Errorf("with a file: %v", err)
+	}
+	if v := verify(t, w, doc, nil); !v.OK || v.Event != "broker" {
+		t.Errorf("from the topic: %+v", v)
 	}
 }

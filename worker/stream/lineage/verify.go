@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/thalweg/thalweg"
@@ -59,6 +60,10 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 	}
 	if a.Spec.Spec.Schema.Private() {
 		v.EventSHA256 = "" // as Event.withhold has it
+		if given != nil && engine.FieldsOf(a)&(connectors.Keys|connectors.Headers) != 0 {
+			return nil, &thalweg.Error{Op: "verify", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("%s/%d offset %d", doc.Event.Topic, doc.Event.Partition, doc.Event.Offset),
+				Err: errors.New("columns come from its key and headers, which are withheld: only the topic has them"), Hint: "verify it without --event"}
+		}
 	}
 	file, letter, err := engine.Rescore(ctx, in, a, r)
 	if err != nil {

@@ -71,3 +71,33 @@ func TestAClaimOfAVersionThatProtectsLessIsFinished(t *testing.T) {
 	}
 	w.judge()
 }
+
+// A scorer whose key has another secret than that of the version waits for the right one.
+func TestAnotherSecretUnderTheNameOfAKeyScoresNothing(t *testing.T) {
+	w := newWorld(t, 1)
+	secret, err := table.NewKey([]byte("the secret of the test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated, err := table.NewKey([]byte("it was rotated under its name"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.registry.Keys = func(string) (table.Key, error) { return rotated, nil }
+	hashed := trainedBy(t, hashedFlights)
+	hashed.Provenance.Key = secret.ID()
+	w.registerArtifact(1, hashed)
+	w.promote(1)
+	w.produceGood(0, 50)
+	s := w.start()
+	s.wait("the key", func(s Status) bool { return strings.Contains(s.Message, "key pii") && s.Scored <= 0 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.registry.Keys = func(string) (table.Key, error) { return secret, nil }
+	s = w.start()
+	s.waitCommitted(50)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
