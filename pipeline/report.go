@@ -152,7 +152,7 @@ func (o OnBadRow) Rejects() bool { return o.Type == rejectRows }
 
 // Exceeded reports whether so many rejected rows beside others are too many.
 func (o OnBadRow) Exceeded(rejected, read int64) bool {
-	return float64(rejected) > o.MaxRate.Share()*float64(read+rejected)
+	return float64(rejected)/float64(read+rejected) > o.MaxRate.Share() // 29 of 100 are 29%
 }
 
 // HasDefaults implements Conditional.

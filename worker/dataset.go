@@ -169,12 +169,20 @@ func (r *RowReader) draw(rows arrow.Record) (arrow.Record, error) {
 }
 
 // next returns the next batch of what is in the object.
-func (r *RowReader) next() (arrow.Record, error) {
-	for len(r.pending) > 0 {
-		if rows, err := r.bindPending(); rows != nil || err != nil {
-			return rows, err
+func (r *RowReader) next() (rows arrow.Record, err error) {
+	for rows == nil && err == nil {
+		if len(r.pending) > 0 {
+			rows, err = r.bindPending()
+		} else {
+			rows, err = r.read()
 		}
 	}
+	return rows, err
+}
+
+// read returns the next batch of the reader; neither it nor an error if it has bad rows,
+// as it is pending then.
+func (r *RowReader) read() (arrow.Record, error) {
 	r.At = table.Place{}
 	natural, err := r.from.Next()
 	if err != nil {
@@ -201,7 +209,7 @@ func (r *RowReader) next() (arrow.Record, error) {
 	}
 	natural.Retain()
 	r.pending, r.numbers = append(r.pending, natural), append(r.numbers, r.First)
-	return r.next()
+	return nil, nil
 }
 
 // bindPending binds pending rows, the first half of them if they have a bad one, which

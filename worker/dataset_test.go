@@ -246,3 +246,34 @@ func TestAModelOfFoldersIsTheSameByAnyNumberOfTasks(t *testing.T) {
 		t.Errorf("other folders: %v rows decoded, before %v", b.decoded(), decoded)
 	}
 }
+
+// badRows yields batches of one row that cannot be read, and looks at what is kept of them.
+type badRows struct {
+	left, most int
+	memory     *memory.CheckedAllocator
+}
+
+func (r *badRows) Next() (arrow.Record, error) {
+	if r.most = max(r.most, r.memory.CurrentAlloc()); r.left == 0 {
+		return nil, io.EOF
+	}
+	r.left--
+	b := array.NewRecordBuilder(r.memory, arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Int64, Nullable: true}}, nil))
+	defer b.Release()
+	b.Field(0).AppendNull()
+	return b.NewRecord(), nil
+}
+
+func (r *badRows) Place() table.Place { return table.Place{} }
+func (r *badRows) Close() error       { return nil }
+
+// However many batches without a good row there are, none is kept once it is rejected.
+func TestBatchesOfBadRowsAreNotKept(t *testing.T) {
+	from := &badRows{left: 500, memory: memory.NewCheckedAllocator(memory.DefaultAllocator)}
+	rejected := 0
+	r := &RowReader{from: from, columns: table.Schema{Columns: []table.Column{{Name: "x", Type: table.Int64}}}, reject: func(pipeline.BadRow) { rejected++ }}
+	if _, err := r.Next(); err != io.EOF || rejected != 500 || from.most > 10_000 {
+		t.Errorf("%v, %d rows rejected, %d bytes kept", err, rejected, from.most)
+	}
+	from.memory.AssertSize(t, 0)
+}

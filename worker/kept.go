@@ -113,7 +113,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 // key returns the key of what a shard gives, by what else that is made of.
 func (d *data) key(shard int, of string) (string, error) {
 	s := d.manifest.Shards[shard]
-	made := []any{of, d.manifest.Objects[s.Object], s.FirstRowGroup, s.EndRowGroup}
+	object := d.manifest.Objects[s.Object]
+	object.Header = 0 // a number in the manifest, and the header is in what ETag is of
+	made := []any{of, object, s.FirstRowGroup, s.EndRowGroup}
 	if s.End > 0 {
 		made = append(made, s.Offset, s.End)
 	}

@@ -203,7 +203,7 @@ func (s *scoring) shard(ctx context.Context, t *Task, shard int, w *product.Writ
 	source.Reject = func(row pipeline.BadRow) {
 		rep.RowsIn++
 		rep.Rejected++
-		failed = cmp.Or(failed, w.Reject(product.Reject{Object: row.Object, Row: row.Number, Line: row.Line, Offset: row.Offset, Stage: "read", Reason: row.Reason, Text: row.Row, Masked: row.Shapes}))
+		failed = cmp.Or(failed, w.Reject(ctx, product.Reject{Object: row.Object, Row: row.Number, Line: row.Line, Offset: row.Offset, Stage: "read", Reason: row.Reason, Text: row.Row, Masked: row.Shapes}))
 		t.rowsDone.Add(1)
 	}
 	scorer, err := engine.NewRowScorer(s.model, s.Artifact)
@@ -246,7 +246,7 @@ func (s *scoring) shard(ctx context.Context, t *Task, shard int, w *product.Writ
 				continue
 			}
 			rep.Rejected++
-			if err := w.Reject(product.Reject{Object: origin.Object, Row: origin.First + r.Offset, Stage: r.Stage, Reason: r.Reason}); err != nil {
+			if err := w.Reject(ctx, product.Reject{Object: origin.Object, Row: origin.First + r.Offset, Stage: r.Stage, Reason: r.Reason}); err != nil {
 				return err
 			}
 		}
@@ -295,6 +295,7 @@ func (t *Task) mapParts(ctx context.Context, table *product.Table, m *dataset.Ma
 func (t *Task) partName(m *dataset.Manifest, shard int, of []any) (string, error) {
 	s := m.Shards[shard]
 	object := m.Objects[s.Object]
+	object.Header = 0 // a number in the manifest, and the header is in what ETag is of
 	made := append(slices.Clone(of), object, s.FirstRowGroup, s.EndRowGroup, s.Offset, s.End)
 	if object.ETag == "" && object.Version == "" {
 		made = append(made, t.Lease.RunId) // the store does not tell whether an object is the same one
@@ -339,7 +340,7 @@ func (t *Task) reduceParts(ctx context.Context, table *product.Table, m *dataset
 		for _, r := range total.First {
 			text += fmt.Sprintf("\nobject %s, row %d: %s: %s", r.Object, r.Row, r.Stage, r.Reason)
 		}
-		if float64(total.Rejected) > maxRejected*float64(total.RowsIn) {
+		if float64(total.Rejected)/float64(total.RowsIn) > maxRejected {
 			return &thalweg.Error{Op: "write table", Kind: thalweg.Invalid, Subject: table.String(), Err: errors.New(text),
 				Hint: "mend the rows, or allow more: --max-rejected"}
 		}

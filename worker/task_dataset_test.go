@@ -376,3 +376,29 @@ func TestColumnsThatNobodyReadsMayHaveChanged(t *testing.T) {
 		t.Errorf("no rows: %v", report)
 	}
 }
+
+// A file with another header that comes first changes nothing about those that were
+// scored before.
+func TestFilesWithAnotherHeaderLeaveThoseThatAreScored(t *testing.T) {
+	b := trainedOn(t, strings.Replace(textSpec, "TRAIN", `{s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}`, 1))
+	arguments := map[string]string{stages.FromArgument: "s3://lake/new/*.csv", stages.FormatArgument: "csv"}
+	var before map[string]string
+	for _, file := range [][2]string{{"b", "origin,distance\nairport 1,7\n"}, {"a", "distance,origin\n8,airport 2\n"}} {
+		if _, err := b.lake.Put(t.Context(), "new/"+file[0]+".csv", []byte(file[1])); err != nil {
+			t.Fatal(err)
+		}
+		if report := b.score(1, arguments); report.Error != "" {
+			t.Fatal(report)
+		}
+		now := b.objects("out/_parts/")
+		for key := range before {
+			if now[key] == "" {
+				t.Errorf("%s was made again under another name", key)
+			}
+		}
+		before = now
+	}
+	if len(before) != 2 {
+		t.Errorf("%d parts", len(before))
+	}
+}

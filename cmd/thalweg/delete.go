@@ -23,7 +23,8 @@ func newDelete(g *globals) *cobra.Command {
 		Long: "delete cancels the pipeline's run and ends its stream, which commits what is scored first.\n" +
 			"Then the pipeline, its runs and its models are no longer listed, and its name is free.\n" +
 			"Rows, table, log, dead letters and checkpoints stay where they are; --purge removes them,\n" +
-			"with the outputs of the runs, and nothing else.\n\n" +
+			"with the outputs of the runs, and nothing else: tables of `thalweg score` stay, and their\n" +
+			"prefixes are those of a pipeline of that name.\n\n" +
 			"A pipeline that is applied under the name later goes on with the next generation and the next\n" +
 			"model version. If sink and topic are the same and nothing was purged, its stream goes on with\n" +
 			"the log, and no event is scored twice. With another sink, or after a purge, it begins at\n" +

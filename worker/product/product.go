@@ -9,9 +9,9 @@ package product
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -33,7 +33,7 @@ const (
 
 	// maxFileRows ends a file of a part; most shards have fewer rows.
 	maxFileRows = 1 << 20
-	// maxRejectBytes bounds the rejected rows of a part, which are in memory.
+	// maxRejectBytes ends an object of rejected rows, which are in memory.
 	maxRejectBytes = 64 << 20
 )
 
@@ -101,8 +101,8 @@ func (t *Table) Claim(ctx context.Context) error {
 type Part struct {
 	Name  string `json:"name"`
 	Files []File `json:"files,omitempty"`
-	// Report counts the rows; what it says of single ones is in the object Rejects, if
-	// there are any.
+	// Report counts the rows; what it says of single ones is in Rejects, the first of
+	// their objects, and those behind it, if there are any.
 	Report  pipeline.Report `json:"report"`
 	Rejects string          `json:"rejects,omitempty"`
 	First   []Reject        `json:"first,omitempty"` // of them
@@ -169,6 +169,7 @@ type Writer struct {
 	rows    int64 // in files
 	flushed int
 	rejects bytes.Buffer
+	written int // objects of rejects
 }
 
 // Create returns a writer of the part of a name. Its objects have keys that follow from
@@ -225,7 +226,7 @@ func (w *Writer) flush(ctx context.Context) error {
 }
 
 // Reject keeps a rejected row.
-func (w *Writer) Reject(r Reject) error {
+func (w *Writer) Reject(ctx context.Context, r Reject) error {
 	if len(w.part.First) < shownRejects {
 		w.part.First = append(w.part.First, r)
 	}
@@ -235,9 +236,20 @@ func (w *Writer) Reject(r Reject) error {
 		return err
 	}
 	if w.rejects.Len() > maxRejectBytes {
-		return &thalweg.Error{Op: "keep rejected rows", Kind: thalweg.Invalid, Subject: "object " + r.Object, Hint: "see whether it is read as it is meant to be",
-			Err: errors.New("most rows of it are rejected, the first because: " + w.part.First[0].Reason)}
+		return w.flushRejects(ctx)
 	}
+	return nil
+}
+
+// flushRejects writes an object of the rejected rows so far.
+func (w *Writer) flushRejects(ctx context.Context) error {
+	key := fmt.Sprintf("%s%s-%02d.jsonl", RejectsDir, w.part.Name, w.written)
+	if _, err := w.table.Bucket.Put(ctx, w.table.Prefix+key, w.rejects.Bytes()); err != nil {
+		return err
+	}
+	w.part.Rejects = cmp.Or(w.part.Rejects, key)
+	w.rejects.Reset()
+	w.written++
 	return nil
 }
 
@@ -250,8 +262,7 @@ func (w *Writer) Close(ctx context.Context, rep pipeline.Report) (*Part, error) 
 	}
 	w.part.Report = rep
 	if w.rejects.Len() > 0 {
-		w.part.Rejects = RejectsDir + w.part.Name + ".jsonl"
-		if _, err := w.table.Bucket.Put(ctx, w.table.Prefix+w.part.Rejects, w.rejects.Bytes()); err != nil {
+		if err := w.flushRejects(ctx); err != nil {
 			return nil, err
 		}
 	}

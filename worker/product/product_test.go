@@ -1,6 +1,7 @@
 package product
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -52,7 +53,7 @@ func (t *Table) part(test *testing.T, name, day string, rows int, rejects ...Rej
 		test.Fatal(err)
 	}
 	for _, r := range rejects {
-		if err := w.Reject(r); err != nil {
+		if err := w.Reject(test.Context(), r); err != nil {
 			test.Fatal(err)
 		}
 	}
@@ -124,7 +125,7 @@ func TestATableIsReplacedWholeAndStaleFilesAreCollected(t *testing.T) {
 			t.Errorf("%s: live %s; there %s; known %s", what, l, h, k)
 		}
 	}
-	expect("two parts", "a-00.parquet b-00.parquet", "a-00.parquet b-00.parquet", "_parts/a.json _parts/b.json _rejects/a.jsonl")
+	expect("two parts", "a-00.parquet b-00.parquet", "a-00.parquet b-00.parquet", "_parts/a.json _parts/b.json _rejects/a-00.jsonl")
 	c := table.part(t, "c", "", 7)
 	if v, _ := table.replace(t, 3, b, c); v != 1 {
 		t.Errorf("version %d", v)
@@ -226,7 +227,7 @@ func TestEachRowIsInOneCount(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	total := Sum([]*Part{table.part(t, "b", "", 3, Reject{Object: "o"}), table.part(t, "c", "", 2)})
-	if err := total.Balance(6); err != nil || total.Files != 2 || total.Rejects != "_rejects/b.jsonl" || len(total.First) != 1 {
+	if err := total.Balance(6); err != nil || total.Files != 2 || total.Rejects != "_rejects/b-00.jsonl" || len(total.First) != 1 {
 		t.Errorf("%v, %+v", err, total)
 	}
 	if err := total.Balance(7); err == nil {
@@ -243,12 +244,33 @@ func TestFilesAndRejectedRowsAreBounded(t *testing.T) {
 	}
 	w := table.Create("b", "", dataset.WriterConfig{})
 	long := Reject{Object: "o", Reason: "because", Text: strings.Repeat("x", 1<<20)}
-	var err error
-	for i := 0; i < 100 && err == nil; i++ {
-		err = w.Reject(long)
+	for range 100 {
+		if err := w.Reject(t.Context(), long); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "the first because: because") {
-		t.Errorf("%v", err)
+	if w.rejects.Len() > maxRejectBytes {
+		t.Errorf("%d bytes of rejected rows are in memory", w.rejects.Len())
+	}
+	b, err := w.Close(t.Context(), pipeline.Report{RowsIn: 100, Rejected: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for _, key := range []string{"_rejects/b-00.jsonl", "_rejects/b-01.jsonl"} {
+		body, _, err := table.Bucket.Get(t.Context(), table.Prefix+key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += bytes.Count(body, []byte("\n"))
+	}
+	table.replace(t, 1, p, b)
+	if _, _, known := table.files(t); lines != 100 || known != "_parts/a.json _parts/b.json _rejects/b-00.jsonl _rejects/b-01.jsonl" {
+		t.Errorf("%d lines, %s", lines, known)
+	}
+	table.replace(t, 2, p)
+	if _, _, known := table.files(t); known != "_parts/a.json" {
+		t.Errorf("of a part that is gone there are %s", known)
 	}
 }
 

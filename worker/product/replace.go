@@ -152,8 +152,8 @@ func (t *Table) sweep(ctx context.Context, s *delta.Snapshot, c Contents) error 
 	known := names(c.Parts)
 	for _, dir := range []string{partsDir, RejectsDir} {
 		if _, err := storage.Remove(ctx, t.Bucket, t.Prefix+dir, func(key string) bool {
-			name := path.Base(key)
-			_, found := slices.BinarySearch(known, strings.TrimSuffix(name, path.Ext(name)))
+			name, _, _ := strings.Cut(strings.TrimSuffix(path.Base(key), path.Ext(key)), "-")
+			_, found := slices.BinarySearch(known, name)
 			return !found
 		}); err != nil {
 			return err
