@@ -377,7 +377,8 @@ func (l Limit) Met(n, all int64) bool {
 }
 
 // Freshness bounds the age of the newest value of a column, from it to the time at which
-// a run began: a run of older rows has a warning, or fails.
+// a run began: a run of older rows has a warning, or fails. One that its schedule started
+// is judged also where no object is new. Times in the future are not old.
 type Freshness struct {
 	// Column is a timestamp, as it is read, before any cleaning step.
 	Column string `yaml:"column" json:"column" jsonschema:"minLength=1"`
@@ -391,7 +392,7 @@ type Freshness struct {
 // Age is a stretch of time.
 type Age struct {
 	// Count is how many periods it has.
-	Count int `yaml:"count" json:"count" jsonschema:"minimum=1,maximum=1000000"`
+	Count int `yaml:"count" json:"count" jsonschema:"minimum=1,maximum=100000"`
 	// Period is 60 seconds, 60 minutes, or 24 hours.
 	Period string `yaml:"period" json:"period" jsonschema:"enum=minute,enum=hour,enum=day"`
 }

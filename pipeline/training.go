@@ -78,6 +78,9 @@ func FittingHash(s *Spec) string {
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
 	c.Spec.Schedule, c.Spec.Tests = nil, nil
+	if fresh := c.Spec.Sources.Train.Freshness; fresh != nil { // how old rows may be is judged each time
+		c.Spec.Sources.Train.Freshness = &Freshness{Column: fresh.Column}
+	}
 	return hashOf(fieldsText(c))
 }
 

@@ -113,3 +113,36 @@ spec:
 		}
 	}
 }
+
+// How old rows may be is judged in each run, so that what is kept of rows is that of
+// another limit, and not that of another column.
+func TestLimitsOfFreshnessKeepWhatIsKnownOfRows(t *testing.T) {
+	of := func(column string, days int) string {
+		var s pipeline.Spec
+		s.Spec.Sources.Train.Freshness = &pipeline.Freshness{Column: column, ErrorAfter: &pipeline.Age{Count: days, Period: "day"}}
+		return pipeline.FittingHash(&s) + pipeline.CleaningHash(&s)
+	}
+	if of("at", 7) != of("at", 8) || of("at", 7) == of("on", 7) {
+		t.Error("the limits count, or the column does not")
+	}
+}
+
+// A share is exceeded by more than it, not by as much.
+func TestAsManyBadRowsAsAreAllowedAreNoError(t *testing.T) {
+	for percent := range int64(100) {
+		o := pipeline.OnBadRow{MaxRate: pipeline.Percent(percent)}
+		if o.Exceeded(percent, 100-percent) || !o.Exceeded(percent+1, 99-percent) {
+			t.Errorf("%d of 100 at %d%%", percent, percent)
+		}
+	}
+}
+
+// The longest age is a time that a Duration can hold.
+func TestAnAgeThatNoDurationHoldsIsRefused(t *testing.T) {
+	for count, fails := range map[int]bool{100_000: false, 106_752: true} {
+		text := strings.Replace(bothHalves, "format: {type: parquet}}", fmt.Sprintf("format: {type: parquet}, freshness: {column: at, error_after: {count: %d, period: day}}}", count), 1)
+		if _, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(text)); (err != nil) != fails || err != nil && !strings.Contains(err.Error(), "error_after.count") {
+			t.Errorf("%d days: %v", count, err)
+		}
+	}
+}
