@@ -171,11 +171,11 @@ func (r *RowReader) draw(rows arrow.Record) (arrow.Record, error) {
 // next returns the next batch of what is in the object.
 func (r *RowReader) next() (rows arrow.Record, err error) {
 	for rows == nil && err == nil {
+		next := r.read
 		if len(r.pending) > 0 {
-			rows, err = r.bindPending()
-		} else {
-			rows, err = r.read()
+			next = r.bindPending
 		}
+		rows, err = next()
 	}
 	return rows, err
 }
@@ -262,7 +262,7 @@ func (s DatasetSource) partitions(m *dataset.Manifest, schema *table.Schema) err
 	}
 	m.Partitions = slices.DeleteFunc(m.Partitions, func(name string) bool {
 		_, _, known := schema.Lookup(name)
-		return known || name == table.RowColumn || slices.ContainsFunc(schema.Unsupported, func(u table.UnsupportedColumn) bool { return u.Name == name })
+		return known || name == table.RowColumn || schema.Unsupports(name)
 	})
 	for _, d := range s.Schema.Columns {
 		if d.PII != "" && slices.Contains(m.Partitions, d.Name) {
@@ -371,9 +371,7 @@ const noColumn = "\x00"
 // splitColumns leaves the columns to be read that are in the object, or noColumn.
 func (r *RowReader) splitColumns(names []string, timezone string) error {
 	unread := func(c table.Column) bool { return c.Nullable && slices.Contains(r.columns.Unread, c.Name) }
-	unknown := func(c table.Column) bool { // what cannot be carried in columns that nobody reads
-		return unread(c) && slices.ContainsFunc(r.columns.Unsupported, func(u table.UnsupportedColumn) bool { return u.Name == c.Name })
-	}
+	unknown := func(c table.Column) bool { return unread(c) && r.columns.Unsupports(c.Name) }
 	filled := func(c table.Column) bool { return slices.Contains(names, c.Name) || unknown(c) }
 	if !slices.ContainsFunc(r.columns.Columns, filled) {
 		return nil

@@ -4,6 +4,7 @@ package table
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 )
@@ -115,6 +116,11 @@ const AllNull = "null"
 type UnsupportedColumn struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
+}
+
+// Unsupports reports whether a column of the name is one of Unsupported.
+func (s Schema) Unsupports(name string) bool {
+	return slices.ContainsFunc(s.Unsupported, func(u UnsupportedColumn) bool { return u.Name == name })
 }
 
 // Names returns the columns' names in order.
