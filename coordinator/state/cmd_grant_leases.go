@@ -19,8 +19,8 @@ func (c *GrantLeases) apply(s *State) Answer {
 	var answer Answer
 	for _, l := range c.Grants {
 		t := s.find(l, TaskWaiting)
-		if c.Worker == "" || t == nil || t.Partition != nil && t.Partition.Stopped != "" {
-			continue
+		if c.Worker == "" || t == nil || t.Backup != nil || t.Partition != nil && t.Partition.Stopped != "" {
+			continue // a task whose worker is gone is left to its backup
 		}
 		t.State, t.Worker, t.Incarnation, t.Address, t.Token = TaskLeased, c.Worker, c.Incarnation, c.Address, thalweg.Token(s.index)
 		t.Attempts++
