@@ -30,10 +30,10 @@ func newProfile(g *globals) *cobra.Command {
 			"personal data. A profile is the same bytes in whatever order the rows are. The rows are read\n" +
 			"twice where a label is named, or a column has more than some 30,000 different values.",
 		Example: "  thalweg profile --from flights.parquet\n" +
-			"  thalweg profile --from 'visits-*.csv' -o json > visits.json\n" +
+			"  thalweg profile --from 'flights*.parquet' -o json > flights.json\n" +
 			"  thalweg profile -f flights.yaml --label 'delay > 15' --html flights.html\n" +
 			"  thalweg profile -f flights.yaml --cleaned --where '_split == \"train\"'\n" +
-			"  thalweg profile diff visits.json later.json",
+			"  thalweg profile diff flights.json flights.json   # nothing has shifted",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var spec *pipeline.Spec
 			var text []byte
@@ -150,7 +150,9 @@ func newProfileDiff(g *globals) *cobra.Command {
 			"stability index (PSI: below 0.1 little, above 0.25 much) and the Jensen-Shannon divergence (JS:\n" +
 			"0 the same, 1 nothing in common). Numbers are compared in bins of a twentieth of those before,\n" +
 			"texts by the 50 most frequent ones before; missing values are a bin of their own.",
-		Example: "  thalweg profile diff before.json after.json\n" +
+		Example: "  thalweg profile --from flights.parquet -o json > before.json\n" +
+			"  thalweg profile -f flights.yaml --cleaned -o json > after.json\n" +
+			"  thalweg profile diff before.json after.json\n" +
 			"  thalweg profile diff before.json after.json --html drift.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var both [2]*profile.Profile
