@@ -329,6 +329,13 @@ func TestAJobThatOneWorkerDoesNotKnowIsDoneByAnother(t *testing.T) {
 	}
 	c.work(nil)
 	c.work(worker.Stages())
+	for both := false; !both; { // else the old one may fail a task twice, as the only one
+		status, err := c.client.Status(c.ctx, &apiv1.StatusRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = len(status.Workers) == 2
+	}
 	for range 20 {
 		for _, s := range c.job().Stages {
 			for _, task := range s.Tasks {
