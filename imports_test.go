@@ -97,6 +97,7 @@ var ranks = map[string]int{
 	"pipeline/artifact/artifacttest": 7,
 	"worker/average":                 7,
 	"worker/stream/engine":           7,
+	"worker/partition":               7,
 	"worker/shuffle":                 7,
 	"worker/train":                   7,
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -236,14 +235,6 @@ func (f *textFormat) sampleShard(ctx context.Context, from DatasetSource, m *dat
 		}
 	}
 	return nil
-}
-
-func zoneOf(name string) (*time.Location, error) {
-	zone, err := time.LoadLocation(name) // UTC for ""
-	if err != nil {
-		return nil, &thalweg.Error{Op: "read dataset", Kind: thalweg.Invalid, Subject: "timezone " + name, Err: err}
-	}
-	return zone, nil
 }
 
 // Open implements DatasetFormat.
