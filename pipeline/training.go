@@ -30,6 +30,7 @@ func trainingText(s *Spec) string {
 		// only a run knows the columns.
 		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
+	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	c.Spec.Schedule = nil
 	c.Spec.Trainer.Distributed.Straggler = Straggler{}
 	c.Spec.Tests = slices.Clone(c.Spec.Tests)
@@ -78,10 +79,16 @@ func FittingHash(s *Spec) string {
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
 	c.Spec.Schedule, c.Spec.Tests = nil, nil
-	if fresh := c.Spec.Sources.Train.Freshness; fresh != nil { // how old rows may be is judged each time
-		c.Spec.Sources.Train.Freshness = &Freshness{Column: fresh.Column}
-	}
+	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	return hashOf(fieldsText(c))
+}
+
+// ageless is a source without how old its rows may be, which each run judges.
+func (s TrainSource) ageless() TrainSource {
+	if s.Freshness != nil {
+		s.Freshness = &Freshness{Column: s.Freshness.Column}
+	}
+	return s
 }
 
 // TestsHash returns the sha256 in hex of what data tests look for in cleaned rows, without

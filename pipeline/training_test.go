@@ -114,16 +114,18 @@ spec:
 	}
 }
 
-// How old rows may be is judged in each run, so that what is kept of rows is that of
-// another limit, and not that of another column.
-func TestLimitsOfFreshnessKeepWhatIsKnownOfRows(t *testing.T) {
-	of := func(column string, days int) string {
+// How old rows may be is judged in each run, so that versions, and what is kept of rows,
+// are those of another limit, and not those of another column.
+func TestLimitsOfFreshnessAreOfRunsAlone(t *testing.T) {
+	of := func(column string, days int) []string {
 		var s pipeline.Spec
 		s.Spec.Sources.Train.Freshness = &pipeline.Freshness{Column: column, ErrorAfter: &pipeline.Age{Count: days, Period: "day"}}
-		return pipeline.FittingHash(&s) + pipeline.CleaningHash(&s)
+		return []string{pipeline.FittingHash(&s), pipeline.CleaningHash(&s), pipeline.TrainingHash(&s)}
 	}
-	if of("at", 7) != of("at", 8) || of("at", 7) == of("on", 7) {
-		t.Error("the limits count, or the column does not")
+	for i, hash := range of("at", 7) {
+		if hash != of("at", 8)[i] || hash == of("on", 7)[i] {
+			t.Errorf("hash %d: the limits count, or the column does not", i)
+		}
 	}
 }
 

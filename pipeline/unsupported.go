@@ -13,26 +13,51 @@ import (
 // that struct, and a line less here.
 var unsupportedFields = map[string]map[string]any{
 	"Body": {
-		"search": nil, "rollout": nil,
-		"monitoring": nil, "resources": nil,
+		"search":     nil,
+		"rollout":    nil,
+		"monitoring": nil,
+		"resources":  nil,
 	},
 	"TrainSource": {
 		"label_file": instead("join the files before, and name the joined ones in s3"),
 		"query":      instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
 	},
-	"EventSource":   {"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is")},
-	"SchemaSpec":    {"event_time": nil},
-	"Preprocessing": {"balance": instead("positive_class_weight of the loss weighs the classes of a binary label")},
-	"CleanStep":     {"balance": instead("positive_class_weight of the loss weighs the classes of a binary label")},
-	"Split":         {"folds": nil},
+	"EventSource": {
+		"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is"),
+	},
+	"SchemaSpec": {
+		"event_time": nil,
+	},
+	"Preprocessing": {
+		"balance": instead("positive_class_weight of the loss weighs the classes of a binary label"),
+	},
+	"CleanStep": {
+		"balance": instead("positive_class_weight of the loss weighs the classes of a binary label"),
+	},
+	"Split": {
+		"folds": nil,
+	},
 	"DataTest": {
 		"like_champion": instead("test its range"),
 	},
-	"encoders":      {"size": nil},
-	"InputFeature":  {"shape": nil},
-	"OutputFeature": {"calibration": "none"},
-	"losses":        {"label_smoothing": 0.0},
-	"models":        {"hidden": nil, "activation": nil, "dropout": 0.0, "uncertainty": nil},
+	"encoders": {
+		"size": nil,
+	},
+	"InputFeature": {
+		"shape": nil,
+	},
+	"OutputFeature": {
+		"calibration": "none",
+	},
+	"losses": {
+		"label_smoothing": 0.0,
+	},
+	"models": {
+		"hidden":      nil,
+		"activation":  nil,
+		"dropout":     0.0,
+		"uncertainty": nil,
+	},
 	"Trainer": {
 		"resume":  "auto",
 		"privacy": nil,
@@ -40,8 +65,12 @@ var unsupportedFields = map[string]map[string]any{
 	"DistributedSpec": {
 		"min_workers": 1.0,
 	},
-	"Registry": {"export": []any{}},
-	"Scoring":  {"scale": nil},
+	"Registry": {
+		"export": []any{},
+	},
+	"Scoring": {
+		"scale": nil,
+	},
 }
 
 // instead is what can be done where a field is not supported, whatever its value.

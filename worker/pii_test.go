@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -143,5 +144,22 @@ func TestAnotherSecretUnderTheNameOfAKeyIsRefused(t *testing.T) {
 	}
 	if d.keeping.rows == kept {
 		t.Error("rows of another secret are taken for the run's")
+	}
+}
+
+// A column gets pii: a version from before scores no dataset, whose rows would have its
+// values as they are.
+func TestNoVersionThatLeavesValuesAsTheyAreScoresADataset(t *testing.T) {
+	b := hashedHalf(t, "one", map[string]string{"one": "the secret of one key"})
+	hashed := b.spec
+	b.spec = strings.Replace(hashed, ", pii: hash", "", 1)
+	b.all(1)
+	dataset := map[string]string{stages.FromArgument: "s3://lake/flights/*.parquet"}
+	if report := b.score(1, dataset); report.Error != "" {
+		t.Fatal(report.Error)
+	}
+	b.spec, dataset[stages.FormatArgument] = hashed, "parquet" // another job
+	if report := b.score(1, dataset); !strings.Contains(report.Error, "column origin") || !strings.Contains(report.Error, "without its pii: hash") {
+		t.Errorf("%q", report.Error)
 	}
 }

@@ -104,7 +104,14 @@ func (t *Task) openScoring(ctx context.Context) (*scoring, error) {
 			return nil, err
 		}
 	}
+	spec, err := w.spec(t.Lease)
+	if err != nil {
+		return nil, err
+	}
 	if s.modelVersion, err = w.version(ctx, arguments[stages.VersionArgument]); err != nil {
+		return nil, err
+	}
+	if err := s.Protects(spec.Spec.Schema); err != nil {
 		return nil, err
 	}
 	_, checkpoint, _ := strings.Cut(arguments[stages.VersionArgument], " ")

@@ -75,5 +75,5 @@ func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string)
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
 		Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Partitions: partitions, Prefix: s.cfg.Prefix,
-		Model: model, Where: where, PartitionBy: s.cfg.PartitionBy, Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes}, nil)
+		Model: model, Where: where, PartitionBy: s.cfg.PartitionBy, Schema: s.cfg.Schema, Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes}, nil)
 }

@@ -80,7 +80,7 @@ func TestADraftedSpecTrainsAsItIs(t *testing.T) {
 		"    - {name: member, type: category}  # 2 values",
 		"    # left out: visit: it looks like an identifier",
 		"    - {name: basket, type: list, length: 3}  # the length of every list, missing in 5 %",
-		"    # left out: seen: its lists have no usual length: take an element, seen[0], or len(seen)",
+		"    # left out: seen: its lists have no usual length: write type: set where its numbers are ids, or take an element, seen[0], or len(seen)",
 		"    - {name: remarks, type: text}  # 6 words on average",
 		"    # left out: unit: it has one value",
 		"    # left out: empty: it is null in every row",

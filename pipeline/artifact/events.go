@@ -10,8 +10,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Protects refuses a version by which values would leave their reader that columns of a
-// spec have pii for.
+// Protects refuses a version that leaves values as they are which columns of a spec have
+// pii for.
 func (a *Artifact) Protects(by *pipeline.SchemaSpec) error {
 	if !by.Private() {
 		return nil
@@ -20,7 +20,7 @@ func (a *Artifact) Protects(by *pipeline.SchemaSpec) error {
 		_, had, known := a.Schema.Lookup(c.Name)
 		if c.PII != "" && (!a.Spec.Spec.Schema.Private() || known && had.PII == "") {
 			return &thalweg.Error{Op: "protect events", Kind: thalweg.Unsupported, Subject: "column " + c.Name, Err: fmt.Errorf("the version was trained without its pii: %s", c.PII),
-				Hint: "events wait for a version that is trained by this spec and promoted"}
+				Hint: "name a version that this spec trained; a stream waits until one is promoted"}
 		}
 	}
 	return nil

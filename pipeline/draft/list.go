@@ -7,6 +7,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // length returns the length that most lists of a column have, the larger of two as
@@ -30,7 +31,11 @@ func (c *column) reasonToLeaveOutList(known int) string {
 		return fmt.Sprintf("its lists have %s elements, and a feature at most %s", humanize.Comma(int64(n)), humanize.Comma(pipeline.MaxListLength))
 	case 2*c.lengths[n] < known:
 		name := expression.Reference(c.Name)
-		return fmt.Sprintf("its lists have no usual length: take an element, %s[0], or len(%s)", name, name)
+		ids := ""
+		if c.Type == table.Int64List {
+			ids = "write type: set where its numbers are ids, or "
+		}
+		return fmt.Sprintf("its lists have no usual length: %stake an element, %s[0], or len(%s)", ids, name, name)
 	}
 	return ""
 }

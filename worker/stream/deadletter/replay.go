@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -31,7 +32,7 @@ const replayRaces = 1000
 const keepVersions = 3
 
 // ReplayConfig says which dead letters are scored again, and by what. All but
-// the last three are required, and Where.
+// the last four are required, and Where.
 type ReplayConfig struct {
 	Pipeline   thalweg.PipelineName
 	Generation thalweg.Generation // of the spec in force
@@ -44,6 +45,9 @@ type ReplayConfig struct {
 	Where string
 	// PartitionBy is as Config has it.
 	PartitionBy string
+	// Schema has the columns with pii, which Model must protect. What is claimed already is
+	// finished by the version that it was claimed for.
+	Schema *pipeline.SchemaSpec
 	// Compression of result files. Default zstd.
 	Compression dataset.Compression
 	// MaxEventBytes is as Config has it. Default 1 MiB.
@@ -79,6 +83,9 @@ func Replay(ctx context.Context, bucket storage.Bucket, models engine.Models, lo
 		cfg.MaxEventBytes = engine.DefaultMaxEventBytes
 	}
 	selection, err := NewSelection(cfg.Where)
+	if err == nil {
+		err = engine.Protects(ctx, models, cfg.Model.Model, cfg.Schema)
+	}
 	if err != nil {
 		return ReplaySummary{}, err
 	}

@@ -54,6 +54,19 @@ type Models interface {
 	Load(ctx context.Context, m Model) (*artifact.Artifact, error)
 }
 
+// Protects refuses a version that leaves values as they are which columns of a schema have
+// pii for.
+func Protects(ctx context.Context, models Models, m Model, schema *pipeline.SchemaSpec) error {
+	if !schema.Private() {
+		return nil
+	}
+	a, err := models.Load(ctx, m)
+	if err != nil {
+		return err
+	}
+	return a.Protects(schema)
+}
+
 // maxArtifacts bounds the artifacts that a Registry keeps: the champion, the
 // one it replaces, and one that a claim is recovered with, of a few pipelines.
 const maxArtifacts = 16

@@ -22,7 +22,7 @@ var lenient = strings.Replace(artifacttest.Flights, "distance < 100000", "distan
 func (w *world) replay(version int, where string) (deadletter.ReplaySummary, error) {
 	w.t.Helper()
 	return deadletter.Replay(context.Background(), w.sink, w.registry, slogDiscard(), deadletter.ReplayConfig{Pipeline: "flight-delays", Generation: 2, Topic: topic, Partitions: 2,
-		Prefix: w.config.Prefix, Model: w.versions[version], Where: where, MaxEventBytes: w.config.MaxEventBytes}, nil)
+		Prefix: w.config.Prefix, Model: w.versions[version], Where: where, Schema: w.config.Schema, MaxEventBytes: w.config.MaxEventBytes}, nil)
 }
 
 // replayed returns the rows that replays have left, by offset.

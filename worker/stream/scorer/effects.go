@@ -118,7 +118,7 @@ func (r *runner) load(m engine.Model, claimed bool) {
 			ready, err = r.prepare(ctx, m)
 		}
 		if err == nil && !claimed {
-			err = r.protects(ctx, m)
+			err = engine.Protects(ctx, r.models, m, r.cfg.Schema)
 		}
 		return func() event {
 			if err == nil {
@@ -131,19 +131,6 @@ func (r *runner) load(m engine.Model, claimed bool) {
 			return modelLoaded{m, err, claimed}
 		}
 	})
-}
-
-// protects refuses new events to a version that leaves values as they are which the
-// spec wants protected.
-func (r *runner) protects(ctx context.Context, m engine.Model) error {
-	if !r.cfg.Schema.Private() {
-		return nil
-	}
-	a, err := r.models.Load(ctx, m)
-	if err != nil {
-		return err
-	}
-	return a.Protects(r.cfg.Schema)
 }
 
 func (r *runner) fetch(e fetch) {

@@ -49,6 +49,13 @@ func TestNoVersionScoresThatLeavesValuesAsTheyAre(t *testing.T) {
 	if v := w.judge(); v.RowsByModel["flight-delays 2"] != 50 {
 		t.Errorf("rows by model: %v", v.RowsByModel)
 	}
+	private(&w.config)
+	if _, err := w.replay(1, ""); err == nil || !strings.Contains(err.Error(), "without its pii: hash") {
+		t.Errorf("dead letters by the version: %v", err)
+	}
+	if _, err := w.replay(2, ""); err != nil {
+		t.Error(err)
+	}
 }
 
 // What was claimed for a version before its columns had pii is finished by it.
