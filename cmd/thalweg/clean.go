@@ -32,36 +32,25 @@ func newClean(g *globals) *cobra.Command {
 		Example: "  thalweg clean -f flights.yaml --into rows.parquet\n" +
 			"  thalweg clean -f flights.yaml --data flights.parquet --into rows.parquet",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := readSpec(file)
+			spec, text, err := parseSpec(file)
 			if err != nil {
 				return err
-			}
-			spec, err := pipeline.Parse(catalog.All(), file, text)
-			if err != nil {
-				return err
-			}
-			train := spec.Spec.Sources.Train
-			if from == "" && train.S3 != nil {
-				from = train.S3.Path
 			}
 			conns, err := g.connections.open()
 			if err != nil {
 				return err
 			}
 			defer conns.Close()
-			local, err := localdata.Open(cmd.Context(), conns.bucket, train.Connection, from, spec)
+			local, err := localdata.Open(cmd.Context(), conns, "", from, spec)
 			if err != nil {
 				return err
 			}
-			warnings, err := local.Join(cmd.Context(), conns.bucket, spec, lookups)
+			warnings, err := local.Join(cmd.Context(), conns, spec, lookups)
 			if err != nil {
 				return err
 			}
-			plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.Schema)
+			plan, err := pipeline.ParseAndCompile(catalog.All(), file, []byte(text), local.Schema)
 			if err != nil {
-				return err
-			}
-			if err := conns.hash(local, spec); err != nil {
 				return err
 			}
 			rows, err := local.Clean(cmd.Context(), plan, into)
@@ -80,7 +69,7 @@ func newClean(g *globals) *cobra.Command {
 				for _, step := range slices.Sorted(maps.Keys(rows.Unmatched)) {
 					fmt.Fprintf(w, "unmatched: %s, %s\n", humanize.Comma(rows.Unmatched[step]), step)
 				}
-				for _, text := range local.Rejected(rows.Rows, train.OnBadRow) {
+				for _, text := range local.Rejected(rows.Rows, spec.Spec.Sources.Train.OnBadRow) {
 					fmt.Fprintln(w, text)
 				}
 				if rows.Tests != "" {

@@ -20,7 +20,7 @@ import (
 // values; one that a step dropped has its place and the reason.
 func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 	c := parallelDev(t, devConfig{})
-	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
@@ -356,16 +355,6 @@ func (c *connections) Key(name string) (table.Key, error) {
 	return named(c.keys, pipeline.KeyConnection, name)
 }
 
-// hash gives data the key that a spec names, if there is one and it does.
-func (c *connections) hash(d *localdata.Dataset, spec *pipeline.Spec) error {
-	if spec == nil || spec.Spec.Schema.KeyName() == "" {
-		return nil
-	}
-	key, err := c.Key(spec.Spec.Schema.PIIKey)
-	d.Hash(key)
-	return err
-}
-
 // Known implements worker.Connections.
 func (c *connections) Known() (known pipeline.Connections) {
 	for name, s := range c.stores {
@@ -422,8 +411,8 @@ func named[T any](known map[string]T, kind, name string) (T, error) {
 	return found, &thalweg.Error{Op: "resolve connection", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s connection %q", kind, name), Hint: hint}
 }
 
-// bucket opens a bucket over a named connection.
-func (c *connections) bucket(ctx context.Context, connection, name string) (storage.Bucket, error) {
+// Bucket implements localdata.Connections.
+func (c *connections) Bucket(ctx context.Context, connection, name string) (storage.Bucket, error) {
 	opener, err := c.Store(connection)
 	if err != nil {
 		return nil, err

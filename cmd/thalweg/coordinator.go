@@ -49,7 +49,7 @@ func newCoordinator(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.bucket(ctx, "", g.connections.state) }
+			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.connections.state) }
 			cfg.StateBucket = g.connections.state
 			node, err := coordinator.New(log, cfg)
 			if err != nil {

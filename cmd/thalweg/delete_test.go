@@ -18,7 +18,7 @@ import (
 // objects returns the sizes of the objects of a bucket, by key.
 func objects(t *testing.T, c *devCluster, name, prefix string) map[string]int64 {
 	t.Helper()
-	bucket, err := c.connections.bucket(t.Context(), "", name)
+	bucket, err := c.connections.Bucket(t.Context(), "", name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
 	// Neighbours by name: a pipeline, and objects that no stream has written.
 	neighbour, _, _ := strings.Cut(strings.Replace(demoSpec(t), "name: flight-delays}", "name: flight-delays-1}", 1), "  scoring:")
 	applyAndWait(t, cl, neighbour)
-	lake, err := c.connections.bucket(t.Context(), "", "lake")
+	lake, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -166,7 +166,7 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bucket, err := d.cluster.connections.bucket(ctx, "", demoBucket)
+	bucket, err := d.cluster.connections.Bucket(ctx, "", demoBucket)
 	if err != nil {
 		return err
 	}

@@ -214,7 +214,7 @@ func (c *devCluster) openCoordinators() error {
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
 			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg",
-			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.bucket(ctx, "", "thalweg") }})
+			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.Bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
 		}

@@ -180,7 +180,7 @@ func applyAndWait(t *testing.T, cl *api.Client, text string) *apiv1.Run {
 
 func upload(t *testing.T, c *devCluster, body []byte) {
 	t.Helper()
-	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func key(batch arrow.Record, i int) string {
 // flight.
 func streamed(t *testing.T, c *devCluster) map[string]uint64 {
 	t.Helper()
-	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64,
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := c.connections.bucket(t.Context(), "", "thalweg")
+	state, err := c.connections.Bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -302,7 +302,7 @@ func TestRowsAreCountedByReason(t *testing.T) {
 // two, by that of its object.
 func TestObjectsWithTwoTypesOfAColumn(t *testing.T) {
 	c := parallelDev(t, devConfig{})
-	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

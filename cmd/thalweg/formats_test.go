@@ -157,7 +157,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 				body = withLists(t, body)
 			}
 			upload(t, c, body)
-			bucket, err := c.connections.bucket(t.Context(), "", "lake")
+			bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 			if err != nil {
 				t.Fatal(err)
 			}

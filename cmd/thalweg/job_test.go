@@ -149,7 +149,7 @@ func newJobCluster(t *testing.T) *jobCluster {
 	c.ctx, cancel = context.WithCancel(t.Context())
 	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
 		Raft:        raftnode.Timing{ElectionTimeout: 200 * time.Millisecond},
-		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: func(ctx context.Context) (storage.Bucket, error) { return c.store.bucket(ctx, "", "thalweg") }}
+		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: func(ctx context.Context) (storage.Bucket, error) { return c.store.Bucket(ctx, "", "thalweg") }}
 	for _, l := range []struct {
 		to      *net.Listener
 		address *string

@@ -124,10 +124,10 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, err error) {
 	from.Catalog, from.Schemas, from.Keys = catalog.All(), conns.eventSchemas, conns.Key
 	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
-	if from.Sink.Bucket, err = conns.bucket(ctx, p.Sink, p.Bucket); err != nil {
+	if from.Sink.Bucket, err = conns.Bucket(ctx, p.Sink, p.Bucket); err != nil {
 		return from, err
 	}
-	if from.State, err = conns.bucket(ctx, "", p.State); err != nil {
+	if from.State, err = conns.Bucket(ctx, "", p.State); err != nil {
 		return from, err
 	}
 	stream, err := from.Catalog.Choose(pipeline.Streams, p.Stream, p.Options)

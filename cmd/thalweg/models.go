@@ -271,7 +271,7 @@ func newModelsExport(g *globals) *cobra.Command {
 }
 
 func (c *cluster) export(ctx context.Context, ref thalweg.CheckpointRef, dir string) ([]string, error) {
-	state, err := c.conns.bucket(ctx, "", c.stateBucket)
+	state, err := c.conns.Bucket(ctx, "", c.stateBucket)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersio
 	if err != nil {
 		return out, err
 	}
-	state, err := c.conns.bucket(ctx, "", c.stateBucket)
+	state, err := c.conns.Bucket(ctx, "", c.stateBucket)
 	if err != nil {
 		return out, err
 	}

@@ -69,7 +69,7 @@ func newModelsImport(g *globals) *cobra.Command {
 			if err := c.tryImported(cmd.Context(), e, expect, column, &out); err != nil {
 				return answer{}, err
 			}
-			state, err := c.conns.bucket(cmd.Context(), "", c.stateBucket)
+			state, err := c.conns.Bucket(cmd.Context(), "", c.stateBucket)
 			if err != nil {
 				return answer{}, err
 			}
@@ -96,7 +96,7 @@ func (c *cluster) tryImported(ctx context.Context, e *imported.Ensemble, expect,
 	refuse := func(hint, format string, args ...any) error {
 		return &thalweg.Error{Op: "import model", Kind: thalweg.Invalid, Subject: expect, Err: fmt.Errorf(format, args...), Hint: hint}
 	}
-	sample, err := localdata.Open(ctx, c.conns.bucket, "", expect, nil)
+	sample, err := localdata.Open(ctx, c.conns, "", expect, nil)
 	if err != nil {
 		return err
 	}

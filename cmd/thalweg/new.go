@@ -31,11 +31,11 @@ func newNew(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			local, err := localdata.Open(cmd.Context(), conns.bucket, options.Connection, from, nil)
+			local, err := localdata.Open(cmd.Context(), conns, options.Connection, from, nil)
 			if err != nil {
 				return err
 			}
-			text, err := draft.Spec(cmd.Context(), local.Source(from), options)
+			text, err := draft.Spec(cmd.Context(), local.Source(), options)
 			if err != nil {
 				return err
 			}

@@ -48,7 +48,7 @@ func TestEventsThatAreProducedHaveColumnsThatAreDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(conns.Close)
-	lake, err := conns.bucket(t.Context(), "", "lake")
+	lake, err := conns.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

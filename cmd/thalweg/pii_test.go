@@ -158,7 +158,7 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 	var logs lockedBuffer
 	c, stop := startDevLogging(t, devConfig{Dir: dir, NewStore: newStoreProcess, Connections: keys}, slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cl := client(t, c)
-	lake, err := c.connections.bucket(t.Context(), "", "lake")
+	lake, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

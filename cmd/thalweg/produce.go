@@ -44,7 +44,7 @@ func newProduce(g *globals) *cobra.Command {
 				return err
 			}
 			// What can be wrong here is found before a topic is made.
-			src, err := localdata.Open(ctx, conns.bucket, "", args[0], nil)
+			src, err := localdata.Open(ctx, conns, "", args[0], nil)
 			if err != nil {
 				return err
 			}

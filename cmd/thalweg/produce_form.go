@@ -61,7 +61,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localdata.Datase
 	if err != nil {
 		return nil, err
 	}
-	if _, err := src.Join(ctx, conns.bucket, spec, nil); err != nil {
+	if _, err := src.Join(ctx, conns, spec, nil); err != nil {
 		return nil, err
 	}
 	plan, err := pipeline.Compile(spec, src.Schema)
@@ -128,7 +128,7 @@ func (f *eventForm) filed(ctx context.Context, conns *connections, plan *pipelin
 	if err != nil {
 		return nil, err
 	}
-	bucket, err := conns.bucket(ctx, plan.Spec.Spec.Sources.Train.Connection, name)
+	bucket, err := conns.Bucket(ctx, plan.Spec.Spec.Sources.Train.Connection, name)
 	if err != nil {
 		return nil, err
 	}

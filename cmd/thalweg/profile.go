@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -36,52 +35,49 @@ func newProfile(g *globals) *cobra.Command {
 			"  thalweg profile diff flights.json flights.json   # nothing has shifted",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var spec *pipeline.Spec
-			var text []byte
-			var train pipeline.TrainSource
+			var text string
+			var rule pipeline.OnBadRow
 			if cleaned && file == "" {
 				return usageError("--cleaned", "", "-f SPEC too, which says how rows are cleaned")
 			}
 			if file != "" {
 				var err error
-				if text, err = readSpec(file); err != nil {
+				if spec, text, err = parseSpec(file); err != nil {
 					return err
 				}
-				if spec, err = pipeline.Parse(catalog.All(), file, text); err != nil {
-					return err
-				}
-				train = spec.Spec.Sources.Train
-				connection = cmp.Or(connection, train.Connection)
-				if from == "" && train.S3 != nil {
-					from = train.S3.Path
-				}
+				rule = spec.Spec.Sources.Train.OnBadRow
 			}
 			conns, err := g.connections.open()
 			if err != nil {
 				return err
 			}
 			defer conns.Close()
-			local, err := localdata.Open(cmd.Context(), conns.bucket, connection, from, spec)
+			local, err := localdata.Open(cmd.Context(), conns, connection, from, spec)
 			if err != nil {
-				return err
-			}
-			if err := conns.hash(local, spec); err != nil {
 				return err
 			}
 			rows := local.Rows()
 			if cleaned {
-				plan, err := pipeline.ParseAndCompile(catalog.All(), file, text, local.Schema)
-				if err == nil {
-					rows, err = local.CleanedRows(cmd.Context(), plan)
-				}
+				warnings, err := local.Join(cmd.Context(), conns, spec, nil)
 				if err != nil {
 					return err
 				}
+				for _, text := range warnings {
+					fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+text)
+				}
+				plan, err := pipeline.ParseAndCompile(catalog.All(), file, []byte(text), local.Schema)
+				if err != nil {
+					return err
+				}
+				if rows, err = local.CleanedRows(cmd.Context(), plan); err != nil {
+					return err
+				}
 			}
-			p, err := o.profile(cmd.Context(), rows, from)
+			p, err := o.profile(cmd.Context(), rows, local.From)
 			if err != nil {
 				return err
 			}
-			for _, text := range local.Rejected(p.Rows, train.OnBadRow) {
+			for _, text := range local.Rejected(p.Rows, rule) {
 				fmt.Fprintln(cmd.ErrOrStderr(), text)
 			}
 			return g.print(cmd.OutOrStdout(), p, p.WriteTable)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,6 +187,25 @@ func TestCleanedRowsHaveAProfile(t *testing.T) {
 	}
 	if _, err := runLine(t, "profile --from x --cleaned"); err == nil || !strings.Contains(err.Error(), "-f SPEC") {
 		t.Errorf("--cleaned without a spec: %v", err)
+	}
+}
+
+// Cleaned rows have the columns of the tables that they are joined to.
+func TestCleanedRowsThatAreJoinedHaveAProfile(t *testing.T) {
+	store, spec := t.TempDir(), filepath.Join(t.TempDir(), "spec.yaml")
+	if err := os.Mkdir(filepath.Join(store, "lake"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(store, "lake", "airports.csv"), "iata,elevation\nJFK,13\nLAX,128\n")
+	put(t, filepath.Join(store, "lake", "flights.csv"), "origin,distance,delay\n"+strings.Repeat("JFK,100,3\nLAX,2000,40\nOSL,300,20\n", 40))
+	put(t, spec, strings.NewReplacer("flights/*.parquet", "flights.csv", "type: parquet", "type: csv").Replace(specOf("joined", delayedByDistance+`
+  lookups: [{name: airports, s3: {path: "s3://lake/airports.csv"}, format: {type: csv}, key: {origin: iata}, columns: [elevation]}]
+  preprocessing: {clean: [{lookup: {table: airports}}]}
+`)))
+	p := profiled(t, "-f", spec, "--cleaned", "--store", "file://"+store)
+	i := slices.IndexFunc(p.Columns, func(c profile.Column) bool { return c.Name == "elevation" })
+	if i < 0 || p.Rows != 120 || p.Columns[i].Nulls != 40 || p.Columns[i].Distinct != 2 {
+		t.Errorf("%d rows, column %d of %+v", p.Rows, i, p.Columns)
 	}
 }
 

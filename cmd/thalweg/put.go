@@ -66,7 +66,7 @@ func newPut(g *globals) *cobra.Command {
 				return err
 			}
 			defer conns.Close()
-			bucket, err := conns.bucket(cmd.Context(), connection, bucketName)
+			bucket, err := conns.Bucket(cmd.Context(), connection, bucketName)
 			if err != nil {
 				return err
 			}

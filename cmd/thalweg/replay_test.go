@@ -136,7 +136,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 	checkLineages(t, c, total)
 
 	// A checkpoint that is no version.
-	state, err := c.connections.bucket(t.Context(), "", "thalweg")
+	state, err := c.connections.Bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
 	c := parallelDev(t, devConfig{LookEvery: 50 * time.Millisecond})
 	upload(t, c, fewFlights(t, 3000))
-	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

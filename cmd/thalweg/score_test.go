@@ -17,7 +17,7 @@ import (
 // bits of their probability.
 func probabilities(t *testing.T, c *devCluster, prefix string) map[string]int {
 	t.Helper()
-	lake, err := c.connections.bucket(t.Context(), "", "lake")
+	lake, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (c *cluster) openStream(ctx context.Context, name string) (*stream, error) 
 	if s == nil {
 		return nil, &thalweg.Error{Op: "find stream", Kind: thalweg.NotFound, Subject: name, Hint: "its spec has no scoring section"}
 	}
-	s.live.Bucket, err = c.conns.bucket(ctx, s.sink().Connection, s.live.Name)
+	s.live.Bucket, err = c.conns.Bucket(ctx, s.sink().Connection, s.live.Name)
 	return s, err
 }
 
@@ -100,7 +100,7 @@ func (s *stream) place(ctx context.Context, connection, path string) (place stor
 	if place.Prefix != "" && !strings.HasSuffix(place.Prefix, "/") {
 		place.Prefix += "/"
 	}
-	place.Bucket, err = s.conns.bucket(ctx, cmp.Or(connection, s.sink().Connection), place.Name)
+	place.Bucket, err = s.conns.Bucket(ctx, cmp.Or(connection, s.sink().Connection), place.Name)
 	return place, err
 }
 
@@ -154,7 +154,7 @@ func fetchSpec(ctx context.Context, c *cluster, name string) (*pipeline.Spec, th
 
 // models returns what loads the versions that score.
 func (c *cluster) models(ctx context.Context) (*engine.Registry, error) {
-	state, err := c.conns.bucket(ctx, "", c.stateBucket)
+	state, err := c.conns.Bucket(ctx, "", c.stateBucket)
 	if err != nil {
 		return nil, err
 	}

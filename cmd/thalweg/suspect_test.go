@@ -86,7 +86,7 @@ func TestAColumnThatObjectsLackIsWarnedOf(t *testing.T) {
 	c, _ := startDev(t, t.TempDir())
 	whole := suspects(t)
 	lacking := rowsOf(t, 1234, "x", func(int) []any { return []any{1.0} })
-	bucket, err := c.connections.bucket(t.Context(), "", "lake")
+	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,18 +48,15 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				defer conns.Close()
-				connection := ""
-				parsed, err := pipeline.Parse(catalog.All(), args[0], text)
-				if err == nil { // else its mistakes are told below
-					connection = parsed.Spec.Sources.Train.Connection
-				}
-				local, err := localdata.Open(cmd.Context(), conns.bucket, connection, data, parsed)
+				parsed, _ := pipeline.Parse(catalog.All(), args[0], text) // its mistakes are told below
+				keys := anyKey{connections: conns}
+				local, err := localdata.Open(cmd.Context(), &keys, "", data, parsed)
 				if err != nil {
 					return err
 				}
 				var warnings []string
 				if parsed != nil {
-					if warnings, err = local.Join(cmd.Context(), conns.bucket, parsed, lookups); err != nil {
+					if warnings, err = local.Join(cmd.Context(), conns, parsed, lookups); err != nil {
 						return err
 					}
 				}
@@ -67,16 +64,8 @@ func newValidate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := conns.hash(local, plan.Spec); thalweg.Is(err, thalweg.NotFound) {
-					// It may be registered elsewhere. Rows count as they do there unless an expression has a hash.
-					key, err := table.NewKey([]byte(rand.Text()))
-					if err != nil {
-						return err
-					}
-					local.Hash(key)
-					notes = append(notes, "key "+plan.Spec.Spec.Schema.PIIKey+" is not registered here: rows are counted with another")
-				} else if err != nil {
-					return err
+				if keys.missing != "" {
+					notes = append(notes, "key "+keys.missing+" is not registered here: rows are counted with another")
 				}
 				rows, err := local.Check(cmd.Context(), plan)
 				if err != nil {
@@ -132,6 +121,23 @@ func newValidate(g *globals) *cobra.Command {
 	cmd.Flags().StringToStringVar(&lookups, "lookup", nil, "with --data: NAME=FILE, a local copy of a table of the spec's lookups (default: what the spec names)")
 	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
 	return cmd
+}
+
+// anyKey has a key of any name: one that is not registered here may be elsewhere. Rows
+// count as they do there unless an expression has a hash.
+type anyKey struct {
+	*connections
+	missing string // the name of one that is not registered
+}
+
+// Key implements localdata.Connections.
+func (k *anyKey) Key(name string) (table.Key, error) {
+	key, err := k.connections.Key(name)
+	if thalweg.Is(err, thalweg.NotFound) {
+		k.missing = name
+		return table.NewKey([]byte(rand.Text()))
+	}
+	return key, err
 }
 
 // checkEventSchema checks a local copy of the schema file that a spec names.

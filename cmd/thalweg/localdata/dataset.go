@@ -3,6 +3,7 @@
 package localdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 // Dataset is data that this process reads: files on this machine, or objects of
 // a store.
 type Dataset struct {
+	From     string // what was opened
 	Manifest *dataset.Manifest
 	Schema   table.Schema
 	source   worker.DatasetSource
@@ -39,19 +41,44 @@ type Dataset struct {
 	format  string // as it stands in a spec
 }
 
+// Connections are what specs name and do not hold.
+type Connections interface {
+	// Bucket opens a bucket over a named store connection.
+	Bucket(ctx context.Context, connection, name string) (storage.Bucket, error)
+	// Key returns a named key, of columns with pii: hash.
+	Key(name string) (table.Key, error)
+}
+
 // Open opens what a path names on this machine (see FindFiles) or, as
-// s3://bucket/…, in a store, whose buckets open opens: an object, a pattern, or a folder,
-// of which the objects of the format are meant. The format is that of the spec, without
-// one that of the names.
-func Open(ctx context.Context, open func(ctx context.Context, connection, name string) (storage.Bucket, error), connection, from string, spec *pipeline.Spec) (*Dataset, error) {
-	if !strings.HasPrefix(from, "s3://") {
-		return OpenFiles(ctx, from, spec)
+// s3://bucket/…, in a store: an object, a pattern, or a folder, of which the objects of
+// the format are meant. What is empty of connection and from is as the spec has it.
+// The format is that of the spec, without one that of the names.
+func Open(ctx context.Context, conns Connections, connection, from string, spec *pipeline.Spec) (d *Dataset, err error) {
+	if spec != nil {
+		train := spec.Spec.Sources.Train
+		connection = cmp.Or(connection, train.Connection)
+		if from == "" && train.S3 != nil {
+			from = train.S3.Path
+		}
 	}
+	if strings.HasPrefix(from, "s3://") {
+		d, err = openObjects(ctx, conns, connection, from, spec)
+	} else {
+		d, err = OpenFiles(ctx, from, spec)
+	}
+	if err == nil && spec != nil && spec.Spec.Schema.KeyName() != "" {
+		d.source.Key, err = conns.Key(spec.Spec.Schema.PIIKey)
+	}
+	return d, err
+}
+
+// openObjects opens objects of a store.
+func openObjects(ctx context.Context, conns Connections, connection, from string, spec *pipeline.Spec) (*Dataset, error) {
 	name, key, err := pipeline.SplitS3Path(from)
 	if err != nil {
 		return nil, err
 	}
-	bucket, err := open(ctx, connection, name)
+	bucket, err := conns.Bucket(ctx, connection, name)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +117,7 @@ func Open(ctx context.Context, open func(ctx context.Context, connection, name s
 
 // Join reads the tables of a spec, those that copies names from files on this machine and
 // others from their stores, so that its rows can be joined to them.
-func (d *Dataset) Join(ctx context.Context, open func(ctx context.Context, connection, name string) (storage.Bucket, error), spec *pipeline.Spec, copies map[string]string) (warnings []string, err error) {
+func (d *Dataset) Join(ctx context.Context, conns Connections, spec *pipeline.Spec, copies map[string]string) (warnings []string, err error) {
 	for name := range copies {
 		if !slices.ContainsFunc(spec.Spec.Lookups, func(l pipeline.LookupTable) bool { return l.Name == name }) {
 			return nil, &thalweg.Error{Op: "read --lookup", Kind: thalweg.Invalid, Subject: name, Hint: "the spec has no table of that name in lookups"}
@@ -105,7 +132,7 @@ func (d *Dataset) Join(ctx context.Context, open func(ctx context.Context, conne
 		if err != nil {
 			return nil, "", err
 		}
-		bucket, err := open(ctx, l.Connection, name)
+		bucket, err := conns.Bucket(ctx, l.Connection, name)
 		return bucket, key, err
 	})
 	return warnings, err
@@ -125,7 +152,7 @@ func OpenFiles(ctx context.Context, from string, spec *pipeline.Spec) (*Dataset,
 
 // discover opens what a source names.
 func discover(ctx context.Context, source worker.DatasetSource, from string, spec *pipeline.Spec) (*Dataset, error) {
-	d := &Dataset{source: source}
+	d := &Dataset{From: from, source: source}
 	err := d.read(ctx, spec)
 	if err == nil {
 		d.Manifest, d.Schema, err = d.source.Discover(ctx)
@@ -137,12 +164,9 @@ func discover(ctx context.Context, source worker.DatasetSource, from string, spe
 	return d, nil
 }
 
-// Hash sets the key of the columns with pii: hash.
-func (d *Dataset) Hash(key table.Key) { d.source.Key = key }
-
-// Source returns what a spec is drafted of; from is what was opened.
-func (d *Dataset) Source(from string) draft.Source {
-	return draft.Source{From: from, Pattern: d.source.Pattern, Format: d.format, Extension: extension(d.source.Pattern), Schema: d.Schema, Each: d.Each}
+// Source returns what a spec is drafted of.
+func (d *Dataset) Source() draft.Source {
+	return draft.Source{From: d.From, Pattern: d.source.Pattern, Format: d.format, Extension: extension(d.source.Pattern), Schema: d.Schema, Each: d.Each}
 }
 
 // read says how the data are read.
