@@ -35,7 +35,7 @@ type column struct {
 
 	nulls, nan   int64
 	infinite     [2]int64 // minus, plus
-	whole        bool     // a number of the column is known as an int64
+	whole        bool     // its numbers are int64, lengths of lists among them
 	least, large uint64   // keys of the extremes; none while least is after large
 	exact        counter
 	texts        map[uint64]string // of the keys of texts that are counted
@@ -69,22 +69,15 @@ func (c *column) keyOf(x float64) uint64 {
 	if c.whole {
 		return uint64(int64(x)) ^ 1<<63
 	}
-	b := math.Float64bits(x + 0) // no -0
-	if b>>63 != 0 {
-		return ^b
-	}
-	return b | 1<<63
+	return summary.OrderedBits(x)
 }
 
 // number returns the number of a key.
 func (c *column) number(key uint64) float64 {
-	switch {
-	case c.whole:
+	if c.whole {
 		return float64(int64(key ^ 1<<63))
-	case key>>63 != 0:
-		return math.Float64frombits(key &^ (1 << 63))
 	}
-	return math.Float64frombits(^key)
+	return summary.FromOrderedBits(key)
 }
 
 // observe adds the values of a canonical column, and to the hashes of their rows what
@@ -93,32 +86,39 @@ func (c *column) observe(a arrow.Array, hashes []uint64) {
 	c.nulls += int64(a.NullN())
 	valid := table.Valid(a)
 	switch a := a.(type) {
-	case *array.Int64:
-		c.integers(a.Int64Values(), valid, hashes)
-	case *array.Timestamp:
-		c.integers(arrow.Int64Traits.CastFromBytes(arrow.TimestampTraits.CastToBytes(a.TimestampValues())), valid, hashes)
 	case *array.Float64:
 		c.floats(a.Float64Values(), valid, hashes)
-	case *array.Boolean:
-		values := make([]int64, a.Len())
-		for i := range values {
-			if valid.Has(i) && a.Value(i) {
-				values[i] = 1
-			}
-		}
-		c.integers(values, valid, hashes)
+		return
 	case *array.Dictionary:
 		c.dictionary(a, valid, hashes)
-	case *array.List: // known by the lengths of its lists
-		values := make([]int64, a.Len())
-		for i := range values {
+		return
+	case *array.List:
+		for i := range valid.Marked() {
 			from, to := a.ValueOffsets(i)
-			if values[i] = to - from; valid.Has(i) {
-				hashes[i] = kernel.Mix(hashes[i]*kernel.Golden ^ elements(a.ListValues(), from, to))
-			}
+			hashes[i] = kernel.Mix(hashes[i]*kernel.Golden ^ elements(a.ListValues(), from, to))
 		}
-		c.integers(values, valid, hashes)
 	}
+	c.integers(integersOf(a), valid, hashes)
+}
+
+// integersOf returns the values of a column as integers, of lists their lengths.
+func integersOf(a arrow.Array) []int64 {
+	switch a := a.(type) {
+	case *array.Int64:
+		return a.Int64Values()
+	case *array.Timestamp:
+		return arrow.Int64Traits.CastFromBytes(arrow.TimestampTraits.CastToBytes(a.TimestampValues()))
+	case *array.Boolean:
+		return table.Indicators(a)
+	case *array.List:
+		lengths := make([]int64, a.Len())
+		for i := range lengths {
+			from, to := a.ValueOffsets(i)
+			lengths[i] = to - from
+		}
+		return lengths
+	}
+	return nil
 }
 
 // elements returns a hash of the elements of a list.

@@ -43,12 +43,13 @@ func (q *Quantiles) most() int {
 
 // slot is values that count as one; free where there is none.
 type slot struct {
-	key   uint64 // the least of them
+	key   uint64 // OrderedBits of the least of them
 	count int64
 }
 
-// key is a number that orders as x does.
-func key(x float64) uint64 {
+// OrderedBits returns bits that, as a whole number, order as float64 numbers do; the two
+// zeros have the same. NaN is none of them.
+func OrderedBits(x float64) uint64 {
 	b := math.Float64bits(x + 0) // no -0
 	if b>>63 != 0 {
 		return ^b
@@ -56,18 +57,21 @@ func key(x float64) uint64 {
 	return b | 1<<63
 }
 
-func (s slot) value() float64 {
-	if s.key>>63 != 0 {
-		return math.Float64frombits(s.key &^ (1 << 63))
+// FromOrderedBits returns the number of OrderedBits.
+func FromOrderedBits(b uint64) float64 {
+	if b>>63 != 0 {
+		return math.Float64frombits(b &^ (1 << 63))
 	}
-	return math.Float64frombits(^s.key)
+	return math.Float64frombits(^b)
 }
 
+func (s slot) value() float64 { return FromOrderedBits(s.key) }
+
 // Add adds a finite value.
-func (q *Quantiles) Add(x float64) { q.add(slot{key(x), 1}) }
+func (q *Quantiles) Add(x float64) { q.add(slot{OrderedBits(x), 1}) }
 
 // AddCount adds a finite value n times, at least once.
-func (q *Quantiles) AddCount(x float64, n int64) { q.add(slot{key(x), n}) }
+func (q *Quantiles) AddCount(x float64, n int64) { q.add(slot{OrderedBits(x), n}) }
 
 // Count returns the number of values.
 func (q *Quantiles) Count() int64 { return q.total }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/summary"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -186,11 +187,7 @@ func (k *Keys) rank(rows []Record, a arrow.Array) error {
 		}
 	case *array.Float64:
 		for i, v := range a.Float64Values() {
-			if b := math.Float64bits(v + 0); b>>63 == 0 {
-				set(i, b|1<<63)
-			} else {
-				set(i, ^b)
-			}
+			set(i, summary.OrderedBits(v))
 		}
 	default:
 		return &thalweg.Error{Op: opShuffle, Kind: thalweg.Invalid, Subject: "column " + k.of.By, Hint: "rows are not ordered by " + a.DataType().Name()}
