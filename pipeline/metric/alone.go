@@ -2,6 +2,7 @@ package metric
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 )
 
@@ -38,23 +39,36 @@ func Alone(scores, labels []float32, binary bool) float64 {
 	return product * product / (x.Squares * y.Squares)
 }
 
-// area is the share of pairs of a true and a false row in which the true one has the
-// higher score, equal ones counting half; of that and the rest, the larger.
+// area is Area of rows by their scores.
 func area(scores, labels []float32) float64 {
 	order := make([]int, len(scores))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[a], scores[b]) })
-	var trues, falses, pairs float64
-	for from := 0; from < len(order); {
-		to, t := from, 0.0
-		for ; to < len(order) && scores[order[to]] == scores[order[from]]; to++ {
-			t += float64(labels[order[to]])
+	return Area(func(yield func(falses, trues float64) bool) {
+		for from := 0; from < len(order); {
+			to, trues := from, 0.0
+			for ; to < len(order) && scores[order[to]] == scores[order[from]]; to++ {
+				trues += float64(labels[order[to]])
+			}
+			if !yield(float64(to-from)-trues, trues) {
+				return
+			}
+			from = to
 		}
-		f := float64(to-from) - t
+	})
+}
+
+// Area returns the area under the ROC curve of groups of rows, of which each has so many
+// false and true labels and a higher score than those before: the share of pairs of a true
+// and a false row in which the true one has the higher score, equal ones counting half; of
+// that and the rest, the larger. 0 where all labels are alike.
+func Area(groups iter.Seq2[float64, float64]) float64 {
+	var trues, falses, pairs float64
+	for f, t := range groups {
 		pairs += float64(t*falses) + float64(t*f/2)
-		trues, falses, from = trues+t, falses+f, to
+		trues, falses = trues+t, falses+f
 	}
 	if trues == 0 || falses == 0 {
 		return 0

@@ -105,7 +105,8 @@ func (g *groups) all(k *keys) []int {
 // exact, in whatever order, for 2^33 rows.
 const unit = 1 << 14
 
-// link counts what values of a column and of the label come together.
+// link is the contingency table of a column and the label, and of two numbers the sums
+// that their correlation is of.
 type link struct {
 	c, label *column
 	groups   *groups
@@ -238,12 +239,11 @@ func (l *link) area() float64 {
 			return cmp.Compare(ta*fb, tb*fa)
 		})
 	}
-	var trues, falses, pairs float64
-	for _, g := range order {
-		f, t := at(g)
-		pairs += float64(t*falses) + float64(t*f/2)
-		trues, falses = trues+t, falses+f
-	}
-	share := pairs / (trues * falses)
-	return max(share, 1-share)
+	return metric.Area(func(yield func(falses, trues float64) bool) {
+		for _, g := range order {
+			if !yield(at(g)) {
+				return
+			}
+		}
+	})
 }
