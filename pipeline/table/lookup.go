@@ -90,10 +90,19 @@ func NewLookupBuilder(name string, columns []Column, keys int) *LookupBuilder {
 
 // Add adds the rows of a batch.
 func (b *LookupBuilder) Add(batch arrow.Record) error {
+	columns, present := make([]func(row int) *string, len(b.lookup.Columns)), make([]Mask, len(b.lookup.Columns))
+	for k := range columns {
+		of, err := cells(batch.Column(k))
+		if err != nil {
+			return err
+		}
+		columns[k], present[k] = of, Present(batch.Column(k))
+	}
 	for i := range int(batch.NumRows()) {
-		row := make([]*string, len(b.lookup.Columns))
-		for k := range row {
-			if row[k] = cell(batch.Column(k), i); row[k] != nil {
+		row := make([]*string, len(columns))
+		for k, of := range columns {
+			if present[k].Has(i) {
+				row[k] = of(i)
 				b.bytes += len(*row[k])
 			}
 		}
@@ -114,29 +123,17 @@ func (b *LookupBuilder) tooLarge() error {
 		Hint: "name fewer columns, or join large tables where the training data are made, and send the columns with events"}
 }
 
-// cell is a value as text, nil where it is missing.
-func cell(a arrow.Array, i int) *string {
-	if a.IsNull(i) {
-		return nil
+// cells returns the values of a column as texts, by rows that have one; times are in
+// microseconds.
+func cells(a arrow.Array) (of func(row int) *string, err error) {
+	text := func(s string) *string {
+		s = strings.Clone(s) // the batch's memory is its owner's
+		return &s
 	}
-	text := ""
-	switch a := a.(type) {
-	case *array.Dictionary:
-		text = strings.Clone(strings.ToValidUTF8(a.Dictionary().(*array.String).Value(a.GetValueIndex(i)), "\uFFFD"))
-	case *array.Int64:
-		text = strconv.FormatInt(a.Value(i), 10)
-	case *array.Timestamp:
-		text = strconv.FormatInt(int64(a.Value(i)), 10)
-	case *array.Boolean:
-		text = strconv.FormatBool(a.Value(i))
-	case *array.Float64:
-		v := a.Value(i)
-		if v != v {
-			return nil
-		}
-		text = strconv.FormatFloat(v, 'g', -1, 64)
+	if times, ok := a.(*array.Timestamp); ok {
+		return func(row int) *string { return text(strconv.FormatInt(int64(times.Value(row)), 10)) }, nil
 	}
-	return &text
+	return texts(a, text)
 }
 
 // Finish returns the table; a key that two rows have is an error.
@@ -206,8 +203,8 @@ type LookupIndex struct {
 
 // keyIndex numbers the values of a column of the key.
 type keyIndex struct {
-	texts   map[string]int32
-	numbers map[int64]int32 // bools are 0 and 1
+	texts   map[string]int32 // bools are true and false
+	numbers map[int64]int32
 }
 
 // lookupColumn is the values of a column: numbers, or positions in entries.
@@ -250,7 +247,7 @@ func OpenLookup(l *Lookup) (*LookupIndex, error) {
 			x.values = append(x.values, values)
 			continue
 		}
-		of, codes := values.index()
+		of, codes := values.index(c.Type)
 		x.keys = append(x.keys, of)
 		if k > 0 {
 			pairs := make(map[[2]int32]int32)
@@ -279,11 +276,19 @@ func numbered[T comparable](numbers map[T]int32, v T) int32 {
 	return n
 }
 
+// numberOf returns the number of a value, -1 where it has none.
+func numberOf[T comparable](numbers map[T]int32, v T) int32 {
+	n, ok := numbers[v]
+	if !ok {
+		return -1
+	}
+	return n
+}
+
 func newLookupColumn(t Type, cells []*string) (c lookupColumn, err error) {
 	c.valid = NewMask(len(cells))
-	texts := make(map[string]int32)
-	entries := array.NewStringBuilder(memory.DefaultAllocator)
-	defer entries.Release()
+	entries := newDictionary(memory.DefaultAllocator)
+	defer entries.release()
 	for i, text := range cells {
 		var number int64
 		var float float64
@@ -292,9 +297,7 @@ func newLookupColumn(t Type, cells []*string) (c lookupColumn, err error) {
 			c.valid.Set(i)
 			switch t {
 			case String:
-				if place = numbered(texts, *text); int(place) == entries.Len() {
-					entries.Append(*text)
-				}
+				place, err = entries.id(*text)
 			case Float64:
 				float, err = strconv.ParseFloat(*text, 64)
 			case Bool:
@@ -318,18 +321,21 @@ func newLookupColumn(t Type, cells []*string) (c lookupColumn, err error) {
 			c.numbers = append(c.numbers, number)
 		}
 	}
-	c.entries = entries.NewStringArray()
+	c.entries = entries.entries.NewStringArray()
 	return c, nil
 }
 
 // index numbers the values by their first rows.
-func (c *lookupColumn) index() (x keyIndex, codes []int32) {
+func (c *lookupColumn) index(t Type) (x keyIndex, codes []int32) {
 	x = keyIndex{make(map[string]int32), make(map[int64]int32)}
 	codes = make([]int32, c.valid.Rows)
 	for i := range codes {
-		if c.places != nil {
+		switch {
+		case c.places != nil:
 			codes[i] = numbered(x.texts, c.entries.Value(int(c.places[i])))
-		} else {
+		case t == Bool:
+			codes[i] = numbered(x.texts, strconv.FormatBool(c.numbers[i] == 1))
+		default:
 			codes[i] = numbered(x.numbers, c.numbers[i])
 		}
 	}
@@ -343,59 +349,23 @@ func (x *LookupIndex) Find(columns ...arrow.Array) []int32 {
 	for k, pairs := range x.pairs {
 		codes := x.keys[k+1].find(columns[k+1])
 		for i, code := range codes {
-			n, ok := pairs[[2]int32{rows[i], code}]
-			if !ok {
-				n = -1
-			}
-			rows[i] = n
+			rows[i] = numberOf(pairs, [2]int32{rows[i], code})
 		}
 	}
 	return rows
 }
 
+// find returns the number of the value of each row.
 func (x *keyIndex) find(a arrow.Array) []int32 {
-	out := make([]int32, a.Len())
-	number := func(i int, v int64) {
-		n, ok := x.numbers[v]
-		if !ok {
-			n = -1
-		}
-		out[i] = n
+	number := func(v int64) int32 { return numberOf(x.numbers, v) }
+	of := Resolver(a, func(text string) int32 { return numberOf(x.texts, text) }, number)
+	if times, ok := a.(*array.Timestamp); ok {
+		of = func(row int) int32 { return number(int64(times.Value(row))) }
 	}
-	switch a := a.(type) {
-	case *array.Dictionary:
-		dict := a.Dictionary().(*array.String)
-		entries := make([]int32, dict.Len())
-		for e := range entries {
-			n, ok := x.texts[dict.Value(e)]
-			if !ok {
-				n = -1
-			}
-			entries[e] = n
-		}
-		for i, e := range a.Indices().(*array.Int32).Int32Values() {
-			if !a.IsNull(i) {
-				out[i] = entries[e]
-			}
-		}
-	case *array.Int64:
-		for i, v := range a.Int64Values() {
-			number(i, v)
-		}
-	case *array.Timestamp:
-		for i, v := range a.TimestampValues() {
-			number(i, int64(v))
-		}
-	case *array.Boolean:
-		for i, v := range Indicators(a) {
-			number(i, v)
-		}
-	}
-	if a.NullN() > 0 {
-		for i := range out {
-			if a.IsNull(i) {
-				out[i] = -1
-			}
+	out, valid := make([]int32, a.Len()), Valid(a)
+	for row := range out {
+		if out[row] = -1; valid.Has(row) {
+			out[row] = of(row)
 		}
 	}
 	return out
