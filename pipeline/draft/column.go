@@ -95,11 +95,10 @@ func (c *column) text(s string) float64 {
 		c.counts = append(c.counts, 0)
 		us, timed := table.ParseTime(s, time.UTC)
 		c.times = append(c.times, us)
-		_, numeric := table.ParseFloat(s)
 		c.timed += count(timed)
-		c.dated += count(dateLike.MatchString(s))
+		c.dated += count(profile.IsDate(s))
 		c.words += len(strings.Fields(s))
-		c.numeric += count(numeric && !leadingZero.MatchString(s))
+		c.numeric += count(profile.IsNumber(s))
 	}
 	c.counts[n]++
 	return float64(n)

@@ -12,12 +12,10 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// What names and texts tell of a column.
+// What names tell of a column.
 var (
-	timeName    = regexp.MustCompile(`(?i)time|date|stamp|epoch|(^|[_ .-])(ts|at|on)$|[a-z]At$`)
-	birthName   = regexp.MustCompile(`(?i)birth|dob`)
-	dateLike    = regexp.MustCompile(`^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b`)
-	leadingZero = regexp.MustCompile(`^[+-]?0\d`)
+	timeName  = regexp.MustCompile(`(?i)time|date|stamp|epoch|(^|[_ .-])(ts|at|on)$|[a-z]At$`)
+	birthName = regexp.MustCompile(`(?i)birth|dob`)
 )
 
 // Whole numbers that are times count seconds from 1998 to 2100, or thousandths or

@@ -110,7 +110,7 @@ func (s *rowSample) merge(o *rowSample) {
 	o.each(s.observe)
 }
 
-// share returns the share of rows that are there before.
+// share returns the share of rows that repeat an earlier one.
 func (s *rowSample) share() float64 {
 	var rows int64
 	s.each(func(_ uint64, n int64) { rows += n })

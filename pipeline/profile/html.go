@@ -44,8 +44,7 @@ func (p *Profile) WriteHTML(w io.Writer, title string, d *Diff) error {
 	if err != nil {
 		return err
 	}
-	about := map[bool]string{true: "", false: "about "}[p.DuplicatesExact]
-	out := page{Title: oneLine(title, maxText), Rows: fmt.Sprintf("%s rows, %s%s of them duplicates", humanize.Comma(p.Rows), about, humanize.Comma(p.Duplicates))}
+	out := page{Title: oneLine(title, maxText), Rows: p.size()}
 	if d != nil {
 		for _, c := range d.Columns {
 			out.Changes = append(out.Changes, c.cells())

@@ -18,19 +18,19 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
 
-// twice returns the profile of rows after a second look at parts of them.
+// twice returns the profile of rows after a second pass over parts of them.
 func twice(schema table.Schema, label string, rows [][]any, cut int) *profile.Profile {
 	b := profile.New(schema)
 	parts := [][][]any{rows[:cut], rows[cut:]}
 	for _, part := range parts {
 		b.Observe(tabletest.Batch(memory.DefaultAllocator, schema, 0, part...))
 	}
-	again := b.Again(label)
+	again := b.SecondPass(label)
 	if again == nil {
 		return b.Profile()
 	}
 	again.Observe(tabletest.Batch(memory.DefaultAllocator, schema, 0, parts[0]...))
-	rest := b.Again(label)
+	rest := b.SecondPass(label)
 	rest.Observe(tabletest.Batch(memory.DefaultAllocator, schema, 0, parts[1]...))
 	again.Merge(rest)
 	return again.Profile()

@@ -18,24 +18,30 @@ type kind struct {
 // kinds are the kinds that texts are tried for. To add one is a line here. Of those
 // that most values of a column are of, the first is named.
 var kinds = []kind{
-	{"whole numbers", func(s string) bool { return isNumber(s) && strings.Trim(s, "+-0123456789") == "" }},
-	{"numbers", isNumber},
+	{"whole numbers", func(s string) bool { return IsNumber(s) && strings.Trim(s, "+-0123456789") == "" }},
+	{"numbers", IsNumber},
 	{"numbers with separators", matches(`^[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3})+(,\d+)?|\d+,\d+|\d{1,3}([ '\x{a0}\x{202f}]\d{3})+([.,]\d+)?)$`)},
 	{"times", func(s string) bool { _, ok := table.ParseTime(s, time.UTC); return ok }},
-	{"dates in a declared form", matches(`^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(\b.*)?$`)},
+	{"dates in a declared form", IsDate},
 	{"booleans", isBoolean},
 }
 
 // likelyFrom is the share of a column's texts, but for empty ones, that must be of a kind.
 const likelyFrom = 0.95
 
-var leadingZero = regexp.MustCompile(`^[+-]?0\d`)
+var (
+	leadingZero = regexp.MustCompile(`^[+-]?0\d`)
+	dateLike    = matches(`^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b`)
+)
 
-// isNumber leaves out codes, as 007 is one.
-func isNumber(s string) bool {
+// IsNumber reports whether a text is a number, and no code as 007 is one.
+func IsNumber(s string) bool {
 	_, ok := table.ParseFloat(s)
 	return ok && !leadingZero.MatchString(s)
 }
+
+// IsDate reports whether a text begins as dates in figures do, in whatever order.
+func IsDate(s string) bool { return dateLike(s) }
 
 // matches tries an expression on texts that begin as numbers do.
 func matches(expression string) func(string) bool {

@@ -24,20 +24,20 @@ type personal struct {
 	// shape, if any, is the form alone, without the checksum: where texts that have it
 	// pass the checksum no more often than numbers by chance, they are nothing.
 	shape func(s string) bool
-	// distinct: the form is hardly that of anything else.
-	distinct bool
+	// distinct: the form is hardly that of anything else. checked: it has a checksum.
+	distinct, checked bool
 	// named matches names of columns that have such.
 	named *regexp.Regexp
 }
 
 // personals are the kinds of personal data. To add one is a line here.
 var personals = []personal{
-	{"e-mail addresses", isEmail, nil, true, regexp.MustCompile(`(?i)mail`)},
-	{"card numbers", isCard, isCardShape, true, regexp.MustCompile(`(?i)card|(^|_)(cc|pan)($|_)`)},
-	{"IBANs", isIBAN, nil, true, regexp.MustCompile(`(?i)iban|account|konto`)},
-	{"phone numbers", isPhone, nil, false, regexp.MustCompile(`(?i)phone|mobile|(^|_)(tel|fax|cell)`)},
-	{"IP addresses", isIP, nil, false, regexp.MustCompile(`(?i)(^|_)ip($|_|v[46])|address|host|client`)},
-	{"social security numbers", isSSN, nil, false, regexp.MustCompile(`(?i)ssn|social`)},
+	{"e-mail addresses", isEmail, nil, true, false, regexp.MustCompile(`(?i)mail`)},
+	{"card numbers", isCard, isCardShape, true, true, regexp.MustCompile(`(?i)card|(^|_)(cc|pan)($|_)`)},
+	{"IBANs", isIBAN, nil, true, true, regexp.MustCompile(`(?i)iban|account|konto`)},
+	{"phone numbers", isPhone, nil, false, false, regexp.MustCompile(`(?i)phone|mobile|(^|_)(tel|fax|cell)`)},
+	{"IP addresses", isIP, nil, false, false, regexp.MustCompile(`(?i)(^|_)ip($|_|v[46])|address|host|client`)},
+	{"social security numbers", isSSN, nil, false, false, regexp.MustCompile(`(?i)ssn|social`)},
 }
 
 // From which shares on texts, but for empty ones, are suspected.
@@ -66,7 +66,7 @@ func personalSuspects(name string, counts [][2]int64, n int64) (out []Suspect) {
 			continue
 		}
 		why := fmt.Sprintf("may hold %s: %s of its values have the form", p.name, percent(share))
-		if p.name == "card numbers" || p.name == "IBANs" {
+		if p.checked {
 			why += " and the checksum"
 		}
 		if p.named.MatchString(name) {

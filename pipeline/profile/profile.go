@@ -31,9 +31,9 @@ var shares = []float64{0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99}
 type Profile struct {
 	Version int   `json:"version"`
 	Rows    int64 `json:"rows"`
-	// Duplicates is how many rows are there before, of the columns that are profiled:
-	// exact while at most 65,536 different rows are there, else estimated from as many
-	// of them, chosen by their hashes.
+	// Duplicates is how many rows repeat an earlier one in all columns that are profiled:
+	// exact up to 65,536 different rows, else estimated from as many of them, chosen by
+	// their hashes.
 	Duplicates      int64 `json:"duplicates"`
 	DuplicatesExact bool  `json:"duplicates_exact"`
 	// Label is the column that the others are compared with, if any.

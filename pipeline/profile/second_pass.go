@@ -12,10 +12,10 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Second looks at the rows of a Builder again: for the most frequent of values that were
-// too many to be counted, and for what columns tell of the label. It is the same for any
-// order and cutting of the rows too.
-type Second struct {
+// SecondPass reads the rows of a Builder again: for the most frequent of values that were
+// too many to be counted, and for what columns tell of the label. Neither the order of the
+// rows nor their division into batches and parts changes what it finds.
+type SecondPass struct {
 	of      *Builder
 	finders []*finder // nil of columns whose values are counted
 	links   []*link   // nil of the label, and without one
@@ -23,10 +23,10 @@ type Second struct {
 	groups  *groups   // of the label
 }
 
-// Again returns a Second; the label is one of the columns, "" for none. nil: a second
-// look would bring nothing.
-func (b *Builder) Again(label string) *Second {
-	s := &Second{of: b, label: slices.IndexFunc(b.columns, func(c *column) bool { return c.Name == label }),
+// SecondPass returns one, given the column that is the label, "" for none. nil: it would
+// find nothing.
+func (b *Builder) SecondPass(label string) *SecondPass {
+	s := &SecondPass{of: b, label: slices.IndexFunc(b.columns, func(c *column) bool { return c.Name == label }),
 		finders: make([]*finder, len(b.columns)), links: make([]*link, len(b.columns))}
 	wanted := s.label >= 0 && b.columns[s.label].begun()
 	if !wanted {
@@ -49,7 +49,7 @@ func (b *Builder) Again(label string) *Second {
 }
 
 // Observe adds the rows of a batch, as Builder.Observe was shown them.
-func (s *Second) Observe(batch arrow.Record) {
+func (s *SecondPass) Observe(batch arrow.Record) {
 	var label keys
 	var classes []int
 	if s.label >= 0 {
@@ -71,8 +71,8 @@ func (s *Second) Observe(batch arrow.Record) {
 	}
 }
 
-// Merge adds what o, a Second of the same Builder, has seen of other rows.
-func (s *Second) Merge(o *Second) {
+// Merge adds what o, a SecondPass of the same Builder, has seen of other rows.
+func (s *SecondPass) Merge(o *SecondPass) {
 	for i := range s.finders {
 		if s.finders[i] != nil {
 			o.finders[i].found.each(func(key uint64, n int64) { s.finders[i].add(key, n, o.finders[i].texts[key]) })
@@ -83,8 +83,8 @@ func (s *Second) Merge(o *Second) {
 	}
 }
 
-// Profile returns what the rows hold, with what the second look brought.
-func (s *Second) Profile() *Profile {
+// Profile returns what the rows hold, with what the second pass found.
+func (s *SecondPass) Profile() *Profile {
 	p := s.of.Profile()
 	if s.label >= 0 {
 		p.Label = s.of.columns[s.label].Name
@@ -111,30 +111,11 @@ type keys struct {
 func (c *column) keys(a arrow.Array) keys {
 	k := keys{make([]uint64, a.Len()), table.Valid(a), func(int) string { return "" }}
 	switch a := a.(type) {
-	case *array.Int64:
-		for i, v := range a.Int64Values() {
-			k.of[i] = uint64(v) ^ 1<<63
-		}
-	case *array.Timestamp:
-		for i, v := range a.TimestampValues() {
-			k.of[i] = uint64(v) ^ 1<<63
-		}
 	case *array.Float64:
 		for i, v := range a.Float64Values() {
 			if k.of[i] = c.keyOf(v); v-v != 0 {
 				k.valid.Clear(i)
 			}
-		}
-	case *array.Boolean:
-		for i := range k.of {
-			if k.of[i] = 1 << 63; k.valid.Has(i) && a.Value(i) {
-				k.of[i]++
-			}
-		}
-	case *array.List:
-		for i := range k.of {
-			from, to := a.ValueOffsets(i)
-			k.of[i] = uint64(to-from) ^ 1<<63
 		}
 	case *array.Dictionary:
 		entries, hashes := a.Dictionary().(*array.String), make([]uint64, a.Dictionary().Len())
@@ -147,14 +128,19 @@ func (c *column) keys(a arrow.Array) keys {
 			}
 		}
 		k.texts = func(row int) string { return entries.Value(a.GetValueIndex(row)) }
+	default:
+		for i, v := range integersOf(a) {
+			k.of[i] = uint64(v) ^ 1<<63
+		}
 	}
 	return k
 }
 
-// finder counts those of a column's values whose buckets were counted most often: as many
-// as were to be counted each, by the counts of buckets, which are not changed any more. A
-// value that is among them in the end was so from its first time on, so that its count
-// is exact. A frequent value is missed only if as many others share fuller buckets.
+// finder finds the most frequent values (heavy hitters) of a column that has too many to
+// count each: it counts those whose buckets the first pass counted most often, up to the
+// column's limit. The counts of the buckets do not change any more: a value that is among
+// them in the end was so from its first time on, and its count is exact. A frequent value
+// is missed only if as many others share fuller buckets.
 type finder struct {
 	c     *column
 	found counter

@@ -33,8 +33,7 @@ func oneLine(s string, most int) string {
 
 // WriteTable writes the profile for people, as lines of cells with tabs between.
 func (p *Profile) WriteTable(w io.Writer) {
-	about := map[bool]string{true: "", false: "about "}
-	fmt.Fprintf(w, "%s rows, %s%s of them duplicates\n\n", humanize.Comma(p.Rows), about[p.DuplicatesExact], humanize.Comma(p.Duplicates))
+	fmt.Fprintf(w, "%s\n\n", p.size())
 	line := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
 	line("COLUMN", "TYPE", "NULLS", "DISTINCT", "MIN", "P25", "MEDIAN", "P75", "MAX", "MEAN", "DEVIATION", "MOST FREQUENT")
 	for _, c := range p.Columns {
@@ -57,6 +56,12 @@ func (p *Profile) WriteTable(w io.Writer) {
 			fmt.Fprintf(w, "%s: %s\n", shown(c.Name), text)
 		}
 	}
+}
+
+// size says how many rows there are, and how many of them are duplicates.
+func (p *Profile) size() string {
+	about := map[bool]string{true: "", false: "about "}
+	return fmt.Sprintf("%s rows, %s%s of them duplicates", humanize.Comma(p.Rows), about[p.DuplicatesExact], humanize.Comma(p.Duplicates))
 }
 
 func (c *Column) distinct() string {

@@ -28,7 +28,7 @@ type Rows struct {
 // Rows returns those of the dataset as they are.
 func (d *Dataset) Rows() Rows {
 	return Rows{d.Schema, func(ctx context.Context, fn func(arrow.Record) error) error {
-		d.rejects = pipeline.Report{} // they are read again
+		d.rejects = pipeline.Report{} // they are read second
 		return d.Each(ctx, fn)
 	}}
 }
@@ -145,12 +145,12 @@ func (r Rows) Profile(ctx context.Context, label string) (*profile.Profile, erro
 	if err := r.Each(ctx, func(batch arrow.Record) error { b.Observe(batch); return nil }); err != nil {
 		return nil, err
 	}
-	again := b.Again(label)
-	if again == nil {
+	second := b.SecondPass(label)
+	if second == nil {
 		return b.Profile(), nil
 	}
-	if err := r.Each(ctx, func(batch arrow.Record) error { again.Observe(batch); return nil }); err != nil {
+	if err := r.Each(ctx, func(batch arrow.Record) error { second.Observe(batch); return nil }); err != nil {
 		return nil, err
 	}
-	return again.Profile(), nil
+	return second.Profile(), nil
 }
