@@ -116,7 +116,7 @@ func list(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverCon
 		}
 		if len(l.infos) == l.cfg.MaxObjects {
 			return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: pattern,
-				Err: fmt.Errorf("more than %d objects match", l.cfg.MaxObjects), Hint: "raise MaxObjects or write fewer, larger objects"}
+				Err: fmt.Errorf("more than %d objects match", l.cfg.MaxObjects), Hint: "write fewer, larger objects, or name a part of them"}
 		}
 		l.infos = append(l.infos, info)
 	}
