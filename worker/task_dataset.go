@@ -141,7 +141,7 @@ func (t *Task) openScoring(ctx context.Context) (*scoring, error) {
 	if s.source.Bucket, s.source.Pattern, err = w.location(ctx, arguments[stages.FromConnection], arguments[stages.FromArgument]); err != nil {
 		return nil, err
 	}
-	s.table = product.Table{Owner: thalweg.PipelineName(t.Lease.Pipeline), Use: "scored rows"}
+	s.table = product.Table{Owner: thalweg.PipelineName(t.Lease.Pipeline), Use: "scored rows", Run: thalweg.RunID(t.Lease.RunId)}
 	if s.table.Place, err = w.place(ctx, arguments[stages.IntoConnection], arguments[stages.IntoArgument]); err != nil {
 		return nil, err
 	}

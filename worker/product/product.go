@@ -4,7 +4,8 @@
 //
 // Below the prefix of a table are data/ with the files, _parts/ with what is known of
 // each shard's, _rejects/ with rows that are in none, _delta_log/ and _table.json, which
-// says whose it all is.
+// says whose it all is,
+// and which run may replace it.
 package product
 
 import (
@@ -42,33 +43,35 @@ type Table struct {
 	storage.Place
 	Owner thalweg.PipelineName
 	Use   string // what its rows are: "scored rows"
+	Run   thalweg.RunID
 }
 
 // owner is the object that says whose a table is.
 type owner struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	Use      string               `json:"use"`
+	Run      thalweg.RunID        `json:"run,omitempty"` // the last that claimed it
 }
 
 // Claim makes sure that the prefix is the table's: nothing else is there, nor is it in
-// the table or the sink of something else. Invalid says what is in the way.
+// the table or the sink of something else. Invalid says what is in the way. From then on
+// no run that claimed it before can replace the table.
 func (t *Table) Claim(ctx context.Context) error {
 	taken := func(format string, args ...any) error {
 		return &thalweg.Error{Op: "open table", Kind: thalweg.Invalid, Subject: t.String(), Err: fmt.Errorf(format, args...),
 			Hint: "give it a prefix of its own, or delete what is there if nobody needs it"}
 	}
-	want, err := json.Marshal(owner{t.Owner, t.Use})
+	want, err := json.Marshal(owner{t.Owner, t.Use, t.Run})
 	if err != nil {
 		return err
 	}
-	key := t.Prefix + commitlog.TableMark
-	body, _, err := t.Bucket.Get(ctx, key)
+	have, err := t.owner(ctx)
 	if thalweg.Is(err, thalweg.NotFound) {
-		around, err := commitlog.Around(ctx, t.Bucket, t.Prefix)
-		if kind := thalweg.KindOf(err); err != nil && (kind.Transient() || kind == thalweg.Canceled) {
-			return err
+		around, failed := commitlog.Around(ctx, t.Bucket, t.Prefix)
+		if kind := thalweg.KindOf(failed); failed != nil && (kind.Transient() || kind == thalweg.Canceled) {
+			return failed
 		}
-		if err == nil && around != "" {
+		if failed == nil && around != "" {
 			return taken("it lies in another table or sink: %s is there", around)
 		}
 		for info, err := range t.Bucket.List(ctx, t.Prefix, "") {
@@ -77,24 +80,48 @@ func (t *Table) Claim(ctx context.Context) error {
 			}
 			return taken("other objects are there: %s", info.Key)
 		}
-		if _, err := t.Bucket.PutIfAbsent(ctx, key, want); err != nil && !thalweg.Is(err, thalweg.Exists) {
+		if _, err := t.Bucket.PutIfAbsent(ctx, t.Prefix+commitlog.TableMark, want); err != nil && !thalweg.Is(err, thalweg.Exists) {
 			return err
 		}
-		body, _, err = t.Bucket.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
+		have, err = t.owner(ctx)
+	}
+	switch {
+	case thalweg.Is(err, thalweg.Corrupt):
+		return taken("%v", err)
+	case err != nil:
 		return err
+	case have.Pipeline != t.Owner || have.Use != t.Use:
+		return taken("it is the table of %s of pipeline %s", have.Use, have.Pipeline)
+	case have.Run != t.Run:
+		_, err = t.Bucket.Put(ctx, t.Prefix+commitlog.TableMark, want)
 	}
-	if bytes.Equal(body, want) {
-		return nil
+	return err
+}
+
+// owner reads whose the table is.
+func (t *Table) owner(ctx context.Context) (o owner, err error) {
+	key := t.Prefix + commitlog.TableMark
+	body, _, err := t.Bucket.Get(ctx, key)
+	if err != nil {
+		return o, err
 	}
-	var other owner
-	if err := json.Unmarshal(body, &other); err != nil {
-		return taken("%s cannot be read: %v", key, err)
+	if err := json.Unmarshal(body, &o); err != nil {
+		return o, &thalweg.Error{Kind: thalweg.Corrupt, Subject: key, Err: fmt.Errorf("cannot be read: %w", err)}
 	}
-	return taken("it is the table of %s of pipeline %s", other.Use, other.Pipeline)
+	return o, nil
+}
+
+// fence fails unless the table is still that of the run which claimed it.
+func (t *Table) fence(ctx context.Context) error {
+	have, err := t.owner(ctx)
+	if thalweg.Is(err, thalweg.NotFound) {
+		return nil // it was not claimed
+	}
+	if err == nil && have.Run != t.Run {
+		err = &thalweg.Error{Op: "replace table", Kind: thalweg.Conflict, Subject: t.String(), Err: fmt.Errorf("run %s has claimed it since run %s did", have.Run, t.Run),
+			Hint: "submit the job again if its rows are those that the table is to have"}
+	}
+	return err
 }
 
 // Part is what became of a shard.

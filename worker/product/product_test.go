@@ -196,6 +196,63 @@ func TestOfTwoReplacementsOneIsAConflict(t *testing.T) {
 	}
 }
 
+// A run that was taken for dead neither replaces the table nor removes what a later one has
+// written, however far it was.
+func TestARunIsFencedByTheClaimOfALaterOne(t *testing.T) {
+	earlier := newTable(t)
+	later := *earlier
+	earlier.Run, later.Run = "p-1-9", "p-2-1"
+	if err := earlier.Claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a := earlier.part(t, "a", "", 3)
+	earlier.replace(t, 1, a)
+	if err := later.Claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := later.part(t, "b", "", 5)
+	expect := func(wantLive string) {
+		t.Helper()
+		for _, parts := range [][]*Part{{a}, {earlier.part(t, "late", "", 1)}} {
+			_, _, err := earlier.Replace(t.Context(), Contents{Schema: oneColumn, Parts: parts, Now: time.Unix(3600, 0), NewID: strings.Repeat("7", 32)})
+			if !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "run p-2-1 has claimed it since run p-1-9 did") {
+				t.Errorf("%v", err)
+			}
+		}
+		if live, there, _ := later.files(t); live != wantLive || there != "a-00.parquet b-00.parquet late-00.parquet" {
+			t.Errorf("live %s, there %s", live, there)
+		}
+	}
+	expect("a-00.parquet")
+	later.replace(t, 2, b)
+	expect("b-00.parquet")
+	// It is claimed while its sweep is about to begin.
+	c := later.part(t, "c", "", 2)
+	later.Bucket = &claimed{later.Bucket, earlier, delta.Layout(later.Prefix).CommitKey(2)}
+	version, changed, err := later.Replace(t.Context(), Contents{Schema: oneColumn, Parts: []*Part{c}, Now: time.Unix(7200, 0), NewID: strings.Repeat("8", 32)})
+	if version != 2 || !changed || !thalweg.Is(err, thalweg.Conflict) {
+		t.Errorf("%d, %v, %v", version, changed, err)
+	}
+	if live, there, _ := later.files(t); live != "c-00.parquet" || there != "a-00.parquet b-00.parquet c-00.parquet late-00.parquet" {
+		t.Errorf("live %s, there %s", live, there)
+	}
+}
+
+// claimed is a bucket in which a table is claimed as soon as a key is there.
+type claimed struct {
+	storage.Bucket
+	table *Table
+	at    string
+}
+
+func (c *claimed) PutIfAbsent(ctx context.Context, key string, body []byte) (storage.Info, error) {
+	info, err := c.Bucket.PutIfAbsent(ctx, key, body)
+	if err == nil && key == c.at {
+		err = c.table.Claim(ctx)
+	}
+	return info, err
+}
+
 // A part whose objects are not all there, or whose record is damaged, is not found.
 func TestOnlyWholePartsAreFound(t *testing.T) {
 	table := newTable(t)

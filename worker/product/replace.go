@@ -37,14 +37,20 @@ type Contents struct {
 
 // Replace makes the parts the contents of the table, in one version of its log; there is
 // none if it has them already. It returns the newest version. Files that no version of the
-// last minutes has are removed. Conflict: somebody else replaced the contents meanwhile.
+// last minutes has are removed. Conflict: somebody else replaced the contents meanwhile,
+// or a later run has claimed the table.
 func (t *Table) Replace(ctx context.Context, c Contents) (version int64, changed bool, err error) {
 	log := delta.New(t.Bucket, t.Prefix)
 	snapshot, err := log.Load(ctx)
 	if err != nil {
 		return 0, false, err
 	}
-	if err := snapshot.Writable(); err != nil {
+	// After the snapshot: if a later run claims the table from here on, one of the two
+	// commits first, and the other is a Conflict or replaces what it finds.
+	if err = t.fence(ctx); err == nil {
+		err = snapshot.Writable()
+	}
+	if err != nil {
 		return 0, false, err
 	}
 	if snapshot.Version-snapshot.Checkpoint >= checkpointEvery {
@@ -70,7 +76,10 @@ func (t *Table) Replace(ctx context.Context, c Contents) (version int64, changed
 		}
 		version = commit.Version
 	}
-	return version, commit != nil, t.sweep(ctx, snapshot, c)
+	if err = t.fence(ctx); err == nil { // the files of a run that came later look like nobody's
+		err = t.sweep(ctx, snapshot, c)
+	}
+	return version, commit != nil, err
 }
 
 // commit returns the version that makes the parts the contents, nil if they are.
