@@ -155,14 +155,7 @@ func (t *DataTest) checkKey(at Place) {
 			at.Problem(fmt.Sprintf("columns[%d]", i), "", "column %s appears twice", name)
 		}
 	}
-	t.trainingOnly(at)
-}
-
-// trainingOnly refuses a test of events that looks at other rows.
-func (t *DataTest) trainingOnly(at Place) {
-	if slices.Contains(t.ApplyTo, InScoring) {
-		at.Unsupported("apply_to", "write apply_to: [training]", t.Test.Name+" of events, which come one by one")
-	}
+	t.TrainingOnly(at, t.Test.Name)
 }
 
 // checkCount checks a test of the number of rows.
@@ -175,7 +168,7 @@ func (t *DataTest) checkCount(at Place) {
 			at.Problem(f.name, "leave it out", "%s looks at no single row", t.Test.Name)
 		}
 	}
-	t.trainingOnly(at)
+	t.TrainingOnly(at, t.Test.Name)
 }
 
 // PlannedTest is one data test, bound to the columns of each phase in which it applies.
@@ -225,11 +218,7 @@ func (c *compiler) inTable(field, of string, column table.Column) Condition {
 	case x.Keys > 1:
 		c.found.add(field, "derive a column that joins them, in the rows and in the table", "the key of table %s has %d columns, and a test looks at one", of, x.Keys)
 		return nil
-	case column.PII != "":
-		c.found.add(field, "leave pii out of the column, or the test out", "column %s has pii: %s, so that no key of table %s has its values", column.Name, column.PII, of)
-		return nil
-	case x.Columns[0].Type != column.Type:
-		c.found.add(field, "cast one of them", "column %s is %s, and column %s of table %s is %s", column.Name, column.Type, x.Columns[0].Name, of, x.Columns[0].Type)
+	case !c.joins(field, column, x, 0):
 		return nil
 	}
 	return &inTable{x}

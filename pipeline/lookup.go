@@ -170,6 +170,20 @@ func (c *compiler) table(path, name string) (*LookupTable, *table.LookupIndex) {
 	return l, c.lookups[name]
 }
 
+// joins reports whether the values of a column can be those of the k-th column of a table's
+// key, or says at a path why not.
+func (c *compiler) joins(path string, column table.Column, x *table.LookupIndex, k int) bool {
+	switch of := x.Columns[k]; {
+	case column.PII != "":
+		c.found.add(path, "leave pii out of the column, or do not look it up", "column %s has pii: %s, so that no key of table %s has its values", column.Name, column.PII, x.Name)
+	case column.Type != of.Type:
+		c.found.add(path, "cast one of them", "column %s is %s, and column %s of table %s is %s", column.Name, column.Type, of.Name, x.Name, of.Type)
+	default:
+		return true
+	}
+	return false
+}
+
 // Table returns the table that a field names, and the columns of rows that have its key;
 // nil after a problem.
 func (c *Columns) Table(field, name string) (_ *table.LookupIndex, key []string) {
@@ -180,14 +194,7 @@ func (c *Columns) Table(field, name string) (_ *table.LookupIndex, key []string)
 	key, _ = l.KeyColumns()
 	for k, name := range key {
 		column, ok := c.Lookup(field, name)
-		switch {
-		case !ok:
-			return nil, nil
-		case column.PII != "":
-			c.Problem(field, "leave pii out of the column, or the table out", "column %s has pii: %s, so that no key of table %s has its values", name, column.PII, x.Name)
-			return nil, nil
-		case column.Type != x.Columns[k].Type:
-			c.Problem(field, "cast one of them", "column %s is %s, and column %s of table %s is %s", name, column.Type, x.Columns[k].Name, x.Name, x.Columns[k].Type)
+		if !ok || !c.compiler.joins(c.at(field), column, x, k) {
 			return nil, nil
 		}
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 
@@ -55,6 +56,14 @@ type StepPhases struct {
 	// ApplyTo names the phases in which the step runs, or the data test. Default both, but
 	// [training] for a step that removes rows, and for a test of their number.
 	ApplyTo []Phase `yaml:"apply_to,omitempty" json:"apply_to,omitempty" default:"[training, scoring]"`
+}
+
+// TrainingOnly refuses a step or a test that looks at other rows where events come one by
+// one; what names it.
+func (p *StepPhases) TrainingOnly(at Place, what string) {
+	if slices.Contains(p.ApplyTo, InScoring) {
+		at.Unsupported("apply_to", "write apply_to: [training]", what+" of events, which come one by one")
+	}
 }
 
 // Phases implements StepSpec.
@@ -149,6 +158,9 @@ func (s *Settled) Mark(batch arrow.Record) table.Mask {
 	return found
 }
 
+// ErrUnsettled is why rows cannot be treated of which no shuffle has found anything yet.
+var ErrUnsettled = errors.New("the rows of each key have not been brought together yet")
+
 // ShufflingSpec is a StepSpec, or a TestSpec, that may have to see all rows of a key
 // together, wherever in the dataset they are. It applies in training only.
 type ShufflingSpec interface {
@@ -161,8 +173,8 @@ type Shuffler interface {
 	Op
 	// Shuffle says what is brought together.
 	Shuffle() Shuffle
-	// Settle is Apply, given what the shuffle found of the shard that the batch is of.
-	Settle(ctx context.Context, mem memory.Allocator, batch arrow.Record, found *Settled, rep *Report) (arrow.Record, error)
+	// With returns the operator of the rows of a shard, of which the shuffle found so much.
+	With(found *Settled) Op
 }
 
 // Pass is one shuffle of a plan.

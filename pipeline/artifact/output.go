@@ -49,13 +49,15 @@ func checkColumns(cleaned table.Schema, added []table.Column) error {
 	return nil
 }
 
-// carried returns those of cleaned columns that scored rows have: all where the spec
-// scores no stream.
+// carries reports whether scored rows have a cleaned column: all where the spec scores no
+// stream.
+func (a *Artifact) carries(column string) bool {
+	return a.plan.Carried == nil || a.plan.Carried[column]
+}
+
+// carried returns those of cleaned columns that scored rows have.
 func (a *Artifact) carried(cleaned table.Schema) table.Schema {
-	if a.plan.Carried == nil {
-		return cleaned
-	}
-	return table.Schema{Columns: slices.DeleteFunc(slices.Clone(cleaned.Columns), func(c table.Column) bool { return !a.plan.Carried[c.Name] })}
+	return table.Schema{Columns: slices.DeleteFunc(slices.Clone(cleaned.Columns), func(c table.Column) bool { return !a.carries(c.Name) })}
 }
 
 // OutputSchema returns the columns of a scored row: the cleaned ones that the spec
@@ -72,9 +74,9 @@ func (s *Scorer) DatasetSchema() table.Schema {
 // DatasetArrow is DatasetSchema as Output has it.
 func (s *Scorer) DatasetArrow() *arrow.Schema { return s.dataset }
 
-// Output returns a batch of OutputSchema, or where from has an object of DatasetSchema:
-// what Score returned, and where it came from. Cleaned columns are shared, not copied. The caller releases it.
-// Output may run beside Score and beside itself.
+// Output returns a batch of OutputSchema, or of DatasetSchema where from has an object: what
+// Score returned, and where it came from. Cleaned columns are shared, not copied. The caller
+// releases it. Output may run beside Score and beside itself.
 func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin) (arrow.Record, error) {
 	n := len(predictions) / s.width
 	if int(cleaned.NumRows()) != n || n*s.width != len(predictions) || !cleaned.Schema().Equal(s.cleaned) {
@@ -89,7 +91,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		}
 	}()
 	for i, c := range cleaned.Columns()[:last] {
-		if carried := s.artifact.plan.Carried; carried == nil || carried[cleaned.ColumnName(i)] {
+		if s.artifact.carries(cleaned.ColumnName(i)) {
 			c.Retain()
 			columns = append(columns, c)
 		}

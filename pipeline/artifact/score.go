@@ -125,7 +125,8 @@ func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned 
 
 // Parts yields what each feature brought to the rows that the last Score returned: a
 // number itself, of a category the weight of its value, of a text the sum of its terms',
-// where the model has one for each. A list is many inputs, and none of them. A part is valid until the next one.
+// where the model has one for each. A list is many inputs, and none of them. A part is
+// valid until the next one.
 func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 	return func(yield func(string, []float32) bool) {
 		m, rows := s.artifact.Model, s.finiteRows

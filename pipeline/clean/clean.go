@@ -15,6 +15,7 @@ package clean
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -47,10 +48,6 @@ type Chain struct {
 	// found, where it is not nil, gets the rows that a step finds which has not
 	// learnt yet, and the step is left out; else that step fails.
 	found func(step, arrow.Record)
-	// settled is what shuffles found of the shard whose rows Apply gets, by step.
-	settled map[string]*pipeline.Settled
-	// alone leaves out the steps that shuffle.
-	alone bool
 }
 
 type step struct {
@@ -75,7 +72,10 @@ func BeforeLearning(plan *pipeline.Plan) *Chain {
 // Alone returns the chain of a phase without the steps that look at other rows.
 func Alone(plan *pipeline.Plan, phase pipeline.Phase) *Chain {
 	c := New(plan, phase)
-	c.alone = true
+	c.steps = slices.DeleteFunc(c.steps, func(s step) bool {
+		_, shuffles := s.op.(pipeline.Shuffler)
+		return shuffles
+	})
 	return c
 }
 
@@ -83,7 +83,12 @@ func Alone(plan *pipeline.Plan, phase pipeline.Phase) *Chain {
 // step. Apply fails at a step that shuffles and that is not among them.
 func (c *Chain) With(settled map[string]*pipeline.Settled) *Chain {
 	out := *c
-	out.settled = settled
+	out.steps = slices.Clone(c.steps)
+	for i, s := range out.steps {
+		if op, shuffles := s.op.(pipeline.Shuffler); shuffles && settled[s.name] != nil {
+			out.steps[i].op = op.With(settled[s.name])
+		}
+	}
 	return &out
 }
 
@@ -144,10 +149,7 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 			c.found(s, cur)
 			continue
 		}
-		if _, shuffles := s.op.(pipeline.Shuffler); shuffles && c.alone {
-			continue
-		}
-		next, err := c.apply(ctx, s, cur, rep)
+		next, err := s.op.Apply(ctx, c.mem, cur, rep)
 		cur.Release()
 		if err == nil && madeOf(next, batch, c.limit) > c.limit {
 			next.Release()
@@ -161,14 +163,6 @@ func (c *Chain) Apply(ctx context.Context, batch arrow.Record, rep *pipeline.Rep
 	}
 	rep.RowsOut += cur.NumRows()
 	return cur, nil
-}
-
-// apply carries one step out.
-func (c *Chain) apply(ctx context.Context, s step, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
-	if op, ok := s.op.(pipeline.Shuffler); ok && c.settled[s.name] != nil {
-		return op.Settle(ctx, c.mem, batch, c.settled[s.name], rep)
-	}
-	return s.op.Apply(ctx, c.mem, batch, rep)
 }
 
 // bind returns the batch's columns as Input lists them, without copying any.

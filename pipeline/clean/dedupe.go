@@ -3,7 +3,6 @@ package clean
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,14 +49,7 @@ func (s *Dedupe) Check(at pipeline.Place) {
 			at.Problem(fmt.Sprintf("keys[%d]", i), "", "column %s appears twice", name)
 		}
 	}
-	trainingOnly(at, s.ApplyTo, "dedupe")
-}
-
-// trainingOnly refuses to look at other rows where events come one by one.
-func trainingOnly(at pipeline.Place, phases []pipeline.Phase, what string) {
-	if slices.Contains(phases, pipeline.InScoring) {
-		at.Unsupported("apply_to", "write apply_to: [training]", what+" of events, which come one by one")
-	}
+	s.TrainingOnly(at, "dedupe")
 }
 
 // Bind implements pipeline.StepSpec.
@@ -68,27 +60,34 @@ func (s *Dedupe) Bind(at *pipeline.Columns) pipeline.Op {
 	if s.By != "" {
 		at.Order("by", s.By)
 	}
-	return &dedupe{name: at.Step(), shuffle: pipeline.Shuffle{Keys: s.Keys, By: s.By, Descending: s.Keep == keepLast}}
+	name, shuffle := at.Step(), pipeline.Shuffle{Keys: s.Keys, By: s.By, Descending: s.Keep == keepLast}
+	return &unsettled{shuffle, func(found *pipeline.Settled) pipeline.Op { return &dedupe{name, s.Keys, found} }}
 }
 
 type dedupe struct {
-	unsettled
-	name    string
+	name  string
+	keys  []string
+	found *pipeline.Settled
+}
+
+// Apply implements pipeline.Op. It counts and names the rows removed.
+func (o *dedupe) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	return drop(mem, batch, o.found.Mark(batch).Not(), rep, o.name, "another row has the same "+strings.Join(o.keys, ", "))
+}
+
+// unsettled is a step that shuffles, before anybody has said what the shuffle found.
+type unsettled struct {
 	shuffle pipeline.Shuffle
+	with    func(found *pipeline.Settled) pipeline.Op
 }
 
 // Shuffle implements pipeline.Shuffler.
-func (o *dedupe) Shuffle() pipeline.Shuffle { return o.shuffle }
+func (o *unsettled) Shuffle() pipeline.Shuffle { return o.shuffle }
 
-// Settle implements pipeline.Shuffler. It counts and names the rows removed.
-func (o *dedupe) Settle(_ context.Context, mem memory.Allocator, batch arrow.Record, found *pipeline.Settled, rep *pipeline.Report) (arrow.Record, error) {
-	return drop(mem, batch, found.Mark(batch).Not(), rep, o.name, "another row has the same "+strings.Join(o.shuffle.Keys, ", "))
-}
+// With implements pipeline.Shuffler.
+func (o *unsettled) With(found *pipeline.Settled) pipeline.Op { return o.with(found) }
 
-// unsettled is the Op of a step that shuffles.
-type unsettled struct{}
-
-// Apply implements pipeline.Op: nobody has said what the shuffle found.
-func (unsettled) Apply(context.Context, memory.Allocator, arrow.Record, *pipeline.Report) (arrow.Record, error) {
-	return nil, errors.New("the rows of each key have not been brought together yet")
+// Apply implements pipeline.Op.
+func (*unsettled) Apply(context.Context, memory.Allocator, arrow.Record, *pipeline.Report) (arrow.Record, error) {
+	return nil, pipeline.ErrUnsettled
 }

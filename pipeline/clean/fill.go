@@ -82,7 +82,7 @@ func (s *Fill) Check(at pipeline.Place) {
 		at.Problem("columns", "write a step for each", "last_in_key fills one column")
 	}
 	if s.Strategy == lastInKey {
-		trainingOnly(at, s.ApplyTo, lastInKey)
+		s.TrainingOnly(at, lastInKey)
 	}
 	names := make(map[string]bool)
 	for i, name := range s.Columns {

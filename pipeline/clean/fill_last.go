@@ -30,22 +30,20 @@ func (s *Fill) bindLast(at *pipeline.Columns) pipeline.Op {
 		with = append(with, s.By)
 	}
 	at.Mix(name, with...)
-	return &fillLast{name: at.Step(), shuffle: pipeline.Shuffle{Keys: []string{s.Key}, By: s.By, Value: name}}
+	step, shuffle := at.Step(), pipeline.Shuffle{Keys: []string{s.Key}, By: s.By, Value: name}
+	return &unsettled{shuffle, func(found *pipeline.Settled) pipeline.Op { return &fillLast{step, name, found} }}
 }
 
 // fillLast fills with the last value in the row's key.
 type fillLast struct {
-	unsettled
-	name    string
-	shuffle pipeline.Shuffle
+	name, column string
+	found        *pipeline.Settled
 }
 
-// Shuffle implements pipeline.Shuffler.
-func (o *fillLast) Shuffle() pipeline.Shuffle { return o.shuffle }
-
-// Settle implements pipeline.Shuffler. It counts the values filled.
-func (o *fillLast) Settle(_ context.Context, mem memory.Allocator, batch arrow.Record, found *pipeline.Settled, rep *pipeline.Report) (arrow.Record, error) {
-	i, err := column(batch, o.shuffle.Value)
+// Apply implements pipeline.Op. It counts the values filled.
+func (o *fillLast) Apply(_ context.Context, mem memory.Allocator, batch arrow.Record, rep *pipeline.Report) (arrow.Record, error) {
+	found := o.found
+	i, err := column(batch, o.column)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +52,7 @@ func (o *fillLast) Settle(_ context.Context, mem memory.Allocator, batch arrow.R
 		batch.Retain()
 		return batch, nil
 	}
-	rep.Change(o.name+" "+o.shuffle.Value, int64(rows.Count()))
+	rep.Change(o.name+" "+o.column, int64(rows.Count()))
 	valid := table.Valid(a)
 	valid.Or(rows)
 	n := a.Len()

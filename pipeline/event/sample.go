@@ -148,7 +148,6 @@ func (s *Sample) object(path string, depth int, object []byte) {
 			if parent.fields++; parent.fields > sampledFields {
 				parent.other = manyFields
 			}
-			c = &s.cols[before]
 		}
 		s.json(c, value)
 	}
@@ -242,7 +241,7 @@ func (s *Sample) Schema() (out table.Schema) {
 	for i := range s.cols {
 		c := &s.cols[i]
 		t, other := c.kind()
-		if s.within(c, manyFields) {
+		if s.inManyFields(c) {
 			continue
 		}
 		if c.name == table.RowColumn || c.name == "" {
@@ -257,10 +256,10 @@ func (s *Sample) Schema() (out table.Schema) {
 	return out
 }
 
-// within reports whether a column is a field of an object that is something else.
-func (s *Sample) within(c *sampled, other string) bool {
+// inManyFields reports whether a column is a field of an object that has too many.
+func (s *Sample) inManyFields(c *sampled) bool {
 	for i, ch := range c.name {
-		if at, known := s.at[c.name[:i]]; ch == '.' && c.depth > 0 && known && s.cols[at].other == other {
+		if at, known := s.at[c.name[:i]]; ch == '.' && c.depth > 0 && known && s.cols[at].other == manyFields {
 			return true
 		}
 	}

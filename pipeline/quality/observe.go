@@ -3,7 +3,6 @@ package quality
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -74,7 +73,7 @@ func (o *Observer) failing(i int, batch arrow.Record) (table.Mask, error) {
 	}
 	found := o.settled[of.PassName()]
 	if found == nil {
-		return table.Mask{}, &thalweg.Error{Op: "test rows", Kind: thalweg.Invalid, Subject: of.PassName(), Err: errors.New("the rows of each key have not been brought together yet")}
+		return table.Mask{}, &thalweg.Error{Op: "test rows", Kind: thalweg.Invalid, Subject: of.PassName(), Err: pipeline.ErrUnsettled}
 	}
 	return found.Mark(batch), nil
 }
