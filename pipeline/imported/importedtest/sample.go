@@ -3,24 +3,22 @@
 package importedtest
 
 import (
+	"embed"
 	"encoding/json"
-	"os"
-	"path/filepath"
-	"runtime"
+	"path"
 	"strings"
 	"testing"
 )
 
-// dir is where testdata/make.py has put them.
-func dir() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(filepath.Dir(file)), "testdata")
-}
+// testdata is what testdata/make.py wrote.
+//
+//go:embed testdata
+var testdata embed.FS
 
 // Models lists the files of all models.
 func Models(t testing.TB) (names []string) {
 	t.Helper()
-	files, err := os.ReadDir(dir())
+	files, err := testdata.ReadDir("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +36,7 @@ func Models(t testing.TB) (names []string) {
 // Model reads a model's file.
 func Model(t testing.TB, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir(), name))
+	data, err := testdata.ReadFile(path.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +47,7 @@ func Model(t testing.TB, name string) []byte {
 // library makes of them.
 func Sample(t testing.TB, model string) (columns map[string][]any, raw []float64) {
 	t.Helper()
-	if err := json.Unmarshal(Model(t, strings.TrimSuffix(model, filepath.Ext(model))+".sample.json"), &columns); err != nil {
+	if err := json.Unmarshal(Model(t, strings.TrimSuffix(model, path.Ext(model))+".sample.json"), &columns); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range columns["raw"] {
