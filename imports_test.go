@@ -40,6 +40,7 @@ var ranks = map[string]int{
 	"storage/parquet/encoding": 1,
 	"storage/parquet/guard":    1,
 
+	"cmd/thalweg/terminal":           2,
 	"connectors/devbroker":           2,
 	"connectors/kafka":               2,
 	"connectors/kafka/kafkatest":     2,
@@ -94,6 +95,8 @@ var ranks = map[string]int{
 	"pipeline/catalog":    6,
 	"pipeline/evaluation": 6,
 
+	"cmd/thalweg/connections": 6,
+
 	"pipeline/artifact/artifacttest": 7,
 	"worker/average":                 7,
 	"worker/stream/engine":           7,
@@ -114,8 +117,10 @@ var ranks = map[string]int{
 	"worker/stream/replay":  10,
 
 	"cmd/thalweg/localdata": 11,
+	"cmd/thalweg/process":   11,
+	"cmd/thalweg/embedded":  12,
 
-	"cmd/thalweg":         12,
+	"cmd/thalweg":         14,
 	"integration/process": 12,
 
 	"integration/kafka": 13,
@@ -163,7 +168,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
-	{"github.com/vbauerster/mpb", []string{"cmd/thalweg"}},
+	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 
 func TestImportsGoDownTheRanks(t *testing.T) {

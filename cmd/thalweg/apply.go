@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -108,7 +109,7 @@ func parseSpec(file string) (spec *pipeline.Spec, text string, err error) {
 }
 
 func readSpec(file string) ([]byte, error) {
-	return readFile("read spec", file, pipeline.MaxSpecBytes, "name a file of YAML, or - for standard input")
+	return terminal.ReadFile("read spec", file, pipeline.MaxSpecBytes, "name a file of YAML, or - for standard input")
 }
 
 // must is for mistakes in this program's own tables.

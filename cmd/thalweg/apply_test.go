@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
 
 // What changes only how the stream runs is said to train nothing, and rows of the
 // new generation, scored by the version of the old one, are proved like any.
 func TestApplyOfAnotherStreamHalfGoesOnWithTheVersion(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	cl := client(t, c)
 	body := fewFlights(t, 6_000)
 	upload(t, c, body)

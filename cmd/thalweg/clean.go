@@ -36,7 +36,7 @@ func newClean(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -19,8 +20,8 @@ import (
 // A row of any object is in the split that the run put it in, and has its cleaned
 // values; one that a step dropped has its place and the reason.
 func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
-	c := parallelDev(t, devConfig{})
-	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+	c := parallelDev(t, embedded.Config{})
+	bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +86,8 @@ func TestCleanedRowsHaveTheSplitsOfARun(t *testing.T) {
 
 // Data tests that would fail a run fail the command, which has written the rows.
 func TestCleanTestsTheRows(t *testing.T) {
-	dir, c := t.TempDir(), new(devCluster)
-	c.endpoints.API, c.endpoints.Store = []string{"127.0.0.1:1"}, "file://"+dir // neither is asked
+	dir, c := t.TempDir(), new(embedded.Cluster)
+	c.Endpoints.API, c.Endpoints.Store = []string{"127.0.0.1:1"}, "file://"+dir // neither is asked
 	put(t, dir+"/rows.parquet", string(rowsOf(t, 300, "id x y", func(i int) []any { return []any{int64(i), float64(i % 10), float64(i)} })))
 	for limit, wrong := range map[string]string{
 		"10%": "",

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator/api"
 )
 
@@ -36,7 +38,7 @@ type answer struct {
 // verb uses them.
 type cluster struct {
 	*api.Client
-	conns       *connections
+	conns       *connections.Set
 	stateBucket string // its name
 }
 
@@ -44,13 +46,13 @@ type cluster struct {
 // by itself if it uses stores.
 func (g *globals) ask(do func(cmd *cobra.Command, c *cluster, args []string) (answer, error)) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) (err error) {
-		c := &cluster{stateBucket: g.connections.state}
+		c := &cluster{stateBucket: g.connections.State}
 		if c.Client, err = g.client(verbDownAfter); err != nil {
 			return err
 		}
 		defer c.Client.Close()
 		if slices.Contains(usedFlags(cmd), "store") {
-			if c.conns, err = g.connections.open(); err != nil {
+			if c.conns, err = g.connections.Open(); err != nil {
 				return err
 			}
 			defer c.conns.Close()
@@ -64,6 +66,11 @@ func (g *globals) ask(do func(cmd *cobra.Command, c *cluster, args []string) (an
 		}
 		return a.failed
 	}
+}
+
+// print writes a value in the format that the flags name; see printAs.
+func (g *globals) print(w io.Writer, value any, table func(w io.Writer)) error {
+	return terminal.Print(w, g.output, value, table)
 }
 
 // interrupted says how to continue where an interrupt ended a verb.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/retry"
 )
@@ -14,7 +16,7 @@ import (
 // However often a spec is applied, a bounded number of objects stays in the state
 // bucket; what an alias names serves, and what is gone is refused by name.
 func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
-	c := parallelDev(t, devConfig{CollectEvery: 50 * time.Millisecond})
+	c := parallelDev(t, embedded.Config{CollectEvery: 50 * time.Millisecond})
 	cl := client(t, c)
 	body := fewFlights(t, 2_000)
 	upload(t, c, body)
@@ -45,7 +47,7 @@ func TestManyAppliesLeaveABoundedNumberOfObjects(t *testing.T) {
 		if outputs == 0 && checkpoints == want {
 			break
 		}
-		if err := retry.Sleep(t.Context(), followEvery); err != nil {
+		if err := retry.Sleep(t.Context(), terminal.FollowEvery); err != nil {
 			t.Fatalf("%d outputs of runs are left, and %d objects of checkpoints, want %d", outputs, checkpoints, want)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/process"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
@@ -29,11 +31,11 @@ func newCoordinator(g *globals) *cobra.Command {
 				id, addresses, ok := strings.Cut(p, "=")
 				raft, api, ok2 := strings.Cut(addresses, ",")
 				if !ok || !ok2 {
-					return usageError("--peer", p, "id=raft host:port,api host:port")
+					return terminal.UsageError("--peer", p, "id=raft host:port,api host:port")
 				}
 				if id == cfg.ID {
 					for _, a := range []string{raft, api} {
-						if err := loopbackOnly("--peer", a); err != nil {
+						if err := process.LoopbackOnly("--peer", a); err != nil {
 							return err
 						}
 					}
@@ -44,13 +46,13 @@ func newCoordinator(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}
 			defer conns.Close()
-			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.connections.state) }
-			cfg.StateBucket = g.connections.state
+			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.connections.State) }
+			cfg.StateBucket = g.connections.State
 			node, err := coordinator.New(log, cfg)
 			if err != nil {
 				return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -86,8 +87,8 @@ func afterDeletion(name string, last uint64, purged bool) string {
 
 // confirm asks for the name of what a verb is about to destroy.
 func confirm(cmd *cobra.Command, verb, name string, purge bool) error {
-	if in, out := cmd.InOrStdin(), cmd.ErrOrStderr(); isTerminal(out) {
-		if file, ok := in.(io.Writer); ok && isTerminal(file) {
+	if in, out := cmd.InOrStdin(), cmd.ErrOrStderr(); terminal.IsTerminal(out) {
+		if file, ok := in.(io.Writer); ok && terminal.IsTerminal(file) {
 			what := "keep what it wrote"
 			if purge {
 				what = "remove what it wrote for good"

@@ -12,13 +12,14 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
 // objects returns the sizes of the objects of a bucket, by key.
-func objects(t *testing.T, c *devCluster, name, prefix string) map[string]int64 {
+func objects(t *testing.T, c *embedded.Cluster, name, prefix string) map[string]int64 {
 	t.Helper()
-	bucket, err := c.connections.Bucket(t.Context(), "", name)
+	bucket, err := c.Connections.Bucket(t.Context(), "", name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func objects(t *testing.T, c *devCluster, name, prefix string) map[string]int64 
 // pipeline wrote and nothing beside it.
 func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
 	// Only the purge removes anything.
-	c := parallelDev(t, devConfig{CollectEvery: time.Hour})
+	c := parallelDev(t, embedded.Config{CollectEvery: time.Hour})
 	cl := client(t, c)
 	body := fewFlights(t, 6_000)
 	upload(t, c, body)
@@ -66,7 +67,7 @@ func TestADeletedPipelineAndTheNextOfItsNameDoNotMixUp(t *testing.T) {
 	// Neighbours by name: a pipeline, and objects that no stream has written.
 	neighbour, _, _ := strings.Cut(strings.Replace(demoSpec(t), "name: flight-delays}", "name: flight-delays-1}", 1), "  scoring:")
 	applyAndWait(t, cl, neighbour)
-	lake, err := c.connections.Bucket(t.Context(), "", "lake")
+	lake, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

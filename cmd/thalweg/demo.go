@@ -16,7 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -28,7 +30,6 @@ const (
 	demoHeldOut    = 0.85 // where they begin, as a fraction of the rows
 	demoSeconds    = 12   // how long streaming them takes
 	demoPartitions = 4
-	demoBucket     = "lake"
 )
 
 func newDemo(*globals) *cobra.Command {
@@ -54,7 +55,7 @@ type demo struct {
 	dir, data, spec string
 	out, errs       io.Writer
 
-	cluster *devCluster
+	cluster *embedded.Cluster
 	client  *cluster
 	parsed  *pipeline.Spec
 	text    string
@@ -62,7 +63,7 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context) error {
-	if err := requireDevParts("demo"); err != nil {
+	if err := embedded.Require("demo"); err != nil {
 		return err
 	}
 	began, shown := time.Now(), d.dir
@@ -79,7 +80,7 @@ func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.say("Starting three coordinators, two workers, a Kafka broker and an S3 endpoint in one process.")
-	d.cluster, err = newDevCluster(ctx, slog.New(slog.NewTextHandler(log, nil)), devConfig{Dir: filepath.Join(d.dir, "cluster"), Workers: 2, FreePorts: true})
+	d.cluster, err = embedded.New(ctx, slog.New(slog.NewTextHandler(log, nil)), embedded.Config{Dir: filepath.Join(d.dir, "cluster"), Workers: 2, FreePorts: true})
 	if err != nil {
 		return err
 	}
@@ -106,8 +107,8 @@ func (d *demo) job(ctx context.Context) (*demoSummary, error) {
 	if err := d.cluster.WaitReady(ctx); err != nil {
 		return nil, err
 	}
-	d.cluster.endpoints.print(d.out)
-	d.client = &cluster{Client: d.cluster.client, conns: d.cluster.connections}
+	d.cluster.Endpoints.Print(d.out)
+	d.client = &cluster{Client: d.cluster.Client, conns: d.cluster.Connections}
 	if err := d.upload(ctx); err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bucket, err := d.cluster.connections.Bucket(ctx, "", demoBucket)
+	bucket, err := d.cluster.Connections.Bucket(ctx, "", embedded.Bucket)
 	if err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return follow(ctx, d.client.Client, d.errs, res.RunId)
+	return terminal.Follow(ctx, d.client.Client, d.errs, res.RunId)
 }
 
 // stream sends the held-out rows while a second version is trained with other
@@ -188,7 +189,7 @@ func (d *demo) train(ctx context.Context, text string) (*apiv1.Run, error) {
 // its last quarter before the new version serves.
 func (d *demo) stream(ctx context.Context) (int64, *apiv1.Run, error) {
 	topic := d.parsed.Spec.Sources.Events.Reading().Topic
-	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{d.cluster.endpoints.Kafka}, Topic: topic}, kafka.ProducerConfig{})
+	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{d.cluster.Endpoints.Kafka}, Topic: topic}, kafka.ProducerConfig{})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -261,7 +262,7 @@ func (d *demo) drained(ctx context.Context, sent int64) error {
 		if committed >= sent && len(res.Partitions) == demoPartitions {
 			return nil
 		}
-		if err := retry.Sleep(ctx, followEvery); err != nil {
+		if err := retry.Sleep(ctx, terminal.FollowEvery); err != nil {
 			return err
 		}
 	}

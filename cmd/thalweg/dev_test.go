@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +17,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -36,14 +37,14 @@ var demoFiles, _ = filepath.Abs("../../deploy/demo")
 
 // startDev runs an embedded cluster on dir until the returned function is
 // called.
-func startDev(t *testing.T, dir string) (c *devCluster, stop func()) {
+func startDev(t *testing.T, dir string) (c *embedded.Cluster, stop func()) {
 	t.Helper()
-	return startDevWith(t, devConfig{Dir: dir})
+	return startDevWith(t, embedded.Config{Dir: dir})
 }
 
 // parallelDev lets the test run beside others, and runs a cluster for it whose S3
 // endpoint is a process of its own.
-func parallelDev(t *testing.T, cfg devConfig) *devCluster {
+func parallelDev(t *testing.T, cfg embedded.Config) *embedded.Cluster {
 	t.Helper()
 	t.Parallel()
 	cfg.Dir, cfg.NewStore = t.TempDir(), newStoreProcess
@@ -57,18 +58,18 @@ var starting sync.Mutex
 // startsWithin bounds how long a cluster takes to start, for which others wait.
 const startsWithin = 2 * time.Minute
 
-func startDevWith(t *testing.T, cfg devConfig) (c *devCluster, stop func()) {
+func startDevWith(t *testing.T, cfg embedded.Config) (c *embedded.Cluster, stop func()) {
 	t.Helper()
 	return startDevLogging(t, cfg, slog.DiscardHandler)
 }
 
-func startDevLogging(t *testing.T, cfg devConfig, logs slog.Handler) (c *devCluster, stop func()) {
+func startDevLogging(t *testing.T, cfg embedded.Config, logs slog.Handler) (c *embedded.Cluster, stop func()) {
 	t.Helper()
 	starting.Lock()
 	defer starting.Unlock()
 	cfg.Workers, cfg.FreePorts, cfg.PollWait = 2, true, 100*time.Millisecond // how far streams are is told in polls
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := newDevCluster(ctx, slog.New(logs), cfg)
+	c, err := embedded.New(ctx, slog.New(logs), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,9 +106,9 @@ func TestDevSaysWhatKeepsItFromStarting(t *testing.T) {
 	}
 }
 
-func client(t *testing.T, c *devCluster) *api.Client {
+func client(t *testing.T, c *embedded.Cluster) *api.Client {
 	t.Helper()
-	cl, err := api.NewClient(api.Config{Addresses: c.endpoints.API})
+	cl, err := api.NewClient(api.Config{Addresses: c.Endpoints.API})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,16 +172,16 @@ func applyAndWait(t *testing.T, cl *api.Client, text string) *apiv1.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := follow(t.Context(), cl, &bytes.Buffer{}, res.RunId)
+	run, err := terminal.Follow(t.Context(), cl, &bytes.Buffer{}, res.RunId)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return run
 }
 
-func upload(t *testing.T, c *devCluster, body []byte) {
+func upload(t *testing.T, c *embedded.Cluster, body []byte) {
 	t.Helper()
-	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+	bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +191,13 @@ func upload(t *testing.T, c *devCluster, body []byte) {
 }
 
 // produce replays a Parquet file from a fraction of its rows on.
-func produce(t *testing.T, c *devCluster, file string, from float64) int64 {
+func produce(t *testing.T, c *embedded.Cluster, file string, from float64) int64 {
 	t.Helper()
 	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
+	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.Endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func produce(t *testing.T, c *devCluster, file string, from float64) int64 {
 
 // committed waits until the logs of all partitions hold n events, and judges
 // them.
-func committed(t *testing.T, c *devCluster, cl *api.Client, n int64) {
+func committed(t *testing.T, c *embedded.Cluster, cl *api.Client, n int64) {
 	t.Helper()
 	for {
 		res, err := cl.StreamStatus(t.Context(), &apiv1.StreamStatusRequest{Pipeline: "flight-delays"})
@@ -230,10 +231,10 @@ func committed(t *testing.T, c *devCluster, cl *api.Client, n int64) {
 		select {
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
-		case <-time.After(followEvery):
+		case <-time.After(terminal.FollowEvery):
 		}
 	}
-	verdict, err := (&cluster{Client: cl, conns: c.connections}).judge(t.Context(), "flight-delays", "")
+	verdict, err := (&cluster{Client: cl, conns: c.Connections}).judge(t.Context(), "flight-delays", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,9 +254,9 @@ func key(batch arrow.Record, i int) string {
 
 // streamed returns the bits of every prediction in the committed files, by
 // flight.
-func streamed(t *testing.T, c *devCluster) map[string]uint64 {
+func streamed(t *testing.T, c *embedded.Cluster) map[string]uint64 {
 	t.Helper()
-	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+	bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,13 +303,13 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 
 // sameBits holds what the stream gave for n events against what the model of a
 // run gives for the rows of the file.
-func sameBits(t *testing.T, c *devCluster, run *apiv1.Run, file string, n int64, got map[string]uint64) {
+func sameBits(t *testing.T, c *embedded.Cluster, run *apiv1.Run, file string, n int64, got map[string]uint64) {
 	t.Helper()
 	ref, err := thalweg.ParseObjectRef(run.Outputs["checkpoint"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := c.connections.Bucket(t.Context(), "", "thalweg")
+	state, err := c.Connections.Bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,12 +370,12 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	endpoints := c.endpoints
+	endpoints := c.Endpoints
 	stop()
 
 	c, _ = startDev(t, dir)
-	if c.endpoints.Kafka != endpoints.Kafka || c.endpoints.API[0] != endpoints.API[0] {
-		t.Errorf("endpoints %+v, were %+v", c.endpoints, endpoints)
+	if c.Endpoints.Kafka != endpoints.Kafka || c.Endpoints.API[0] != endpoints.API[0] {
+		t.Errorf("endpoints %+v, were %+v", c.Endpoints, endpoints)
 	}
 	cl = client(t, c)
 	after, err := cl.ListModels(t.Context(), &apiv1.ListModelsRequest{})
@@ -386,31 +387,4 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 	}
 	second := produce(t, c, file, 0.9)
 	committed(t, c, cl, first+second)
-}
-
-// TestAPortThatIsTakenIsNamed: so is --free-ports, which then works, since the
-// ports that could not be had are not what the directory keeps.
-func TestAPortThatIsTakenIsNamed(t *testing.T) {
-	if l, err := net.Listen("tcp", defaultS3Address); err == nil { // else another has it
-		defer l.Close()
-	}
-	dir := t.TempDir()
-	log := slog.New(slog.DiscardHandler)
-	_, err := newDevCluster(t.Context(), log, devConfig{Dir: dir, Workers: 1})
-	if err == nil || !strings.Contains(err.Error(), "the port is taken") || !strings.Contains(err.Error(), "add --free-ports") {
-		t.Fatalf("%v, want the port and --free-ports", err)
-	}
-	c := &devCluster{cfg: devConfig{Dir: dir, FreePorts: true}, log: log}
-	if err := c.choosePorts(); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", c.endpoints.Kafka)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	err = c.choosePorts()
-	if err == nil || !strings.Contains(err.Error(), c.endpoints.Kafka+": the port is taken") || !strings.Contains(err.Error(), "--free-ports --dir") {
-		t.Errorf("%v, want another directory to be named", err)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/replay"
@@ -34,7 +35,7 @@ func newDiff(g *globals) *cobra.Command {
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			ctx := cmd.Context()
 			if _, _, err := pipeline.SplitS3Path(with); err != nil {
-				return answer{}, usageError("--with", with, "s3://bucket/prefix/")
+				return answer{}, terminal.UsageError("--with", with, "s3://bucket/prefix/")
 			}
 			s, err := c.openStream(ctx, args[0])
 			if err != nil {
@@ -49,7 +50,7 @@ func newDiff(g *globals) *cobra.Command {
 				return answer{}, err
 			}
 			if string(m.Pipeline) != args[0] {
-				return answer{}, usageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
+				return answer{}, terminal.UsageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
 			}
 			report, err := diffWith(cmd, m, s.live, place, top)
 			return answer{report, func(w io.Writer) { printDiff(w, report) }, differing(report)}, err
@@ -65,10 +66,10 @@ func newDiff(g *globals) *cobra.Command {
 // diffWith compares and shows how far it is.
 func diffWith(cmd *cobra.Command, m *replay.Manifest, live, with storage.Place, top int) (*replay.Report, error) {
 	if top < 1 {
-		return nil, usageError("--top", strconv.Itoa(top), "a number from 1")
+		return nil, terminal.UsageError("--top", strconv.Itoa(top), "a number from 1")
 	}
 	var passed atomic.Int64
-	stop := showProgress(cmd.ErrOrStderr(), "diff", func() (done, total int64, message string) { return passed.Load(), m.Events(), "" })
+	stop := terminal.ShowProgress(cmd.ErrOrStderr(), "diff", func() (done, total int64, message string) { return passed.Load(), m.Events(), "" })
 	defer stop()
 	return replay.Diff(cmd.Context(), m, live, with, top, passed.Store)
 }
@@ -83,10 +84,10 @@ func differing(r *replay.Report) error {
 }
 
 func printDiff(w io.Writer, r *replay.Report) {
-	row(w, "LIVE VERSION", "REPLAYED VERSION", "IN BOTH", "EQUAL BITS", "DIFFERENT", "FLIPPED", "|Δ| MEAN", "P50", "P90", "P99", "P99.9", "MAX")
+	terminal.Row(w, "LIVE VERSION", "REPLAYED VERSION", "IN BOTH", "EQUAL BITS", "DIFFERENT", "FLIPPED", "|Δ| MEAN", "P50", "P90", "P99", "P99.9", "MAX")
 	line := func(live, replayed string, t replay.Tally) {
 		d := t.Delta
-		row(w, live, replayed, humanize.Comma(t.Both), humanize.Comma(t.Equal), humanize.Comma(t.Differ), humanize.Comma(t.Flipped),
+		terminal.Row(w, live, replayed, humanize.Comma(t.Both), humanize.Comma(t.Equal), humanize.Comma(t.Differ), humanize.Comma(t.Flipped),
 			figures(d.Mean), figures(d.P50), figures(d.P90), figures(d.P99), figures(d.P999), figures(d.Max))
 	}
 	for _, v := range r.Versions {
@@ -112,9 +113,9 @@ func printDifferences(w io.Writer, title string, list []replay.Difference) {
 		return
 	}
 	fmt.Fprintln(w, title)
-	row(w, "PARTITION", "OFFSET", "|Δ|", "LIVE", "REPLAYED", "EVENT")
+	terminal.Row(w, "PARTITION", "OFFSET", "|Δ|", "LIVE", "REPLAYED", "EVENT")
 	for _, d := range list {
-		row(w, d.Partition, d.Offset, figures(d.Delta), answerShown(d.Live), answerShown(d.Replayed), d.Event)
+		terminal.Row(w, d.Partition, d.Offset, figures(d.Delta), answerShown(d.Live), answerShown(d.Replayed), d.Event)
 	}
 }
 

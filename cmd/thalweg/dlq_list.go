@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
@@ -69,7 +70,7 @@ func newDLQList(g *globals) *cobra.Command {
 			"  thalweg dlq list flight-delays --where \"model_version == 3 && timestamp >= '2026-11-01'\" -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			if limit < 1 {
-				return answer{}, usageError("--limit", fmt.Sprint(limit), "a number from 1")
+				return answer{}, terminal.UsageError("--limit", fmt.Sprint(limit), "a number from 1")
 			}
 			counts := letterCounts{Pipeline: args[0], byReason: make(map[[2]string]*reasonCount)}
 			for l, err := range flags.letters(cmd.Context(), c, args[0]) {
@@ -117,14 +118,14 @@ func (c *letterCounts) finish(limit int) {
 }
 
 func (c *letterCounts) table(w io.Writer) {
-	row(w, "EVENTS", "STAGE", "REASON", "FIRST", "LAST", "FAILED REPLAYS", "REPLAYED")
+	terminal.Row(w, "EVENTS", "STAGE", "REASON", "FIRST", "LAST", "FAILED REPLAYS", "REPLAYED")
 	for _, r := range c.Reasons {
-		row(w, humanize.Comma(r.Events), r.Stage, shorten(r.Reason, 100), r.First, r.Last, humanize.Comma(r.Again), humanize.Comma(r.Replayed))
+		terminal.Row(w, humanize.Comma(r.Events), r.Stage, shorten(r.Reason, 100), r.First, r.Last, humanize.Comma(r.Again), humanize.Comma(r.Replayed))
 	}
 	if c.Others > 0 {
-		row(w, humanize.Comma(c.Others), "", "other reasons", "", "", "", "")
+		terminal.Row(w, humanize.Comma(c.Others), "", "other reasons", "", "", "", "")
 	}
-	row(w, humanize.Comma(c.Events), "", "in all", "", "", humanize.Comma(c.Again), humanize.Comma(c.Replayed))
+	terminal.Row(w, humanize.Comma(c.Events), "", "in all", "", "", humanize.Comma(c.Again), humanize.Comma(c.Replayed))
 }
 
 // number is a run of digits that is no part of a word, such as int64, or else

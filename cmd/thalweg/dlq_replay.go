@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
@@ -36,8 +37,8 @@ func newDLQReplay(g *globals) *cobra.Command {
 			}
 			sum, err := c.replayLetters(cmd, args[0], where, version)
 			return answer{value: sum, table: func(w io.Writer) {
-				row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
-				row(w, humanize.Comma(sum.Selected), humanize.Comma(sum.Scored), humanize.Comma(sum.Dead), humanize.Comma(sum.Truncated), humanize.Comma(sum.Already),
+				terminal.Row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
+				terminal.Row(w, humanize.Comma(sum.Selected), humanize.Comma(sum.Scored), humanize.Comma(sum.Dead), humanize.Comma(sum.Truncated), humanize.Comma(sum.Already),
 					humanize.Comma(sum.Recovered), humanize.Comma(sum.Slots))
 			}}, interrupted(cmd.Context(), "replay dead letters", args[0], err)
 		}),
@@ -63,7 +64,7 @@ func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string)
 		return none, err
 	}
 	if model.RegisteredAtUS == 0 {
-		return none, usageError("--model", version, "a registered version: its rows become part of the results")
+		return none, terminal.UsageError("--model", version, "a registered version: its rows become part of the results")
 	}
 	models, err := c.models(ctx)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 
@@ -72,10 +73,10 @@ func newLetterPrinter(output string, w io.Writer) (letterPrinter, error) {
 	switch output {
 	case "table":
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-		row(tw, "PARTITION", "OFFSET", "TIME", "VERSION", "STAGE", "REASON", "SIZE", "EVENT", "REPLAYS")
+		terminal.Row(tw, "PARTITION", "OFFSET", "TIME", "VERSION", "STAGE", "REASON", "SIZE", "EVENT", "REPLAYS")
 		lines := 0
 		return letterPrinter{func(l *deadletter.Letter) error {
-			row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
+			terminal.Row(tw, l.Partition, l.Offset, time.UnixMicro(l.TimestampUS).UTC().Format(time.RFC3339), l.ModelVersion, l.Stage, shorten(l.Reason, 80),
 				humanize.Comma(int64(l.SizeBytes)), eventShown(l), replaysShown(l))
 			if lines++; lines%flushLetters == 0 {
 				return tw.Flush()
@@ -93,7 +94,7 @@ func newLetterPrinter(output string, w io.Writer) (letterPrinter, error) {
 			return err
 		}, none}, nil
 	}
-	return letterPrinter{}, usageError("--output", output, "table, json or yaml")
+	return letterPrinter{}, terminal.UsageError("--output", output, "table, json or yaml")
 }
 
 // eventShown is an event for a table.

@@ -18,6 +18,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -123,7 +126,7 @@ func (r *reader) here(command string) string {
 	command = regexp.MustCompile(`^thalweg delete \S+`).ReplaceAllString(command, "$0 --yes") // nobody is asked here
 	return address.ReplaceAllStringFunc(command, func(a string) string {
 		if r.addresses[a] == "" {
-			free, err := freeAddresses(1)
+			free, err := embedded.FreeAddresses(1)
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -164,7 +167,7 @@ func (r *reader) keep(c documented, command string) (output string, err error) {
 		name, value, _ := strings.Cut(pair, "=")
 		values[name] = strings.TrimPrefix(value, "http://")
 	}
-	r.addresses[defaultAPIAddress], r.addresses[defaultKafkaAddress], r.addresses[defaultS3Address] = values["THALWEG_COORDINATOR"], values["THALWEG_KAFKA"], values["THALWEG_STORE"]
+	r.addresses[connections.APIAddress], r.addresses[connections.KafkaAddress], r.addresses[connections.S3Address] = values["THALWEG_COORDINATOR"], values["THALWEG_KAFKA"], values["THALWEG_STORE"]
 	if r.client, err = api.NewClient(api.Config{Addresses: []string{values["THALWEG_COORDINATOR"]}}); err == nil {
 		r.t.Cleanup(r.client.Close)
 	}
@@ -205,7 +208,7 @@ const (
 // two versions, some thousand rows, and dead letters.
 func (r *reader) prepare() {
 	r.t.Helper()
-	r.kafka = r.addresses[defaultKafkaAddress]
+	r.kafka = r.addresses[connections.KafkaAddress]
 	s := startShell(r.t, r.files, append(r.env, "PATH="+filepath.Join(r.clone, "bin")+":"+os.Getenv("PATH")))
 	defer s.end()
 	do := func(command string) {
@@ -307,7 +310,7 @@ func (r *reader) wait(so func(p *apiv1.StreamPartition) bool) {
 		select {
 		case <-ctx.Done():
 			r.t.Fatalf("the stream stays at %v", res.Partitions)
-		case <-time.After(followEvery):
+		case <-time.After(terminal.FollowEvery):
 		}
 	}
 }

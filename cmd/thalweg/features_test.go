@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
@@ -51,7 +52,7 @@ func TestManyColumnsAreOneLineOfTheSpec(t *testing.T) {
   input_features: [{columns: "*", type: number, normalization: minmax}]
   output_features: [{name: many, type: binary, expression: "label > 3"}]
 `))
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	text, err := command(t, c, "validate", dir+"/digits.yaml", "--data", dir+"/digits.parquet")
 	want := `features "*": 784 of type number, from "pixel_0" to "pixel_783"; 1 that match are features of their own or the label's`
 	if err != nil || !strings.Contains(text, want) {
@@ -72,7 +73,7 @@ func TestManyColumnsAreOneLineOfTheSpec(t *testing.T) {
 // and a version its strongest weights; both are in the RPC's answer about the run.
 func TestARunHasItsLossesAndAVersionItsWeights(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, rowsOf(t, 3000, "weak strong y city", func(i int) []any {
 		weak, strong := random.NormFloat64(), 1e-6*random.NormFloat64()
 		y := 10*weak - 300e6*strong + 50*random.NormFloat64()
@@ -150,7 +151,7 @@ func TestARunStartsFromAVersion(t *testing.T) {
 			return []any{x, x * random.Float64(), []string{"Oslo", "Riga", city}[i%3], 2*x + 10*float64(i%3) + random.NormFloat64()}
 		})
 	}
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, data(3000, "Bonn"))
 	apply := func(features, output, start string) (string, error) {
 		return applied(t, c, specOf(strings.Replace(output, "number", "warm", 1), fmt.Sprintf(`
@@ -241,7 +242,7 @@ func TestRowsAreCountedByReason(t *testing.T) {
 		}
 	}
 	data, dir := parquetOf(t, b), t.TempDir()
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, data)
 	put(t, dir+"/rows.parquet", string(data))
 	put(t, dir+"/spec.yaml", specOf("rows", `
@@ -301,8 +302,8 @@ func TestRowsAreCountedByReason(t *testing.T) {
 // run fails by the names of the objects; so does a binary label of other values than
 // two, by that of its object.
 func TestObjectsWithTwoTypesOfAColumn(t *testing.T) {
-	c := parallelDev(t, devConfig{})
-	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+	c := parallelDev(t, embedded.Config{})
+	bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

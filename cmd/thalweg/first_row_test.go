@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 )
 
 // firstRowWithin is how long somebody new waits for the first scored row of their own
@@ -30,7 +31,7 @@ func eventually(t *testing.T, what string, try func() error) {
 		select {
 		case <-late:
 			t.Fatalf("waited %v for %s: %v", commandTimeout, what, err)
-		case <-time.After(followEvery):
+		case <-time.After(terminal.FollowEvery):
 		}
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/event"
@@ -150,14 +152,14 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := parallelDev(t, devConfig{SchemaRegistry: schemaRegistry(t)})
+			c := parallelDev(t, embedded.Config{SchemaRegistry: schemaRegistry(t)})
 			cl := client(t, c)
 			body := fewFlights(t, 12_000)
 			if strings.HasPrefix(name, "lists") {
 				body = withLists(t, body)
 			}
 			upload(t, c, body)
-			bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+			bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +178,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			form, err := newEventForm(t.Context(), c.connections, local, "flights", specFile, "")
+			form, err := newEventForm(t.Context(), c.Connections, local, "flights", specFile, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +186,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			if err := bucket.Delete(t.Context(), "flight.avsc"); err != nil {
 				t.Fatal(err)
 			}
-			producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
+			producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.Endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,14 +235,18 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := schemaRegistry(t)
-	conns, err := newConnections("file://"+t.TempDir(), s3.Config{}, kafka.Config{}, address)
+	conns, err := connections.New("file://"+t.TempDir(), s3.Config{}, kafka.Config{}, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conns.Close)
+	schemas, err := conns.Schemas("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := make(map[string][]string)
 	for format, options := range map[string]event.Format{"": nil, "json": new(event.JSONFormat), "csv": new(event.CSVFormat),
-		"avro": &event.AvroFormat{SchemaRegistry: defaultConnection}} {
+		"avro": &event.AvroFormat{SchemaRegistry: connections.Default}} {
 		local, err := localdata.OpenFiles(t.Context(), file, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -249,7 +255,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		decoder, err := event.NewDecoder(local.Schema, event.Config{Format: options, Schemas: conns.schemas[defaultConnection]})
+		decoder, err := event.NewDecoder(local.Schema, event.Config{Format: options, Schemas: schemas})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +299,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	if _, err := newEventForm(t.Context(), conns, local, "flights", "", "xml"); err == nil {
 		t.Error("xml is taken")
 	}
-	if _, err := newEventForm(t.Context(), &connections{}, local, "flights", "", "avro"); !thalweg.Is(err, thalweg.NotFound) {
+	if _, err := newEventForm(t.Context(), onDisk(t), local, "flights", "", "avro"); !thalweg.Is(err, thalweg.NotFound) {
 		t.Errorf("avro without a registry: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 // shown, and can be promoted by hand.
 func TestAVersionThatDoesNotPassItsGatesLeavesTheChampion(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, rowsOf(t, 3000, "x city y", func(i int) []any {
 		x := 3 * random.NormFloat64()
 		return []any{x, []string{"Oslo", "Riga", "Bonn"}[i%3], 2*x + 10*float64(i%3) + random.NormFloat64()}

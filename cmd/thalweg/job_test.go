@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -22,7 +25,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker"
 )
 
@@ -130,7 +133,7 @@ func (s severed) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollR
 // jobCluster is a coordinator, and workers that die when they are told to.
 type jobCluster struct {
 	t       *testing.T
-	store   *connections
+	store   *connections.Set
 	client  *api.Client
 	address string
 	mu      sync.Mutex
@@ -141,10 +144,28 @@ type jobCluster struct {
 	ctx     context.Context
 }
 
+// onDisk is a store in a directory, with a bucket for what is kept.
+func onDisk(t *testing.T) *connections.Set {
+	t.Helper()
+	conns, err := connections.New("file://"+t.TempDir(), s3.Config{}, kafka.Config{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := conns.Store("")
+	if err == nil {
+		err = opener.CreateBucket(t.Context(), "thalweg")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conns.Close)
+	return conns
+}
+
 func newJobCluster(t *testing.T) *jobCluster {
 	t.Helper()
 	c := &jobCluster{t: t, kills: make(map[string]bool),
-		store: &connections{stores: map[string]store{defaultConnection: {Opener: memory.NewOpener("thalweg")}}}}
+		store: onDisk(t)}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(t.Context())
 	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
@@ -229,7 +250,7 @@ func (c *jobCluster) job() *apiv1.Run {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	run, err := follow(c.ctx, c.client, c.t.Output(), started.RunId)
+	run, err := terminal.Follow(c.ctx, c.client, c.t.Output(), started.RunId)
 	if err != nil {
 		c.t.Fatal(err)
 	}

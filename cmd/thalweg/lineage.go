@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -73,7 +75,7 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 	ctx := cmd.Context()
 	var given []byte
 	if f.event != "" {
-		if given, err = readFile("--event", f.event, maxFileBytes, ""); err != nil {
+		if given, err = terminal.ReadFile("--event", f.event, terminal.MaxFileBytes, ""); err != nil {
 			return a, err
 		}
 	}
@@ -83,7 +85,7 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 	case f.fromFile != "":
 		doc, from, err = f.read(ctx, c)
 	case len(args) == 0 && f.topic == "":
-		return a, usageError("PIPELINE", "", "a pipeline, --topic or --from-file")
+		return a, terminal.UsageError("PIPELINE", "", "a pipeline, --topic or --from-file")
 	default:
 		doc, from, err = f.trace(ctx, c, args)
 	}
@@ -109,7 +111,7 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 
 // read takes the lineage from a file and opens what it names.
 func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Document, from lineage.Sources, err error) {
-	data, err := readFile("--from-file", f.fromFile, maxFileBytes, "")
+	data, err := terminal.ReadFile("--from-file", f.fromFile, terminal.MaxFileBytes, "")
 	if err != nil {
 		return nil, from, err
 	}
@@ -121,8 +123,8 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 }
 
 // openSources opens what a document's places name. The caller closes the events.
-func openSources(ctx context.Context, conns *connections, p lineage.Places, topic string) (from lineage.Sources, err error) {
-	from.Catalog, from.Schemas, from.Keys = catalog.All(), conns.eventSchemas, conns.Key
+func openSources(ctx context.Context, conns *connections.Set, p lineage.Places, topic string) (from lineage.Sources, err error) {
+	from.Catalog, from.Schemas, from.Keys = catalog.All(), conns.EventSchemas, conns.Key
 	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
 	if from.Sink.Bucket, err = conns.Bucket(ctx, p.Sink, p.Bucket); err != nil {
 		return from, err
@@ -148,7 +150,7 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 		if f.offset == notGiven {
 			given = ""
 		}
-		return nil, from, usageError("--offset", given, "the offset of an event")
+		return nil, from, terminal.UsageError("--offset", given, "the offset of an event")
 	}
 	name := argument(args, 0)
 	if name == "" {

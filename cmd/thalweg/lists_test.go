@@ -1,6 +1,8 @@
 package main
 
 import (
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,7 +12,7 @@ import (
 // Lists in events and in answers are the same after files were merged, in a replay, in
 // a comparison and in lineage, and fsck and the table have nothing against them.
 func TestListsAreKeptByWhatFollowsAStream(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	cl := client(t, c)
 	body := withLists(t, fewFlights(t, 6_000))
 	upload(t, c, body)
@@ -41,7 +43,7 @@ func TestListsAreKeptByWhatFollowsAStream(t *testing.T) {
 			select {
 			case <-t.Context().Done():
 				t.Fatalf("no files are merged:\n%s", text)
-			case <-time.After(followEvery):
+			case <-time.After(terminal.FollowEvery):
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -43,10 +44,10 @@ func listModels(g *globals) func(*cobra.Command, []string) error {
 	return g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 		res, err := c.ListModels(cmd.Context(), &apiv1.ListModelsRequest{Model: argument(args, 0)})
 		return answer{value: res, table: func(w io.Writer) {
-			row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
+			terminal.Row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "TEST LOG LOSS", "TEST ROC AUC", "SHA256")
 			for _, m := range res.Models {
 				for _, v := range m.Versions {
-					row(w, m.Name, v.Version, aliasShown(m, v), v.RunId, clock(v.RegisteredAtUnixMs),
+					terminal.Row(w, m.Name, v.Version, aliasShown(m, v), v.RunId, terminal.Clock(v.RegisteredAtUnixMs),
 						figure(v.Metrics, "test.log_loss"), figure(v.Metrics, "test.roc_auc"), v.ModelSha256[:min(12, len(v.ModelSha256))])
 				}
 			}
@@ -72,19 +73,19 @@ func newModelsShow(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			shown := modelShown{Model: m.Name, Version: message{v}, Aliases: aliasesOf(m, v.Version)}
+			shown := modelShown{Model: m.Name, Version: terminal.Message{Message: v}, Aliases: aliasesOf(m, v.Version)}
 			for _, l := range res.Run.Curve {
-				shown.Curve = append(shown.Curve, message{l})
+				shown.Curve = append(shown.Curve, terminal.Message{Message: l})
 			}
 			for _, weight := range res.Run.Weights {
-				shown.Weights = append(shown.Weights, message{weight})
+				shown.Weights = append(shown.Weights, terminal.Message{Message: weight})
 			}
 			for _, feature := range res.Run.Importance {
-				shown.Importance = append(shown.Importance, message{feature})
+				shown.Importance = append(shown.Importance, terminal.Message{Message: feature})
 			}
 			return answer{value: shown, table: func(w io.Writer) {
-				row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "SHA256")
-				row(w, m.Name, v.Version, strings.Join(shown.Aliases, ","), v.RunId, clock(v.RegisteredAtUnixMs), v.ModelSha256[:min(12, len(v.ModelSha256))])
+				terminal.Row(w, "MODEL", "VERSION", "ALIAS", "RUN", "REGISTERED", "SHA256")
+				terminal.Row(w, m.Name, v.Version, strings.Join(shown.Aliases, ","), v.RunId, terminal.Clock(v.RegisteredAtUnixMs), v.ModelSha256[:min(12, len(v.ModelSha256))])
 				if v.Parent > 0 {
 					fmt.Fprintf(w, "\nstarted from version %d\n", v.Parent)
 				}
@@ -93,8 +94,8 @@ func newModelsShow(g *globals) *cobra.Command {
 				}
 				printMetrics(w, v.Metrics)
 				printEvaluation(w, res.Run)
-				printCurve(w, res.Run)
-				printWeights(w, res.Run)
+				terminal.PrintCurve(w, res.Run)
+				terminal.PrintWeights(w, res.Run)
 			}}, nil
 		}),
 	}
@@ -103,13 +104,13 @@ func newModelsShow(g *globals) *cobra.Command {
 // modelShown is a version in JSON: what the RPC says of it, and of its run what the
 // model is.
 type modelShown struct {
-	Model   string    `json:"model"`
-	Aliases []string  `json:"aliases"`
-	Version message   `json:"version"`
-	Curve   []message `json:"curve"`
-	Weights []message `json:"weights"`
+	Model   string             `json:"model"`
+	Aliases []string           `json:"aliases"`
+	Version terminal.Message   `json:"version"`
+	Curve   []terminal.Message `json:"curve"`
+	Weights []terminal.Message `json:"weights"`
 	// Importance is that of the features of trees.
-	Importance []message `json:"importance"`
+	Importance []terminal.Message `json:"importance"`
 }
 
 // version finds a version by its number or an alias.
@@ -279,5 +280,5 @@ func (c *cluster) export(ctx context.Context, ref thalweg.CheckpointRef, dir str
 	if err != nil {
 		return nil, err
 	}
-	return writeFiles(dir, parts)
+	return terminal.WriteFiles(dir, parts)
 }

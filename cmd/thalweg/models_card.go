@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -50,7 +51,7 @@ func newModelsCard(g *globals) *cobra.Command {
 type card struct {
 	Model      string              `json:"model"`
 	Aliases    []string            `json:"aliases"`
-	Version    message             `json:"version"`
+	Version    terminal.Message    `json:"version"`
 	Provenance artifact.Provenance `json:"provenance"`
 	Objects    []dataset.Object    `json:"objects"`
 	Spec       string              `json:"spec"`
@@ -64,7 +65,7 @@ type card struct {
 
 // card reads what the registry, the checkpoint and the evaluation say of a version.
 func (c *cluster) card(ctx context.Context, m *apiv1.Model, v *apiv1.ModelVersion) (*card, error) {
-	out := &card{Model: m.Name, Aliases: aliasesOf(m, v.Version), Version: message{v}, version: v}
+	out := &card{Model: m.Name, Aliases: aliasesOf(m, v.Version), Version: terminal.Message{Message: v}, version: v}
 	from, err := checkpointOf(m.Name, v)
 	if err != nil {
 		return out, err
@@ -124,7 +125,7 @@ func (d *card) write(dir string) error {
 	for _, c := range d.judged().Curves {
 		files[c.Name+".svg"] = []byte(evaluation.SVG(c))
 	}
-	_, err = writeFiles(dir, files)
+	_, err = terminal.WriteFiles(dir, files)
 	return err
 }
 
@@ -140,7 +141,7 @@ func (d *card) judged() (m evaluation.Measured) {
 func (d *card) markdown(w io.Writer) {
 	v, p := d.version, d.Provenance
 	fmt.Fprintf(w, "# %s, version %d\n\n", d.Model, v.Version)
-	fmt.Fprintf(w, "Registered %s by run %s of pipeline %s, generation %d", clock(v.RegisteredAtUnixMs), v.RunId, v.Pipeline, v.Generation)
+	fmt.Fprintf(w, "Registered %s by run %s of pipeline %s, generation %d", terminal.Clock(v.RegisteredAtUnixMs), v.RunId, v.Pipeline, v.Generation)
 	if len(d.Aliases) > 0 {
 		fmt.Fprintf(w, "; it is %s", strings.Join(d.Aliases, ", "))
 	}

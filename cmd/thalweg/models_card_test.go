@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -16,7 +17,7 @@ import (
 // its curves are drawings that a browser reads.
 func TestAVersionHasACard(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, rowsOf(t, 3000, "x city late", func(i int) []any {
 		x := random.NormFloat64()
 		return []any{x, []string{"Oslo", "a|b", "Bonn"}[i%3], x+random.NormFloat64() > 1}

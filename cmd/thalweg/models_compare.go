@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -109,13 +110,13 @@ func (c *cluster) specChanges(ctx context.Context, a, b *apiv1.ModelVersion) ([]
 }
 
 func (d *compared) print(w io.Writer) {
-	row(w, "METRIC", fmt.Sprint("VERSION ", d.Versions[0]), fmt.Sprint("VERSION ", d.Versions[1]), "DIFFERENCE", "95 % INTERVAL")
+	terminal.Row(w, "METRIC", fmt.Sprint("VERSION ", d.Versions[0]), fmt.Sprint("VERSION ", d.Versions[1]), "DIFFERENCE", "95 % INTERVAL")
 	for _, m := range d.Metrics {
 		interval := ""
 		if m.Interval != nil {
 			interval = fmt.Sprintf("%+.6g to %+.6g", m.Interval[0], m.Interval[1])
 		}
-		row(w, m.Name, fmt.Sprintf("%.6g", m.Values[0]), fmt.Sprintf("%.6g", m.Values[1]), fmt.Sprintf("%+.6g", m.Difference), interval)
+		terminal.Row(w, m.Name, fmt.Sprintf("%.6g", m.Values[0]), fmt.Sprintf("%.6g", m.Values[1]), fmt.Sprintf("%+.6g", m.Difference), interval)
 	}
 	switch {
 	case d.SameModel:
@@ -129,8 +130,8 @@ func (d *compared) print(w io.Writer) {
 		return
 	}
 	const most = 40 // characters of a value
-	row(w, "\nFIELD", fmt.Sprint("VERSION ", d.Versions[0]), fmt.Sprint("VERSION ", d.Versions[1]))
+	terminal.Row(w, "\nFIELD", fmt.Sprint("VERSION ", d.Versions[0]), fmt.Sprint("VERSION ", d.Versions[1]))
 	for _, c := range d.Changes {
-		row(w, c.Path, cmp.Or(shorten(c.Before, most), "-"), cmp.Or(shorten(c.After, most), "-"))
+		terminal.Row(w, c.Path, cmp.Or(shorten(c.Before, most), "-"), cmp.Or(shorten(c.After, most), "-"))
 	}
 }

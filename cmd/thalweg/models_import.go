@@ -17,6 +17,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -55,9 +56,9 @@ func newModelsImport(g *globals) *cobra.Command {
 				name = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimSuffix(filepath.Base(args[0]), filepath.Ext(args[0]))), "-"), "-")
 			}
 			if !regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`).MatchString(name) {
-				return answer{}, usageError("--name", name, "write small letters, digits and -, as in flights-lightgbm")
+				return answer{}, terminal.UsageError("--name", name, "write small letters, digits and -, as in flights-lightgbm")
 			}
-			data, err := readFile("import model", args[0], imported.MaxFileBytes, "")
+			data, err := terminal.ReadFile("import model", args[0], imported.MaxFileBytes, "")
 			if err != nil {
 				return answer{}, err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/pipeline/imported/importedtest"
 )
 
@@ -55,7 +56,7 @@ func TestAnImportedModelIsAVersionOnceItScoresTheSample(t *testing.T) {
 	put(t, dir+"/cut.txt", model[:len(model)/2])
 	put(t, dir+"/sample.parquet", string(sample))
 	put(t, dir+"/other.parquet", string(other))
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	for _, bad := range []struct{ model, sample, want string }{
 		{"model.txt", "other.parquet", "60 of 60 rows score otherwise"},
 		{"cut.txt", "sample.parquet", "cut.txt"},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -12,7 +13,7 @@ import (
 )
 
 func newNew(g *globals) *cobra.Command {
-	from, options := "", draft.Options{Bucket: demoBucket}
+	from, options := "", draft.Options{Bucket: embedded.Bucket}
 	cmd := &cobra.Command{
 		Use:   "new --from DATA --label COLUMN_OR_EXPRESSION",
 		Short: "Write a spec for a table: features, label, split, with comments",
@@ -26,7 +27,7 @@ func newNew(g *globals) *cobra.Command {
 			"  thalweg new --from visits.csv.gz --label outcome > visits.yaml\n" +
 			"  thalweg new --from s3://lake/flights/ --label 'delay > 15' > delays.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 )
 
 // tableColumn is a column of a test's table; value returns that of a row, nil where
@@ -95,7 +96,7 @@ func TestDraftsOfAllKindsOfTablesTrain(t *testing.T) {
 	at := func(i int) time.Time { return time.Date(2024, 1, 1, 0, 37*i, 0, 0, time.UTC) }
 	noise := func(int) any { return random.NormFloat64() }
 
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	for _, tc := range []struct {
 		name, label string
 		columns     []tableColumn

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 )
 
 // visits returns a table with a column of each kind that a draft tells apart.
@@ -62,7 +63,7 @@ func visits(t *testing.T) []byte {
 
 // What new drafts can be validated and trained as it is, and says what it left out.
 func TestADraftedSpecTrainsAsItIs(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	body := visits(t)
 	upload(t, c, body)
 	file, spec := t.TempDir()+"/Shop Visits.parquet", t.TempDir()+"/visits.yaml"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/storage/s3"
@@ -43,7 +44,7 @@ func TestEventsThatAreProducedHaveColumnsThatAreDropped(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "lake"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	conns, err := newConnections("file://"+dir, s3.Config{}, kafka.Config{}, "")
+	conns, err := connections.New("file://"+dir, s3.Config{}, kafka.Config{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,17 +97,6 @@ func TestEventsThatAreProducedHaveColumnsThatAreDropped(t *testing.T) {
 		}); err != nil {
 			t.Fatal(c.format, err)
 		}
-	}
-}
-
-// The same secret is the same key, wherever it is from and however its line ends.
-func TestASecretOfTheEnvironmentIsThatOfAFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "secret")
-	put(t, file, "the secret of the test\r\n")
-	t.Setenv("PII_SECRET", "the secret of the test\n")
-	r := new(secrets)
-	if a, b := r.secret("secret", "PII_SECRET", ""), r.secret("secret", "", file); r.err != nil || a != b {
-		t.Errorf("%v: %q, %q", r.err, a, b)
 	}
 }
 

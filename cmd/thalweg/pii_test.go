@@ -23,6 +23,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -156,9 +158,9 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 	put(t, keys+".key", "the secret of the people test\n")
 	put(t, keys, "connections:\n  people-1: {key: {secret_file: "+keys+".key}}\n")
 	var logs lockedBuffer
-	c, stop := startDevLogging(t, devConfig{Dir: dir, NewStore: newStoreProcess, Connections: keys}, slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c, stop := startDevLogging(t, embedded.Config{Dir: dir, NewStore: newStoreProcess, Connections: keys}, slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cl := client(t, c)
-	lake, err := c.connections.Bucket(t.Context(), "", "lake")
+	lake, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +216,7 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 		}},
 	} {
 		for _, topic := range []string{name, name + "-dlq"} {
-			producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.endpoints.Kafka}, Topic: topic}, kafka.ProducerConfig{})
+			producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.Endpoints.Kafka}, Topic: topic}, kafka.ProducerConfig{})
 			if err == nil {
 				err = producer.CreateTopic(t.Context(), 1)
 			}
@@ -247,14 +249,14 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 		fmt.Fprintln(&answers, run)
 		runs[name] = run.Id
 	}
-	flags := fmt.Sprintf(" --coordinator %s --store %s --connections %s", c.endpoints.API[0], c.endpoints.Store, keys)
+	flags := fmt.Sprintf(" --coordinator %s --store %s --connections %s", c.Endpoints.API[0], c.Endpoints.Store, keys)
 	for name, format := range map[string]string{"people-p": "parquet", "people-c": "csv", "people-j": "jsonl"} {
 		everythingScored(t, cl, name, &answers)
 		for _, line := range []string{"dlq show " + name + " --limit 0 -o json", "dlq list " + name, "results " + name + " --head 5", "models show " + name, "models card " + name,
-			"status", "stream status " + name, "lineage " + name + " --partition 0 --offset 1 --with-event -o json", "lineage " + name + " --partition 0 --offset 0 --verify -o json --kafka " + c.endpoints.Kafka,
+			"status", "stream status " + name, "lineage " + name + " --partition 0 --offset 1 --with-event -o json", "lineage " + name + " --partition 0 --offset 0 --verify -o json --kafka " + c.Endpoints.Kafka,
 			"runs show " + runs[name], "fsck " + name} {
 			if strings.HasPrefix(line, "lineage") && !strings.Contains(line, "--kafka") {
-				line += " --kafka " + c.endpoints.Kafka
+				line += " --kafka " + c.Endpoints.Kafka
 			}
 			out, err := runLine(t, line+flags)
 			if fmt.Fprintln(&answers, line, out, err); err != nil {
@@ -268,7 +270,7 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 		put(t, spec, peopleSpec(name, format, "{type: json}"))
 		into, page := filepath.Join(dir, name+".parquet"), filepath.Join(dir, name+".html")
 		for _, line := range []string{"clean --into " + into, "profile -o json --html " + page, "profile --cleaned -o json"} {
-			out, err := runLine(t, line+" -f "+spec+" --connections "+keys+" --store "+c.endpoints.Store)
+			out, err := runLine(t, line+" -f "+spec+" --connections "+keys+" --store "+c.Endpoints.Store)
 			if fmt.Fprintln(&answers, out); err != nil {
 				t.Error(err)
 			}
@@ -349,7 +351,7 @@ func everythingScored(t *testing.T, cl *api.Client, name string, answers io.Writ
 		select {
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err(), res)
-		case <-time.After(followEvery):
+		case <-time.After(terminal.FollowEvery):
 		}
 	}
 }

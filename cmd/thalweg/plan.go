@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -174,15 +175,15 @@ func (p *plan) printEffect(w io.Writer) {
 // one.
 func (p *plan) printDeleted(w io.Writer) {
 	if d := p.Deleted; d != nil {
-		fmt.Fprintf(w, "a pipeline of that name was deleted at %s: %s\n", clock(d.DeletedAtUnixMs), afterDeletion(p.Pipeline, d.Generation, d.Purged))
+		fmt.Fprintf(w, "a pipeline of that name was deleted at %s: %s\n", terminal.Clock(d.DeletedAtUnixMs), afterDeletion(p.Pipeline, d.Generation, d.Purged))
 	}
 }
 
 func (p *plan) printChanges(w io.Writer) {
 	const most = 40 // characters of a value
-	row(w, "FIELD", "NOW", "WANTED", "EFFECT")
+	terminal.Row(w, "FIELD", "NOW", "WANTED", "EFFECT")
 	for _, c := range p.Changes {
-		row(w, c.Path, cmp.Or(shorten(c.Before, most), "-"), cmp.Or(shorten(c.After, most), "-"), c.Effect)
+		terminal.Row(w, c.Path, cmp.Or(shorten(c.Before, most), "-"), cmp.Or(shorten(c.After, most), "-"), c.Effect)
 	}
 	fmt.Fprintln(w)
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 )
@@ -50,7 +51,7 @@ func TestPlanSaysThatEventsWaitForAVersionThatProtectsThem(t *testing.T) {
 
 // plan says of each edit what it will do, and apply prints the same.
 func TestPlanSaysWhatApplyDoes(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, fewFlights(t, 6_000))
 	file := t.TempDir() + "/flights.yaml"
 	base := demoSpec(t)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 )
 
 // TestMain is thalweg itself, or a part of it, where a test starts this binary as
@@ -34,7 +35,7 @@ type storeProcess struct {
 }
 
 // newStoreProcess starts the process. It stops when Run ends, or this process.
-func newStoreProcess(dir string, e devEndpoints) (devStore, error) {
+func newStoreProcess(dir string, e embedded.Endpoints) (embedded.Store, error) {
 	endpoints, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
@@ -75,12 +76,12 @@ func (s *storeProcess) Ready() <-chan struct{} { return s.ready }
 
 // runStore is the process: it serves until its standard input ends.
 func runStore() {
-	var e devEndpoints
+	var e embedded.Endpoints
 	err := json.Unmarshal([]byte(os.Getenv("THALWEG_TEST_ENDPOINTS")), &e)
 	if err != nil {
 		panic(err)
 	}
-	store, err := newDevStore(os.Getenv("THALWEG_TEST_DIR"), e)
+	store, err := embedded.NewStore(os.Getenv("THALWEG_TEST_DIR"), e)
 	if thalweg.Is(err, thalweg.Unsupported) {
 		os.Stdout.WriteString("unsupported\n")
 		os.Exit(0)

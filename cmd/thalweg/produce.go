@@ -34,12 +34,12 @@ func newProduce(g *globals) *cobra.Command {
 			"  thalweg produce flights.parquet --topic flights --from 0.85   # the last 15 % of the rows",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}
 			defer conns.Close()
-			cfg, err := named(conns.brokers, "kafka", "")
+			cfg, err := conns.Kafka("")
 			if err != nil {
 				return err
 			}

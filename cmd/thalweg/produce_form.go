@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
@@ -44,7 +45,7 @@ func jsonForm(src *localdata.Dataset) *eventForm {
 }
 
 // newEventForm returns the form that a spec reads, or else that of a format.
-func newEventForm(ctx context.Context, conns *connections, src *localdata.Dataset, topic, specFile, format string) (f *eventForm, err error) {
+func newEventForm(ctx context.Context, conns *connections.Set, src *localdata.Dataset, topic, specFile, format string) (f *eventForm, err error) {
 	f = jsonForm(src)
 	if specFile == "" {
 		chosen, err := catalog.All().Choose(pipeline.EventFormats, cmp.Or(format, event.JSON), []byte("{}"))
@@ -52,7 +53,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localdata.Datase
 			return nil, err
 		}
 		if avro, ok := chosen.Options.(*event.AvroFormat); ok {
-			avro.SchemaRegistry = defaultConnection
+			avro.SchemaRegistry = connections.Default
 		}
 		f.encode, err = f.encoder(ctx, conns, chosen, topic, nil)
 		return f, err
@@ -95,7 +96,7 @@ func newEventForm(ctx context.Context, conns *connections, src *localdata.Datase
 
 // encoder returns what writes events in a format. plan is that of the spec, if
 // there is one.
-func (f *eventForm) encoder(ctx context.Context, conns *connections, format pipeline.Choice, topic string, plan *pipeline.Plan) (encoder, error) {
+func (f *eventForm) encoder(ctx context.Context, conns *connections.Set, format pipeline.Choice, topic string, plan *pipeline.Plan) (encoder, error) {
 	switch o := format.Options.(type) {
 	case *event.JSONFormat:
 		return encodeJSON, nil
@@ -123,7 +124,7 @@ func (f *eventForm) encoder(ctx context.Context, conns *connections, format pipe
 }
 
 // filed encodes by the schema of the file that the spec names.
-func (f *eventForm) filed(ctx context.Context, conns *connections, plan *pipeline.Plan) (encoder, error) {
+func (f *eventForm) filed(ctx context.Context, conns *connections.Set, plan *pipeline.Plan) (encoder, error) {
 	name, key, err := pipeline.SplitS3Path(plan.Spec.SchemaFile())
 	if err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func (f *eventForm) filed(ctx context.Context, conns *connections, plan *pipelin
 
 // registered encodes by a schema made from the columns, which is registered as
 // the topic's.
-func (f *eventForm) registered(ctx context.Context, conns *connections, connection, topic string) (encoder, error) {
+func (f *eventForm) registered(ctx context.Context, conns *connections.Set, connection, topic string) (encoder, error) {
 	client, err := conns.Schemas(connection)
 	if err != nil {
 		return nil, err

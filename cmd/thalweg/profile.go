@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/profile"
@@ -38,7 +39,7 @@ func newProfile(g *globals) *cobra.Command {
 			var text string
 			var rule pipeline.OnBadRow
 			if cleaned && file == "" {
-				return usageError("--cleaned", "", "-f SPEC too, which says how rows are cleaned")
+				return terminal.UsageError("--cleaned", "", "-f SPEC too, which says how rows are cleaned")
 			}
 			if file != "" {
 				var err error
@@ -47,7 +48,7 @@ func newProfile(g *globals) *cobra.Command {
 				}
 				rule = spec.Spec.Sources.Train.OnBadRow
 			}
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}
@@ -153,7 +154,7 @@ func newProfileDiff(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var both [2]*profile.Profile
 			for i, name := range args {
-				data, err := readFile("read profile", name, profile.MaxBytes, "write it by `thalweg profile -o json`")
+				data, err := terminal.ReadFile("read profile", name, profile.MaxBytes, "write it by `thalweg profile -o json`")
 				if err == nil {
 					both[i], err = profile.Decode(name, data)
 				}

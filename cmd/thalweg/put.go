@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
@@ -43,7 +44,7 @@ func newPut(g *globals) *cobra.Command {
 			const op = "put"
 			bucketName, key, err := pipeline.SplitS3Path(args[1])
 			if err != nil {
-				return usageError("s3://BUCKET/KEY", args[1], "s3://bucket/folder/ or s3://bucket/folder/file")
+				return terminal.UsageError("s3://BUCKET/KEY", args[1], "s3://bucket/folder/ or s3://bucket/folder/file")
 			}
 			files, _, err := localdata.FindFiles(op, args[0])
 			if err != nil {
@@ -61,7 +62,7 @@ func newPut(g *globals) *cobra.Command {
 						Hint: "cut it into files of some 100 MB, which workers share"}
 				}
 			}
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}
@@ -72,7 +73,7 @@ func newPut(g *globals) *cobra.Command {
 			}
 			var put []putFile
 			for _, file := range files {
-				body, err := readFile(op, file.Path, maxPutBytes, "")
+				body, err := terminal.ReadFile(op, file.Path, maxPutBytes, "")
 				if err != nil {
 					return err
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
@@ -89,7 +90,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 		return answer{}, &thalweg.Error{Op: "--into", Kind: thalweg.Invalid, Subject: strconv.Quote(r.into), Err: errors.New("it " + fault), Hint: hint}
 	}
 	if r.parallel < 1 {
-		return answer{}, usageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
+		return answer{}, terminal.UsageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
 	}
 	if r.pipeline == "" {
 		if r.pipeline, err = c.pipelineOf(ctx, r.topic); err != nil {
@@ -101,7 +102,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 		return answer{}, err
 	}
 	if r.topic != "" && r.topic != s.cfg.Topic {
-		return answer{}, usageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.cfg.Topic)
+		return answer{}, terminal.UsageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.cfg.Topic)
 	}
 	into, err := s.place(ctx, r.connection, r.into)
 	if err != nil {
@@ -145,7 +146,7 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	began := time.Now()
 	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log,
 		replay.Config{Parallel: r.parallel, Score: s.cfg})
-	stop := showProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
+	stop := terminal.ShowProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
 		p := runner.Progress()
 		return p.Done, p.Total, p.Message
 	})
@@ -167,9 +168,9 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 func (o *replayed) table(w io.Writer) {
 	m := o.Replay
 	fmt.Fprintf(w, "%s offsets of %s scored again with %s into %s\n", humanize.Comma(m.Events()), m.Topic, m.Model, o.Into)
-	row(w, "PARTITION", "FROM", "TO", "OFFSETS")
+	terminal.Row(w, "PARTITION", "FROM", "TO", "OFFSETS")
 	for _, p := range m.Partitions {
-		row(w, p.Partition, p.From, p.To, humanize.Comma(p.To-p.From))
+		terminal.Row(w, p.Partition, p.From, p.To, humanize.Comma(p.To-p.From))
 	}
 	fmt.Fprintf(w, "%s rows, %s dead letters, in %.1f s\n", humanize.Comma(o.Scored), humanize.Comma(o.Dead), float64(o.TookMS)/1000)
 	if o.Diff != nil {

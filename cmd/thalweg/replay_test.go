@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -19,13 +20,13 @@ import (
 
 // command runs one command line against a dev cluster and returns what it
 // printed.
-func command(t *testing.T, c *devCluster, args ...string) (string, error) {
+func command(t *testing.T, c *embedded.Cluster, args ...string) (string, error) {
 	t.Helper()
 	root := newRoot()
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&bytes.Buffer{})
-	root.SetArgs(append([]string{"--coordinator", strings.Join(c.endpoints.API, ","), "--kafka", c.endpoints.Kafka, "--store", c.endpoints.Store}, args...))
+	root.SetArgs(append([]string{"--coordinator", strings.Join(c.Endpoints.API, ","), "--kafka", c.Endpoints.Kafka, "--store", c.Endpoints.Store}, args...))
 	err := root.ExecuteContext(t.Context())
 	return out.String(), err
 }
@@ -49,7 +50,7 @@ var oddEvents = []string{
 }
 
 func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	cl := client(t, c)
 	body := fewFlights(t, 20_000)
 	upload(t, c, body)
@@ -59,7 +60,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := produce(t, c, file, 0.9)
-	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
+	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.Endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 	checkLineages(t, c, total)
 
 	// A checkpoint that is no version.
-	state, err := c.connections.Bucket(t.Context(), "", "thalweg")
+	state, err := c.Connections.Bucket(t.Context(), "", "thalweg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 
 // checkLineages verifies random rows, and every odd one, from their documents
 // alone: no coordinator is asked.
-func checkLineages(t *testing.T, c *devCluster, total int64) {
+func checkLineages(t *testing.T, c *embedded.Cluster, total int64) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 7))
 	type place struct{ partition, offset int64 }

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -52,9 +53,9 @@ func newResults(g *globals) *cobra.Command {
 					fmt.Fprintf(w, "no file is committed yet: `rolling` of the sink says when one is (10 s after its first row by default), `thalweg stream status %s` how far scoring is\n", args[0])
 					return
 				}
-				row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
+				terminal.Row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
-					row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), humanize.Comma(f.Rows), humanize.Comma(f.SizeBytes), f.version())
+					terminal.Row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), humanize.Comma(f.Rows), humanize.Comma(f.SizeBytes), f.version())
 				}
 				for _, line := range howToRead {
 					fmt.Fprintln(w, line)
@@ -70,7 +71,7 @@ func newResults(g *globals) *cobra.Command {
 // where the spec wants none or it has not been written yet.
 func (s *stream) howToRead(ctx context.Context) ([]string, error) {
 	table := s.sink().Table.Options.(endpoint.Table)
-	lines := table.HowToRead(s.conns.reach(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
+	lines := table.HowToRead(s.conns.Reach(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
 	for _, err := range s.live.Bucket.List(ctx, s.live.Prefix+table.LogDir(), "") {
 		return lines, err
 	}

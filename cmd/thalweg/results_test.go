@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/storage"
@@ -76,7 +78,7 @@ func TestResultsListEachRowOnce(t *testing.T) {
 // TestResultsSayHowToRead: the lines can be copied as they are, once the table is
 // there.
 func TestResultsSayHowToRead(t *testing.T) {
-	const none, dev = "", devSecretKey
+	const none, dev = "", connections.DevSecretKey
 	for _, c := range []struct{ store, secret, want string }{
 		{"http://127.0.0.1:9000", dev, `pandas   deltalake.DeltaTable("s3://lake/scored", storage_options={"endpoint_url": "http://127.0.0.1:9000", "allow_http": "true"}).to_pandas()`},
 		{"http://127.0.0.1:9000", dev, `DuckDB   CREATE OR REPLACE SECRET thalweg (TYPE s3, KEY_ID 'thalweg', SECRET 'thalweg-dev-secret', REGION 'us-east-1', ENDPOINT '127.0.0.1:9000', URL_STYLE 'path', USE_SSL false, SCOPE 's3://lake');`},
@@ -85,12 +87,11 @@ func TestResultsSayHowToRead(t *testing.T) {
 		{"https://minio.example", "of-somebody", `DuckDB   CREATE OR REPLACE SECRET thalweg (TYPE s3, KEY_ID 'ACCESS_KEY', SECRET 'SECRET_KEY', REGION 'us-east-1', ENDPOINT 'minio.example', URL_STYLE 'path', USE_SSL true, SCOPE 's3://lake');`},
 		{"file://" + t.TempDir(), none, `lake/scored").to_pandas()`},
 	} {
-		opened, err := openStore(c.store, s3.Config{AccessKey: devAccessKey, SecretKey: c.secret})
+		conns, err := connections.New(c.store, s3.Config{AccessKey: connections.DevAccessKey, SecretKey: c.secret}, kafka.Config{}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		spec := &pipeline.Spec{Spec: pipeline.Body{Scoring: &pipeline.Scoring{Sink: pipeline.Sink{Table: pipeline.Choice{Options: new(endpoint.Delta)}}}}}
-		conns := &connections{stores: map[string]store{defaultConnection: opened}}
 		sink := &stream{cluster: &cluster{conns: conns}, spec: spec, live: storage.Place{Bucket: memory.New(), Name: "lake", Prefix: "scored/"}}
 		if _, err := sink.live.Bucket.Put(t.Context(), "scored/data/rows.parquet", nil); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
@@ -22,7 +24,7 @@ type globals struct {
 	coordinators []string
 	output       string
 	logLevel     string
-	connections  connectionFlags
+	connections  connections.Flags
 }
 
 // The sets of global flags that verbs use.
@@ -87,11 +89,11 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	flags := root.PersistentFlags()
-	flags.StringSliceVar(&g.coordinators, "coordinator", envList("THALWEG_COORDINATOR", defaultAPIAddress),
+	flags.StringSliceVar(&g.coordinators, "coordinator", connections.EnvList("THALWEG_COORDINATOR", connections.APIAddress),
 		"coordinator addresses (host:port), one or more [THALWEG_COORDINATOR]")
 	flags.StringVarP(&g.output, "output", "o", "table", "output format: table, json or yaml")
 	flags.StringVar(&g.logLevel, "log-level", "info", "log level: debug, info, warn or error")
-	g.connections.register(flags)
+	g.connections.Register(flags)
 	for _, c := range commands {
 		cmd := c.add(g)
 		if cmd.Annotations == nil {
@@ -219,14 +221,7 @@ func knownVerb(cmd *cobra.Command, args []string) error {
 func (g *globals) logger() (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
-		return nil, usageError("--log-level", g.logLevel, "one of debug, info, warn, error")
+		return nil, terminal.UsageError("--log-level", g.logLevel, "one of debug, info, warn, error")
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
-}
-
-func envList(name, fallback string) []string {
-	if v := os.Getenv(name); v != "" {
-		return strings.Split(v, ",")
-	}
-	return []string{fallback}
 }

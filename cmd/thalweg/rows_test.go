@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/storage/dataset"
 )
 
@@ -93,7 +94,7 @@ const delayedByDistance = `
 `
 
 // applied applies a spec and waits for its run.
-func applied(t *testing.T, c *devCluster, spec string) (string, error) {
+func applied(t *testing.T, c *embedded.Cluster, spec string) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "spec.yaml")
 	put(t, file, spec)
@@ -101,7 +102,7 @@ func applied(t *testing.T, c *devCluster, spec string) (string, error) {
 }
 
 // said runs a command that must succeed and returns what it prints.
-func said(t *testing.T, c *devCluster, args ...string) string {
+func said(t *testing.T, c *embedded.Cluster, args ...string) string {
 	t.Helper()
 	text, err := command(t, c, args...)
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
@@ -36,9 +36,9 @@ func newRuns(g *globals) *cobra.Command {
 			}
 			pipelines.Pipelines = slices.DeleteFunc(pipelines.Pipelines, func(p *apiv1.Pipeline) bool { return req.Pipeline != "" && p.Name != req.Pipeline })
 			return answer{value: res, table: func(w io.Writer) {
-				row(w, "RUN", "STATE", "STAGE", "STARTED", "BY", "TOOK", "VERSION", "MESSAGE")
+				terminal.Row(w, "RUN", "STATE", "STAGE", "STARTED", "BY", "TOOK", "VERSION", "MESSAGE")
 				for _, r := range res.Runs {
-					row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, r.Verb, "-"), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput]))
+					terminal.Row(w, r.Id, r.State, r.Stage, terminal.Clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, r.Verb, "-"), terminal.Took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput]))
 				}
 				printTimetables(w, pipelines.Pipelines)
 				if res.NextPageToken != "" {
@@ -130,22 +130,22 @@ func runShown(run *apiv1.Run) answer {
 
 // followed shows a run until it ends, and then how it ended.
 func followed(cmd *cobra.Command, c *cluster, id string) (answer, error) {
-	run, err := follow(cmd.Context(), c.Client, cmd.ErrOrStderr(), id)
+	run, err := terminal.Follow(cmd.Context(), c.Client, cmd.ErrOrStderr(), id)
 	return runShown(run), err
 }
 
 func printRun(w io.Writer, r *apiv1.Run) {
-	row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION")
-	row(w, r.Id, r.State, r.Stage, clock(r.StartedAtUnixMs), took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion))
+	terminal.Row(w, "RUN", "STATE", "STAGE", "STARTED", "TOOK", "VERSION")
+	terminal.Row(w, r.Id, r.State, r.Stage, terminal.Clock(r.StartedAtUnixMs), terminal.Took(r.StartedAtUnixMs, r.EndedAtUnixMs), versionOrDash(r.ModelVersion))
 	if text := cmp.Or(r.Error, r.Outputs[stages.EndOutput]); text != "" {
 		fmt.Fprintln(w, "\n"+text)
 	}
 	for _, text := range r.Warnings {
 		fmt.Fprintln(w, "\nwarning: "+text)
 	}
-	row(w, "\nSTAGE", "STATE", "TASKS", "ROWS", "TOOK", "MESSAGE")
+	terminal.Row(w, "\nSTAGE", "STATE", "TASKS", "ROWS", "TOOK", "MESSAGE")
 	for _, s := range r.Stages {
-		row(w, s.Name, s.State, tasks(s), countOrDash(s.RowsDone), took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
+		terminal.Row(w, s.Name, s.State, tasks(s), countOrDash(s.RowsDone), terminal.Took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
 	}
 	if text := r.Outputs["partitions"]; text != "" {
 		fmt.Fprintln(w, "\nCOLUMNS OF FOLDERS\n"+text)
@@ -165,10 +165,10 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if text := r.Outputs["started"]; text != "" {
 		fmt.Fprintln(w, "\nWARM START\n"+text)
 	}
-	printCurve(w, r)
-	row(w, "\nCOUNT", "VALUE")
+	terminal.PrintCurve(w, r)
+	terminal.Row(w, "\nCOUNT", "VALUE")
 	for _, k := range slices.Sorted(maps.Keys(r.Counts)) {
-		row(w, k, humanize.Comma(r.Counts[k]))
+		terminal.Row(w, k, humanize.Comma(r.Counts[k]))
 	}
 	printMetrics(w, r.Metrics)
 	printEvaluation(w, r)
@@ -195,7 +195,7 @@ func metricOf(metrics map[string]float64, name string) string {
 
 // printMetrics shows metrics, those with an interval together with it.
 func printMetrics(w io.Writer, metrics map[string]float64) {
-	row(w, "\nMETRIC", "VALUE", "95 % INTERVAL")
+	terminal.Row(w, "\nMETRIC", "VALUE", "95 % INTERVAL")
 	for _, k := range slices.Sorted(maps.Keys(metrics)) {
 		if metricOf(metrics, k) != k {
 			continue
@@ -204,7 +204,7 @@ func printMetrics(w io.Writer, metrics map[string]float64) {
 		if low, ok := metrics[k+".low"]; ok {
 			interval = fmt.Sprintf("%.6g to %.6g", low, metrics[k+".high"])
 		}
-		row(w, k, fmt.Sprintf("%.6g", metrics[k]), interval)
+		terminal.Row(w, k, fmt.Sprintf("%.6g", metrics[k]), interval)
 	}
 }
 
@@ -217,7 +217,7 @@ func printTimetables(w io.Writer, pipelines []*apiv1.Pipeline) {
 			continue
 		}
 		if !header {
-			row(w, "\nSCHEDULE OF", "RUNS START", "NEXT", "LAST", "MESSAGE")
+			terminal.Row(w, "\nSCHEDULE OF", "RUNS START", "NEXT", "LAST", "MESSAGE")
 			header = true
 		}
 		var when []string
@@ -227,14 +227,14 @@ func printTimetables(w io.Writer, pipelines []*apiv1.Pipeline) {
 		if t.OnNewObjects {
 			when = append(when, "on new objects")
 		}
-		next := clock(t.NextAtUnixMs)
+		next := terminal.Clock(t.NextAtUnixMs)
 		switch {
 		case t.Paused:
 			next = "paused"
 		case t.Queued:
 			next = "after the run that is going"
 		}
-		row(w, p.Name, strings.Join(when, ", "), next, clock(t.LastAtUnixMs), cmp.Or(t.Message, t.Last))
+		terminal.Row(w, p.Name, strings.Join(when, ", "), next, terminal.Clock(t.LastAtUnixMs), cmp.Or(t.Message, t.Last))
 	}
 }
 
@@ -255,14 +255,4 @@ func countOrDash(n int64) string {
 		return "-"
 	}
 	return humanize.Comma(n)
-}
-
-func took(start, end int64) string {
-	switch {
-	case start == 0:
-		return "-"
-	case end == 0:
-		end = time.Now().UnixMilli()
-	}
-	return (time.Duration(end-start) * time.Millisecond).Round(10 * time.Millisecond).String()
 }

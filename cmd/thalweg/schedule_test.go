@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/retry"
 )
@@ -13,9 +14,9 @@ import (
 // A schedule on new objects starts a run of its own when there are some; one that finds
 // none says so and makes no version; who looks sees both, and when the next is.
 func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
-	c := parallelDev(t, devConfig{LookEvery: 50 * time.Millisecond})
+	c := parallelDev(t, embedded.Config{LookEvery: 50 * time.Millisecond})
 	upload(t, c, fewFlights(t, 3000))
-	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+	bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestAScheduleTrainsOnWhatIsNew(t *testing.T) {
 // A pause is shown wherever the schedule is, a changed spec keeps it, and it ends when it
 // is told to.
 func TestAPausedScheduleIsShown(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, fewFlights(t, 300))
 	spec := filepath.Join(t.TempDir(), "spec.yaml")
 	write := func(hour string) {

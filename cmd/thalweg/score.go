@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -59,7 +60,7 @@ func newScore(g *globals) *cobra.Command {
 			if err != nil {
 				return answer{}, err
 			}
-			run, err := follow(ctx, c.Client, cmd.ErrOrStderr(), started.RunId)
+			run, err := terminal.Follow(ctx, c.Client, cmd.ErrOrStderr(), started.RunId)
 			return answer{value: run, table: func(w io.Writer) { printScored(w, run, version.String()) }}, err
 		}),
 	}

@@ -10,14 +10,15 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // probabilities counts the rows of the files below a prefix by what they are of and the
 // bits of their probability.
-func probabilities(t *testing.T, c *devCluster, prefix string) map[string]int {
+func probabilities(t *testing.T, c *embedded.Cluster, prefix string) map[string]int {
 	t.Helper()
-	lake, err := c.connections.Bucket(t.Context(), "", "lake")
+	lake, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func probabilities(t *testing.T, c *devCluster, prefix string) map[string]int {
 
 // scoredAsLive scores the file that the last n events were made of as a dataset: their
 // rows have the bits of the live ones.
-func scoredAsLive(t *testing.T, c *devCluster, file string, n int64) {
+func scoredAsLive(t *testing.T, c *embedded.Cluster, file string, n int64) {
 	t.Helper()
 	said(t, c, "put", file, "s3://lake/again/")
 	text := said(t, c, "score", "flight-delays", "--model", "1", "--from", "s3://lake/again/*.parquet", "--into", "s3://lake/table/")

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -29,18 +30,18 @@ func newStatus(g *globals) *cobra.Command {
 			}
 			streams, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{})
 			return answer{value: cluster, table: func(w io.Writer) {
-				row(w, "COORDINATOR", "ADDRESS", "STATE")
+				terminal.Row(w, "COORDINATOR", "ADDRESS", "STATE")
 				for _, n := range cluster.Nodes {
-					row(w, n.Id, n.Address, n.State)
+					terminal.Row(w, n.Id, n.Address, n.State)
 				}
-				row(w, "\nWORKER", "ADDRESS", "STATE", "LEASES")
+				terminal.Row(w, "\nWORKER", "ADDRESS", "STATE", "LEASES")
 				for _, n := range cluster.Workers {
-					row(w, n.Id, n.Address, n.State, n.Leases)
+					terminal.Row(w, n.Id, n.Address, n.State, n.Leases)
 				}
-				row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
+				terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
 				for _, p := range pipelines.Pipelines {
 					s := summaryOf(p, streams.Partitions)
-					row(w, p.Name, p.Generation, clock(p.AppliedAtUnixMs), p.Model, s.state, s.rows, s.dead, s.lag, s.message)
+					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), p.Model, s.state, s.rows, s.dead, s.lag, s.message)
 				}
 				printTimetables(w, pipelines.Pipelines)
 			}}, err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
@@ -64,7 +65,7 @@ func newStreamResume(g *globals) *cobra.Command {
 			req.Skip = &apiv1.SkipAuthorization{Partition: partition, AcceptTopic: accept}
 			var trailing string
 			if n, _ := fmt.Sscanf(skip+" ", "%d-%d %s", &req.Skip.From, &req.Skip.To, &trailing); n != 2 {
-				return answer{}, usageError("--skip", skip, "FROM-TO, as stream status names them")
+				return answer{}, terminal.UsageError("--skip", skip, "FROM-TO, as stream status names them")
 			}
 			status, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: args[0]})
 			if err != nil {
@@ -117,14 +118,14 @@ func newStreamStatus(g *globals) *cobra.Command {
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: argument(args, 0)})
 			return answer{value: res, table: func(w io.Writer) {
-				row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
+				terminal.Row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
 				for _, p := range res.Partitions {
 					// Counts and speed are known with the log, of which committed is the end.
 					rows, dead, missing, speed := "", "", "", ""
 					if p.Committed >= 0 {
 						rows, dead, missing, speed = humanize.Comma(p.ScoredRows), humanize.Comma(p.DeadLetters), humanize.Comma(p.Missing), fmt.Sprintf("%.0f", p.RowsPerSecond)
 					}
-					row(w, p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p),
+					terminal.Row(w, p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p),
 						rows, dead, missing, versionOrDash(p.ModelVersion), speed, p.Worker, p.Message)
 				}
 			}}, err

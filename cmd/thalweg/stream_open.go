@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -121,7 +122,7 @@ func (s *stream) log(partition int, replay bool) commitlog.Config {
 // pipelineOf returns the one pipeline that scores a topic.
 func (c *cluster) pipelineOf(ctx context.Context, topic string) (string, error) {
 	if topic == "" {
-		return "", usageError("PIPELINE", "", "a pipeline, or --topic")
+		return "", terminal.UsageError("PIPELINE", "", "a pipeline, or --topic")
 	}
 	all, err := c.streams(ctx)
 	if err != nil {
@@ -139,7 +140,7 @@ func (c *cluster) pipelineOf(ctx context.Context, topic string) (string, error) 
 	case 1:
 		return found[0], nil
 	}
-	return "", usageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
+	return "", terminal.UsageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
 }
 
 // fetchSpec returns the newest spec of a pipeline, and its generation.
@@ -159,6 +160,6 @@ func (c *cluster) models(ctx context.Context) (*engine.Registry, error) {
 		return nil, err
 	}
 	models := engine.NewRegistry(state, catalog.All())
-	models.Schemas, models.Keys = c.conns.eventSchemas, c.conns.Key
+	models.Schemas, models.Keys = c.conns.EventSchemas, c.conns.Key
 	return models, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 )
 
 // suspects returns rows whose label y follows x with noise; twin is made of y, and
@@ -41,7 +42,7 @@ func suspects(t *testing.T) []byte {
 // A run says in its output, in `runs show` and on the version what its owner should
 // look at. Labels of one class leave nothing to learn: the run fails.
 func TestARunSaysWhatIsSuspicious(t *testing.T) {
-	c := parallelDev(t, devConfig{})
+	c := parallelDev(t, embedded.Config{})
 	upload(t, c, suspects(t))
 	for _, test := range []struct{ features, label, trainer, want string }{
 		{"x same", "y > 0", "", "feature same has one value in all training rows"},
@@ -86,7 +87,7 @@ func TestAColumnThatObjectsLackIsWarnedOf(t *testing.T) {
 	c, _ := startDev(t, t.TempDir())
 	whole := suspects(t)
 	lacking := rowsOf(t, 1234, "x", func(int) []any { return []any{1.0} })
-	bucket, err := c.connections.Bucket(t.Context(), "", "lake")
+	bucket, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}

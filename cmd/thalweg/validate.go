@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -30,7 +32,7 @@ func newValidate(g *globals) *cobra.Command {
 			"  thalweg validate flights-avro.yaml --data flights.parquet --event-schema flight.avsc",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if eventSchema != "" && data == "" {
-				return usageError("--event-schema", eventSchema, "--data with the columns that it is checked against")
+				return terminal.UsageError("--event-schema", eventSchema, "--data with the columns that it is checked against")
 			}
 			text, err := readSpec(args[0])
 			if err != nil {
@@ -43,13 +45,13 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 			} else {
-				conns, err := g.connections.open()
+				conns, err := g.connections.Open()
 				if err != nil {
 					return err
 				}
 				defer conns.Close()
 				parsed, _ := pipeline.Parse(catalog.All(), args[0], text) // its mistakes are told below
-				keys := anyKey{connections: conns}
+				keys := anyKey{Set: conns}
 				local, err := localdata.Open(cmd.Context(), &keys, "", data, parsed)
 				if err != nil {
 					return err
@@ -126,13 +128,13 @@ func newValidate(g *globals) *cobra.Command {
 // anyKey has a key of any name: one that is not registered here may be elsewhere. Rows
 // count as they do there unless an expression has a hash.
 type anyKey struct {
-	*connections
+	*connections.Set
 	missing string // the name of one that is not registered
 }
 
 // Key implements localdata.Connections.
 func (k *anyKey) Key(name string) (table.Key, error) {
-	key, err := k.connections.Key(name)
+	key, err := k.Set.Key(name)
 	if thalweg.Is(err, thalweg.NotFound) {
 		k.missing = name
 		return table.NewKey([]byte(rand.Text()))
@@ -144,9 +146,9 @@ func (k *anyKey) Key(name string) (table.Key, error) {
 func checkEventSchema(plan *pipeline.Plan, file string) error {
 	names := plan.Spec.SchemaFile()
 	if names == "" {
-		return usageError("--event-schema", file, "a spec that names a schema_file")
+		return terminal.UsageError("--event-schema", file, "a spec that names a schema_file")
 	}
-	text, err := readFile("read --event-schema", file, maxFileBytes, "name a local copy of "+names)
+	text, err := terminal.ReadFile("read --event-schema", file, terminal.MaxFileBytes, "name a local copy of "+names)
 	if err != nil {
 		return err
 	}

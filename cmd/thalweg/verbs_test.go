@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,7 +29,6 @@ type answers struct {
 	promoted *apiv1.PromoteRequest
 	set      *apiv1.SetStreamRequest
 	pages    int
-	worker   string // its state; default alive
 	err      error
 }
 
@@ -95,7 +93,7 @@ func (a *answers) StreamStatus(context.Context, *apiv1.StreamStatusRequest) (*ap
 
 func (a *answers) Status(context.Context, *apiv1.StatusRequest) (*apiv1.StatusResponse, error) {
 	return respond(a, &apiv1.StatusResponse{Nodes: []*apiv1.Node{{Id: "c1", Address: "c1:7070", State: "leader"}},
-		Workers: []*apiv1.Worker{{Id: "w1", Address: "w1:7071", State: cmp.Or(a.worker, "alive"), Leases: 4}}})
+		Workers: []*apiv1.Worker{{Id: "w1", Address: "w1:7071", State: "alive", Leases: 4}}})
 }
 
 func (a *answers) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
@@ -495,34 +493,5 @@ func TestAFailedRunNamesItsCauseOnce(t *testing.T) {
 	_, err := a.serve(t)("runs follow lab-1-1")
 	if want := "run lab-1-1: profile.reduce failed on w2, w1: no object matches (see `thalweg runs show lab-1-1`)"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
-	}
-}
-
-// TestAPlainRunTellsNoRateThatMeansNothing: a stage that reads footers, or that
-// ends at once, has no speed.
-func TestAPlainRunTellsNoRateThatMeansNothing(t *testing.T) {
-	var out strings.Builder
-	printStages(&out)(&apiv1.Run{Stages: []*apiv1.Stage{
-		{Name: "profile", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 5001},
-		{Name: "clean", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 21},
-		{Name: "fit", State: "done", RowsDone: 300_000, StartedAtUnixMs: 1, EndedAtUnixMs: 1001}}})
-	if got, want := squeezed(out.String()), "profile 5s 300,000 rows\nclean 20ms 300,000 rows\nfit 1s 300,000 rows, 300,000 rows/s"; got != want {
-		t.Errorf("%s\nwant\n%s", got, want)
-	}
-}
-
-// A run that waits for a worker says so; before, it said nothing for ever.
-func TestARunWithoutWorkersSaysWhatItWaitsFor(t *testing.T) {
-	for state, says := range map[string]bool{"alive": false, "dead": true} {
-		a := &answers{worker: state}
-		c, err := api.NewClient(api.Config{Addresses: []string{a.listen(t)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		var out strings.Builder
-		if err := warnWithoutWorkers(t.Context(), c, &out); err != nil || strings.Contains(out.String(), "no worker is alive") != says {
-			t.Errorf("%s: %v, %q", state, err, &out)
-		}
 	}
 }

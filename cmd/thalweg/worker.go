@@ -1,23 +1,16 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"runtime"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/process"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
-
-// runtimeBytes is what a worker's heap may hold besides what its streams do before
-// the collector runs all the time: models, garbage, and an event that is larger
-// than it should be.
-const runtimeBytes = 112 << 20
 
 func newWorker(g *globals) *cobra.Command {
 	cfg := worker.Config{SpecCatalog: catalog.All()}
@@ -28,17 +21,17 @@ func newWorker(g *globals) *cobra.Command {
 		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
 		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7170,127.0.0.1:7171,127.0.0.1:7172",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := loopbackOnly("--listen", cfg.Listen); err != nil {
+			if err := process.LoopbackOnly("--listen", cfg.Listen); err != nil {
 				return err
 			}
-			if err := requireDescriptors("worker"); err != nil {
+			if err := process.RequireDescriptors("worker"); err != nil {
 				return err
 			}
 			log, err := g.logger()
 			if err != nil {
 				return err
 			}
-			conns, err := g.connections.open()
+			conns, err := g.connections.Open()
 			if err != nil {
 				return err
 			}
@@ -46,13 +39,13 @@ func newWorker(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if cfg.Gate, err = crashGate(); err != nil {
+			if cfg.Gate, err = process.CrashGate(); err != nil {
 				return err
 			}
-			if cfg.Memory, err = streamMemory(streamBytes, runtimeBytes); err != nil {
+			if cfg.Memory, err = process.StreamMemory(streamBytes, process.RuntimeBytes); err != nil {
 				return err
 			}
-			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.state
+			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.State
 			w, err := worker.New(cmd.Context(), c, conns, log, cfg)
 			if err != nil {
 				return err
@@ -72,20 +65,4 @@ func newWorker(g *globals) *cobra.Command {
 		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes up to 160 MiB more than this in all, 230 MiB while runs train here too, and training what --cache-bytes says")
 	must(cmd.MarkFlagRequired("dir"))
 	return cmd
-}
-
-// minStreamBytes is the least that streams can work with.
-const minStreamBytes = 8 << 20
-
-// streamMemory returns the memory of the streams of this process, of which the
-// heap may hold so much more.
-func streamMemory(bytes, more int64) (*budget.Memory, error) {
-	if bytes < minStreamBytes {
-		return nil, usageError("--stream-bytes", strconv.FormatInt(bytes, 10), fmt.Sprintf("at least %d, 8 MiB", minStreamBytes))
-	}
-	m := budget.NewMemory(bytes, runtime.GOMAXPROCS(0))
-	if os.Getenv("GOMEMLIMIT") == "" {
-		m.SetSoftLimit(bytes + more)
-	}
-	return m, nil
 }

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"cmp"
@@ -9,9 +9,9 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
-// printCurve prints the losses of a run: as a plot, and those of some epochs as
+// PrintCurve prints the losses of a run: as a plot, and those of some epochs as
 // numbers. All are in -o json.
-func printCurve(w io.Writer, r *apiv1.Run) {
+func PrintCurve(w io.Writer, r *apiv1.Run) {
 	if len(r.Curve) == 0 {
 		return
 	}
@@ -28,10 +28,10 @@ func printCurve(w io.Writer, r *apiv1.Run) {
 		values []float64
 	}{{"train", train}, {"validation", validation}} {
 		if len(line.values) > 1 {
-			row(w, "LOSS OF "+strings.ToUpper(line.name), plot(line.values))
+			Row(w, "LOSS OF "+strings.ToUpper(line.name), plot(line.values))
 		}
 	}
-	row(w, "\nEPOCH", "TRAIN LOSS", "VALIDATION LOSS")
+	Row(w, "\nEPOCH", "TRAIN LOSS", "VALIDATION LOSS")
 	const most = 12
 	best := uint32(r.Metrics["train.best_epoch"])
 	for i, l := range r.Curve {
@@ -45,7 +45,7 @@ func printCurve(w io.Writer, r *apiv1.Run) {
 		if l.Epoch == best {
 			shown += "  best"
 		}
-		row(w, l.Epoch, fmt.Sprintf("%.6g", l.Train), shown)
+		Row(w, l.Epoch, fmt.Sprintf("%.6g", l.Train), shown)
 	}
 }
 
@@ -67,22 +67,22 @@ func plot(values []float64) string {
 	return fmt.Sprintf("%s  %.4g to %.4g", out.String(), values[0], values[len(values)-1])
 }
 
-// printWeights prints the strongest weights of a run's model, or of trees the features
+// PrintWeights prints the strongest weights of a run's model, or of trees the features
 // that did the most.
-func printWeights(w io.Writer, r *apiv1.Run) {
+func PrintWeights(w io.Writer, r *apiv1.Run) {
 	const most = 20
 	if len(r.Importance) > 0 {
-		row(w, "\nFEATURE", "GAIN", "SPLITS")
+		Row(w, "\nFEATURE", "GAIN", "SPLITS")
 		for _, f := range r.Importance[:min(most, len(r.Importance))] {
-			row(w, f.Feature, fmt.Sprintf("%.4g", f.Gain), f.Splits)
+			Row(w, f.Feature, fmt.Sprintf("%.4g", f.Gain), f.Splits)
 		}
 		fmt.Fprintln(w, "\nThe gain is how much the splits of a feature decreased the sum of the training rows' losses.\n"+
 			"-o json has all features.")
 		return
 	}
-	row(w, "\nFEATURE", "VALUE", "EFFECT")
+	Row(w, "\nFEATURE", "VALUE", "EFFECT")
 	for _, weight := range r.Weights[:min(most, len(r.Weights))] {
-		row(w, weight.Feature, cmp.Or(weight.Value, "one deviation"), fmt.Sprintf("%+.4g", weight.Effect))
+		Row(w, weight.Feature, cmp.Or(weight.Value, "one deviation"), fmt.Sprintf("%+.4g", weight.Effect))
 	}
 	if len(r.Weights) == 0 {
 		fmt.Fprintln(w, "none: the model has no weight for each feature, or nothing is kept of its run")

@@ -1,4 +1,4 @@
-package main
+package connections
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -142,7 +143,7 @@ func (r *secrets) secret(field, env, file string) (value string) {
 // readSecret returns the content of a small file without the end of its last
 // line.
 func readSecret(name string) (string, error) {
-	data, err := readFile("", name, maxSecretBytes, "")
+	data, err := terminal.ReadFile("", name, maxSecretBytes, "")
 	if err == nil && (bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))) {
 		return "", errors.New("it is UTF-16: save it as UTF-8")
 	}

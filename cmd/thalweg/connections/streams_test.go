@@ -1,4 +1,4 @@
-package main
+package connections
 
 import (
 	"testing"
@@ -14,7 +14,7 @@ import (
 // opened with its options, those of a lineage document too.
 func TestStreamsAreOpenedByTheirKind(t *testing.T) {
 	all := catalog.All()
-	conns := &connections{streams: streamOpeners()}
+	conns := &Set{streams: streamOpeners()}
 	for _, e := range all[pipeline.Streams] {
 		if conns.streams[e.Name] == nil {
 			t.Errorf("nothing opens the stream %s", e.Name)
@@ -29,7 +29,7 @@ func TestStreamsAreOpenedByTheirKind(t *testing.T) {
 		t.Errorf("a stream that nothing opens: %v", err)
 	}
 	var opened any
-	conns.streams["ticks"] = func(_ *connections, _ string, options any, _ connectors.Reading) (connectors.Source, error) {
+	conns.streams["ticks"] = func(_ *Set, _ string, options any, _ connectors.Reading) (connectors.Source, error) {
 		opened = options
 		return nil, nil
 	}

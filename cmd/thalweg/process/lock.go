@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"os"
@@ -9,9 +9,9 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// lockDir makes sure that one process at a time uses a directory; the lock
+// LockDir makes sure that one process at a time uses a directory; the lock
 // goes with the process.
-func lockDir(dir string) (*os.File, error) {
+func LockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

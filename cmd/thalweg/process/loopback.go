@@ -1,17 +1,18 @@
-package main
+package process
 
 import (
 	"net"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 )
 
-// loopbackOnly refuses an address that other machines could reach: until nodes
+// LoopbackOnly refuses an address that other machines could reach: until nodes
 // authenticate each other, no part of a cluster may listen beyond this machine.
-func loopbackOnly(flag, address string) error {
+func LoopbackOnly(flag, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return usageError(flag, address, "host:port")
+		return terminal.UsageError(flag, address, "host:port")
 	}
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil

@@ -1,4 +1,7 @@
-package main
+// Package embedded is a whole cluster in one process: coordinators, workers, a
+// Kafka broker and an S3 endpoint over one directory. The build tag nodev leaves
+// broker and endpoint out.
+package embedded
 
 import (
 	"context"
@@ -17,6 +20,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/process"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -28,15 +34,19 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
-// devCoordinators is the smallest number of Raft nodes that survives the loss
+// coordinators is the smallest number of Raft nodes that survives the loss
 // of one.
-const devCoordinators = 3
+const coordinators = 3
 
-// devBytes is what the heap of a cluster in one process may hold besides that of a
+// Bucket is made for training data and results.
+const Bucket = "lake"
+
+// ownBytes is what the heap of a cluster in one process may hold besides that of a
 // worker: coordinators, broker and store.
-const devBytes = 128 << 20
+const ownBytes = 128 << 20
 
-type devConfig struct {
+// Config says where a cluster is, and how large.
+type Config struct {
 	Dir       string // holds everything
 	Workers   int
 	FreePorts bool // else the fixed ports
@@ -47,42 +57,41 @@ type devConfig struct {
 	CollectEvery   time.Duration // of coordinators; 0: their default
 	LookEvery      time.Duration // of coordinators; 0: their default
 	PollWait       time.Duration // of workers; 0: their default
-	// NewStore makes the S3 endpoint; nil: newDevStore, of which a process has one.
-	NewStore func(dir string, e devEndpoints) (devStore, error)
+	// NewStore makes the S3 endpoint; nil: that of this build, of which a process has one.
+	NewStore func(dir string, e Endpoints) (Store, error)
 }
 
-// devBroker and devStore are the embedded parts, which the build tag nodev
-// leaves out.
-type (
-	devBroker interface {
-		Run(ctx context.Context) error
-	}
-	devStore interface {
-		Run(ctx context.Context) error
-		Ready() <-chan struct{} // closed when it takes requests
-	}
-)
+// Broker is the embedded broker, which the build tag nodev leaves out.
+type Broker interface {
+	Run(ctx context.Context) error
+}
 
-// devCluster is a whole cluster in one process.
-type devCluster struct {
-	cfg          devConfig
+// Store is the embedded S3 endpoint, which the build tag nodev leaves out.
+type Store interface {
+	Run(ctx context.Context) error
+	Ready() <-chan struct{} // closed when it takes requests
+}
+
+// Cluster is a whole cluster in one process.
+type Cluster struct {
+	cfg          Config
 	log          *slog.Logger
-	endpoints    devEndpoints
-	connections  *connections
-	client       *api.Client
+	Endpoints    Endpoints        // where its parts listen
+	Connections  *connections.Set // to its own store and broker, and those of a file
+	Client       *api.Client      // of its coordinators, until Run ends
 	lock         *os.File
-	broker       devBroker
-	server       devStore // nil where the directory serves
+	broker       Broker
+	server       Store // nil where the directory serves
 	coordinators []*coordinator.Coordinator
 	workersReady chan struct{}
 	ended        chan struct{} // closed when Run returns
 	err          error         // of Run; set before ended is closed
 }
 
-// newDevCluster opens the parts; Run starts them.
-func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCluster, error) {
+// New opens the parts; Run starts them.
+func New(ctx context.Context, log *slog.Logger, cfg Config) (*Cluster, error) {
 	if cfg.Workers < 1 {
-		return nil, usageError("--workers", fmt.Sprint(cfg.Workers), "at least 1")
+		return nil, terminal.UsageError("--workers", fmt.Sprint(cfg.Workers), "at least 1")
 	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -92,8 +101,8 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	c := &devCluster{cfg: cfg, log: log, workersReady: make(chan struct{}), ended: make(chan struct{})}
-	if c.lock, err = lockDir(dir); err != nil {
+	c := &Cluster{cfg: cfg, log: log, workersReady: make(chan struct{}), ended: make(chan struct{})}
+	if c.lock, err = process.LockDir(dir); err != nil {
 		return nil, err
 	}
 	if err := c.choosePorts(); err != nil {
@@ -102,10 +111,10 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 	if err := c.openStore(); err != nil {
 		return nil, err
 	}
-	if c.broker, err = newDevBroker(filepath.Join(dir, "kafka"), c.endpoints.Kafka); err != nil {
+	if c.broker, err = newBroker(filepath.Join(dir, "kafka"), c.Endpoints.Kafka); err != nil {
 		return nil, err
 	}
-	if c.client, err = api.NewClient(api.Config{Addresses: c.endpoints.API}); err != nil {
+	if c.Client, err = api.NewClient(api.Config{Addresses: c.Endpoints.API}); err != nil {
 		return nil, err
 	}
 	return c, c.openCoordinators()
@@ -114,31 +123,31 @@ func newDevCluster(ctx context.Context, log *slog.Logger, cfg devConfig) (*devCl
 // choosePorts takes the ports that this directory had before, the fixed ones,
 // or free ones. Raft remembers its peers' addresses, so a directory keeps the
 // ports it got first.
-func (c *devCluster) choosePorts() error {
+func (c *Cluster) choosePorts() error {
 	file := filepath.Join(c.cfg.Dir, "endpoints.json")
 	if data, err := os.ReadFile(file); err == nil {
-		if err := json.Unmarshal(data, &c.endpoints); err != nil {
+		if err := json.Unmarshal(data, &c.Endpoints); err != nil {
 			return &thalweg.Error{Op: "read endpoints", Kind: thalweg.Corrupt, Subject: file, Err: err}
 		}
-		return c.endpoints.free("another process listens there: stop it; this directory keeps the ports it got first, so for others: --free-ports --dir with a new one")
+		return c.Endpoints.free("another process listens there: stop it; this directory keeps the ports it got first, so for others: --free-ports --dir with a new one")
 	}
-	e := devEndpoints{Kafka: defaultKafkaAddress, S3: defaultS3Address, AccessKey: devAccessKey, SecretKey: devSecretKey}
-	for i := range devCoordinators {
+	e := Endpoints{Kafka: connections.KafkaAddress, S3: connections.S3Address, AccessKey: connections.DevAccessKey, SecretKey: connections.DevSecretKey}
+	for i := range coordinators {
 		e.API = append(e.API, fmt.Sprintf("127.0.0.1:%d", 7070+i))
 		e.Raft = append(e.Raft, fmt.Sprintf("127.0.0.1:%d", 7080+i))
 	}
 	if c.cfg.FreePorts {
-		free, err := freeAddresses(2 + 2*devCoordinators)
+		free, err := FreeAddresses(2 + 2*coordinators)
 		if err != nil {
 			return err
 		}
-		e.Kafka, e.S3, e.API, e.Raft = free[0], free[1], free[2:2+devCoordinators], free[2+devCoordinators:]
+		e.Kafka, e.S3, e.API, e.Raft = free[0], free[1], free[2:2+coordinators], free[2+coordinators:]
 	}
 	// Before they are written: a directory keeps them for good.
 	if err := e.free("another process listens there, perhaps another `thalweg dev`: stop it, or add --free-ports"); err != nil {
 		return err
 	}
-	c.endpoints = e
+	c.Endpoints = e
 	data, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
 		return err
@@ -147,7 +156,7 @@ func (c *devCluster) choosePorts() error {
 }
 
 // free reports, with a hint, the first of the ports that is taken.
-func (e *devEndpoints) free(hint string) error {
+func (e *Endpoints) free(hint string) error {
 	for _, address := range slices.Concat(e.API, e.Raft, []string{e.Kafka, e.S3}) {
 		l, err := net.Listen("tcp", address)
 		switch {
@@ -161,10 +170,10 @@ func (e *devEndpoints) free(hint string) error {
 	return nil
 }
 
-// freeAddresses returns n addresses on which nothing listens, all held until all are
+// FreeAddresses returns n addresses on which nothing listens, all held until all are
 // known. Their ports are those that no kernel gives to outgoing connections by default:
 // such a one would be gone when a directory that keeps its ports is started again.
-func freeAddresses(n int) (addresses []string, err error) {
+func FreeAddresses(n int) (addresses []string, err error) {
 	const first, count, tries = 20_000, 10_000, 1_000
 	for range tries {
 		var l net.Listener
@@ -181,40 +190,40 @@ func freeAddresses(n int) (addresses []string, err error) {
 
 // openStore prepares the S3 endpoint, or the directory where the file system
 // has no user xattrs.
-func (c *devCluster) openStore() error {
+func (c *Cluster) openStore() error {
 	dir := filepath.Join(c.cfg.Dir, "s3")
-	newStore := newDevStore
+	newStore := NewStore
 	if c.cfg.NewStore != nil {
 		newStore = c.cfg.NewStore
 	}
 	var err error
-	c.server, err = newStore(dir, c.endpoints)
+	c.server, err = newStore(dir, c.Endpoints)
 	switch {
 	case err == nil:
-		c.endpoints.Store = "http://" + c.endpoints.S3
+		c.Endpoints.Store = "http://" + c.Endpoints.S3
 	case thalweg.Is(err, thalweg.Unsupported):
 		c.log.Warn("no S3 endpoint", "why", err)
-		c.server, c.endpoints.S3, c.endpoints.Store = nil, "", "file://"+dir
+		c.server, c.Endpoints.S3, c.Endpoints.Store = nil, "", "file://"+dir
 	default:
 		return err
 	}
-	c.connections, err = newConnections(c.endpoints.Store, s3.Config{AccessKey: c.endpoints.AccessKey, SecretKey: c.endpoints.SecretKey},
-		kafka.Config{Brokers: []string{c.endpoints.Kafka}}, c.cfg.SchemaRegistry)
+	c.Connections, err = connections.New(c.Endpoints.Store, s3.Config{AccessKey: c.Endpoints.AccessKey, SecretKey: c.Endpoints.SecretKey},
+		kafka.Config{Brokers: []string{c.Endpoints.Kafka}}, c.cfg.SchemaRegistry)
 	if err == nil {
-		err = c.connections.addFile(c.cfg.Connections)
+		err = c.Connections.AddFile(c.cfg.Connections)
 	}
 	return err
 }
 
-func (c *devCluster) openCoordinators() error {
+func (c *Cluster) openCoordinators() error {
 	var peers []coordinator.Peer
-	for i := range devCoordinators {
-		peers = append(peers, coordinator.Peer{ID: fmt.Sprintf("c%d", i+1), Raft: c.endpoints.Raft[i], API: c.endpoints.API[i]})
+	for i := range coordinators {
+		peers = append(peers, coordinator.Peer{ID: fmt.Sprintf("c%d", i+1), Raft: c.Endpoints.Raft[i], API: c.Endpoints.API[i]})
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
 			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg",
-			Records: func(ctx context.Context) (storage.Bucket, error) { return c.connections.Bucket(ctx, "", "thalweg") }})
+			Records: func(ctx context.Context) (storage.Bucket, error) { return c.Connections.Bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
 		}
@@ -225,7 +234,7 @@ func (c *devCluster) openCoordinators() error {
 
 // Run runs the cluster until ctx ends. Workers stop first, so that streams can
 // commit, then the coordinators, then broker and store.
-func (c *devCluster) Run(ctx context.Context) (err error) {
+func (c *Cluster) Run(ctx context.Context) (err error) {
 	defer func() {
 		c.lock.Close()
 		c.err = err
@@ -249,15 +258,15 @@ func (c *devCluster) Run(ctx context.Context) (err error) {
 	defer stopWork()
 	context.AfterFunc(control, stopWork) // a part that fails ends the rest
 	work := c.runWorkers(workCtx)
-	c.client.Close() // before the coordinators: a server waits a second for each open connection
+	c.Client.Close() // before the coordinators: a server waits a second for each open connection
 	stopControl()
 	nodesErr := nodes.Wait()
-	c.connections.Close()
+	c.Connections.Close()
 	stopBase()
 	return errors.Join(work, nodesErr, services.Wait())
 }
 
-func (c *devCluster) runWorkers(ctx context.Context) error {
+func (c *Cluster) runWorkers(ctx context.Context) error {
 	if c.server != nil {
 		select {
 		case <-c.server.Ready():
@@ -265,23 +274,23 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 			return nil
 		}
 	}
-	opener, err := c.connections.Store("")
+	opener, err := c.Connections.Store("")
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{demoBucket, "thalweg"} {
+	for _, name := range []string{Bucket, "thalweg"} {
 		if err := opener.CreateBucket(ctx, name); err != nil {
 			return err
 		}
 	}
-	memory, err := streamMemory(budget.DefaultMemory, runtimeBytes+devBytes)
+	memory, err := process.StreamMemory(budget.DefaultMemory, process.RuntimeBytes+ownBytes)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
-		w, err := worker.New(ctx, c.client, c.connections, c.log, worker.Config{
+		w, err := worker.New(ctx, c.Client, c.Connections, c.log, worker.Config{
 			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait})
 		if err != nil {
 			g.Go(func() error { return err }) // ends those that run
@@ -295,7 +304,7 @@ func (c *devCluster) runWorkers(ctx context.Context) error {
 
 // WaitReady waits until a leader answers and the workers have begun. It returns
 // the error of a Run that ended before.
-func (c *devCluster) WaitReady(ctx context.Context) error {
+func (c *Cluster) WaitReady(ctx context.Context) error {
 	select {
 	case <-c.workersReady:
 	case <-c.ended:
@@ -305,6 +314,6 @@ func (c *devCluster) WaitReady(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	_, err := c.client.Status(ctx, &apiv1.StatusRequest{})
+	_, err := c.Client.Status(ctx, &apiv1.StatusRequest{})
 	return err
 }

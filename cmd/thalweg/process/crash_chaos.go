@@ -1,6 +1,6 @@
 //go:build chaos
 
-package main
+package process
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
 )
 
-// crashGate reads THALWEG_CRASH, "claim:unanswered:2:exit": the steps of streams
+// CrashGate reads THALWEG_CRASH, "claim:unanswered:2:exit": the steps of streams
 // at which this process ends, stops, or loses its connections.
-func crashGate() (worker.Gate, error) {
+func CrashGate() (worker.Gate, error) {
 	text := os.Getenv("THALWEG_CRASH")
 	if text == "" {
 		return nil, nil

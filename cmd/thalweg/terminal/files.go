@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"errors"
@@ -13,13 +13,13 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// maxFileBytes bounds what is read of a file that holds an event, a schema or a
+// MaxFileBytes bounds what is read of a file that holds an event, a schema or a
 // lineage.
-const maxFileBytes = 64 << 20
+const MaxFileBytes = 64 << 20
 
-// readFile reads a file of at most so many bytes, or standard input if its name
+// ReadFile reads a file of at most so many bytes, or standard input if its name
 // is -. An error says what was being done, and what file would do.
-func readFile(op, name string, most int64, hint string) (data []byte, err error) {
+func ReadFile(op, name string, most int64, hint string) (data []byte, err error) {
 	from := os.Stdin
 	if name != "-" {
 		if from, err = os.Open(name); err == nil {
@@ -41,9 +41,9 @@ func readFile(op, name string, most int64, hint string) (data []byte, err error)
 	return nil, &thalweg.Error{Op: op, Kind: thalweg.Invalid, Err: err, Hint: hint}
 }
 
-// writeFiles writes files into a directory, which is made if need be, and returns their
+// WriteFiles writes files into a directory, which is made if need be, and returns their
 // paths.
-func writeFiles(dir string, files map[string][]byte) (paths []string, err error) {
+func WriteFiles(dir string, files map[string][]byte) (paths []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"cmp"
@@ -23,8 +23,8 @@ import (
 	"github.com/thalweg/thalweg/retry"
 )
 
-// followEvery is how often a run's progress is asked for.
-const followEvery = 150 * time.Millisecond
+// FollowEvery is how often a run's progress is asked for.
+const FollowEvery = 150 * time.Millisecond
 
 // A rate of rows is told of a stage that took so many milliseconds, since below
 // most of them is starting and ending, and of none that only reads how many there
@@ -34,12 +34,12 @@ const (
 	footerStage = "profile"
 )
 
-// follow shows a run's progress on w until it ends: bars with rows/s and time
+// Follow shows a run's progress on w until it ends: bars with rows/s and time
 // left on a terminal, a line per finished stage elsewhere. A run that does not
 // succeed is an error.
-func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*apiv1.Run, error) {
+func Follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*apiv1.Run, error) {
 	show := printStages(w)
-	if isTerminal(w) {
+	if IsTerminal(w) {
 		b := newBars(w, "%d/%d rows ", "%.0f rows/s ")
 		defer b.close()
 		show = b.stages
@@ -68,7 +68,7 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 			failed.Err = errors.New(cmp.Or(task, "no error given"))
 			return nil, failed
 		}
-		if err := retry.Sleep(ctx, followEvery); err != nil {
+		if err := retry.Sleep(ctx, FollowEvery); err != nil {
 			return nil, err
 		}
 	}
@@ -76,10 +76,15 @@ func follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 
 // askForWorkers is after how many looks at a run its workers are asked for: two
 // seconds, in which workers that start with it are known.
-const askForWorkers = 2 * int(time.Second/followEvery)
+const askForWorkers = 2 * int(time.Second/FollowEvery)
+
+// statusAsker is what is asked of a client for the workers that there are.
+type statusAsker interface {
+	Status(ctx context.Context, req *apiv1.StatusRequest) (*apiv1.StatusResponse, error)
+}
 
 // warnWithoutWorkers says that a run waits where nobody can work on it.
-func warnWithoutWorkers(ctx context.Context, c *api.Client, w io.Writer) error {
+func warnWithoutWorkers(ctx context.Context, c statusAsker, w io.Writer) error {
 	res, err := c.Status(ctx, &apiv1.StatusRequest{})
 	if err == nil && !slices.ContainsFunc(res.Workers, func(w *apiv1.Worker) bool { return w.State == "alive" }) {
 		_, err = fmt.Fprintln(w, "no worker is alive, and the run waits for one: `thalweg worker` starts it, and its log says why it ended")
@@ -87,7 +92,8 @@ func warnWithoutWorkers(ctx context.Context, c *api.Client, w io.Writer) error {
 	return err
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether somebody looks on while a verb prints there.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -108,15 +114,15 @@ func printStages(w io.Writer) func(*apiv1.Run) {
 			if ms := s.EndedAtUnixMs - s.StartedAtUnixMs; s.RowsDone > 0 && ms >= rateFrom && s.Name != footerStage {
 				rate += fmt.Sprintf(", %s rows/s", humanize.Comma(s.RowsDone*1000/ms))
 			}
-			fmt.Fprintf(w, "  %-9s %8s  %s  %s\n", s.Name, took(s.StartedAtUnixMs, s.EndedAtUnixMs), rate, s.Message)
+			fmt.Fprintf(w, "  %-9s %8s  %s  %s\n", s.Name, Took(s.StartedAtUnixMs, s.EndedAtUnixMs), rate, s.Message)
 		}
 	}
 }
 
-// showProgress draws a bar of something that counts offsets, if w is a
+// ShowProgress draws a bar of something that counts offsets, if w is a
 // terminal, until the returned function is called.
-func showProgress(w io.Writer, name string, at func() (done, total int64, message string)) (stop func()) {
-	if !isTerminal(w) {
+func ShowProgress(w io.Writer, name string, at func() (done, total int64, message string)) (stop func()) {
+	if !IsTerminal(w) {
 		return func() {}
 	}
 	b := newBars(w, "%d/%d offsets ", "%.0f/s ")
@@ -127,7 +133,7 @@ func showProgress(w io.Writer, name string, at func() (done, total int64, messag
 		for {
 			done, total, message := at()
 			b.set(name, done, total, message, false)
-			if retry.Sleep(ctx, followEvery) != nil {
+			if retry.Sleep(ctx, FollowEvery) != nil {
 				return
 			}
 		}
@@ -155,7 +161,7 @@ type bar struct {
 }
 
 func newBars(w io.Writer, counters, speed string) *bars {
-	return &bars{progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(followEvery)),
+	return &bars{progress: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(FollowEvery)),
 		counters: counters, speed: speed, byName: make(map[string]*bar)}
 }
 

@@ -1,4 +1,4 @@
-package main
+package connections
 
 import (
 	"crypto/ecdsa"
@@ -38,12 +38,13 @@ func pair(t *testing.T, dir string) (certificate, key string) {
 		t.Fatal(err)
 	}
 	certificate, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	put(t, certificate, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	put(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})))
+	write(t, certificate, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})))
 	return certificate, key
 }
 
-func put(t *testing.T, name, text string) {
+// write writes a file.
+func write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -51,24 +52,24 @@ func put(t *testing.T, name, text string) {
 }
 
 // openFile opens the connections of a file with the given text.
-func openFile(t *testing.T, dir, text string) (*connections, error) {
+func openFile(t *testing.T, dir, text string) (*Set, error) {
 	t.Helper()
 	name := filepath.Join(dir, "connections.yaml")
-	put(t, name, text)
-	flags := connectionFlags{store: "http://127.0.0.1:9000", kafka: []string{"127.0.0.1:9092"}, file: name}
-	return flags.open()
+	write(t, name, text)
+	flags := Flags{store: "http://127.0.0.1:9000", kafka: []string{"127.0.0.1:9092"}, File: name}
+	return flags.Open()
 }
 
 func TestConnectionsCarryTLSAndSecretsOfFilesAndEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	certificate, key := pair(t, dir)
-	put(t, filepath.Join(dir, "password"), "\ufeffs3cret\n")
+	write(t, filepath.Join(dir, "password"), "\ufeffs3cret\n")
 	for _, name := range []string{certificate, key} { // as some editors save them
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		put(t, name, "\ufeff"+string(text))
+		write(t, name, "\ufeff"+string(text))
 	}
 	t.Setenv("BUCKET_KEY", "k")
 	t.Setenv("BUCKET_SECRET", "t0psecret")
@@ -119,9 +120,9 @@ connections:
 func TestConnectionsThatCannotWorkAreRefusedWithoutTellingSecrets(t *testing.T) {
 	dir := t.TempDir()
 	certificate, key := pair(t, dir)
-	put(t, filepath.Join(dir, "empty"), "\n")
-	put(t, filepath.Join(dir, "utf16"), "\xff\xfes\x003\x00c\x00")
-	put(t, filepath.Join(dir, "garbage"), "s3cret that is no certificate")
+	write(t, filepath.Join(dir, "empty"), "\n")
+	write(t, filepath.Join(dir, "utf16"), "\xff\xfes\x003\x00c\x00")
+	write(t, filepath.Join(dir, "garbage"), "s3cret that is no certificate")
 	t.Setenv("SECRET", "s3cret")
 	for want, section := range map[string]string{
 		"NOT_SET":                    `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_env: NOT_SET}}`,
@@ -186,7 +187,7 @@ conections: {}
 	if err != nil && strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("the error tells the secret: %v", err)
 	}
-	if _, err := (&connectionFlags{store: "http://127.0.0.1:9000", file: dir + "/none.yaml"}).open(); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "none.yaml") {
+	if _, err := (&Flags{store: "http://127.0.0.1:9000", File: dir + "/none.yaml"}).Open(); !thalweg.Is(err, thalweg.NotFound) || !strings.Contains(err.Error(), "none.yaml") {
 		t.Errorf("no file: %v", err)
 	}
 	for want, text := range map[string]string{"the connections file is empty": "", "holds one connections file": "connections: {}\n---\na: 1\n"} {

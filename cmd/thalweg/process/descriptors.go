@@ -1,4 +1,7 @@
-package main
+// Package process is what a process that serves does about the machine that it is
+// on: open files, memory, addresses, and a directory of its own. A build with the
+// tag chaos crashes at the steps that it is told.
+package process
 
 import (
 	"context"
@@ -25,10 +28,10 @@ const (
 	spareDescriptors = 16
 )
 
-// watchDescriptors runs what takes descriptors until it ends or there are none left:
+// WatchDescriptors runs what takes descriptors until it ends or there are none left:
 // broker and store of a process without tell their clients that they fail, and
 // not why.
-func watchDescriptors(ctx context.Context, verb string, run func(ctx context.Context) error) error {
+func WatchDescriptors(ctx context.Context, verb string, run func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	defer func() { cancel(nil); <-watched }()
@@ -73,9 +76,9 @@ func outOfDescriptors(verb string, err error) error {
 
 const raiseDescriptors = "raise the hard limit (ulimit -Hn, LimitNOFILE of a service, nofile of a container)"
 
-// requireDescriptors reports whether the process may have enough files and
+// RequireDescriptors reports whether the process may have enough files and
 // connections open. The Go runtime has raised its limit as far as it may.
-func requireDescriptors(verb string) error {
+func RequireDescriptors(verb string) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil //nolint:nilerr // it is not known, and may be enough

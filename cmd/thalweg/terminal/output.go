@@ -1,4 +1,7 @@
-package main
+// Package terminal is what people and scripts have of a verb: tables, JSON and
+// YAML, the progress of runs, plots of curves, the files that arguments name, and
+// what is wrong with a flag.
+package terminal
 
 import (
 	"bytes"
@@ -17,25 +20,25 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// usageError says that a flag or argument has a value that it cannot have.
-func usageError(flag, value, want string) error {
+// UsageError says that a flag or argument has a value that it cannot have.
+func UsageError(flag, value, want string) error {
 	if value == "" {
 		return &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Err: errors.New("is missing"), Hint: "want " + want}
 	}
 	return &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Subject: fmt.Sprintf("%q", value), Hint: "want " + want}
 }
 
-// print writes value in the format asked for; table renders it for people.
+// Print writes value in the format asked for; table renders it for people.
 // value is a proto.Message or anything that encoding/json takes.
-func (g *globals) print(w io.Writer, value any, table func(w io.Writer)) error {
-	switch g.output {
+func Print(w io.Writer, format string, value any, table func(w io.Writer)) error {
+	switch format {
 	case "table":
 		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		table(tw)
 		return tw.Flush()
 	case "json", "yaml":
 		data, err := marshalJSON(value)
-		if err == nil && g.output == "yaml" {
+		if err == nil && format == "yaml" {
 			data, err = yaml.JSONToYAML(data)
 		}
 		if err != nil {
@@ -44,14 +47,14 @@ func (g *globals) print(w io.Writer, value any, table func(w io.Writer)) error {
 		_, err = fmt.Fprintf(w, "%s\n", bytes.TrimSuffix(data, []byte("\n")))
 		return err
 	}
-	return usageError("--output", g.output, "table, json or yaml")
+	return UsageError("--output", format, "table, json or yaml")
 }
 
-// message is a message of the RPC within a value that is none.
-type message struct{ proto.Message }
+// Message is a message of the RPC within a value that is none.
+type Message struct{ proto.Message }
 
 // MarshalJSON implements json.Marshaler.
-func (m message) MarshalJSON() ([]byte, error) {
+func (m Message) MarshalJSON() ([]byte, error) {
 	return protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m.Message)
 }
 
@@ -71,8 +74,8 @@ func marshalJSON(value any) ([]byte, error) {
 	return json.MarshalIndent(value, "", "  ")
 }
 
-// row writes one line of a table.
-func row(w io.Writer, cells ...any) {
+// Row writes one line of a table.
+func Row(w io.Writer, cells ...any) {
 	parts := make([]string, len(cells))
 	for i, c := range cells {
 		parts[i] = fmt.Sprint(c)
@@ -83,10 +86,21 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w, strings.Join(parts, "\t"))
 }
 
-// clock prints a time of a table; zero as a dash.
-func clock(unixMillis int64) string {
+// Clock prints a time of a table; zero as a dash.
+func Clock(unixMillis int64) string {
 	if unixMillis == 0 {
 		return "-"
 	}
 	return time.UnixMilli(unixMillis).UTC().Format("2006-01-02 15:04:05")
+}
+
+// Took prints how long something took, or takes by now.
+func Took(start, end int64) string {
+	switch {
+	case start == 0:
+		return "-"
+	case end == 0:
+		end = time.Now().UnixMilli()
+	}
+	return (time.Duration(end-start) * time.Millisecond).Round(10 * time.Millisecond).String()
 }

@@ -1,0 +1,146 @@
+package connections
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/connectors/kafka"
+	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/retry"
+	"github.com/thalweg/thalweg/storage/s3"
+)
+
+// fileForm is the form of the --connections file.
+type fileForm struct {
+	Connections map[string]connection `yaml:"connections"`
+}
+
+type connection struct {
+	S3             *s3Section       `yaml:"s3"`
+	Directory      *string          `yaml:"directory"`
+	Kafka          *kafkaSection    `yaml:"kafka"`
+	SchemaRegistry *registrySection `yaml:"schema_registry"`
+	Key            *keySection      `yaml:"key"`
+}
+
+type s3Section struct {
+	Endpoint      string      `yaml:"endpoint"`
+	Region        string      `yaml:"region"`
+	AccessKeyEnv  string      `yaml:"access_key_env"`
+	AccessKeyFile string      `yaml:"access_key_file"`
+	SecretKeyEnv  string      `yaml:"secret_key_env"`
+	SecretKeyFile string      `yaml:"secret_key_file"`
+	TLS           *tlsSection `yaml:"tls"`
+}
+
+type kafkaSection struct {
+	Brokers []string     `yaml:"brokers"`
+	TLS     *tlsSection  `yaml:"tls"`
+	SASL    *saslSection `yaml:"sasl"`
+}
+
+// open returns the store. Its address says whether it talks TLS, the section
+// only how.
+func (s *s3Section) open(subject string) (store, error) {
+	r := secrets{subject: subject}
+	cfg := s3.Config{Region: s.Region, TLSConfig: r.tls(s.TLS), AccessKey: r.secret("access_key", s.AccessKeyEnv, s.AccessKeyFile),
+		SecretKey: r.secret("secret_key", s.SecretKeyEnv, s.SecretKeyFile)}
+	if r.err != nil {
+		return store{}, r.err
+	}
+	if !strings.Contains(s.Endpoint, "://") {
+		return store{}, badConnection(subject, fmt.Errorf("endpoint %q: want http://host:port or https://host", s.Endpoint))
+	}
+	return openStore(s.Endpoint, cfg)
+}
+
+func (s *kafkaSection) config(subject, origin string) (kafka.Config, error) {
+	r := secrets{subject: subject}
+	cfg := kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle(), Link: new(kafka.Link), TLS: r.tls(s.TLS), SASL: r.sasl(s.SASL)}
+	if r.err != nil {
+		return cfg, r.err
+	}
+	whole := cfg
+	whole.Topic = "any" // specs name it
+	if err := whole.Validate(); err != nil {
+		return cfg, badConnection(subject, err)
+	}
+	return cfg, nil
+}
+
+// registrySection is a schema registry. Its address says whether it talks TLS,
+// the section only how.
+type registrySection struct {
+	URL          string      `yaml:"url"`
+	UsernameEnv  string      `yaml:"username_env"`
+	PasswordEnv  string      `yaml:"password_env"`
+	PasswordFile string      `yaml:"password_file"`
+	TLS          *tlsSection `yaml:"tls"`
+}
+
+func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
+	r := secrets{subject: subject}
+	cfg := schemaregistry.Config{URL: s.URL, Username: r.secret("username", s.UsernameEnv, ""),
+		Password: r.secret("password", s.PasswordEnv, s.PasswordFile), TLS: r.tls(s.TLS)}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return schemaregistry.New(cfg)
+}
+
+// AddFile adds the connections of a file; "" names none.
+func (c *Set) AddFile(file string) error {
+	if file == "" {
+		return nil
+	}
+	data, err := terminal.ReadFile(readingConnections, file, pipeline.MaxSpecBytes, "")
+	if err != nil {
+		return err
+	}
+	var parsed fileForm
+	if err := pipeline.DecodeFile("connections file", file, data, &parsed); err != nil {
+		return badConnection("", err)
+	}
+	for name, conn := range parsed.Connections {
+		if err := c.add(file, name, conn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add opens a connection of the file.
+func (c *Set) add(file, name string, conn connection) (err error) {
+	subject := file + ": " + name
+	switch {
+	case conn.S3 != nil && conn.Directory != nil:
+		return badConnection(subject, errors.New("give it s3 or directory, not both"))
+	case conn.S3 != nil:
+		c.stores[name], err = conn.S3.open(subject)
+	case conn.Directory != nil:
+		c.stores[name], err = openStore("file://"+*conn.Directory, s3.Config{})
+	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil:
+		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry or key"))
+	}
+	if err == nil && conn.Kafka != nil {
+		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file))
+	}
+	if err == nil && conn.SchemaRegistry != nil {
+		c.schemas[name], err = conn.SchemaRegistry.open(subject)
+	}
+	if err == nil && conn.Key != nil {
+		c.keys[name], err = conn.Key.open(subject)
+	}
+	return err
+}
+
+const readingConnections = "read connections"
+
+// badConnection says what is wrong with a connection, and never a secret of it.
+func badConnection(subject string, err error) error {
+	return &thalweg.Error{Op: readingConnections, Kind: thalweg.Invalid, Subject: subject, Err: err}
+}
