@@ -68,6 +68,9 @@ func (b *Body) claims() (claims []Claim) {
 		}
 	}
 	keys(Dataset, "spec.sources.train.s3.path", b.Sources.Train.Connection, b.Sources.Train.S3)
+	if f := b.Sources.Train.LabelFile; f != nil {
+		keys(Dataset, labelFilePath+".s3.path", f.Connection, f.S3)
+	}
 	for i, l := range b.Lookups {
 		keys(Dataset, fmt.Sprintf("spec.lookups[%d].s3.path", i), l.Connection, l.S3)
 	}
@@ -263,6 +266,9 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 	check("spec.sources.train.connection", StoreConnection, b.Sources.Train.Connection)
 	if name := b.Schema.KeyName(); name != "" {
 		check("spec.schema.pii_key", KeyConnection, name)
+	}
+	if f := b.Sources.Train.LabelFile; f != nil {
+		check(labelFilePath+".connection", StoreConnection, f.Connection)
 	}
 	for i, l := range b.Lookups {
 		check(fmt.Sprintf("spec.lookups[%d].connection", i), StoreConnection, l.Connection)

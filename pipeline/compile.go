@@ -30,6 +30,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.plan.Input = c.input(input)
 	c.plan.Input.Lookups = c.openLookups(input.Lookups)
 	c.training, c.scoring = newStage(InTraining, c.plan.Input), newStage(InScoring, c.plan.Input)
+	c.labels(input)
 	for i := range s.Spec.Preprocessing.Clean {
 		if c.step(i); c.found.full() {
 			return nil, c.found.err()
@@ -98,7 +99,11 @@ func (c *compiler) input(have table.Schema) table.Schema {
 		out.Columns = slices.Clone(have.Columns)
 		return out
 	}
+	labels := c.spec.Spec.Sources.Train.LabelFile
 	for i, d := range declared {
+		if labels != nil && slices.Contains(labels.Columns, d.Name) {
+			continue // which are joined
+		}
 		path := fmt.Sprintf("spec.schema.columns[%d]", i)
 		_, found, ok := have.Lookup(d.Name)
 		found = found.AtSource()
@@ -159,6 +164,9 @@ func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
 func (c *compiler) trainingOnly(name string) string {
 	if _, _, ok := c.training.schema.Lookup(name); !ok {
 		return ""
+	}
+	if l := c.spec.Spec.Sources.Train.LabelFile; l != nil && slices.Contains(l.Columns, name) {
+		return "it comes from sources.train.label_file"
 	}
 	if _, in, ok := c.plan.Input.Lookup(name); ok && in.TrainingOnly {
 		return "it is available in training only"

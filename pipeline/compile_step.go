@@ -130,8 +130,9 @@ func sameColumn(a, b table.Column) bool { return a.Name == b.Name && a.Type == b
 func (c *compiler) bindScoring() {
 	at := newStage(InScoring, c.plan.ScoringInput)
 	c.scoring = at
-	for i := range c.plan.Steps {
-		c.plan.Steps[i].Scoring = c.bind(i, at)
+	first := len(c.plan.Steps) - len(c.spec.Spec.Preprocessing.Clean) // behind the join with labels
+	for i := range c.spec.Spec.Preprocessing.Clean {
+		c.plan.Steps[first+i].Scoring = c.bind(i, at)
 	}
 	for i := range c.plan.Tests {
 		c.plan.Tests[i].Scoring = c.test(i, at)

@@ -34,7 +34,8 @@ type Plan struct {
 	// the scoring phase reads: a value that does not fit one is null, since no event
 	// shall be lost for what has no bearing on its row's answer.
 	Unread []string
-	// Steps are the cleaning steps in the order of the spec.
+	// Steps are the cleaning steps in the order of the spec, behind the join with the label
+	// file if there is one.
 	Steps []PlannedStep
 	// Learnt is what the steps that learn apply; nil before they have.
 	Learnt Learnt

@@ -30,6 +30,10 @@ var flightColumns = table.Schema{
 		{Name: "destination", Type: table.String, Nullable: true}, {Name: "late", Type: table.Bool, Nullable: true},
 	},
 	Unsupported: []table.UnsupportedColumn{{Name: "photo", Type: "binary"}},
+	Labels: &table.Labels{Columns: []table.Column{
+		{Name: "origin", Type: table.String}, {Name: "distance", Type: table.Float64}, {Name: "arrived", Type: table.Int64},
+		{Name: "landed", Type: table.Timestamp}, {Name: "delay", Type: table.Int64}, {Name: "gates", Type: table.Int64List},
+	}},
 }
 
 func read(t testing.TB, name string) []byte {

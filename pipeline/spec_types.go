@@ -31,6 +31,9 @@ type TrainSource struct {
 	// columns are: fail ends the run with the place of the row; reject leaves it out, and
 	// keeps it with place and reason beside the run. Default fail.
 	OnBadRow OnBadRow `yaml:"on_bad_row,omitempty" json:"on_bad_row,omitempty"`
+	// LabelFile has columns that rows get by a key before they are cleaned: the label,
+	// known later than the rest. Events never have them.
+	LabelFile *LabelFile `yaml:"label_file,omitempty" json:"label_file,omitempty"`
 	// Freshness says how old the newest row may be when a run begins.
 	Freshness *Freshness `yaml:"freshness,omitempty" json:"freshness,omitempty"`
 }

@@ -102,6 +102,9 @@ type Shuffle struct {
 	// Value is the column of which rows without a value get the last before them in their
 	// key; empty: what is found are the rows that are not the first of their key.
 	Value string
+	// Labels, where there are any, are columns of a label file of which rows get the values
+	// in the row that has their only key, cells of table.JoinCells. Null is equal to nothing.
+	Labels []table.Column
 }
 
 // Settled is what a shuffle found of the rows of one shard.
@@ -109,7 +112,8 @@ type Settled struct {
 	// Rows are the numbers of the rows found, in order.
 	Rows []int64
 	// Values are what they get, where the shuffle has a column of values: texts, or eight
-	// bytes, the lowest first, of a number, a time, or a bool as 0 or 1.
+	// bytes, the lowest first, of a number, a time, or a bool as 0 or 1. Where it has
+	// labels, they are cells.
 	Values []string
 }
 
@@ -191,8 +195,15 @@ func shuffles(options any) bool {
 	return ok && s.Shuffles()
 }
 
-// Shuffles returns how many steps, and how many tests, of a spec need a pass of their own.
+// Valued reports whether the rows that are found get values.
+func (s Shuffle) Valued() bool { return s.Value != "" || len(s.Labels) > 0 }
+
+// Shuffles returns how many steps, the join with a label file among them, and how many tests
+// of a spec need a pass of their own.
 func (s *Spec) Shuffles() (steps, tests int) {
+	if s.Spec.Sources.Train.LabelFile != nil {
+		steps++
+	}
 	for _, c := range s.Spec.Preprocessing.Clean {
 		if shuffles(c.Options) {
 			steps++

@@ -19,8 +19,7 @@ var unsupportedFields = map[string]map[string]any{
 		"resources":  nil,
 	},
 	"TrainSource": {
-		"label_file": instead("join the files before, and name the joined ones in s3"),
-		"query":      instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
+		"query": instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
 	},
 	"EventSource": {
 		"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is"),

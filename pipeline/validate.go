@@ -441,6 +441,7 @@ func (b *Body) Check(at Place) {
 		at.Problem("tests", "", "there are %d; at most %d are possible", len(b.Tests), maxTests)
 	}
 	b.checkLookups(at)
+	b.checkLabelFile(at)
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
 		names(i, f.Name)

@@ -24,6 +24,8 @@ import (
 type profiled struct {
 	Manifest *dataset.Manifest `json:"manifest"`
 	Schema   table.Schema      `json:"schema"`
+	// Labels is the label file where the spec has one.
+	Labels *dataset.Manifest `json:"labels,omitempty"`
 	// EventSchema is the schema of events where the spec names its file: as it was
 	// when the run began.
 	EventSchema string `json:"event_schema,omitempty"`
@@ -41,6 +43,7 @@ type data struct {
 	input    table.Schema // the columns that are read, of plan.Input
 	source   DatasetSource
 	manifest *dataset.Manifest
+	labels   *LabelFile    // nil: the spec has none
 	cuts     split.Cuts    // from the learn stage on
 	events   string        // profiled.EventSchema
 	progress *atomic.Int64 // counts the rows that were read
@@ -111,13 +114,20 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 			return nil, err
 		}
 	}
-	if err := d.loadPasses(ctx, lease.Inputs); err != nil {
-		return nil, err
-	}
 	if d.source, err = w.source(ctx, spec); err != nil {
 		return nil, err
 	}
 	if err := d.source.Key.Check(spec.Spec.Schema.KeyName(), p.KeyID); err != nil {
+		return nil, err
+	}
+	if p.Labels != nil {
+		from, err := w.labelSource(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		d.labels = &LabelFile{p.Labels, from, plan.Input.Labels.Columns}
+	}
+	if err := d.loadPasses(ctx, lease.Inputs); err != nil {
 		return nil, err
 	}
 	d.keeping, err = newKeeping(lease, d)
@@ -130,7 +140,7 @@ func (w *Worker) source(ctx context.Context, spec *pipeline.Spec) (from DatasetS
 	if from, err = Source(spec, w.cfg.Datasets); err != nil {
 		return from, err
 	}
-	if name := from.Schema.KeyName(); name != "" {
+	if name := spec.Spec.Schema.KeyName(); name != "" {
 		if from.Key, err = w.connections.Key(name); err != nil {
 			return from, err
 		}
@@ -159,6 +169,11 @@ func (w *Worker) location(ctx context.Context, connection, path string) (storage
 // rejects reports whether rows that cannot be read are left out.
 func (d *data) rejects() bool { return d.plan.Spec.Spec.Sources.Train.OnBadRow.Rejects() }
 
+// reading is how a task reads rows.
+func (w *Worker) reading() dataset.ReaderConfig {
+	return dataset.ReaderConfig{Pool: w.pool, Allocator: w.pool.Allocator()}
+}
+
 // batches yields a shard's rows in the canonical form. A batch is the caller's only
 // until the next one, here and below. rep gets the rows that cannot be read.
 func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) iter.Seq2[arrow.Record, error] {
@@ -175,7 +190,7 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 			}
 		}
 		d.at, d.first = table.Place{}, 0
-		r, err := source.OpenRows(ctx, d.manifest, shard, d.input, dataset.ReaderConfig{Pool: d.worker.pool, Allocator: d.worker.pool.Allocator()})
+		r, err := source.OpenRows(ctx, d.manifest, shard, d.input, d.worker.reading())
 		if err != nil {
 			yield(nil, err)
 			return

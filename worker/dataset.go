@@ -62,7 +62,7 @@ func Source(spec *pipeline.Spec, formats map[string]DatasetFormat) (DatasetSourc
 	}
 	from := DatasetSource{Format: format, Options: train.Format.Options, Share: spec.Spec.Preprocessing.SampleRatio, Seed: spec.Spec.Trainer.Seed}
 	if spec.Spec.Schema != nil {
-		from.Schema = *spec.Spec.Schema
+		from.Schema = train.LabelFile.Declared(spec.Spec.Schema, false)
 	}
 	return from, nil
 }

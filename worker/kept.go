@@ -67,7 +67,11 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 		return k, err
 	}
 	content := func(input string) string { return lease.Inputs[input][strings.IndexByte(lease.Inputs[input], '#')+1:] }
-	of := []any{keptFormat, pipeline.CleaningHash(spec), d.plan.Input, spec.Spec.Preprocessing.Split, spec.Spec.Trainer.Seed}
+	input := d.plan.Input
+	if input.Labels != nil { // what rows get of it is in what the shuffle found
+		input.Labels = &table.Labels{Columns: input.Labels.Columns}
+	}
+	of := []any{keptFormat, pipeline.CleaningHash(spec), input, spec.Spec.Preprocessing.Split, spec.Spec.Trainer.Seed}
 	if id := d.source.Key.ID(); id != "" {
 		of = append(of, id)
 	}

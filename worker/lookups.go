@@ -1,11 +1,14 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
@@ -14,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/shuffle"
 )
 
 // ReadLookups reads the tables that rows of a spec are joined to, as they are now. locate
@@ -66,7 +70,7 @@ func readLookup(ctx context.Context, l *pipeline.LookupTable, from DatasetSource
 	}
 	b := table.NewLookupBuilder(l.Name, want.Columns, len(l.Key))
 	for shard := range m.Shards {
-		if err := from.addRows(ctx, m, shard, want, b); err != nil {
+		if err := from.eachBatch(ctx, m, shard, want, dataset.ReaderConfig{}, b.Add); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -80,9 +84,9 @@ func readLookup(ctx context.Context, l *pipeline.LookupTable, from DatasetSource
 	return t, b.Keyless, nil
 }
 
-// addRows adds the rows of a shard to a table.
-func (s DatasetSource) addRows(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, to *table.LookupBuilder) error {
-	r, err := s.OpenRows(ctx, m, shard, columns, dataset.ReaderConfig{})
+// eachBatch calls do with the batches of a shard.
+func (s DatasetSource) eachBatch(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig, do func(batch arrow.Record) error) error {
+	r, err := s.OpenRows(ctx, m, shard, columns, cfg)
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,7 @@ func (s DatasetSource) addRows(ctx context.Context, m *dataset.Manifest, shard i
 		if err != nil {
 			return r.At.Of(err, r.First)
 		}
-		err = to.Add(batch)
+		err = do(batch)
 		batch.Release()
 		if err != nil {
 			return err
@@ -140,16 +144,115 @@ func (w *Worker) objects(ctx context.Context, spec *pipeline.Spec, train Dataset
 	if hash, n, err = dataset.List(ctx, train.Bucket, train.Pattern); err != nil {
 		return "", 0, err
 	}
-	for _, l := range spec.Spec.Lookups {
-		bucket, key, err := w.location(ctx, l.Connection, l.S3.Path)
+	add := func(connection, path string) error {
+		bucket, key, err := w.location(ctx, connection, path)
 		if err != nil {
-			return "", 0, err
+			return err
 		}
 		of, _, err := dataset.List(ctx, bucket, key)
-		if err != nil {
-			return "", 0, err
-		}
 		hash = storage.SHA256([]byte(hash + " " + of))
+		return err
 	}
-	return hash, n, nil
+	for _, l := range spec.Spec.Lookups {
+		err = cmp.Or(err, add(l.Connection, l.S3.Path))
+	}
+	if f := spec.Spec.Sources.Train.LabelFile; f != nil {
+		err = cmp.Or(err, add(f.Connection, f.S3.Path))
+	}
+	return hash, n, err
+}
+
+// LabelFile is the files that rows get their labels from.
+type LabelFile struct {
+	Manifest *dataset.Manifest
+	from     DatasetSource
+	columns  []table.Column // the key, and those that rows get
+}
+
+// ReadLabelFile lists the label file of a spec, and adds its columns to those of the training
+// data. from has the bucket and the pattern. Bind has to be called before rows are read.
+func ReadLabelFile(ctx context.Context, spec *pipeline.Spec, formats map[string]DatasetFormat, from DatasetSource, to *table.Schema) (*LabelFile, error) {
+	f := spec.Spec.Sources.Train.LabelFile
+	from, err := from.ofLabels(spec, formats)
+	if err != nil {
+		return nil, err
+	}
+	m, have, err := from.Discover(ctx)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "read label file", Kind: thalweg.KindOf(err), Subject: f.S3.Path, Err: err}
+	}
+	of := &table.Labels{Columns: have.Columns, Unsupported: have.Unsupported, LabelObjects: table.LabelObjects{Manifest: m.Hash(), Rows: m.Rows, Objects: len(m.Objects)}}
+	for _, o := range m.Objects[:min(len(m.Objects), table.MaxNamedLabels)] {
+		of.First = append(of.First, table.LookupObject{Key: o.Key, SizeBytes: o.SizeBytes, ETag: o.ETag})
+	}
+	to.Labels = of
+	return &LabelFile{Manifest: m, from: from}, nil
+}
+
+// ofLabels is a source that is read as the label file of a spec.
+func (s DatasetSource) ofLabels(spec *pipeline.Spec, formats map[string]DatasetFormat) (DatasetSource, error) {
+	f := spec.Spec.Sources.Train.LabelFile
+	s.Format, s.Options = formats[f.Format.Name], f.Format.Options
+	s.Schema = f.Declared(spec.Spec.Schema, true)
+	if s.Format == nil {
+		return s, unknownFormat("label file", f.Format)
+	}
+	return s, nil
+}
+
+// labelSource says where the label file of a spec is.
+func (w *Worker) labelSource(ctx context.Context, spec *pipeline.Spec) (from DatasetSource, err error) {
+	f := spec.Spec.Sources.Train.LabelFile
+	if from.Bucket, from.Pattern, err = w.location(ctx, f.Connection, f.S3.Path); err != nil {
+		return from, err
+	}
+	if name := spec.Spec.Schema.KeyName(); name != "" {
+		if from.Key, err = w.connections.Key(name); err != nil {
+			return from, err
+		}
+	}
+	return from.ofLabels(spec, w.cfg.Datasets)
+}
+
+// Bind says which columns are read: those of a plan.
+func (l *LabelFile) Bind(plan *pipeline.Plan) { l.columns = plan.Input.Labels.Columns }
+
+// Warnings say what is odd about the files.
+func (l *LabelFile) Warnings(plan *pipeline.Plan) (texts []string) {
+	for _, text := range slices.Concat(l.Manifest.Warnings, GapWarnings(plan, l.Manifest)) {
+		texts = append(texts, "label file: "+text)
+	}
+	if l.Manifest.Rows == 0 {
+		texts = append(texts, "label file: it has no rows, and no row has a label")
+	}
+	return texts
+}
+
+// Each calls do with the batches of a shard.
+func (l *LabelFile) Each(ctx context.Context, shard int, cfg dataset.ReaderConfig, do func(batch arrow.Record) error) error {
+	return l.from.eachBatch(ctx, l.Manifest, shard, table.Schema{Columns: l.columns, Timezone: l.from.Schema.Timezone}, cfg, do)
+}
+
+// Check reports keys that more than one row of the files has.
+func (l *LabelFile) Check(ctx context.Context, found shuffle.Joined) error {
+	if found.Double == 0 {
+		return nil
+	}
+	key, object := "?", l.Manifest.Objects[l.Manifest.Shards[found.Shard].Object].Key
+	err := l.Each(ctx, found.Shard, dataset.ReaderConfig{}, func(batch arrow.Record) error {
+		for i, row := range table.Rows(batch) {
+			if row == found.Row {
+				key = batch.Column(0).ValueStr(i)
+				return io.EOF
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	name := l.columns[0].Name
+	return &thalweg.Error{Op: "join label file", Kind: thalweg.Invalid, Subject: l.Manifest.Path,
+		Err:  fmt.Errorf("more than one row has the same %s, of %s keys: the first is %s, again in row %d of %s", name, humanize.Comma(found.Double), key, l.Manifest.Origin(found.Shard).First+found.Row, object),
+		Hint: "write the files with one row of each " + name}
 }

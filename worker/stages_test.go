@@ -153,7 +153,7 @@ func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 	b.t.Helper()
 	shards := cmp.Or(b.shards, flightShards)
-	partials := make([][]string, max(1, stage.Reducers)) // by reducer
+	partials, counts := make([][]string, max(1, stage.Reducers)), make(map[string]int64) // by reducer
 	for i := range tasks {
 		if stage.Over != stages.OverShards {
 			break
@@ -169,15 +169,22 @@ func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport 
 			partials[to] = append(partials[to], partial)
 		}
 		b.counts[stage.Name] += report.Counts["rows"]
+		for name, n := range report.Counts {
+			counts[name] += n
+		}
+		delete(counts, "rows")
 	}
 	if len(partials) == 1 {
 		return b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials[0]})
 	}
-	all := &apiv1.TaskReport{Outputs: map[string]string{}}
+	all := &apiv1.TaskReport{Outputs: map[string]string{}, Counts: maps.Clone(counts)}
 	for i := range stage.Reducers {
 		report := b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Index: i, Reducers: stage.Reducers, Partials: partials[i]})
 		if report.Error != "" {
 			return report
+		}
+		for name, n := range report.Counts {
+			all.Counts[name] += n
 		}
 		for name, ref := range report.Outputs { // as coordinators call them
 			all.Outputs[fmt.Sprintf("%s@%d", name, i)] = ref
@@ -216,6 +223,7 @@ func (b *batchHalf) upTo(last string, tasks uint32) (report *apiv1.TaskReport) {
 	for _, stage := range b.plan() {
 		report = b.reported(stage, tasks)
 		maps.Copy(b.inputs, report.Outputs)
+		maps.Copy(b.counts, report.Counts)
 		if report.Error != "" || stage.Name == last {
 			break
 		}

@@ -222,7 +222,7 @@ func (s *scoring) shard(ctx context.Context, t *Task, shard int, w *product.Writ
 	for _, step := range s.Plan().Steps {
 		steps[step.Name] = true
 	}
-	rows, err := source.OpenRows(ctx, s.Manifest, shard, s.profiled.Schema, dataset.ReaderConfig{Pool: s.worker.pool, Allocator: s.worker.pool.Allocator()})
+	rows, err := source.OpenRows(ctx, s.Manifest, shard, s.profiled.Schema, s.worker.reading())
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,16 @@ func runProfile(ctx context.Context, t *Task) error {
 		return err
 	}
 	schema.Lookups = tables
+	var labels *LabelFile
+	if spec.Spec.Sources.Train.LabelFile != nil {
+		from, err := t.worker.labelSource(ctx, spec)
+		if err == nil {
+			labels, err = ReadLabelFile(ctx, spec, t.worker.cfg.Datasets, from, &schema)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	plan, err := pipeline.Compile(spec, schema)
 	if err != nil {
 		return err
@@ -74,13 +84,19 @@ func runProfile(ctx context.Context, t *Task) error {
 	if text := PartitionColumns(manifest, schema); text != "" {
 		t.Report.Outputs["partitions"] = shortened(text)
 	}
+	of := profiled{Manifest: manifest, Schema: schema, EventSchema: events, Imported: ensemble, KeyID: source.Key.ID()}
+	if labels != nil {
+		of.Labels = labels.Manifest
+		t.Report.Counts["rows of label_file"], t.Report.Counts["objects of label_file"] = labels.Manifest.Rows, int64(len(labels.Manifest.Objects))
+		warnings = append(warnings, labels.Warnings(plan)...)
+	}
 	for _, w := range slices.Concat(manifest.Warnings, warnings, GapWarnings(plan, manifest)) {
 		t.warn("%s", w)
 	}
 	if manifest.PassedOver > 0 {
 		t.Report.Counts["objects.passed_over"] = manifest.PassedOver
 	}
-	return t.Save(ctx, "manifest", profiled{Manifest: manifest, Schema: schema, EventSchema: events, Imported: ensemble, KeyID: source.Key.ID()})
+	return t.Save(ctx, "manifest", of)
 }
 
 // endIfKnown ends a run that its schedule started if the newest version was trained on the

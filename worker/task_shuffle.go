@@ -85,9 +85,40 @@ func mapShuffle(ctx context.Context, t *Task, i int) error {
 			return d.located(err)
 		}
 	}
+	if len(pass.Labels) > 0 {
+		if err := t.addLabels(ctx, d, pieces); err != nil {
+			return err
+		}
+	}
 	t.Report.Counts["rows"] = t.rowsDone.Load()
 	t.Report.Partials, err = pieces.Finish()
 	return err
+}
+
+// addLabels adds a task's share of the label file: as much of its shards as the task has of
+// those of the training data.
+func (t *Task) addLabels(ctx context.Context, d *data, pieces *shuffle.Pieces) error {
+	shards := d.labels.Manifest.Shards
+	at := func(shard uint32) int { return int(shard) * len(shards) / len(d.manifest.Shards) }
+	from, to := at(t.Lease.ShardFrom), at(t.Lease.ShardTo)
+	for _, s := range shards[from:to] {
+		t.rowsTotal.Add(s.Rows)
+	}
+	keyless := int64(0)
+	for shard := from; shard < to; shard++ {
+		if err := d.labels.Each(ctx, shard, d.worker.reading(), func(batch arrow.Record) error {
+			n, err := pieces.AddLabels(batch, shard)
+			keyless += n
+			t.rowsDone.Add(batch.NumRows())
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if keyless > 0 {
+		t.Report.Counts["rows of label_file without a key"] = keyless
+	}
+	return nil
 }
 
 // dropPieces removes what map tasks of a run's shuffles have sent to reducers: many times
@@ -167,7 +198,14 @@ func reduceShuffle(ctx context.Context, t *Task, i int) error {
 	out := shuffle.NewOutcome(func(first int, body []byte) (string, error) {
 		return t.putRows(ctx, fmt.Sprintf("found-%03d-%08d", t.Lease.Index, first), body)
 	})
-	if err := shuffle.Reduce(ctx, records, pass.Shuffle, memory/4, out.Put); err != nil {
+	if len(pass.Labels) > 0 {
+		joined, err := shuffle.Join(ctx, records, pass.Shuffle, memory/4, out.Put)
+		if err != nil {
+			return err
+		}
+		out.Index.Joined = &joined
+		t.Report.Counts["rows of label_file without a row"] = joined.Unmatched
+	} else if err := shuffle.Reduce(ctx, records, pass.Shuffle, memory/4, out.Put); err != nil {
 		return err
 	}
 	if err := out.Finish(); err != nil {
@@ -204,7 +242,8 @@ type passed struct {
 // loadPasses reads what the shuffles of the run so far have found.
 func (d *data) loadPasses(ctx context.Context, inputs map[string]string) error {
 	for i, pass := range d.plan.Passes() {
-		of := passed{name: pass.Name, valued: pass.Value != ""}
+		of := passed{name: pass.Name, valued: pass.Valued()}
+		var joined shuffle.Joined
 		for k := range shuffleReducers {
 			ref, ok := inputs[fmt.Sprintf("%s%d@%d", shuffleStage, i+1, k)]
 			if !ok {
@@ -215,6 +254,12 @@ func (d *data) loadPasses(ctx context.Context, inputs map[string]string) error {
 				return err
 			}
 			of.indexes = append(of.indexes, index)
+			if index.Joined != nil {
+				joined.Add(*index.Joined)
+			}
+		}
+		if err := d.labels.Check(ctx, joined); err != nil {
+			return err
 		}
 		d.passes = append(d.passes, of)
 	}

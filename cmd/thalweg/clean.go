@@ -57,7 +57,8 @@ func newClean(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows.Warnings = append(warnings, rows.Warnings...)
+			rows.Warnings = slices.Concat(warnings, local.LabelWarnings(plan), rows.Warnings)
+			labelled := local.Labelled()
 			err = g.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
 				fmt.Fprintf(w, "%s rows in %s\n", humanize.Comma(rows.Rows), rows.File)
 				for _, name := range split.Names {
@@ -68,6 +69,9 @@ func newClean(g *globals) *cobra.Command {
 				}
 				for _, step := range slices.Sorted(maps.Keys(rows.Unmatched)) {
 					fmt.Fprintf(w, "unmatched: %s, %s\n", humanize.Comma(rows.Unmatched[step]), step)
+				}
+				for _, text := range labelled {
+					fmt.Fprintln(w, text)
 				}
 				for _, text := range local.Rejected(rows.Rows, spec.Spec.Sources.Train.OnBadRow) {
 					fmt.Fprintln(w, text)
@@ -89,7 +93,7 @@ func newClean(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&file, "file", "f", "", "the spec: a file, or - for standard input")
 	flags.StringVar(&from, "data", "", "the training data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
-	flags.StringToStringVar(&lookups, "lookup", nil, "NAME=FILE, a local copy of a table of the spec's lookups (default: what the spec names)")
+	flags.StringToStringVar(&lookups, "lookup", nil, "NAME=FILE, a local copy of a table of the spec's lookups, or as label_file of its label file (default: what the spec names)")
 	flags.StringVar(&into, "into", "", "the Parquet file to write; one of that name is replaced")
 	must(cmd.MarkFlagRequired("file"))
 	must(cmd.MarkFlagRequired("into"))

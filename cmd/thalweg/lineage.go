@@ -253,6 +253,9 @@ func printLineage(w io.Writer, d *lineage.Document) {
 			}
 			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, cmp.Or(o.ETag, "-"), optional(", version ", o.Version), humanize.Comma(o.SizeBytes), humanize.Comma(o.Rows))
 		}
+		if l := tr.LabelFile; l != nil {
+			line("", "label file, %s rows, objects: %d, manifest sha256 %s", humanize.Comma(l.Rows), l.Objects, l.Manifest)
+		}
 		for _, l := range tr.Lookups {
 			line("", "table %s, %s rows, sha256 %s", l.Name, humanize.Comma(int64(l.Rows)), l.SHA256)
 		}

@@ -153,6 +153,13 @@ func (d *card) markdown(w io.Writer) {
 	if len(d.Objects) > most {
 		fmt.Fprintf(w, "- and %d more\n", len(d.Objects)-most)
 	}
+	if l := p.Labels; l != nil {
+		fmt.Fprintf(w, "- label file, %d rows, objects: %d, manifest sha256 `%s`:", l.Rows, l.Objects, l.Manifest)
+		for _, o := range l.First[:min(most, len(l.First))] {
+			fmt.Fprintf(w, " `%s`", o.Key)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, l := range p.Lookups {
 		fmt.Fprintf(w, "- table %s, %d rows, sha256 `%s`:", l.Name, l.Rows, l.SHA256)
 		for _, o := range l.Objects[:min(most, len(l.Objects))] {

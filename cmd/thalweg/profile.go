@@ -58,6 +58,9 @@ func newProfile(g *globals) *cobra.Command {
 				return err
 			}
 			rows := local.Rows()
+			if spec != nil && spec.Spec.Sources.Train.LabelFile != nil && !cleaned {
+				fmt.Fprintln(cmd.ErrOrStderr(), "note: rows are profiled as they lie, without the columns of the label file, which --cleaned joins")
+			}
 			if cleaned {
 				warnings, err := local.Join(cmd.Context(), conns, spec, nil)
 				if err != nil {

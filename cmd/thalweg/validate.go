@@ -74,7 +74,8 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 				spec, checked = plan.Spec, "fields, columns and types"
-				for _, text := range slices.Concat(local.Manifest.Warnings, warnings, worker.GapWarnings(plan, local.Manifest)) {
+				notes = append(notes, local.Labelled()...)
+				for _, text := range slices.Concat(local.Manifest.Warnings, warnings, local.LabelWarnings(plan), worker.GapWarnings(plan, local.Manifest)) {
 					notes = append(notes, "warning: "+text)
 				}
 				notes = append(notes, local.Rejected(rows.RowsIn, spec.Spec.Sources.Train.OnBadRow)...)
@@ -120,7 +121,7 @@ func newValidate(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&eventSchema, "event-schema", "", "with --data: a local copy of the Avro schema that schema_file names")
-	cmd.Flags().StringToStringVar(&lookups, "lookup", nil, "with --data: NAME=FILE, a local copy of a table of the spec's lookups (default: what the spec names)")
+	cmd.Flags().StringToStringVar(&lookups, "lookup", nil, "with --data: NAME=FILE, a local copy of a table of the spec's lookups, or as label_file of its label file (default: what the spec names)")
 	cmd.Flags().StringVar(&data, "data", "", "the training data, or some of it: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ of the store that the spec names")
 	return cmd
 }

@@ -72,6 +72,8 @@ type Provenance struct {
 	Steps string `json:"steps,omitempty"`
 	// Lookups are the tables that rows are joined to.
 	Lookups []Lookup `json:"lookups,omitempty"`
+	// Labels are the objects that rows got their labels from; nil where these are theirs.
+	Labels *table.LabelObjects `json:"label_file,omitempty"`
 	// Imported is the sha256 of the imported model; empty where there is none.
 	Imported string `json:"imported,omitempty"`
 	// Key is the ID of the key that columns were hashed with; empty where none was, and in
@@ -114,6 +116,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 			Transform: transform.Hash(),
 			Steps:     plan.Learnt.Hash(),
 			Lookups:   lookupsOf(plan.Input),
+			Labels:    labelsOf(plan.Input),
 			Imported:  plan.Imported.Hash(),
 			Seed:      plan.Spec.Spec.Trainer.Seed,
 			Replicas:  int(trainer.Distributed.Replicas),
@@ -131,6 +134,13 @@ type Lookup struct {
 	SHA256  string               `json:"sha256"`
 	Rows    int                  `json:"rows"`
 	Objects []table.LookupObject `json:"objects"`
+}
+
+func labelsOf(schema table.Schema) *table.LabelObjects {
+	if schema.Labels == nil {
+		return nil
+	}
+	return &schema.Labels.LabelObjects
 }
 
 func lookupsOf(schema table.Schema) (all []Lookup) {

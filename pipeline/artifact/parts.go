@@ -271,6 +271,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	if want := lookupsOf(a.Schema); !reflect.DeepEqual(a.Provenance.Lookups, want) {
 		return fmt.Errorf("is of other tables than those of the schema")
 	}
+	if want := labelsOf(a.Schema); !reflect.DeepEqual(a.Provenance.Labels, want) {
+		return fmt.Errorf("is of other labels than those of the schema")
+	}
 	if a.Provenance.Transform != a.Transform.Hash() {
 		return fmt.Errorf("is of transform %s, the transform is %s", a.Provenance.Transform, a.Transform.Hash())
 	}

@@ -105,6 +105,8 @@ type Schema struct {
 	// Lookups are the tables that rows of the source are joined to, as they were when the
 	// columns were found.
 	Lookups []*Lookup `json:"lookups,omitempty"`
+	// Labels is the file that rows of the source get their labels from, likewise.
+	Labels *Labels `json:"labels,omitempty"`
 }
 
 // AllNull is the type of an UnsupportedColumn without a value: a Binder takes it

@@ -78,6 +78,8 @@ type Outcome struct {
 // found nothing are in none.
 type Index struct {
 	Objects []Object `json:"objects"`
+	// Joined is what joining rows to labels found beside.
+	Joined *Joined `json:"joined,omitempty"`
 }
 
 // Object has shards from First to Last.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 const (
@@ -64,6 +65,8 @@ type tail struct {
 	Before []string `json:"before,omitempty"`
 	// Texts are what values of records number.
 	Texts [][]byte `json:"texts,omitempty"`
+	// Labels says of each column of a label file whether it has texts.
+	Labels []bool `json:"labels,omitempty"`
 }
 
 // NewPieces returns what writes by a function the n-th piece for a reducer; the body is its
@@ -87,17 +90,28 @@ func (p *Pieces) Add(batch arrow.Record, shard int) (err error) {
 			entries = a.Dictionary().(*array.String)
 		}
 	}
+	if len(p.keys.of.Labels) > 0 {
+		if err := p.rank(batch); err != nil {
+			return err
+		}
+	}
 	for _, r := range p.rows {
-		to := r.Reducer(len(p.parts))
-		of := &p.parts[to]
-		if entries != nil && r.At&valued != 0 {
-			r.Value = of.texts.id(entries.Value(int(r.Value)))
+		if err := p.add(r, entries); err != nil {
+			return err
 		}
-		if of.body = Append(of.body, r); len(of.body)+of.texts.bytes >= pieceBytes {
-			if err := p.flush(to, nil); err != nil {
-				return err
-			}
-		}
+	}
+	return nil
+}
+
+// add takes a record; its value is the number of an entry, unless these are nil.
+func (p *Pieces) add(r Record, entries *array.String) error {
+	to := r.Reducer(len(p.parts))
+	of := &p.parts[to]
+	if entries != nil && r.At&valued != 0 {
+		r.Value = of.texts.id(entries.Value(int(r.Value)))
+	}
+	if of.body = Append(of.body, r); len(of.body)+of.texts.bytes >= pieceBytes {
+		return p.flush(to, nil)
 	}
 	return nil
 }
@@ -105,6 +119,9 @@ func (p *Pieces) Add(batch arrow.Record, shard int) (err error) {
 func (p *Pieces) flush(to int, before []string) error {
 	of := &p.parts[to]
 	end := tail{Before: before}
+	for _, c := range p.keys.of.Labels {
+		end.Labels = append(end.Labels, c.Type == table.String)
+	}
 	for _, s := range of.texts.all {
 		end.Texts = append(end.Texts, []byte(s))
 	}
@@ -146,11 +163,11 @@ func (s *Sorter) AddPiece(body []byte) (before []string, err error) {
 		ids[i] = s.texts.id(string(text))
 	}
 	if s.texts.bytes > s.Texts {
-		return nil, &thalweg.Error{Op: opShuffle, Kind: thalweg.Invalid, Err: fmt.Errorf("more than %d MiB of different texts are values", s.Texts>>20), Hint: "fill a column of fewer or shorter texts"}
+		return nil, &thalweg.Error{Op: opShuffle, Kind: thalweg.Invalid, Err: fmt.Errorf("more than %d MiB of different texts are values", s.Texts>>20), Hint: "fill or join a column of fewer or shorter texts"}
 	}
 	for rows := range slices.Chunk(body[:at], RecordBytes) {
 		r := decode(rows)
-		if len(ids) > 0 && r.At&valued != 0 {
+		if len(ids) > 0 && end.isText(r) {
 			if r.Value >= uint64(len(ids)) {
 				return nil, &thalweg.Error{Op: opShuffle, Kind: thalweg.Corrupt, Err: fmt.Errorf("a piece has no text %d", r.Value)}
 			}

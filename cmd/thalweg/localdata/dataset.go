@@ -24,6 +24,7 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker"
+	"github.com/thalweg/thalweg/worker/shuffle"
 )
 
 // Dataset is data that this process reads: files on this machine, or objects of
@@ -39,6 +40,12 @@ type Dataset struct {
 	// settled is what the shuffles of a plan found of each shard.
 	settled []map[string]*pipeline.Settled
 	format  string // as it stands in a spec
+	labels  *worker.LabelFile
+	// Labels is what joining rows to the label file of a spec found.
+	Labels struct {
+		shuffle.Joined
+		Keyless int64 // of its rows
+	}
 }
 
 // Connections are what specs name and do not hold.
@@ -116,26 +123,65 @@ func openObjects(ctx context.Context, conns Connections, connection, from string
 }
 
 // Join reads the tables of a spec, those that copies names from files on this machine and
-// others from their stores, so that its rows can be joined to them.
+// others from their stores, so that its rows can be joined to them; and the columns of its
+// label file, which copies has under the name of its step.
 func (d *Dataset) Join(ctx context.Context, conns Connections, spec *pipeline.Spec, copies map[string]string) (warnings []string, err error) {
+	labels := spec.Spec.Sources.Train.LabelFile
 	for name := range copies {
+		if name == pipeline.LabelStep && labels != nil {
+			continue
+		}
 		if !slices.ContainsFunc(spec.Spec.Lookups, func(l pipeline.LookupTable) bool { return l.Name == name }) {
 			return nil, &thalweg.Error{Op: "read --lookup", Kind: thalweg.Invalid, Subject: name, Hint: "the spec has no table of that name in lookups"}
 		}
 	}
-	d.Schema.Lookups, warnings, err = worker.ReadLookups(ctx, spec, worker.DatasetFormats(), func(ctx context.Context, l *pipeline.LookupTable) (storage.Bucket, string, error) {
-		if from, ok := copies[l.Name]; ok {
+	locate := func(name, connection, path string) (storage.Bucket, string, error) {
+		if from, ok := copies[name]; ok {
 			files, pattern, err := FindFiles("read --lookup", from)
 			return &fileBucket{memory.New(), files}, pattern, err
 		}
-		name, key, err := pipeline.SplitS3Path(l.S3.Path)
+		name, key, err := pipeline.SplitS3Path(path)
 		if err != nil {
 			return nil, "", err
 		}
-		bucket, err := conns.Bucket(ctx, l.Connection, name)
+		bucket, err := conns.Bucket(ctx, connection, name)
 		return bucket, key, err
+	}
+	if labels != nil {
+		from := worker.DatasetSource{Key: d.source.Key}
+		if from.Bucket, from.Pattern, err = locate(pipeline.LabelStep, labels.Connection, labels.S3.Path); err != nil {
+			return nil, err
+		}
+		if d.labels, err = worker.ReadLabelFile(ctx, spec, worker.DatasetFormats(), from, &d.Schema); err != nil {
+			return nil, err
+		}
+	}
+	d.Schema.Lookups, warnings, err = worker.ReadLookups(ctx, spec, worker.DatasetFormats(), func(_ context.Context, l *pipeline.LookupTable) (storage.Bucket, string, error) {
+		return locate(l.Name, l.Connection, l.S3.Path)
 	})
 	return warnings, err
+}
+
+// LabelWarnings say what is odd about the label file of a plan, if it has one.
+func (d *Dataset) LabelWarnings(plan *pipeline.Plan) []string {
+	if d.labels == nil {
+		return nil
+	}
+	return d.labels.Warnings(plan)
+}
+
+// Labelled says how the rows of the label file and those of the data met, nothing if the spec
+// has none.
+func (d *Dataset) Labelled() (notes []string) {
+	if d.labels == nil {
+		return nil
+	}
+	l := d.Labels
+	notes = append(notes, fmt.Sprintf("label file: %s rows, %s of them without a row that has their key", humanize.Comma(l.Joined.Labels+l.Keyless), humanize.Comma(l.Unmatched)))
+	if l.Keyless > 0 {
+		notes = append(notes, fmt.Sprintf("label file: %s rows without a key", humanize.Comma(l.Keyless)))
+	}
+	return notes
 }
 
 // OpenFiles opens files on this machine.

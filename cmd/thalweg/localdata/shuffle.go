@@ -1,6 +1,7 @@
 package localdata
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/shuffle"
 )
 
@@ -52,6 +54,18 @@ func (d *Dataset) pass(ctx context.Context, plan *pipeline.Plan, pass pipeline.P
 	}); err != nil {
 		return err
 	}
+	if len(pass.Labels) > 0 {
+		d.labels.Bind(plan)
+		for shard := range d.labels.Manifest.Shards {
+			if err := d.labels.Each(ctx, shard, dataset.ReaderConfig{}, func(batch arrow.Record) error {
+				keyless, err := pieces.AddLabels(batch, shard)
+				d.Labels.Keyless += keyless
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
 	if _, err := pieces.Finish(); err != nil {
 		return err
 	}
@@ -61,8 +75,14 @@ func (d *Dataset) pass(ctx context.Context, plan *pipeline.Plan, pass pipeline.P
 		}
 		d.settled[shard][pass.Name] = new(pipeline.Settled)
 	}
-	return shuffle.Reduce(ctx, records, pass.Shuffle, shuffleBytes/4, func(shard int, found *pipeline.Settled) error {
+	put := func(shard int, found *pipeline.Settled) error {
 		*d.settled[shard][pass.Name] = pipeline.Settled{Rows: slices.Clone(found.Rows), Values: slices.Clone(found.Values)}
 		return nil
-	})
+	}
+	if len(pass.Labels) == 0 {
+		return shuffle.Reduce(ctx, records, pass.Shuffle, shuffleBytes/4, put)
+	}
+	joined, err := shuffle.Join(ctx, records, pass.Shuffle, shuffleBytes/4, put)
+	d.Labels.Joined = joined
+	return cmp.Or(err, d.labels.Check(ctx, joined))
 }

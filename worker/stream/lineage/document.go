@@ -9,6 +9,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -108,20 +109,22 @@ type Model struct {
 
 // Training is what the version was trained on, from its checkpoint.
 type Training struct {
-	Dataset    string             `json:"dataset_sha256"` // of the manifest
-	Connection string             `json:"connection,omitempty"`
-	Path       string             `json:"path"`
-	Rows       int64              `json:"rows"`
-	SizeBytes  int64              `json:"size"`
-	Objects    []dataset.Object   `json:"objects"`
-	Lookups    []artifact.Lookup  `json:"lookups,omitempty"`
-	Spec       string             `json:"spec_sha256"` // rendered, of the run
-	Seed       uint64             `json:"seed"`
-	Replicas   int                `json:"replicas"`
-	Epochs     int                `json:"epochs"`
-	Rounds     int64              `json:"rounds"`
-	Used       map[string]int64   `json:"rows_used,omitempty"` // by split
-	Metrics    map[string]float64 `json:"metrics,omitempty"`
+	Dataset    string            `json:"dataset_sha256"` // of the manifest
+	Connection string            `json:"connection,omitempty"`
+	Path       string            `json:"path"`
+	Rows       int64             `json:"rows"`
+	SizeBytes  int64             `json:"size"`
+	Objects    []dataset.Object  `json:"objects"`
+	Lookups    []artifact.Lookup `json:"lookups,omitempty"`
+	// LabelFile has the objects that rows got their labels from.
+	LabelFile *table.LabelObjects `json:"label_file,omitempty"`
+	Spec      string              `json:"spec_sha256"` // rendered, of the run
+	Seed      uint64              `json:"seed"`
+	Replicas  int                 `json:"replicas"`
+	Epochs    int                 `json:"epochs"`
+	Rounds    int64               `json:"rounds"`
+	Used      map[string]int64    `json:"rows_used,omitempty"` // by split
+	Metrics   map[string]float64  `json:"metrics,omitempty"`
 }
 
 // Spec is the spec in force when the row was scored.

@@ -155,7 +155,7 @@ func (d *Document) model(ctx context.Context, from Sources, registry Registry) (
 	d.Model.SHA256, d.Model.TransformHash = a.ModelSHA256(), a.Transform.Hash()
 	p, source := a.Provenance, a.Spec.Spec.Sources.Train
 	t := &Training{Dataset: p.Dataset, Connection: source.Connection, Spec: p.Spec, Seed: p.Seed, Replicas: p.Replicas, Epochs: p.Epochs, Rounds: p.Rounds,
-		Lookups: p.Lookups, Used: p.Rows, Metrics: p.Metrics}
+		Lookups: p.Lookups, LabelFile: p.Labels, Used: p.Rows, Metrics: p.Metrics}
 	if source.S3 != nil {
 		t.Path = source.S3.Path
 	}
