@@ -28,6 +28,30 @@ import (
 // that are bad.
 func readTable(t testing.TB, bucket storage.Bucket, key, text, format string, columns table.Schema) (rows [][]any, bad []int64) {
 	t.Helper()
+	rows, rejected, _ := tryTable(t, bucket, key, text, format, columns)
+	for _, row := range rejected {
+		bad = append(bad, row.Line)
+	}
+	return rows, bad
+}
+
+// tryTable returns the rows of an object, nil where there is null, and those that are
+// rejected; or why no row of it is read.
+func tryTable(t testing.TB, bucket storage.Bucket, key, text, format string, columns table.Schema) (rows [][]any, bad []pipeline.BadRow, err error) {
+	t.Helper()
+	from := tableSource(t, bucket, key, text, format)
+	from.Reject = func(row pipeline.BadRow) { bad = append(bad, row) }
+	m, _, err := from.Discover(t.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	rows = rowsOf(t, from, m, columns)
+	return rows, bad, nil
+}
+
+// tableSource returns the source of an object that it makes.
+func tableSource(t testing.TB, bucket storage.Bucket, key, text, format string) DatasetSource {
+	t.Helper()
 	if _, err := bucket.Put(t.Context(), key, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +78,12 @@ func readTable(t testing.TB, bucket storage.Bucket, key, text, format string, co
 		t.Fatal(err)
 	}
 	from.Bucket, from.Pattern = bucket, key
-	from.Reject = func(row pipeline.BadRow) { bad = append(bad, row.Line) }
-	m, _, err := from.Discover(t.Context())
-	if err != nil {
-		return nil, nil
-	}
+	return from
+}
+
+// rowsOf returns the rows of all shards.
+func rowsOf(t testing.TB, from DatasetSource, m *dataset.Manifest, columns table.Schema) (rows [][]any) {
+	t.Helper()
 	for shard := range m.Shards {
 		r, err := from.OpenRows(t.Context(), m, shard, columns, dataset.ReaderConfig{BatchRows: 5})
 		if err != nil {
@@ -79,7 +104,7 @@ func readTable(t testing.TB, bucket storage.Bucket, key, text, format string, co
 			batch.Release()
 		}
 	}
-	return rows, bad
+	return rows
 }
 
 // valuesOf returns the values of a row, without its number.

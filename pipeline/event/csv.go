@@ -86,7 +86,11 @@ type CSVRows struct {
 }
 
 // Open implements Format.
-func (f *CSVRows) Open(c *Cells) (Reader, error) { return newCSV(c, f), nil }
+func (f *CSVRows) Open(c *Cells) (Reader, error) {
+	r := newCSV(c, f)
+	r.file = true
+	return r, nil
+}
 
 // Split calls fn with each field of a record; quoted are those in quotes. The text is
 // fn's for the call. It returns what is wrong with the record.
@@ -128,6 +132,7 @@ type csvFormat struct {
 	delims uint64 // eight of them
 	quotes uint64
 	null   []byte
+	file   bool // a zero or another odd byte before its row is text, not the framing of an event
 
 	scratch []byte // fields with quotes in them
 }
@@ -169,6 +174,8 @@ const (
 	WrongFields   = "wrong number of fields"
 )
 
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // NotUTF8 ends the cause of a reject whose text is in another encoding.
 const NotUTF8 = string(notUTF8)
 
@@ -178,8 +185,12 @@ func (f *csvFormat) malformed(what string, field, at int) bool {
 
 func (f *csvFormat) Read(b []byte) bool {
 	b = trimLineEnd(b)
-	if what := f.disguise(b); what != "" {
-		return f.Refuse("not CSV: "+what, "not CSV")
+	if !f.file {
+		if what := f.disguise(b); what != "" {
+			return f.Refuse("not CSV: "+what, "not CSV")
+		}
+	} else if len(b) > 0 && b[0] == byteOrderMark[0] && bytes.HasPrefix(b, byteOrderMark) {
+		return f.Refuse("not CSV: it begins with a byte order mark: were files put together?", "not CSV")
 	}
 	p := 0
 	for field := 1; ; field++ {

@@ -110,6 +110,7 @@ func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bo
 	defer r.Close()
 	var run records.Run
 	first, seekable := f.Header, f.Seekable(info.Key)
+	only := "" // the first row, where there is no header
 	for {
 		if err := r.Next(&run, scannedAtOnce); err == io.EOF {
 			break
@@ -120,9 +121,12 @@ func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bo
 			if first {
 				first = false
 				if t.header = string(run.Record(i)); run.Bad[i] != "" {
-					return t, cmp.Or[error](noLineFeeds(t.header), &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New(run.Bad[i])})
+					return t, cmp.Or[error](noLineFeeds(t.header, f), &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New(run.Bad[i])})
 				}
 				continue
+			}
+			if t.object.Rows == 0 && !f.Header && f.Delimiter != 0 && run.Bad[i] == "" {
+				only = string(run.Record(i))
 			}
 			last := len(t.shards) - 1
 			if last < 0 || seekable && (t.shards[last].Rows >= cfg.ShardRows || at.Offset-t.shards[last].Offset >= maxTextShardBytes) {
@@ -140,18 +144,21 @@ func scan(ctx context.Context, b storage.Bucket, info storage.Info, versioned bo
 		t.shards[last].End = r.Where().Offset
 	}
 	t.object.RowGroups = len(t.shards)
-	if t.object.Rows == 0 {
-		return t, noLineFeeds(t.header)
+	switch t.object.Rows {
+	case 0:
+		return t, noLineFeeds(t.header, f)
+	case 1:
+		return t, noLineFeeds(only, f)
 	}
 	return t, nil
 }
 
-// noLineFeeds is the error of a header that took in all rows, nil if it did not.
-func noLineFeeds(header string) error {
-	if before, _, within := strings.Cut(strings.TrimRight(header, "\r\n"), "\r"); !within || strings.Contains(before, `"`) {
+// noLineFeeds is the error of a first record that took in all others, nil if it did not.
+func noLineFeeds(record string, f records.Format) error {
+	if before, _, within := strings.Cut(strings.TrimRight(record, "\r\n"), "\r"); !within || f.Quote != 0 && strings.IndexByte(before, f.Quote) >= 0 {
 		return nil
 	}
-	return &thalweg.Error{Op: "read header", Kind: thalweg.Invalid, Err: errors.New("lines end with carriage returns alone"), Hint: `write line feeds: tr '\r' '\n'`}
+	return &thalweg.Error{Op: "read lines", Kind: thalweg.Invalid, Err: errors.New("lines end with carriage returns alone"), Hint: `write line feeds: tr '\r' '\n'`}
 }
 
 // TextReader yields the records of a shard, in the order of the object. One goroutine
