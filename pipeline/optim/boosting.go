@@ -1,7 +1,6 @@
 package optim
 
 import (
-	"cmp"
 	_ "embed"
 	"fmt"
 	"math"
@@ -87,11 +86,12 @@ const maxRequested = 8 << 20
 
 // boosting is the algorithm. A tree takes MaxDepth rounds, each of which adds up the
 // histograms of some nodes: the first that of the root, the others those of the smaller
-// child of each split that is likely to stay; its sibling has what is left of their
-// parent. Of several outputs there is a tree for each in turn, and a group of them is
-// grown at once, from the same outputs. Splits are chosen best first, as if one leaf were
-// split at a time: where that needs the gain of a node without a histogram, it waits for
-// the next round.
+// child of each split that may stay; its sibling has what is left of their parent. Of
+// several outputs there is a tree for each in turn, and a group of them is grown at once,
+// from the same outputs. Splits are chosen best first, as if one leaf were split at a time:
+// where that needs the gain of a node without a histogram, it waits for the next round.
+// MaxDepth rounds suffice: a split that stays in the end may have stayed all the time, so
+// that after n rounds those of the first n levels are there.
 //
 // A tree that is there before its turn has been inherited: it keeps its splits, and its
 // leaves are refitted. The first round adds up their rows, the others have nothing to do.
@@ -231,30 +231,20 @@ func (b *boosting) requested(nodes []node) (requested []int) {
 }
 
 // wanted lists the splits whose children need a histogram next: of those that have none
-// yet, the best, as many as the tree has room for.
+// yet the ones that are kept by what is known so far and leave room for another. The
+// others never will, since what is not known yet can only come before them.
 func (b *boosting) wanted(nodes []node) (splits []int) {
-	kept, waits := b.keep(nodes, true)
-	if !waits {
+	if _, waits := b.keep(nodes, true); !waits {
 		return nil
 	}
-	for i := range nodes {
-		if n := &nodes[i]; n.left > 0 && !nodes[n.left].summed && b.splittable(nodes, n) {
+	kept, _ := b.keep(nodes, false)
+	for _, i := range kept[:min(len(kept), b.options.MaxLeaves-2)] {
+		if n := &nodes[i]; !nodes[n.left].summed && b.splittable(nodes, n) {
 			splits = append(splits, i)
 		}
 	}
-	// The one that is waited for comes first, even if others have more to gain.
-	first := kept[len(kept)-1]
-	slices.SortStableFunc(splits, func(x, y int) int {
-		switch first {
-		case x:
-			return -1
-		case y:
-			return 1
-		}
-		return cmp.Compare(nodes[y].gain, nodes[x].gain)
-	})
-	room := min(b.options.MaxLeaves-len(kept), max(1, maxRequested/(b.cells*cell*b.width)))
-	splits = splits[:min(len(splits), room)]
+	// Best first, so that the one that is waited for has room.
+	splits = splits[:min(len(splits), max(1, maxRequested/(b.cells*cell*b.width)))]
 	slices.Sort(splits)
 	return splits
 }

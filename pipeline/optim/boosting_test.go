@@ -208,10 +208,19 @@ func (b *boosted) leafWise(block *kernel.Block) *model.Tree {
 }
 
 func TestATreeIsGrownBestLeafFirst(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(150) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		block := rowsOf(random, 3000)
 		options := model.Trees{Trees: 1, MaxLeaves: 2 + random.IntN(40), MaxDepth: 12, LearningRate: 0.3, MinChildRows: 1 + random.IntN(30)}
+		if seed%3 > 0 { // as many rounds as the tree needs, and no more
+			options.MaxDepth = 2 + random.IntN(6)
+		}
+		if seed%3 > 1 { // splits that gain little, above others that gain much
+			for i := range block.Labels {
+				ids := block.Octets[0][8*i:]
+				block.Labels[i] = float32(kernel.Mix(uint64(ids[0])/5<<16|uint64(ids[1])/3<<8|uint64(ids[2])) % 2)
+			}
+		}
 		b := newBoosted(t, options, new(model.CrossEntropy), [][]*kernel.Block{{block}})
 		want := b.leafWise(block)
 		b.epoch(t, 0, never)
