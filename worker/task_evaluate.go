@@ -339,6 +339,9 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	for _, text := range doc.Skipped {
 		t.warn("%s", text)
 	}
+	if text := doc.Splits[doc.Judged].Unconfused; text != "" {
+		t.warn("%s", text)
+	}
 	for _, f := range doc.Fairness {
 		for _, text := range f.Skipped {
 			t.warn("fairness: %s", text)
@@ -381,6 +384,10 @@ func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Docu
 	}
 	if table := evaluation.FairnessTable(doc.Fairness, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["fairness"] = table
+	}
+	judged := doc.Splits[doc.Judged]
+	if table := judged.ConfusionTable(api.MaxOutputBytes); table != "" {
+		t.Report.Outputs["confusion"] = table
 	}
 	if table := doc.SliceTable(d.plan.Spec, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["slices"] = table

@@ -220,6 +220,7 @@ func (d *card) measured(w io.Writer) {
 	if t := d.Evaluation.Threshold; t != nil {
 		fmt.Fprintf(w, "\nPredictions are true from the probability %.6g on.\n", *t)
 	}
+	d.confused(w)
 	if len(d.Evaluation.Gates) > 0 {
 		fmt.Fprint(w, "\n## Gates\n\n| gate | passed | found |\n|---|---|---|\n")
 		for _, g := range d.Evaluation.Gates {
@@ -249,6 +250,28 @@ func (d *card) measured(w io.Writer) {
 	}
 	for _, text := range d.Evaluation.Skipped {
 		fmt.Fprintf(w, "\n%s\n", text)
+	}
+}
+
+// confused writes the confusion matrix, of very many classes the most frequent confusions.
+func (d *card) confused(w io.Writer) {
+	m := d.judged()
+	rows := m.ConfusionRows()
+	if rows == nil && m.Unconfused == "" {
+		return
+	}
+	fmt.Fprintf(w, "\n## Confusion\n\n%s", m.Unconfused)
+	if rows == nil {
+		fmt.Fprintln(w)
+	}
+	for i, cells := range rows {
+		for k := range cells {
+			cells[k] = markdownCell(cells[k])
+		}
+		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+		if i == 0 {
+			fmt.Fprintf(w, "|%s\n", strings.Repeat("---|", len(cells)))
+		}
 	}
 }
 

@@ -30,9 +30,14 @@ func TestAVersionHasACard(t *testing.T) {
 `)); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
+	for _, of := range []string{"runs", "models"} {
+		if text := said(t, c, of, "show", "carded"); !strings.Contains(text, "\nCONFUSION\nlabel \\ prediction  false ") {
+			t.Errorf("%s show has no confusion matrix:\n%s", of, text)
+		}
+	}
 	dir := t.TempDir()
 	text := said(t, c, "models", "card", "carded", "--dir", dir)
-	for _, want := range []string{"# carded, version 1\n", "it is champion.", "Objects: 1, manifest sha256", "Rows learned from: ", "## Cleaning", "- 1 fill: `{\"city\":\"", "- 2 outliers: `{\"lower\":-", "| roc_auc | 0.", "Predictions are true from the probability 0.",
+	for _, want := range []string{"# carded, version 1\n", "it is champion.", "Objects: 1, manifest sha256", "Rows learned from: ", "## Cleaning", "- 1 fill: `{\"city\":\"", "- 2 outliers: `{\"lower\":-", "| roc_auc | 0.", "Predictions are true from the probability 0.", "## Confusion\n\n| label \\ prediction | false | true | right |\n|---|---|---|---|\n| false | ",
 		"| roc_auc at least 0.6 | true | is 0.", "| city=a\\|b | ", "## Warnings", "- model: `", "name: carded"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)

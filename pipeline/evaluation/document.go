@@ -34,10 +34,12 @@ type Document struct {
 // Measured is what is known of a set of rows.
 type Measured struct {
 	Metrics map[string]metric.Estimate `json:"metrics"`
-	// Confusion counts rows by label and prediction, called Classes.
-	Classes   []string       `json:"classes,omitempty"`
-	Confusion [][]int64      `json:"confusion,omitempty"`
-	Curves    []metric.Curve `json:"curves,omitempty"`
+	// Confusion counts rows by label and prediction, called Classes; Unconfused says why
+	// it is not there.
+	Classes    []string       `json:"classes,omitempty"`
+	Confusion  [][]int64      `json:"confusion,omitempty"`
+	Unconfused string         `json:"unconfused,omitempty"`
+	Curves     []metric.Curve `json:"curves,omitempty"`
 }
 
 // Sliced is what is known of slices of rows.
@@ -122,6 +124,7 @@ func Measure(spec *pipeline.Spec, s *metric.Sample) (m Measured, err error) {
 	}
 	if d, ok := s.Whole().(metric.Detailed); ok && s.Whole().Rows() > 0 {
 		m.Classes, m.Confusion = d.Confusion()
+		m.Unconfused = unconfused(s.Classes())
 		m.Curves = d.Curves()
 	}
 	return m, nil

@@ -14,6 +14,7 @@ type classSums struct {
 	classCounts
 	classes  int
 	loss     kernel.LogSum // of the labels' probabilities
+	pairs    *pairs        // nil: rows are not counted by label and prediction
 	measures map[string]*Measure
 }
 
@@ -104,6 +105,7 @@ func (a *classSums) Observe(predictions, labels []float32) {
 		if taken == int(y) {
 			of.Correct++
 		}
+		a.pairs.add(int(y), taken)
 	}
 	a.Count += int64(len(labels))
 }
@@ -123,6 +125,7 @@ func (a *classSums) Merge(other Accumulator) error {
 		c.Of, c.Taken, c.Correct = c.Of+k.Of, c.Taken+k.Taken, c.Correct+k.Correct
 	}
 	a.loss.Merge(b.loss.Value())
+	a.pairs.merge(b.pairs)
 	return nil
 }
 
@@ -133,12 +136,13 @@ func (a *classSums) Values() map[string]float64 { return values(a.measures, a) }
 // classJSON is the form of the accumulator at rest.
 type classJSON struct {
 	classCounts
-	Classes int     `json:"classes"`
-	LogSum  float64 `json:"log_sum"`
+	Classes int         `json:"classes"`
+	LogSum  float64     `json:"log_sum"`
+	Pairs   []pairCount `json:"pairs,omitempty"`
 }
 
 func (a *classSums) MarshalJSON() ([]byte, error) {
-	return json.Marshal(classJSON{a.classCounts, a.classes, a.loss.Value()})
+	return json.Marshal(classJSON{a.classCounts, a.classes, a.loss.Value(), a.pairs.list()})
 }
 
 func (a *classSums) UnmarshalJSON(data []byte) error {
@@ -152,7 +156,10 @@ func (a *classSums) UnmarshalJSON(data []byte) error {
 	if flaw := in.flaw(a.classes); flaw != "" {
 		return fmt.Errorf("the sums contradict each other: %s", flaw)
 	}
-	*a = classSums{classCounts: in.classCounts, classes: a.classes, measures: a.measures}
+	if err := a.pairs.set(in.Pairs, in.ByClass); err != nil {
+		return fmt.Errorf("the sums contradict each other: %w", err)
+	}
+	*a = classSums{classCounts: in.classCounts, classes: a.classes, measures: a.measures, pairs: a.pairs}
 	a.loss.Merge(in.LogSum)
 	return nil
 }

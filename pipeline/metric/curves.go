@@ -22,15 +22,6 @@ type Curve struct {
 	Points  [][]float64 `json:"points"`
 }
 
-// Detailed is an Accumulator of which more than single numbers can be shown.
-type Detailed interface {
-	// Curves returns curves of at most some hundred points.
-	Curves() []Curve
-	// Confusion returns counts of rows by label and prediction, and what these are
-	// called.
-	Confusion() (names []string, rows [][]int64)
-}
-
 // Thresholder is an Accumulator that knows from which score on predictions are best
 // called true.
 type Thresholder interface {

@@ -59,7 +59,7 @@ func NewSample(catalog []pipeline.Entry, answer pipeline.Answer, coarse bool) (*
 }
 
 // empty returns an accumulator with a histogram, if it has one, that is coarser by
-// shift.
+// shift. Where it is not, classes are counted by label and prediction.
 func (s *Sample) empty(shift int) (Accumulator, error) {
 	a, err := New(s.catalog, s.answer)
 	switch a := a.(type) {
@@ -67,6 +67,10 @@ func (s *Sample) empty(shift int) (Accumulator, error) {
 		a.counts.shift = shift
 	case *marginSums:
 		a.counts.shift = shift
+	case *classSums:
+		if shift == 0 {
+			a.pairs = newPairs(s.answer.Classes)
+		}
 	}
 	return a, err
 }
@@ -105,6 +109,9 @@ func (s *Sample) MergeJSON(data []byte) error {
 	}
 	return s.Merge(other)
 }
+
+// Classes returns how many a category has.
+func (s *Sample) Classes() int { return len(s.answer.Classes) }
 
 // Whole returns the sums of all rows, which stay the sample's.
 func (s *Sample) Whole() Accumulator { return s.whole }
