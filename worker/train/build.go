@@ -59,6 +59,7 @@ func (d division) reads(replica, shard int) bool {
 // builder makes the matrix of one replica.
 type builder struct {
 	replica int
+	seed    uint64 // of the shuffle
 	store   *store
 	units   []unit // by shard; who reads the shard fills it
 
@@ -71,7 +72,8 @@ type builder struct {
 // unit is what one shard gives to one replica, besides shuffled rows.
 type unit struct {
 	validation []block
-	facts      // Rows and Blocks are known when the rows are shuffled
+	labels     labelMoments
+	facts      // Rows and Blocks are known when the rows are shuffled, Labels when the shard was read
 }
 
 // build reads the shards that the given replicas need, each once, and returns
@@ -82,9 +84,9 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 	division := division{shards: job.Shards, replicas: int(job.Trainer.Distributed.Replicas)}
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
-		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
-		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, layout: layout,
-			seed: kernel.Mix(job.Trainer.Seed) + uint64(replica)}
+		b := &builder{replica: replica, seed: kernel.Mix(job.Trainer.Seed) + uint64(replica),
+			store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
+		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, layout: layout, seed: b.seed}
 		builders[i] = b
 	}
 	defer func() {
@@ -127,8 +129,10 @@ type shardReader struct {
 
 	read    RowSet    // all training rows of the shard
 	cursors [2]cursor // by split: Training, Validation
-	records []byte
-	entries []entry
+	records []byte    // of validation rows
+	places  []int
+	rows    []int32 // of a batch that are in one split
+	ranks   []int32 // of the rows of a batch, among those that are kept
 }
 
 // cursor is where the next row of a split goes.
@@ -142,9 +146,10 @@ type share struct {
 	*builder
 	unit *unit
 	// The rows of a batch by split: where they are in its block, and their hashes.
-	rows   [2][]int32
-	ids    [2][]uint64
-	packer *packer
+	rows    [2][]int32
+	ids     [2][]uint64
+	packer  *packer
+	filling *filling
 }
 
 // readShard gives the rows of a shard to the builders they belong to.
@@ -152,7 +157,10 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 	r := &shardReader{job: job, layout: layout, division: division, shard: shard, shares: make([]*share, division.replicas)}
 	for _, b := range builders {
 		if division.reads(b.replica, shard) {
-			r.shares[b.replica] = &share{builder: b, unit: &b.units[shard], packer: newPacker(layout, validationRows)}
+			b.mu.Lock()
+			filling := b.mu.shuffler.open()
+			b.mu.Unlock()
+			r.shares[b.replica] = &share{builder: b, unit: &b.units[shard], packer: newPacker(layout, validationRows), filling: filling}
 		}
 	}
 	for batch, err := range job.Rows.Read(ctx, shard) {
@@ -170,7 +178,10 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 		if s == nil {
 			continue
 		}
-		s.unit.Read = r.read
+		s.unit.Read, s.unit.Labels = r.read, s.unit.labels.moments()
+		s.mu.Lock()
+		s.mu.shuffler.idle = append(s.mu.shuffler.idle, s.filling)
+		s.mu.Unlock()
 		if s.packer.rows > 0 {
 			if err := s.keep(); err != nil {
 				return err
@@ -186,11 +197,12 @@ func (r *shardReader) batch(batch *Batch) error {
 	if len(batch.Row) != rows {
 		return r.invalid(fmt.Errorf("%d splits of %d rows", rows, len(batch.Row)))
 	}
-	keep := r.deal(batch)
-	if keep.Count() == 0 {
+	if !r.deal(batch) {
 		return nil
 	}
+	var keep table.Mask
 	if batch.Fill != nil {
+		keep = r.keep(rows)
 		if err := batch.Fill(keep); err != nil {
 			return err
 		}
@@ -210,12 +222,13 @@ func (r *shardReader) batch(batch *Batch) error {
 			if len(s.rows[split]) == 0 {
 				continue
 			}
-			var bad int32
-			var err error
-			if r.records, bad, err = r.layout.appendRecords(r.records[:0], batch.Block, s.rows[split], s.ids[split]); err != nil {
-				return r.invalid(fmt.Errorf("row %d: %w", batch.rowAt(keep, int(bad)), err))
+			give := r.shuffle
+			if split == int(Validation) {
+				give = r.validate
 			}
-			if err := r.give(s, uint8(split), batch.Block.Labels); err != nil {
+			if bad, err := give(s, batch.Block); err != nil && bad >= 0 {
+				return r.invalid(fmt.Errorf("row %d: %w", batch.rowAt(keep, int(bad)), err))
+			} else if err != nil {
 				return err
 			}
 			s.rows[split], s.ids[split] = s.rows[split][:0], s.ids[split][:0]
@@ -237,60 +250,145 @@ func (b *Batch) rowAt(keep table.Mask, at int) int64 {
 	panic("train: a block has more rows than were marked")
 }
 
-// deal notes which rows of a batch go to which builder of this worker, and marks them.
-func (r *shardReader) deal(batch *Batch) table.Mask {
-	keep, shard, taken := table.NewMask(len(batch.Split)), shardID(r.shard), int32(0)
-	for i, split := range batch.Split {
-		if split != Training && split != Validation {
-			continue
-		}
-		id := rowID(shard, batch.Row[i])
-		if split == Training {
-			r.read.add(id)
-		}
+// deal notes which rows of a batch go to which builder of this worker, and reports whether any do.
+func (r *shardReader) deal(batch *Batch) (any bool) {
+	shard := shardID(r.shard)
+	for split := range r.cursors {
+		r.rows = appendRows(r.rows[:0], batch.Split, uint8(split))
 		c := &r.cursors[split]
-		if c.left == 0 {
-			c.share, c.left = r.shares[r.division.replica(r.shard, c.ordinal)], r.division.stripe(c.ordinal)
+		for rows := r.rows; len(rows) > 0; {
+			if c.left == 0 {
+				c.share, c.left = r.shares[r.division.replica(r.shard, c.ordinal)], r.division.stripe(c.ordinal)
+			}
+			n := int(min(c.left, int64(len(rows))))
+			stripe := rows[:n]
+			rows, c.left, c.ordinal = rows[n:], c.left-int64(n), c.ordinal+int64(n)
+			var ids []uint64
+			if s := c.share; s != nil {
+				any = true
+				s.rows[split] = append(s.rows[split], stripe...)
+				from := len(s.ids[split])
+				s.ids[split] = slices.Grow(s.ids[split], n)[:from+n]
+				ids = s.ids[split][from:]
+			}
+			set := rowSet(ids, shard, batch.Row, stripe)
+			if split == int(Training) {
+				r.read.Add(set)
+			}
 		}
-		c.left--
-		c.ordinal++
-		if c.share == nil {
-			continue
+	}
+	return any
+}
+
+// appendRows appends which rows are in a split.
+func appendRows(dst []int32, splits []uint8, split uint8) []int32 {
+	dst = slices.Grow(dst, len(splits)+1)[:len(splits)+1]
+	n := 0
+	for i, s := range splits { // without a branch: the split of a row is not to be guessed
+		dst[n] = int32(i)
+		d := uint32(s ^ split)
+		n += int((d - 1) >> 31)
+	}
+	return dst[:n]
+}
+
+// rowSet returns the set of some rows of a batch. Unless it is empty, it fills ids with their IDs.
+func rowSet(ids []uint64, shard uint64, names []int64, rows []int32) RowSet {
+	digest := uint64(0)
+	if len(ids) > 0 {
+		ids = ids[:len(rows)]
+		for i, row := range rows {
+			id := rowID(shard, names[row])
+			ids[i] = id
+			digest += id
 		}
-		keep.Set(i)
-		at := int32(i)
-		if batch.Fill != nil {
-			at = taken
+	} else {
+		for _, row := range rows {
+			digest += rowID(shard, names[row])
 		}
-		taken++
-		c.share.rows[split] = append(c.share.rows[split], at)
-		c.share.ids[split] = append(c.share.ids[split], id)
+	}
+	return RowSet{Rows: int64(len(rows)), Digest: Digest(digest)}
+}
+
+// keep marks the rows of a batch that were dealt, and makes the rows of each share places among them.
+func (r *shardReader) keep(rows int) table.Mask {
+	keep := table.NewMask(rows)
+	r.ranks = slices.Grow(r.ranks[:0], rows)[:rows]
+	clear(r.ranks)
+	for _, s := range r.shares {
+		if s != nil {
+			for _, rows := range s.rows {
+				for _, row := range rows {
+					r.ranks[row] = 1
+				}
+			}
+		}
+	}
+	taken := int32(0)
+	for w := range keep.Words {
+		word := uint64(0)
+		for i, dealt := range r.ranks[w*64 : min(w*64+64, rows)] {
+			word |= uint64(dealt) << i
+			r.ranks[w*64+i] = taken
+			taken += dealt
+		}
+		keep.Words[w] = word
+	}
+	for _, s := range r.shares {
+		if s != nil {
+			for _, rows := range s.rows {
+				for i, row := range rows {
+					rows[i] = r.ranks[row]
+				}
+			}
+		}
 	}
 	return keep
 }
 
-// give hands the records of a share's rows of one split on.
-func (r *shardReader) give(s *share, split uint8, labels []float32) error {
-	if split == Training {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		shuffler, records := s.mu.shuffler, r.records
-		for i, row := range s.rows[split] {
-			// Row by row, so that the division in Add overlaps with the copy of a record.
-			s.unit.Labels.Add(float64(labels[row]))
-			if err := shuffler.add(records, shuffleKey(s.ids[split][i], shuffler.seed)); err != nil {
-				return err
+// shuffle gives the training rows of a share to its shuffler. Of a row that the model cannot take
+// it returns the place in the block, else -1.
+func (r *shardReader) shuffle(s *share, block *kernel.Block) (bad int32, err error) {
+	f, rows, ids := s.filling, s.rows[Training], s.ids[Training]
+	for len(rows) > 0 {
+		n := min(f.room(r.layout), len(rows))
+		if n == 0 {
+			count := f.rows
+			ends := f.deal(r.layout, s.seed)
+			s.mu.Lock()
+			err := s.mu.shuffler.add(f, ends, count)
+			s.mu.Unlock()
+			if err != nil {
+				return -1, err
 			}
-			records = records[r.layout.size(records):]
+			continue
 		}
-		return nil
+		var ones int64
+		if f.records, ones, bad, err = r.layout.appendRecords(f.records, block, rows[:n], ids[:n]); err != nil {
+			return bad, err
+		}
+		f.rows += n
+		if r.layout.binary {
+			s.unit.labels.addBinary(int64(n), ones)
+		} else {
+			s.unit.labels.add(block.Labels, rows[:n])
+		}
+		rows, ids = rows[n:], ids[n:]
 	}
-	r.entries = r.entries[:0]
+	return -1, nil
+}
+
+// validate packs the validation rows of a share, and returns what shuffle does.
+func (r *shardReader) validate(s *share, block *kernel.Block) (bad int32, err error) {
+	if r.records, _, bad, err = r.layout.appendRecords(r.records[:0], block, s.rows[Validation], s.ids[Validation]); err != nil {
+		return bad, err
+	}
+	r.places = r.places[:0]
 	for at := 0; at < len(r.records); at += r.layout.size(r.records[at:]) {
-		r.entries = append(r.entries, entry{at: at})
+		r.places = append(r.places, at)
 	}
-	s.unit.Validation += int64(len(r.entries))
-	return s.packer.each(r.records, r.entries, s.keep)
+	s.unit.Validation += int64(len(r.places))
+	return -1, s.packer.each(r.records, r.places, s.keep)
 }
 
 // keep stores the validation rows that were packed.
@@ -309,7 +407,11 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := &matrix{store: b.store, epoch: -1}
-	packer := newPacker(layout, max(min(int(job.Trainer.BatchSize), b.mu.shuffler.rows()), 1))
+	shuffler := b.mu.shuffler
+	if err := shuffler.complete(); err != nil {
+		return nil, err
+	}
+	packer := newPacker(layout, max(min(int(job.Trainer.BatchSize), shuffler.records), 1))
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -319,7 +421,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		m.training = append(m.training, stored)
 		return err
 	}
-	if err := b.mu.shuffler.each(func(records []byte, sorted []entry) error {
+	if err := shuffler.each(func(records []byte, sorted []int) error {
 		return packer.each(records, sorted, flush)
 	}); err != nil {
 		return nil, err

@@ -109,84 +109,135 @@ func (l *layout) size(record []byte) int {
 }
 
 // appendRecords appends the given rows of a block, which has the layout's shape, one
-// column after the other, then their tails. Of a value that the model could not take it returns the row.
-func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []uint64) (_ []byte, bad int32, err error) {
+// column after the other, then their tails. It counts binary labels that are 1. Of a value that
+// the model could not take it returns the row.
+func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []uint64) (_ []byte, ones int64, bad int32, err error) {
 	size, from := l.record, len(dst)
 	dst = slices.Grow(dst, len(rows)*size)[:from+len(rows)*size]
 	to := dst[from:]
-	for i, id := range ids {
-		binary.LittleEndian.PutUint64(to[i*size:], id)
+	for o := 0; len(ids) > 0; o, ids = o+size, ids[1:] {
+		binary.LittleEndian.PutUint64(to[o:], ids[0])
 	}
 	at := l.head
 	floats := func(what string, column []float32) (int32, error) {
-		for i, row := range rows {
+		o := at
+		for _, row := range rows {
 			v := math.Float32bits(column[row])
 			if v&infinite == infinite {
 				return row, fmt.Errorf("%s is %v", what, column[row])
 			}
-			binary.LittleEndian.PutUint32(to[i*size+at:], v)
+			binary.LittleEndian.PutUint32(to[o:], v)
+			o += size
 		}
 		at += 4
 		return 0, nil
 	}
 	for k, column := range b.Numbers {
 		if bad, err := floats(fmt.Sprintf("number %q", l.shape.NumberNames[k]), column); err != nil {
-			return nil, bad, err
+			return nil, 0, bad, err
 		}
 	}
 	if !l.binary {
 		if bad, err := floats("the label", b.Labels); err != nil {
-			return nil, bad, err
+			return nil, 0, bad, err
 		}
 	}
 	for slot, n := range l.lists {
 		for i, row := range rows {
 			array := b.Lists[slot][int(row)*n : (int(row)+1)*n]
 			if e := kernel.Finite(array); e >= 0 {
-				return nil, row, fmt.Errorf("element %d of list %q is %v", e, l.shape.ListNames[slot], array[e])
+				return nil, 0, row, fmt.Errorf("element %d of list %q is %v", e, l.shape.ListNames[slot], array[e])
 			}
 			kernel.AppendFloats(to[i*size+at:][:0], array)
 		}
 		at += 4 * n
 	}
-	for _, j := range l.order {
-		column := b.Categories[j]
-		cardinality, field := uint64(l.shape.Cardinalities[j]), to[at:]
-		for _, row := range rows {
-			if v := column[row]; uint64(v) >= cardinality {
-				return nil, row, fmt.Errorf("category %q has id %d of %d", l.shape.CategoryNames[j], v, cardinality)
-			}
+	for order := l.order; len(order) > 0; {
+		n := 1
+		if len(order) >= 4 && l.widths[order[0]] == 1 && l.widths[order[3]] == 1 { // wide ids come first
+			n = 4
 		}
-		switch l.widths[j] {
-		case 1:
-			for i, row := range rows {
-				field[i*size] = byte(column[row])
-			}
-		case 2:
-			for i, row := range rows {
-				binary.LittleEndian.PutUint16(field[i*size:], uint16(column[row]))
-			}
-		default:
-			for i, row := range rows {
-				binary.LittleEndian.PutUint32(field[i*size:], column[row])
-			}
+		if slot, row := l.putIDs(to[at:], b.Categories, order[:n], rows); slot >= 0 {
+			return nil, 0, row, fmt.Errorf("category %q has id %d of %d", l.shape.CategoryNames[slot], b.Categories[slot][row], l.shape.Cardinalities[slot])
 		}
-		at += l.widths[j]
+		for _, j := range order[:n] {
+			at += l.widths[j]
+		}
+		order = order[n:]
 	}
 	if l.binary {
-		for i, row := range rows {
+		o := at
+		for _, row := range rows {
 			label := b.Labels[row]
 			v := byte(label) // comparing label with 0 and 1 would be a branch that is often mispredicted
 			if float32(v) != label || v > 1 {
-				return nil, row, fmt.Errorf("the label is %v: a binary label is 0 or 1", label)
+				return nil, 0, row, fmt.Errorf("the label is %v: a binary label is 0 or 1", label)
 			}
-			to[i*size+at] = v
+			ones += int64(v)
+			to[o] = v
+			o += size
 		}
 	}
 	if l.head > idBytes {
-		return l.appendTails(dst, from, b, rows)
+		dst, bad, err = l.appendTails(dst, from, b, rows)
 	}
-	return dst, 0, nil
+	return dst, ones, bad, err
+}
+
+// putIDs puts the ids of one slot, or of four of one byte, into a field of records, of which the
+// first begins with it. Of an id that is too large it returns slot and row; else slot is -1.
+func (l *layout) putIDs(field []byte, columns [][]uint32, slots []int, rows []int32) (slot int, row int32) {
+	var most [4]uint32
+	o, size := 0, l.record
+	switch {
+	case len(slots) == 4:
+		c0 := columns[slots[0]]
+		c1, c2, c3 := columns[slots[1]][:len(c0)], columns[slots[2]][:len(c0)], columns[slots[3]][:len(c0)]
+		var m0, m1, m2, m3 uint32
+		for _, row := range rows {
+			v0, v1, v2, v3 := c0[row], c1[row], c2[row], c3[row]
+			m0, m1, m2, m3 = max(m0, v0), max(m1, v1), max(m2, v2), max(m3, v3)
+			binary.LittleEndian.PutUint32(field[o:], v0|v1<<8|v2<<16|v3<<24)
+			o += size
+		}
+		most = [4]uint32{m0, m1, m2, m3}
+	case l.widths[slots[0]] == 1:
+		column, m := columns[slots[0]], uint32(0)
+		for _, row := range rows {
+			v := column[row]
+			m = max(m, v)
+			field[o] = byte(v)
+			o += size
+		}
+		most[0] = m
+	case l.widths[slots[0]] == 2:
+		column, m := columns[slots[0]], uint32(0)
+		for _, row := range rows {
+			v := column[row]
+			m = max(m, v)
+			binary.LittleEndian.PutUint16(field[o:], uint16(v))
+			o += size
+		}
+		most[0] = m
+	default:
+		column, m := columns[slots[0]], uint32(0)
+		for _, row := range rows {
+			v := column[row]
+			m = max(m, v)
+			binary.LittleEndian.PutUint32(field[o:], v)
+			o += size
+		}
+		most[0] = m
+	}
+	for i, j := range slots {
+		if cardinality := uint64(l.shape.Cardinalities[j]); uint64(most[i]) >= cardinality {
+			at := slices.IndexFunc(rows, func(row int32) bool { return uint64(columns[j][row]) >= cardinality })
+			if at >= 0 {
+				return j, rows[at]
+			}
+		}
+	}
+	return -1, 0
 }
 
 // appendTails puts the terms of the given rows behind their records, which begin at from.

@@ -79,20 +79,27 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			var want RowSet
 			var all []int32
 			var ids []uint64
-			var entries []entry
+			var places []int
 			for i := range rows {
 				all, ids = append(all, int32(i)), append(ids, rowID(shardID(0), int64(i)))
 				want.add(ids[i])
 			}
-			records, _, err := l.appendRecords(nil, b, all, ids)
+			records, ones, _, err := l.appendRecords(nil, b, all, ids)
 			for at := 0; at < len(records); at += l.size(records[at:]) {
-				entries = append(entries, entry{at: at})
+				places = append(places, at)
 			}
-			if err != nil || len(entries) != rows {
-				t.Fatalf("%d records of %d bytes, %v", len(entries), len(records), err)
+			if err != nil || len(places) != rows {
+				t.Fatalf("%d records of %d bytes, %v", len(places), len(records), err)
 			}
-			p.add(records, entries[:3])
-			p.add(records, entries[3:])
+			sum := float32(0)
+			for _, y := range b.Labels {
+				sum += y
+			}
+			if label == "binary" && float32(ones) != sum {
+				t.Errorf("%d labels are 1, want %v", ones, sum)
+			}
+			p.add(records, places[:3])
+			p.add(records, places[3:])
 			packed, err := s.put(p)
 			if err != nil {
 				t.Fatal(err)

@@ -12,157 +12,247 @@ const (
 	// buckets cut the shuffled order by the first byte of the rows' keys. One
 	// bucket at a time is sorted in memory: a 256th of a replica's rows.
 	buckets = 256
-	// chunkMost is the most that a bucket takes at a time: large enough that a spilled
-	// chunk is worth a read, small enough that the chunks being filled do not count.
-	// chunkLeast is the least, but for a larger record.
-	chunkMost  = 16 << 10
-	chunkLeast = 1 << 10
+	// parts are what a chunk is kept in, and given back in, of so many buckets each: large
+	// enough that a spilled part is worth a read, small enough that one of each chunk does not count.
+	parts = 32
+	// chunkBytes is the size of a chunk but for very long records: what is dealt fits into the
+	// second-level cache. chunkRows are the least.
+	chunkBytes = 512 << 10
+	chunkRows  = 256
 	// maxWords is the size up to which a record is copied faster in words of 8 bytes than by
 	// copy.
 	maxWords = 64
 )
 
 // shuffler puts records in the order of their shuffle keys, in memory or on
-// disk. Each goes to the bucket of its key's first byte; then one bucket after the
-// other is gathered, sorted and passed on, and what it took is given back. The order
-// depends on the records only: not on the order in which they came, nor on which were
-// spilled.
+// disk. They come in chunks, each of which is dealt to buckets by the keys' first bytes; then one
+// bucket after the other is gathered from all chunks, sorted and passed on, and what it took is
+// given back. The order depends on the records only: not on the order in which they came, nor on
+// which were spilled.
 type shuffler struct {
 	space
 	layout  *layout // of the records
 	seed    uint64
 	records int
-	buckets [buckets]bucket
+	chunks  []chunk
+	idle    []*filling // chunks that nobody fills
 }
 
-// bucket is the records whose keys begin with one byte.
-type bucket struct {
-	open   []byte // the chunk that is being filled
-	filled int    // bytes of it
-	kept   bool   // memory was reserved for it; else it is written when it is full
-	size   int    // bytes of the chunks that are full
-	chunks [][]byte
-	pieces []piece
+// chunk is records that came one after the other, by bucket.
+type chunk struct {
+	ends   [buckets]uint32 // of each bucket's records, in bytes
+	parts  [][]byte        // in memory
+	pieces []piece         // else on disk
 }
 
-// add takes a record and its shuffle key. The record is copied.
-func (s *shuffler) add(record []byte, key uint64) error {
-	b, size := &s.buckets[key>>56], s.layout.size(record)
-	if b.filled+size > len(b.open) {
-		if err := s.extend(b, size); err != nil {
-			return err
-		}
+// filling is a chunk that a reader fills.
+type filling struct {
+	records []byte
+	rows    int
+	heads   []uint8 // of deal: the records' buckets
+	dealt   []byte
+}
+
+// open returns a chunk to fill.
+func (s *shuffler) open() *filling {
+	if n := len(s.idle); n > 0 {
+		f := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return f
 	}
-	to, from := b.open[b.filled:b.filled+size], record[:size]
-	if size > maxWords {
+	return new(filling)
+}
+
+// room is for how many more records, tails not counted, a chunk has room.
+func (f *filling) room(l *layout) int {
+	return max((chunkBytes-len(f.records))/l.record, chunkRows-f.rows, 0)
+}
+
+// deal orders a chunk's records by bucket: they are in f.dealt then, and f is empty. It returns
+// where each bucket ends.
+func (f *filling) deal(l *layout, seed uint64) (ends [buckets]uint32) {
+	f.heads = slices.Grow(f.heads[:0], f.rows)[:f.rows]
+	f.dealt = slices.Grow(f.dealt[:0], len(f.records))[:len(f.records)]
+	records, size := f.records, l.record
+	for i := range f.heads {
+		head := uint8(shuffleKey(binary.LittleEndian.Uint64(records), seed) >> 56)
+		f.heads[i] = head
+		if l.head > idBytes {
+			size = l.size(records)
+		}
+		ends[head] += uint32(size)
+		records = records[size:]
+	}
+	total := uint32(0)
+	for b, n := range ends {
+		ends[b] = total
+		total += n
+	}
+	records = f.records
+	for _, head := range f.heads {
+		if l.head > idBytes {
+			size = l.size(records)
+		}
+		at := ends[head]
+		ends[head] += uint32(size)
+		copyRecord(f.dealt[at:][:size], records[:size])
+		records = records[size:]
+	}
+	f.records, f.rows = f.records[:0], 0
+	return ends
+}
+
+// copyRecord copies a record: the last word first, which may overlap with others. A record has at
+// least one.
+func copyRecord(to, from []byte) {
+	if len(from) > maxWords {
 		copy(to, from)
-	} else { // the last word first, which may overlap with others: a record has at least one
-		binary.LittleEndian.PutUint64(to[size-8:], binary.LittleEndian.Uint64(from[size-8:]))
-		for ; len(from) > 8; to, from = to[8:], from[8:] {
-			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
-		}
+		return
 	}
-	b.filled += size
-	s.records++
+	binary.LittleEndian.PutUint64(to[len(to)-8:], binary.LittleEndian.Uint64(from[len(from)-8:]))
+	for ; len(from) > 8 && len(to) > 8; to, from = to[8:], from[8:] {
+		binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(from))
+	}
+}
+
+// add keeps a chunk, of which f.dealt has the records and ends says where each bucket ends, in
+// memory as far as the bound allows, else on disk.
+func (s *shuffler) add(f *filling, ends [buckets]uint32, rows int) (err error) {
+	s.records += rows
+	c := chunk{ends: ends}
+	var cuts [parts]int
+	for i := range cuts {
+		cuts[i] = int(ends[(i+1)*buckets/parts-1])
+	}
+	if s.reserve(int64(len(f.dealt) + chunkOverhead)) {
+		from := 0
+		for _, to := range cuts {
+			c.parts = append(c.parts, append([]byte(nil), f.dealt[from:to]...))
+			from = to
+		}
+	} else if c.pieces, err = s.writeParts(f.dealt, cuts[:]); err != nil {
+		return err
+	}
+	s.chunks = append(s.chunks, c)
 	return nil
 }
 
-// rows returns how many records were added.
-func (s *shuffler) rows() int { return s.records }
+// chunkOverhead is what a chunk in memory takes beside its records.
+const chunkOverhead = 4*buckets + 24*(parts+2)
 
-// extend makes room for a record of some bytes in a bucket. Chunks grow with it, so that little of
-// them stays empty.
-func (s *shuffler) extend(b *bucket, record int) error {
-	b.size += b.filled
-	switch {
-	case b.kept:
-		b.chunks = append(b.chunks, b.open[:b.filled])
-	case b.filled > 0:
-		at, err := s.write(b.open[:b.filled])
-		if err != nil {
-			return err
+// start returns where a bucket begins.
+func (c *chunk) start(bucket int) int {
+	if bucket == 0 {
+		return 0
+	}
+	return int(c.ends[bucket-1])
+}
+
+// complete adds what fillings hold, whose readers have ended.
+func (s *shuffler) complete() error {
+	for _, f := range s.idle {
+		if rows := f.rows; rows > 0 {
+			if err := s.add(f, f.deal(s.layout, s.seed), rows); err != nil {
+				return err
+			}
 		}
-		b.pieces = append(b.pieces, at)
 	}
-	b.filled = 0
-	whole := func(bytes int) int { return max(bytes/record, 1) * record }
-	size := whole(max(min(b.size/2, chunkMost), chunkLeast))
-	switch {
-	case s.reserve(int64(size)):
-		b.open, b.kept = make([]byte, size), true
-	case b.kept || record > len(b.open):
-		b.open, b.kept = make([]byte, whole(chunkMost)), false
-	}
+	s.idle = nil
 	return nil
-}
-
-// take appends the records of a bucket to dst and gives back what they took.
-func (s *shuffler) take(b *bucket, dst []byte) ([]byte, error) {
-	dst = append(dst, b.open[:b.filled]...)
-	if b.kept {
-		s.release(int64(len(b.open)))
-	}
-	for _, chunk := range b.chunks {
-		dst = append(dst, chunk...)
-		s.release(int64(cap(chunk)))
-	}
-	for _, at := range b.pieces {
-		from := len(dst)
-		dst = slices.Grow(dst, at.size)[:from+at.size]
-		if err := s.read(at, dst[from:]); err != nil {
-			return nil, err
-		}
-	}
-	*b = bucket{}
-	return dst, nil
-}
-
-// key returns the shuffle key of a record.
-func (s *shuffler) key(record []byte) uint64 {
-	return shuffleKey(binary.LittleEndian.Uint64(record), s.seed)
-}
-
-// entry is a record of the bucket being sorted.
-type entry struct {
-	key uint64
-	at  int // in the bucket's records
 }
 
 // each calls yield with the records of each bucket, and with where they lie in
-// shuffled order; both are valid until yield returns. The shuffler is empty then.
-func (s *shuffler) each(yield func(records []byte, sorted []entry) error) (err error) {
+// shuffled order; both are valid until yield returns. The shuffler is complete, and empty then.
+func (s *shuffler) each(yield func(records []byte, sorted []int) error) (err error) {
 	var gathered []byte
-	var sorter sorter
-	for i := range s.buckets {
-		if gathered, err = s.take(&s.buckets[i], gathered[:0]); err != nil {
-			return err
+	sorter := sorter{layout: s.layout, seed: s.seed}
+	read := make([][]byte, len(s.chunks))
+	for part := range parts {
+		for i := range s.chunks {
+			if read[i], err = s.take(&s.chunks[i], part, read[i]); err != nil {
+				return err
+			}
 		}
-		sorter.entries = sorter.entries[:0]
-		for at := 0; at < len(gathered); at += s.layout.size(gathered[at:]) {
-			sorter.entries = append(sorter.entries, entry{key: s.key(gathered[at:]), at: at})
-		}
-		if err := yield(gathered, sorter.sort(gathered, s.layout)); err != nil {
-			return err
+		for b := part * buckets / parts; b < (part+1)*buckets/parts; b++ {
+			gathered = gathered[:0]
+			for i := range s.chunks {
+				c := &s.chunks[i]
+				first := c.start(part * buckets / parts)
+				gathered = append(gathered, read[i][c.start(b)-first:int(c.ends[b])-first]...)
+			}
+			if err := yield(gathered, sorter.sort(gathered)); err != nil {
+				return err
+			}
 		}
 	}
+	for _, c := range s.chunks {
+		if c.parts != nil {
+			s.release(chunkOverhead)
+		}
+	}
+	s.chunks = nil
 	return nil
 }
 
-// sorter sorts the entries of one bucket by key. The keys are hashes that agree
+// take returns a part of a chunk, and gives back what it takes of the memory bound. A spilled part
+// is read into buf.
+func (s *shuffler) take(c *chunk, i int, buf []byte) ([]byte, error) {
+	if c.parts != nil {
+		part := c.parts[i]
+		c.parts[i] = nil
+		s.release(int64(len(part)))
+		return part, nil
+	}
+	at := c.pieces[i]
+	buf = slices.Grow(buf[:0], at.size)[:at.size]
+	return buf, s.read(at, buf)
+}
+
+// sorter sorts the records of one bucket by key. The keys are hashes that agree
 // in their first byte, so dealing them out by the bits that follow leaves a few
 // to compare.
 type sorter struct {
-	entries, dealt []entry
-	ends           []uint32
+	layout *layout
+	seed   uint64
+
+	places       []int    // where each record lies
+	items, dealt []uint64 // the bits of a key after its first byte; the last ones are the record's number instead
+	ends         []uint32
+	sorted       []int
 }
 
-func (s *sorter) sort(gathered []byte, layout *layout) []entry {
-	// About one entry in each of 2^width heaps.
-	width := bits.Len(uint(len(s.entries)))
-	heap := func(e entry) uint64 { return e.key << 8 >> (64 - width) }
-	s.ends = append(s.ends[:0], make([]uint32, 1<<width)...)
-	for _, e := range s.entries {
-		s.ends[heap(e)]++
+// key returns the shuffle key of a record.
+func (s *sorter) key(record []byte) uint64 {
+	return shuffleKey(binary.LittleEndian.Uint64(record), s.seed)
+}
+
+// sort returns where the records lie in the order of their keys.
+func (s *sorter) sort(gathered []byte) []int {
+	s.places = s.places[:0]
+	if s.layout.head == idBytes {
+		n := len(gathered) / s.layout.record
+		s.places = slices.Grow(s.places, n)[:n]
+		for i := range s.places {
+			s.places[i] = i * s.layout.record
+		}
+	} else {
+		for at := 0; at < len(gathered); at += s.layout.size(gathered[at:]) {
+			s.places = append(s.places, at)
+		}
+	}
+	n := len(s.places)
+	if n == 0 {
+		return nil
+	}
+	number := uint64(1)<<bits.Len(uint(n-1)) - 1
+	// About one record in each of 2^width heaps.
+	width := max(bits.Len(uint(n))-1, 1)
+	s.items, s.ends = slices.Grow(s.items[:0], n)[:n], slices.Grow(s.ends[:0], 1<<width)[:1<<width]
+	clear(s.ends)
+	for i, at := range s.places {
+		item := s.key(gathered[at:])<<8&^number | uint64(i)
+		s.items[i] = item
+		s.ends[item>>(64-width)]++
 	}
 	total, most := uint32(0), uint32(0)
 	for h, n := range s.ends {
@@ -170,30 +260,45 @@ func (s *sorter) sort(gathered []byte, layout *layout) []entry {
 		total += n
 		most = max(most, n)
 	}
-	s.dealt = slices.Grow(s.dealt[:0], len(s.entries))[:len(s.entries)]
-	for _, e := range s.entries {
-		h := heap(e)
-		s.dealt[s.ends[h]] = e
-		s.ends[h]++
+	dealt := slices.Grow(s.dealt[:0], n)[:n]
+	for _, item := range s.items {
+		at := s.ends[item>>(64-width)]
+		dealt[at] = item
+		s.ends[item>>(64-width)] = at + 1
 	}
-	compare := func(x, y entry) int {
-		if c := cmp.Compare(x.key, y.key); c != 0 {
+	s.dealt = dealt
+	alike := most > 32
+	if !alike {
+		for i := 1; i < n; i++ { // heaps follow each other, so that none moves far
+			item, at := dealt[i], i
+			for ; at > 0 && dealt[at-1] > item; at-- {
+				dealt[at] = dealt[at-1]
+			}
+			dealt[at] = item
+			alike = alike || at > 0 && dealt[at-1]&^number == item&^number
+		}
+	}
+	if alike {
+		s.settle(gathered, number)
+	}
+	s.sorted = slices.Grow(s.sorted[:0], n)[:n]
+	for i, item := range dealt {
+		s.sorted[i] = s.places[item&number]
+	}
+	return s.sorted
+}
+
+// settle sorts items some of which have the same bits of their keys: by the whole key, and where
+// two rows have one hash by what they hold.
+func (s *sorter) settle(gathered []byte, number uint64) {
+	slices.SortFunc(s.dealt, func(x, y uint64) int {
+		if c := cmp.Compare(x&^number, y&^number); c != 0 {
 			return c
 		}
-		// Two rows with one hash: rare, and settled by what they hold.
-		a, b := gathered[x.at:], gathered[y.at:]
-		return bytes.Compare(a[:layout.size(a)], b[:layout.size(b)])
-	}
-	if most > 32 {
-		slices.SortFunc(s.dealt, compare)
-		return s.dealt
-	}
-	for i := 1; i < len(s.dealt); i++ { // heaps follow each other, so that none moves far
-		e, at := s.dealt[i], i
-		for ; at > 0 && (s.dealt[at-1].key > e.key || s.dealt[at-1].key == e.key && compare(s.dealt[at-1], e) > 0); at-- {
-			s.dealt[at] = s.dealt[at-1]
+		a, b := gathered[s.places[x&number]:], gathered[s.places[y&number]:]
+		if c := cmp.Compare(s.key(a), s.key(b)); c != 0 {
+			return c
 		}
-		s.dealt[at] = e
-	}
-	return s.dealt
+		return bytes.Compare(a[:s.layout.size(a)], b[:s.layout.size(b)])
+	})
 }

@@ -26,20 +26,32 @@ func shuffled(t *testing.T, records [][]byte, bytes int64) (order []uint32) {
 	t.Helper()
 	m := &memory{limit: bytes}
 	s := &shuffler{layout: &layout{record: 12, head: idBytes}, seed: 7, space: space{memory: m, dir: t.TempDir()}}
-	for _, r := range records {
-		if err := s.add(r, s.key(r)); err != nil {
-			t.Fatal(err)
+	first, second := s.open(), s.open() // of two readers
+	for i, r := range records {
+		f := first
+		if i%3 == 0 {
+			f = second
+		}
+		f.records, f.rows = append(f.records, r...), f.rows+1
+		if f.rows == 3000 {
+			if err := s.add(f, f.deal(s.layout, s.seed), 3000); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if s.rows() != len(records) {
-		t.Errorf("%d rows", s.rows())
+	s.idle = append(s.idle, first, second)
+	if err := s.complete(); err != nil {
+		t.Fatal(err)
 	}
-	if most := 12*int64(len(records))*3/2 + buckets*chunkLeast; m.used.Load() > most {
+	if s.records != len(records) {
+		t.Errorf("%d rows", s.records)
+	}
+	if most := 12*int64(len(records)) + int64(len(s.chunks))*chunkOverhead; m.used.Load() > most {
 		t.Errorf("%d bytes for %d records of 12", m.used.Load(), len(records))
 	}
-	if err := s.each(func(records []byte, sorted []entry) error {
-		for _, e := range sorted {
-			order = append(order, binary.LittleEndian.Uint32(records[e.at+8:]))
+	if err := s.each(func(records []byte, sorted []int) error {
+		for _, at := range sorted {
+			order = append(order, binary.LittleEndian.Uint32(records[at+8:]))
 		}
 		return nil
 	}); err != nil {
@@ -71,7 +83,8 @@ func TestShuffledOrderDependsOnTheRecordsOnly(t *testing.T) {
 		"backwards":    shuffled(t, backwards, 1<<30),
 		"spilled":      shuffled(t, records, 0),
 		"some on disk": shuffled(t, backwards, 20_000),
-		"the rest":     shuffled(t, records, 52_000),
+		"a chunk":      shuffled(t, records, 52_000),
+		"the rest":     shuffled(t, records, 152_000),
 	} {
 		if !slices.Equal(order, want) {
 			t.Errorf("%s: another order", name)

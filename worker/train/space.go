@@ -93,6 +93,23 @@ func (s *space) write(p []byte) (piece, error) {
 	return writeAt(file, offset, p)
 }
 
+// writeParts appends p to the file, as pieces that each end at one of the given places.
+func (s *space) writeParts(p []byte, ends []int) (pieces []piece, err error) {
+	file, offset, err := s.extend(len(p))
+	if err != nil {
+		return nil, err
+	}
+	if err := fileAt(file, offset, p); err != nil {
+		return nil, err
+	}
+	from := 0
+	for _, to := range ends {
+		pieces = append(pieces, pieceOf(offset+int64(from), p[from:to]))
+		from = to
+	}
+	return pieces, nil
+}
+
 // rewrite replaces a piece, for which there is room in the file, or appends p where that
 // is too little.
 func (s *space) rewrite(at piece, room int, p []byte) (piece, int, error) {
@@ -112,11 +129,19 @@ func (s *space) rewrite(at piece, room int, p []byte) (piece, int, error) {
 }
 
 func writeAt(file *os.File, offset int64, p []byte) (piece, error) {
+	return pieceOf(offset, p), fileAt(file, offset, p)
+}
+
+func pieceOf(offset int64, p []byte) piece {
+	return piece{offset: offset, size: len(p), sum: crc32.Checksum(p, castagnoli)}
+}
+
+func fileAt(file *os.File, offset int64, p []byte) error {
 	if _, err := file.WriteAt(p, offset); err != nil {
-		return piece{}, &thalweg.Error{Op: opTrain, Kind: thalweg.Exhausted, Subject: "spill file " + file.Name(), Err: err,
+		return &thalweg.Error{Op: opTrain, Kind: thalweg.Exhausted, Subject: "spill file " + file.Name(), Err: err,
 			Hint: "give the worker more disk or more memory"}
 	}
-	return piece{offset: offset, size: len(p), sum: crc32.Checksum(p, castagnoli)}, nil
+	return nil
 }
 
 // read fills buf, of the piece's size, with its bytes.

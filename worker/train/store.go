@@ -112,13 +112,13 @@ func newPacker(l *layout, capacity int) *packer {
 	return &packer{layout: l, capacity: capacity, floats: make([]float32, capacity*l.floats), small: make([]byte, capacity*l.small), terms: make([]termColumn, len(l.shape.Terms))}
 }
 
-// each takes records, which lie at the given entries, and calls full whenever they
+// each takes records, which lie at the given places, and calls full whenever they
 // make a whole block, after which the packer must be empty.
-func (p *packer) each(records []byte, entries []entry, full func() error) error {
-	for len(entries) > 0 {
-		n := min(len(entries), p.capacity-p.rows)
-		p.add(records, entries[:n])
-		entries = entries[n:]
+func (p *packer) each(records []byte, places []int, full func() error) error {
+	for len(places) > 0 {
+		n := min(len(places), p.capacity-p.rows)
+		p.add(records, places[:n])
+		places = places[n:]
 		if p.rows == p.capacity {
 			if err := full(); err != nil {
 				return err
@@ -128,50 +128,77 @@ func (p *packer) each(records []byte, entries []entry, full func() error) error 
 	return nil
 }
 
-// add takes records, which lie at the given entries; the packer must have room.
-func (p *packer) add(records []byte, entries []entry) {
-	l, n := p.layout, len(entries)
-	for _, e := range entries {
-		p.set.add(binary.LittleEndian.Uint64(records[e.at:]))
+// add takes records, which lie at the given places; the packer must have room.
+func (p *packer) add(records []byte, places []int) {
+	l, n := p.layout, len(places)
+	if n == 0 {
+		return
 	}
-	from, at := l.head, p.rows
+	digest := uint64(0)
+	for _, at := range places {
+		digest += binary.LittleEndian.Uint64(records[at:])
+	}
+	p.set.Add(RowSet{Rows: int64(n), Digest: Digest(digest)})
+	from, to := l.head, p.rows
 	for range l.scalars {
-		dst := p.floats[at:][:n]
-		for i, e := range entries {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(records[e.at+from:]))
+		dst, field := p.floats[to:][:n], records[from:]
+		for i, at := range places {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(field[at:]))
 		}
 		from += 4
-		at += p.capacity
+		to += p.capacity
 	}
-	at = p.capacity * l.scalars
+	to = p.capacity * l.scalars
 	for _, width := range l.lists {
-		for i, e := range entries {
-			kernel.DecodeFloats(p.floats[at+(p.rows+i)*width:][:width], records[e.at+from:])
+		for i, at := range places {
+			kernel.DecodeFloats(p.floats[to+(p.rows+i)*width:][:width], records[at+from:])
 		}
 		from += 4 * width
-		at += width * p.capacity
+		to += width * p.capacity
 	}
 	small := p.small
-	for _, c := range l.columns {
-		dst := small[p.rows*c.width:]
+	for columns := l.columns; len(columns) > 0; {
+		c := columns[0]
+		dst, field := small[p.rows*c.width:], records[c.from:]
+		took := 1
 		switch {
-		case c.width == 1:
-			for i, e := range entries {
-				dst[i] = records[e.at+c.from]
+		case len(columns) >= 4 && c.width == 1 && columns[3].width == 1 && columns[3].from == c.from+3:
+			took = 4
+			d0 := dst[:n]
+			d1, d2, d3 := dst[p.capacity:][:len(d0)], dst[2*p.capacity:][:len(d0)], dst[3*p.capacity:][:len(d0)]
+			for i, at := range places[:len(d0)] {
+				v := binary.LittleEndian.Uint32(field[at:])
+				d0[i], d1[i], d2[i], d3[i] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
 			}
-		case c.stored == 2:
-			for i, e := range entries {
-				copy(dst[i*c.width:][:2], records[e.at+c.from:][:2])
+		case c.width == 1:
+			dst := dst[:n]
+			for i, at := range places {
+				dst[i] = field[at]
+			}
+		case c.width == 2:
+			for i, at := range places {
+				binary.LittleEndian.PutUint16(dst[2*i:], binary.LittleEndian.Uint16(field[at:]))
+			}
+		case c.width == 4 && c.stored == 4:
+			for i, at := range places {
+				binary.LittleEndian.PutUint32(dst[4*i:], binary.LittleEndian.Uint32(field[at:]))
+			}
+		case c.stored == 8:
+			for i, at := range places {
+				binary.LittleEndian.PutUint64(dst[8*i:], binary.LittleEndian.Uint64(field[at:]))
 			}
 		default:
-			for i, e := range entries {
-				copy(dst[i*c.width:][:c.stored], records[e.at+c.from:])
+			for i, at := range places {
+				copy(dst[i*c.width:][:c.stored], field[at:])
 			}
 		}
-		small = small[p.capacity*c.width:]
+		small, columns = small[p.capacity*c.width*took:], columns[took:]
 	}
-	for _, e := range entries {
-		tail := records[e.at+l.record:]
+	if len(p.terms) == 0 {
+		places = nil
+	}
+	for _, at := range places {
+		tail := records[at+l.record:]
 		for t := range p.terms {
 			size := int(binary.LittleEndian.Uint32(tail)) * kernel.TermBytes
 			p.terms[t].counts = append(p.terms[t].counts, tail[:countBytes]...)

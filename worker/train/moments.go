@@ -1,0 +1,64 @@
+package train
+
+import "github.com/thalweg/thalweg/pipeline/metric"
+
+// momentRows is how many labels have their moments taken at once.
+const momentRows = 1024
+
+// labelMoments sums up the moments of the labels of a shard's rows. They depend on the rows and
+// their order, and not on how they are cut into batches: a division for each row, as
+// metric.Moments.Add has it, takes longer than the rest of what is done with a row.
+type labelMoments struct {
+	before     metric.Moments
+	open       []float32
+	rows, ones int64 // of binary labels
+}
+
+// addBinary adds so many labels, of which some are 1 and the others 0.
+func (m *labelMoments) addBinary(rows, ones int64) {
+	m.rows += rows
+	m.ones += ones
+}
+
+// add adds the labels of some rows.
+func (m *labelMoments) add(labels []float32, rows []int32) {
+	for len(rows) > 0 {
+		n := min(len(rows), momentRows-len(m.open))
+		for _, row := range rows[:n] {
+			m.open = append(m.open, labels[row])
+		}
+		rows = rows[n:]
+		if len(m.open) == momentRows {
+			m.before.Merge(momentsOf(m.open))
+			m.open = m.open[:0]
+		}
+	}
+}
+
+// moments returns those of all labels, after which nothing may be added.
+func (m *labelMoments) moments() metric.Moments {
+	m.before.Merge(momentsOf(m.open))
+	if m.rows > 0 {
+		rows, ones := float64(m.rows), float64(m.ones)
+		m.before.Merge(metric.Moments{Count: m.rows, Mean: ones / rows, Squares: ones * (float64(m.rows-m.ones) / rows)})
+	}
+	return m.before
+}
+
+// momentsOf returns the moments of some values, each sum in four lanes.
+func momentsOf(values []float32) metric.Moments {
+	if len(values) == 0 {
+		return metric.Moments{}
+	}
+	var lanes [4]float64
+	for i, v := range values {
+		lanes[i%4] += float64(v)
+	}
+	mean := (lanes[0] + lanes[1] + lanes[2] + lanes[3]) / float64(len(values))
+	lanes = [4]float64{}
+	for i, v := range values {
+		d := float64(v) - mean
+		lanes[i%4] += float64(d * d)
+	}
+	return metric.Moments{Count: int64(len(values)), Mean: mean, Squares: lanes[0] + lanes[1] + lanes[2] + lanes[3]}
+}
