@@ -59,7 +59,6 @@ func (d division) reads(replica, shard int) bool {
 // builder makes the matrix of one replica.
 type builder struct {
 	replica int
-	seed    uint64 // of the shuffle
 	store   *store
 	units   []unit // by shard; who reads the shard fills it
 
@@ -84,9 +83,8 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 	division := division{shards: job.Shards, replicas: int(job.Trainer.Distributed.Replicas)}
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
-		b := &builder{replica: replica, seed: kernel.Mix(job.Trainer.Seed) + uint64(replica),
-			store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
-		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, layout: layout, seed: b.seed}
+		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
+		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, layout: layout}
 		builders[i] = b
 	}
 	defer func() {
@@ -252,7 +250,7 @@ func (b *Batch) rowAt(keep table.Mask, at int) int64 {
 
 // deal notes which rows of a batch go to which builder of this worker, and reports whether any do.
 func (r *shardReader) deal(batch *Batch) (any bool) {
-	shard := shardID(r.shard)
+	shard := shardID(r.job.Trainer.Seed, r.shard)
 	for split := range r.cursors {
 		r.rows = appendRows(r.rows[:0], batch.Split, uint8(split))
 		c := &r.cursors[split]
@@ -354,7 +352,7 @@ func (r *shardReader) shuffle(s *share, block *kernel.Block) (bad int32, err err
 		n := min(f.room(r.layout), len(rows))
 		if n == 0 {
 			count := f.rows
-			ends := f.deal(r.layout, s.seed)
+			ends := f.deal(r.layout)
 			s.mu.Lock()
 			err := s.mu.shuffler.add(f, ends, count)
 			s.mu.Unlock()
@@ -412,6 +410,9 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		return nil, err
 	}
 	packer := newPacker(layout, max(min(int(job.Trainer.BatchSize), shuffler.records), 1))
+	if layout.head == idBytes { // else the terms of the rows are not counted
+		packer.slab = newSlab(shuffler.records * layout.row())
+	}
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -431,6 +432,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 			return nil, err
 		}
 	}
+	packer.slab.filled()
 	m.facts.Blocks = len(m.training)
 	for _, u := range b.units {
 		m.validation = append(m.validation, u.validation...)

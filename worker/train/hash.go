@@ -6,16 +6,15 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-// rowID returns the hash by which the ledger knows a row, given its shard's ID. Rows of
-// one shard never share one.
+// rowID returns the hash by which a row is known: the ledger adds it up, and the rows of a replica
+// are sorted by it, so that a row's place depends on its identity and the seed and not on when it was
+// read. Rows of one shard, whose ID is given, never share one.
 func rowID(shard uint64, row int64) uint64 { return kernel.Mix(shard + uint64(row)) }
 
-// shardID is what the IDs of a shard's rows have in common.
-func shardID(shard int) uint64 { return kernel.Mix(uint64(shard) + kernel.Golden) }
-
-// shuffleKey returns what the rows of a replica are sorted by: a row's place
-// depends on its identity and the seed, not on when it was read.
-func shuffleKey(id, seed uint64) uint64 { return kernel.Mix(id ^ kernel.Mix(seed+kernel.Golden)) }
+// shardID is what the IDs of a shard's rows have in common in a job of a seed.
+func shardID(seed uint64, shard int) uint64 {
+	return kernel.Mix(kernel.Mix(seed+kernel.Golden) + uint64(shard)*kernel.Golden)
+}
 
 // permutation fills order with a permutation of its indices that depends on
 // the seed only (Fisher and Yates, over SplitMix64). It is written out because

@@ -81,7 +81,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 			var ids []uint64
 			var places []int
 			for i := range rows {
-				all, ids = append(all, int32(i)), append(ids, rowID(shardID(0), int64(i)))
+				all, ids = append(all, int32(i)), append(ids, rowID(shardID(42, 0), int64(i)))
 				want.add(ids[i])
 			}
 			records, ones, _, err := l.appendRecords(nil, b, all, ids)
@@ -257,8 +257,8 @@ func TestPlanRefusesRowsThatDoNotAddUp(t *testing.T) {
 }
 
 func TestLedgerNoticesRowsUsedTwiceOrNever(t *testing.T) {
-	l := Ledger{Expected: RowSet{Rows: 2, Digest: Digest(rowID(shardID(0), 1) + rowID(shardID(0), 2))}, Passes: 1}
-	l.Epochs = []RowSet{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(shardID(0), 1))}, {Rows: 1, Digest: Digest(rowID(shardID(0), 1))}}
+	l := Ledger{Expected: RowSet{Rows: 2, Digest: Digest(rowID(shardID(42, 0), 1) + rowID(shardID(42, 0), 2))}, Passes: 1}
+	l.Epochs = []RowSet{l.Expected, {Rows: 2, Digest: Digest(2 * rowID(shardID(42, 0), 1))}, {Rows: 1, Digest: Digest(rowID(shardID(42, 0), 1))}}
 	for epoch, ok := range []bool{true, false, false} {
 		if err := l.check("r", epoch); (err == nil) != ok {
 			t.Errorf("epoch %d: %v", epoch, err)

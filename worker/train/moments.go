@@ -40,7 +40,7 @@ func (m *labelMoments) moments() metric.Moments {
 	m.before.Merge(momentsOf(m.open))
 	if m.rows > 0 {
 		rows, ones := float64(m.rows), float64(m.ones)
-		m.before.Merge(metric.Moments{Count: m.rows, Mean: ones / rows, Squares: ones * (float64(m.rows-m.ones) / rows)})
+		m.before.Merge(metric.Moments{Count: m.rows, Mean: ones / rows, Squares: float64(ones * (float64(m.rows-m.ones) / rows))})
 	}
 	return m.before
 }

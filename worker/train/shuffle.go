@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// buckets cut the shuffled order by the first byte of the rows' keys. One
+	// buckets cut the shuffled order by the first byte of the rows' IDs. One
 	// bucket at a time is sorted in memory: a 256th of a replica's rows.
 	buckets = 256
 	// parts are what a chunk is kept in, and given back in, of so many buckets each: large
@@ -24,15 +24,14 @@ const (
 	maxWords = 64
 )
 
-// shuffler puts records in the order of their shuffle keys, in memory or on
-// disk. They come in chunks, each of which is dealt to buckets by the keys' first bytes; then one
+// shuffler puts records in the order of their rows' IDs, in memory or on
+// disk. They come in chunks, each of which is dealt to buckets by the IDs' first bytes; then one
 // bucket after the other is gathered from all chunks, sorted and passed on, and what it took is
 // given back. The order depends on the records only: not on the order in which they came, nor on
 // which were spilled.
 type shuffler struct {
 	space
 	layout  *layout // of the records
-	seed    uint64
 	records int
 	chunks  []chunk
 	idle    []*filling // chunks that nobody fills
@@ -49,8 +48,7 @@ type chunk struct {
 type filling struct {
 	records []byte
 	rows    int
-	heads   []uint8 // of deal: the records' buckets
-	dealt   []byte
+	dealt   []byte // of deal
 }
 
 // open returns a chunk to fill.
@@ -70,33 +68,28 @@ func (f *filling) room(l *layout) int {
 
 // deal orders a chunk's records by bucket: they are in f.dealt then, and f is empty. It returns
 // where each bucket ends.
-func (f *filling) deal(l *layout, seed uint64) (ends [buckets]uint32) {
-	f.heads = slices.Grow(f.heads[:0], f.rows)[:f.rows]
+func (f *filling) deal(l *layout) (ends [buckets]uint32) {
 	f.dealt = slices.Grow(f.dealt[:0], len(f.records))[:len(f.records)]
-	records, size := f.records, l.record
-	for i := range f.heads {
-		head := uint8(shuffleKey(binary.LittleEndian.Uint64(records), seed) >> 56)
-		f.heads[i] = head
-		if l.head > idBytes {
+	size, tails := l.record, l.head > idBytes
+	for records := f.records; len(records) >= idBytes; records = records[size:] {
+		if tails {
 			size = l.size(records)
 		}
-		ends[head] += uint32(size)
-		records = records[size:]
+		ends[records[idBytes-1]] += uint32(size) // IDs are little-endian
 	}
 	total := uint32(0)
 	for b, n := range ends {
 		ends[b] = total
 		total += n
 	}
-	records = f.records
-	for _, head := range f.heads {
-		if l.head > idBytes {
+	for records := f.records; len(records) >= idBytes; records = records[size:] {
+		if tails {
 			size = l.size(records)
 		}
+		head := records[idBytes-1]
 		at := ends[head]
-		ends[head] += uint32(size)
+		ends[head] = at + uint32(size)
 		copyRecord(f.dealt[at:][:size], records[:size])
-		records = records[size:]
 	}
 	f.records, f.rows = f.records[:0], 0
 	return ends
@@ -152,7 +145,7 @@ func (c *chunk) start(bucket int) int {
 func (s *shuffler) complete() error {
 	for _, f := range s.idle {
 		if rows := f.rows; rows > 0 {
-			if err := s.add(f, f.deal(s.layout, s.seed), rows); err != nil {
+			if err := s.add(f, f.deal(s.layout), rows); err != nil {
 				return err
 			}
 		}
@@ -165,7 +158,7 @@ func (s *shuffler) complete() error {
 // shuffled order; both are valid until yield returns. The shuffler is complete, and empty then.
 func (s *shuffler) each(yield func(records []byte, sorted []int) error) (err error) {
 	var gathered []byte
-	sorter := sorter{layout: s.layout, seed: s.seed}
+	sorter := sorter{layout: s.layout}
 	read := make([][]byte, len(s.chunks))
 	for part := range parts {
 		for i := range s.chunks {
@@ -208,95 +201,111 @@ func (s *shuffler) take(c *chunk, i int, buf []byte) ([]byte, error) {
 	return buf, s.read(at, buf)
 }
 
-// sorter sorts the records of one bucket by key. The keys are hashes that agree
+// sorter sorts the records of one bucket by ID. The IDs are hashes that agree
 // in their first byte, so dealing them out by the bits that follow leaves a few
 // to compare.
 type sorter struct {
-	layout *layout
-	seed   uint64
-
-	places       []int    // where each record lies
-	items, dealt []uint64 // the bits of a key after its first byte; the last ones are the record's number instead
+	layout       *layout
+	places       []int    // where each record lies, if they have tails
+	items, dealt []uint64 // the bits of an ID after its first byte; the last ones are the record's number instead
 	ends         []uint32
 	sorted       []int
 }
 
-// key returns the shuffle key of a record.
-func (s *sorter) key(record []byte) uint64 {
-	return shuffleKey(binary.LittleEndian.Uint64(record), s.seed)
-}
-
-// sort returns where the records lie in the order of their keys.
+// sort returns where the records lie in the order of their IDs.
 func (s *sorter) sort(gathered []byte) []int {
-	s.places = s.places[:0]
-	if s.layout.head == idBytes {
-		n := len(gathered) / s.layout.record
-		s.places = slices.Grow(s.places, n)[:n]
-		for i := range s.places {
-			s.places[i] = i * s.layout.record
-		}
-	} else {
+	n := len(gathered) / s.layout.record
+	if s.layout.head > idBytes {
+		s.places = s.places[:0]
 		for at := 0; at < len(gathered); at += s.layout.size(gathered[at:]) {
 			s.places = append(s.places, at)
 		}
+		n = len(s.places)
 	}
-	n := len(s.places)
 	if n == 0 {
 		return nil
 	}
 	number := uint64(1)<<bits.Len(uint(n-1)) - 1
-	// About one record in each of 2^width heaps.
+	// One or two records in each of 2^width heaps.
 	width := max(bits.Len(uint(n))-1, 1)
-	s.items, s.ends = slices.Grow(s.items[:0], n)[:n], slices.Grow(s.ends[:0], 1<<width)[:1<<width]
-	clear(s.ends)
-	for i, at := range s.places {
-		item := s.key(gathered[at:])<<8&^number | uint64(i)
-		s.items[i] = item
-		s.ends[item>>(64-width)]++
+	shift := 64 - width
+	items, ends := slices.Grow(s.items[:0], n)[:n], slices.Grow(s.ends[:0], 1<<width)[:1<<width]
+	clear(ends)
+	if s.layout.head > idBytes {
+		for i, at := range s.places {
+			items[i] = binary.LittleEndian.Uint64(gathered[at:])<<8&^number | uint64(i)
+		}
+	} else {
+		size, records := s.layout.record, gathered
+		for i := range items {
+			items[i] = binary.LittleEndian.Uint64(records)<<8&^number | uint64(i)
+			records = records[min(size, len(records)):]
+		}
+	}
+	for _, item := range items {
+		ends[item>>(shift&63)]++
 	}
 	total, most := uint32(0), uint32(0)
-	for h, n := range s.ends {
-		s.ends[h] = total
+	for h, n := range ends {
+		ends[h] = total
 		total += n
 		most = max(most, n)
 	}
 	dealt := slices.Grow(s.dealt[:0], n)[:n]
-	for _, item := range s.items {
-		at := s.ends[item>>(64-width)]
+	for _, item := range items {
+		h := item >> (shift & 63)
+		at := ends[h]
 		dealt[at] = item
-		s.ends[item>>(64-width)] = at + 1
+		ends[h] = at + 1
 	}
-	s.dealt = dealt
+	s.items, s.ends, s.dealt = items, ends, dealt
 	alike := most > 32
 	if !alike {
-		for i := 1; i < n; i++ { // heaps follow each other, so that none moves far
-			item, at := dealt[i], i
-			for ; at > 0 && dealt[at-1] > item; at-- {
-				dealt[at] = dealt[at-1]
-			}
-			dealt[at] = item
-			alike = alike || at > 0 && dealt[at-1]&^number == item&^number
-		}
+		order(dealt)
+	}
+	s.sorted = slices.Grow(s.sorted[:0], n)[:n]
+	before := ^number
+	for i, item := range dealt {
+		alike = alike || (item^before)&^number == 0
+		before = item
+		s.sorted[i] = int(item&number) * s.layout.record
 	}
 	if alike {
 		s.settle(gathered, number)
 	}
-	s.sorted = slices.Grow(s.sorted[:0], n)[:n]
-	for i, item := range dealt {
-		s.sorted[i] = s.places[item&number]
+	if s.layout.head > idBytes || alike {
+		for i, item := range dealt {
+			s.sorted[i] = s.place(item & number)
+		}
 	}
 	return s.sorted
 }
 
-// settle sorts items some of which have the same bits of their keys: by the whole key, and where
-// two rows have one hash by what they hold.
+// order sorts items none of which is far from its place.
+func order(items []uint64) {
+	for i := 1; i < len(items); i++ {
+		item, at := items[i], i
+		for ; at > 0 && items[at-1] > item; at-- {
+			items[at] = items[at-1]
+		}
+		items[at] = item
+	}
+}
+
+// place returns where a record lies.
+func (s *sorter) place(record uint64) int {
+	if s.layout.head > idBytes {
+		return s.places[record]
+	}
+	return int(record) * s.layout.record
+}
+
+// settle sorts items some of which have the same bits of their IDs: by the whole ID, and where
+// two rows have one by what they hold.
 func (s *sorter) settle(gathered []byte, number uint64) {
 	slices.SortFunc(s.dealt, func(x, y uint64) int {
-		if c := cmp.Compare(x&^number, y&^number); c != 0 {
-			return c
-		}
-		a, b := gathered[s.places[x&number]:], gathered[s.places[y&number]:]
-		if c := cmp.Compare(s.key(a), s.key(b)); c != 0 {
+		a, b := gathered[s.place(x&number):], gathered[s.place(y&number):]
+		if c := cmp.Compare(binary.LittleEndian.Uint64(a), binary.LittleEndian.Uint64(b)); c != 0 {
 			return c
 		}
 		return bytes.Compare(a[:s.layout.size(a)], b[:s.layout.size(b)])

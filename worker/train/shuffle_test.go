@@ -15,7 +15,7 @@ import (
 func newRecords(n int) [][]byte {
 	var records [][]byte
 	for i := range n {
-		r := binary.LittleEndian.AppendUint64(nil, rowID(shardID(3), int64(i)))
+		r := binary.LittleEndian.AppendUint64(nil, rowID(shardID(42, 3), int64(i)))
 		records = append(records, binary.LittleEndian.AppendUint32(r, uint32(i)))
 	}
 	return records
@@ -25,7 +25,7 @@ func newRecords(n int) [][]byte {
 func shuffled(t *testing.T, records [][]byte, bytes int64) (order []uint32) {
 	t.Helper()
 	m := &memory{limit: bytes}
-	s := &shuffler{layout: &layout{record: 12, head: idBytes}, seed: 7, space: space{memory: m, dir: t.TempDir()}}
+	s := &shuffler{layout: &layout{record: 12, head: idBytes}, space: space{memory: m, dir: t.TempDir()}}
 	first, second := s.open(), s.open() // of two readers
 	for i, r := range records {
 		f := first
@@ -34,7 +34,7 @@ func shuffled(t *testing.T, records [][]byte, bytes int64) (order []uint32) {
 		}
 		f.records, f.rows = append(f.records, r...), f.rows+1
 		if f.rows == 3000 {
-			if err := s.add(f, f.deal(s.layout, s.seed), 3000); err != nil {
+			if err := s.add(f, f.deal(s.layout), 3000); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -51,7 +51,8 @@ func (s *store) put(p *packer) (b block, err error) {
 	b = block{rows: p.rows, set: p.set}
 	terms := p.termBytes()
 	if s.reserve(int64(p.rows*s.layout.row() + terms)) {
-		b.floats, b.small = p.columns(make([]float32, 0, p.rows*s.layout.floats), make([]byte, 0, p.rows*s.layout.small+terms))
+		b.floats, b.small = p.slab.block(p.rows*s.layout.floats, p.rows*s.layout.small+terms)
+		b.floats, b.small = p.columns(b.floats[:0], b.small[:0])
 	} else {
 		p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
 		p.bytes = append(kernel.AppendFloats(p.bytes[:0], p.packedFloats), p.packedSmall...)
@@ -90,6 +91,7 @@ type packer struct {
 	floats   []float32 // scalar k is [k*capacity, (k+1)*capacity); the lists follow, row after row
 	small    []byte    // likewise, each column times its width
 	terms    []termColumn
+	slab     *slab // of the blocks; nil: each has its own
 
 	// Memory of spilled blocks on their way.
 	packedFloats []float32

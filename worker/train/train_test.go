@@ -83,22 +83,22 @@ func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
 // bits are the sha256 of the parameters that jobs find: what a change of the
 // arithmetic or of its order would move.
 var bits = map[string]string{
-	"adam":              "17997b1e8429a9c8cc4768a838b2a24611240bcc7c02b771dd3d0644357a3193",
-	"classes":           "3d2e672f7f401558460a5d9cefd2b001a567629862a90250e44591a088af707b",
-	"lbfgs category":    "0420e89799ad055193d49ed9a7df85f9ebd1b12cef7b8b11aaeaf313aca01aea",
-	"hardly a row":      "909e07e939b1c2907e054f5ebcb3d96e2990122ab2132c3b8b2ccbc8c964d49a",
-	"lbfgs binary":      "e4b6172f25f66757ea9bd3ed8098edd740ebad29a6e52985128cc23b44251c9b",
-	"lbfgs number":      "a08b4a1f478920d7d69567bef53d47ad2a6390afadb088b3895dad2f02b54468",
-	"momentum":          "33a8917be00e6683b77e99fdfe745d3d4fd5fb2f9a3bcd60a492abac34311300",
-	"number":            "510b181363dd71445bafb0151c01ae6fe03d1d17430b7c176c94b32189ae1480",
-	"terms":             "6a98035df0d936ed57f38e196942e24bc231133bac6e8706486ce8a88b7b3890",
-	"wide terms":        "b41691d1c59769348cf33ea55f901687dc053063968d11f4c29c781d524be8e6",
+	"adam":              "bafc3b4d73c11d738e6e1340c333b529533a4749e79e4eedaa0b73cedde6c038",
+	"classes":           "ed9cbe2a28bf27cbed92be7321c4fff26915304db59631c6fbd17f88f63c5a56",
+	"lbfgs category":    "b08915099fa59d343c8fd2bbaac97fa0169aaa6c45e9389c4d368f6447f1686d",
+	"hardly a row":      "a24eab2bce54973e8248007cb20a19f944d157111d86676028260ca8458d4356",
+	"lbfgs binary":      "6062c7e365110345bebefa8fd2d4155fe7dc44458ca81dba7d47e6421de73726",
+	"lbfgs number":      "b86a35cb737331608a301116d20b0c2b2566cf4019b09b48145dc95c2b0e2e69",
+	"momentum":          "56480407e6791cf68dd37907c5d3ba780aa1bc1c962056d31a5f8b122b0f56d1",
+	"number":            "f4f07b7b89021015117f452ebdfbccdafa047134484af5872963d90df4556f69",
+	"terms":             "4cc7c29a6224818040f7b3a4ed24a4f2fed96bb69cfe84bf1e974e5eb79834a9",
+	"wide terms":        "5e1c24a9c9a445615940f70e1e9015b8069580df648f9de4a86116a95855d001",
 	"trees binary":      "888c2383b8fa9b352e69c01795be115af4c7d93893f5e74e66ae37ebd56b8399",
 	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
-	"warm adam":         "915e572e5203437ffe587e7f58630673f7a8e3266dd152fc05419ddde45173fa",
+	"warm adam":         "6faac49bfaee2f4cd326e1bc0e4bab1073ce1b82e191c2e92d406fe9245f4455",
 	"warm trees":        "5e0c26421e466101d11884ffa7dcb74cf7e9f9b0d44b95e3766c2481b1d66fb3",
-	"warm lbfgs number": "685ee083f57be96daab61a2f6b17cc2701bd2d11157f718490ca1b594f833a73",
-	"sgd":               "4818cfd1cad4023e8d531e9d72bbab2da70fe119281fec1fdb38fa4558985ec2",
+	"warm lbfgs number": "897c513b121f2e2db5a319019e5be74b2f65f1cdb7f71ce034b0c37c55070edb",
+	"sgd":               "7471c7ab3be046c9d104036f1dcd591434cb30545c1579134f49c0fecf0461a2",
 }
 
 func TestTrainedParametersKeepTheirBits(t *testing.T) {
