@@ -153,6 +153,10 @@ type Selective interface{ AnswersWith() []string }
 // meaning: it returns what to do instead, by path ("regularization.l1").
 type Restricted interface{ Without() map[string]string }
 
+// Demanding is options of an optimizer that does not train every model: it returns why it
+// does not train one of the given options, or "".
+type Demanding interface{ Refuses(model any) string }
+
 // Decayer is options of an optimizer that decays weights by a share of them, times
 // the rate, before each step. regularization.l2 then does so too by default.
 type Decayer interface{ Decay() float64 }

@@ -82,7 +82,7 @@ type Body struct {
 	// OutputFeatures are what the model learns: one.
 	OutputFeatures []OutputFeature `yaml:"output_features" json:"output_features" jsonschema:"minItems=1"`
 	// Model chooses the kind of model.
-	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" refused:"fm,mlp" default:"linear"`
+	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" refused:"fm" default:"linear"`
 	// Trainer says how the model is trained.
 	Trainer Trainer `yaml:"trainer,omitempty" json:"trainer,omitempty"`
 	// Evaluation says how a version is judged.

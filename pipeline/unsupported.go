@@ -52,9 +52,6 @@ var unsupportedFields = map[string]map[string]any{
 		"label_smoothing": 0.0,
 	},
 	"models": {
-		"hidden":      nil,
-		"activation":  nil,
-		"dropout":     0.0,
 		"uncertainty": nil,
 	},
 	"Trainer": {

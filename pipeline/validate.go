@@ -480,6 +480,11 @@ func (b *Body) Check(at Place) {
 		entry, _ := at.found.catalog.find(Optimizers, m.TrainedBy())
 		b.Trainer.checkWithout(entry.Options, "a model of type "+b.Model.Name, at.in("trainer"))
 	}
+	if d, demands := b.Trainer.Optimizer.Options.(Demanding); demands && !ok && b.Model.Options != nil {
+		if why := d.Refuses(b.Model.Options); why != "" {
+			at.Problem("trainer.optimizer.type", "leave the optimizer out", "optimizer %s does not train a model of type %s: %s", b.Trainer.Optimizer.Name, b.Model.Name, why)
+		}
+	}
 	if w, ok := b.Model.Options.(WarmStarter); b.Trainer.WarmStart != FromNone && b.Model.Name != "" && (!ok || !w.StartsWarm()) {
 		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear} or trees that are not imported", "a start of a model of type "+b.Model.Name+" from a version")
 	}

@@ -51,6 +51,9 @@ spec:
     sink: {s3: {path: "s3://lake/scored/flight-delays/"}, format: {type: parquet}}
 `
 
+// network is document with a model of several layers.
+var network = strings.Replace(document, "  output_features:", "  model: {type: mlp, hidden: [9, 20], activation: gelu, dropout: 0.5}\n  output_features:", 1)
+
 const (
 	binary = `{name: delayed, type: binary, expression: "delay > 15", threshold: 0.25}`
 	number = `{name: delay, type: number}`

@@ -42,6 +42,9 @@ func asEvents(rec arrow.Record) arrow.Record {
 
 func TestBatchBoundariesChangeNoBit(t *testing.T) {
 	artifacts := []*Artifact{trained(t, binary), trained(t, number), trained(t, category)}
+	for _, label := range []string{binary, number, category} {
+		artifacts = append(artifacts, trainedBy(t, network, label))
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		a := rapid.SampledFrom(artifacts).Draw(rt, "artifact")
 		phase := rapid.SampledFrom([]pipeline.Phase{pipeline.InTraining, pipeline.InScoring}).Draw(rt, "phase")
@@ -89,7 +92,7 @@ func counts(r *pipeline.Report) map[string]int64 {
 func TestADecodedArtifactScoresTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rec := tabletest.Draw(rt, memory.DefaultAllocator, sourceColumns, 20)
-		a := trained(t, binary)
+		a := trainedBy(t, rapid.SampledFrom([]string{document, network}).Draw(rt, "model"), binary)
 		b, err := Decode(catalog.All(), encode(t, a))
 		if err != nil {
 			t.Fatal(err)

@@ -52,6 +52,11 @@ func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
 	if trees, grows := plan.Spec.Spec.Model.Options.(*model.Trees); grows {
 		return checkTrees(plan, trees, parent)
 	}
+	if net, deep := plan.Spec.Spec.Model.Options.(*model.MLP); deep {
+		if why := net.Unlike(parent.Spec.Spec.Model.Options.(*model.MLP)); why != "" {
+			return noParent("%s", why)
+		}
+	}
 	return nil
 }
 
@@ -119,6 +124,9 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 	if a.Model.Forest() != nil {
 		return s.params, got, s.trees(&got)
 	}
+	if a.Model.Deep() {
+		s.deeper()
+	}
 	matched := func(name string, ok bool) {
 		if ok {
 			got.Features++
@@ -151,7 +159,8 @@ type start struct {
 	to, from *Artifact
 	params   []float32
 	before   map[string]feature.Feature // of the parent, by name
-	outputs  []int                      // of the parent, by output; -1 where it has none
+	outputs  []int                      // of the parent, by output of the first layer; -1 where it has none
+	width    int                        // of the parent's first layer: its outputs
 }
 
 // matchOutputs finds the parent's output of each of the model's, and copies the bias.
@@ -161,7 +170,12 @@ func (s *start) matchOutputs(got *Inherited) error {
 	if len(classes) == 0 && loss.Outputs() != before.Outputs() {
 		return noParent("it gives %d outputs, the spec's model %d", before.Outputs(), loss.Outputs())
 	}
-	biases, known := s.of(s.to, "bias", s.params), s.of(s.from, "bias", s.from.Params)
+	bias := "bias"
+	if s.to.Model.Deep() {
+		bias = outputLayer + ".bias"
+	}
+	biases, known := s.of(s.to, bias, s.params), s.of(s.from, bias, s.from.Params)
+	s.width = before.Outputs()
 	for k, x := range loss.Start(0) {
 		from := k
 		if len(classes) > 0 {
@@ -337,7 +351,7 @@ func (s *start) table(name string, ids func(id int) int) bool {
 	if to == nil || from == nil {
 		return false
 	}
-	width, widthBefore := len(s.outputs), s.from.Model.Outputs()
+	width, widthBefore := len(s.outputs), s.width
 	for id := range len(to) / width {
 		b := ids(id)
 		for k, out := range s.outputs {

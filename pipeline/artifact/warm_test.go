@@ -101,46 +101,52 @@ const (
 // A start answers as its parent did, whatever rows the transforms were fitted on, and
 // in whatever order the features are: rows of what both know get the same predictions.
 func TestAStartAnswersAsItsParentDid(t *testing.T) {
-	for _, label := range []string{"binary", "number", "count", "category"} {
-		parent := warmed(t, xyz+", "+rest, label, "linear", 0, 50)
-		next := warmed(t, rest+", "+strings.Replace(xyz, "minmax", "zscore", 1), label, "linear", 10, 60)
-		params, got, err := next.StartFrom(parent)
-		if err != nil {
-			t.Fatal(err)
+	for _, kind := range []string{"linear", "mlp, hidden: [6, 4], activation: tanh"} {
+		for _, label := range []string{"binary", "number", "count", "category"} {
+			t.Run(kind+" "+label, func(t *testing.T) { startsAlike(t, kind, label) })
 		}
-		if got.Features != 7 || len(got.New) != 0 {
-			t.Errorf("%s: %+v", label, got)
+	}
+}
+
+func startsAlike(t *testing.T, kind, label string) {
+	parent := warmed(t, xyz+", "+rest, label, kind, 0, 50)
+	next := warmed(t, rest+", "+strings.Replace(xyz, "minmax", "zscore", 1), label, kind, 10, 60)
+	params, got, err := next.StartFrom(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Features != 7 || len(got.New) != 0 {
+		t.Errorf("%s: %+v", label, got)
+	}
+	if label == "category" {
+		classes, before := next.Answer().Classes, parent.Answer().Classes
+		if len(classes) != 5 || classes[0] != before[1] || got.Values != 1 {
+			t.Fatalf("classes %q after %q: %+v", classes, before, got)
 		}
-		if label == "category" {
-			classes, before := next.Answer().Classes, parent.Answer().Classes
-			if len(classes) != 5 || classes[0] != before[1] || got.Values != 1 {
-				t.Fatalf("classes %q after %q: %+v", classes, before, got)
-			}
-			// Of two classes that both know, one is as much likelier than the other.
-			a, b := outputs(t, parent, parent.Params, label, 10, 50), outputs(t, next, params, label, 10, 50)
-			for i := range len(a) / 5 {
-				was, is := math.Log(float64(a[5*i+1]/a[5*i+2])), math.Log(float64(b[5*i]/b[5*i+1]))
-				if math.Abs(was-is) > 1e-3*math.Max(1, math.Abs(was)) {
-					t.Errorf("row %d: %v, was %v", i, is, was)
-				}
-			}
-			continue
-		}
+		// Of two classes that both know, one is as much likelier than the other.
 		a, b := outputs(t, parent, parent.Params, label, 10, 50), outputs(t, next, params, label, 10, 50)
-		for i := range a {
-			if math.Abs(float64(a[i]-b[i])) > 1e-4*math.Max(1, math.Abs(float64(a[i]))) {
-				t.Errorf("%s: row %d is %v, was %v", label, i, b[i], a[i])
+		for i := range len(a) / 5 {
+			was, is := math.Log(float64(a[5*i+1]/a[5*i+2])), math.Log(float64(b[5*i]/b[5*i+1]))
+			if math.Abs(was-is) > 1e-3*math.Max(1, math.Abs(was)) {
+				t.Errorf("row %d: %v, was %v", i, is, was)
 			}
 		}
-		// In the unit of training too.
-		scale := next.Model.Loss().Scale(3, 7)
-		learned := append([]float32(nil), params...)
-		next.Model.Unscale(learned, scale)
-		next.Model.Rescale(learned, scale)
-		for i := range learned {
-			if math.Abs(float64(learned[i]-params[i])) > 1e-5 {
-				t.Fatalf("%s: parameter %d is %v after Unscale and Rescale, was %v", label, i, learned[i], params[i])
-			}
+		return
+	}
+	a, b := outputs(t, parent, parent.Params, label, 10, 50), outputs(t, next, params, label, 10, 50)
+	for i := range a {
+		if math.Abs(float64(a[i]-b[i])) > 1e-4*math.Max(1, math.Abs(float64(a[i]))) {
+			t.Errorf("%s: row %d is %v, was %v", label, i, b[i], a[i])
+		}
+	}
+	// In the unit of training too.
+	scale := next.Model.Loss().Scale(3, 7)
+	learned := append([]float32(nil), params...)
+	next.Model.Unscale(learned, scale)
+	next.Model.Rescale(learned, scale)
+	for i := range learned {
+		if math.Abs(float64(learned[i]-params[i])) > 1e-5 {
+			t.Fatalf("%s: parameter %d is %v after Unscale and Rescale, was %v", label, i, learned[i], params[i])
 		}
 	}
 }
@@ -203,6 +209,12 @@ func TestBinsStartByWhereTheyLie(t *testing.T) {
 }
 
 func TestAVersionThatAnswersSomethingElseIsNoParent(t *testing.T) {
+	for says, kind := range map[string]string{"its hidden layers are [6 4], the spec's [6]": "mlp, hidden: [6]", "its activation is relu, the spec's gelu": "mlp, hidden: [6, 4], activation: gelu"} {
+		_, _, err := warmed(t, xyz, "binary", kind, 0, 40).StartFrom(warmed(t, xyz, "binary", "mlp, hidden: [6, 4]", 0, 40))
+		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
 	next := warmed(t, xyz, "binary", "linear", 0, 40)
 	for what, parent := range map[string]*Artifact{
 		"it learned the number output label, the spec's output label is a binary": warmed(t, xyz, "number", "linear", 0, 40),

@@ -27,6 +27,9 @@ type Weight struct {
 // Weights returns the weights of a model that has one for each number and value, the
 // strongest first; none of another model.
 func (a *Artifact) Weights() (out []Weight) {
+	if a.Model.Deep() {
+		return nil
+	}
 	views := make(map[string]model.View)
 	for _, v := range a.Model.Views() {
 		views[v.Name] = v

@@ -1596,3 +1596,581 @@ DATA lanes4_8000000000000<>+8(SB)/8, $0x0008000000000000
 DATA lanes4_8000000000000<>+16(SB)/8, $0x0008000000000000
 DATA lanes4_8000000000000<>+24(SB)/8, $0x0008000000000000
 GLOBL lanes4_8000000000000<>(SB), RODATA|NOPTR, $32
+
+// func gemm12x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   a+16(FP), DX
+	MOVQ   row+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   column+32(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   b+40(FP), DI
+	MOVQ   ldb+48(FP), R8
+	SHLQ   $0x02, R8
+	IMUL3Q $0x03, BX, R9
+	IMUL3Q $0x05, BX, R10
+
+tile:
+	MOVQ    AX, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z2
+	VMOVUPS 64(R11), Z3
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z4
+	VMOVUPS 64(R11), Z5
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z8
+	VMOVUPS 64(R11), Z9
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z10
+	VMOVUPS 64(R11), Z11
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z12
+	VMOVUPS 64(R11), Z13
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z14
+	VMOVUPS 64(R11), Z15
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z16
+	VMOVUPS 64(R11), Z17
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z18
+	VMOVUPS 64(R11), Z19
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z20
+	VMOVUPS 64(R11), Z21
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z22
+	VMOVUPS 64(R11), Z23
+	MOVQ    depth+56(FP), R14
+	MOVQ    DX, R11
+	LEAQ    (DX)(R9*2), R12
+	MOVQ    DI, R13
+
+depth:
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	VBROADCASTSS (R11), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (R11)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (R11)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (R11)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (R11)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (R11)(R10*1), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (R12), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (R12)(BX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (R12)(BX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (R12)(R9*1), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (R12)(BX*4), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (R12)(R10*1), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	DECQ         R14
+	JNE          depth
+	MOVQ         AX, R11
+	VMOVUPS      Z0, (R11)
+	VMOVUPS      Z1, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z2, (R11)
+	VMOVUPS      Z3, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z4, (R11)
+	VMOVUPS      Z5, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z8, (R11)
+	VMOVUPS      Z9, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z10, (R11)
+	VMOVUPS      Z11, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z12, (R11)
+	VMOVUPS      Z13, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z14, (R11)
+	VMOVUPS      Z15, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z16, (R11)
+	VMOVUPS      Z17, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z18, (R11)
+	VMOVUPS      Z19, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z20, (R11)
+	VMOVUPS      Z21, 64(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z22, (R11)
+	VMOVUPS      Z23, 64(R11)
+	LEAQ         (R11)(CX*1), AX
+	LEAQ         (DX)(R9*4), DX
+	DECQ         tiles+64(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm4x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   a+16(FP), DX
+	MOVQ   row+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   column+32(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   b+40(FP), DI
+	MOVQ   ldb+48(FP), R8
+	SHLQ   $0x02, R8
+	IMUL3Q $0x03, BX, R9
+
+tile:
+	MOVQ    AX, R10
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	ADDQ    CX, R10
+	VMOVUPS (R10), Z2
+	VMOVUPS 64(R10), Z3
+	ADDQ    CX, R10
+	VMOVUPS (R10), Z4
+	VMOVUPS 64(R10), Z5
+	ADDQ    CX, R10
+	VMOVUPS (R10), Z6
+	VMOVUPS 64(R10), Z7
+	MOVQ    depth+56(FP), R12
+	MOVQ    DX, R10
+	MOVQ    DI, R11
+
+depth:
+	VMOVUPS      (R11), Z8
+	VMOVUPS      64(R11), Z9
+	VBROADCASTSS (R10), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (R10)(BX*1), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (R10)(BX*2), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (R10)(R9*1), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         R8, R11
+	ADDQ         SI, R10
+	DECQ         R12
+	JNE          depth
+	MOVQ         AX, R10
+	VMOVUPS      Z0, (R10)
+	VMOVUPS      Z1, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z2, (R10)
+	VMOVUPS      Z3, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z4, (R10)
+	VMOVUPS      Z5, 64(R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z6, (R10)
+	VMOVUPS      Z7, 64(R10)
+	LEAQ         (R10)(CX*1), AX
+	LEAQ         (DX)(BX*4), DX
+	DECQ         tiles+64(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm1x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-72
+	MOVQ c+0(FP), AX
+	MOVQ ldc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ a+16(FP), DX
+	MOVQ row+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ column+32(FP), SI
+	SHLQ $0x02, SI
+	MOVQ b+40(FP), DI
+	MOVQ ldb+48(FP), R8
+	SHLQ $0x02, R8
+
+tile:
+	MOVQ    AX, R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	MOVQ    depth+56(FP), R11
+	MOVQ    DX, R9
+	MOVQ    DI, R10
+
+depth:
+	VMOVUPS      (R10), Z2
+	VMOVUPS      64(R10), Z3
+	VBROADCASTSS (R9), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         R8, R10
+	ADDQ         SI, R9
+	DECQ         R11
+	JNE          depth
+	MOVQ         AX, R9
+	VMOVUPS      Z0, (R9)
+	VMOVUPS      Z1, 64(R9)
+	LEAQ         (R9)(CX*1), AX
+	ADDQ         BX, DX
+	DECQ         tiles+64(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm12x16AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-72
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   a+16(FP), DX
+	MOVQ   row+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   column+32(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   b+40(FP), DI
+	MOVQ   ldb+48(FP), R8
+	SHLQ   $0x02, R8
+	IMUL3Q $0x03, BX, R9
+	IMUL3Q $0x05, BX, R10
+
+tile:
+	MOVQ    AX, R11
+	VMOVUPS (R11), Z0
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z1
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z2
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z3
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z4
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z5
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z6
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z7
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z8
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z9
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z10
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z11
+	MOVQ    depth+56(FP), R14
+	MOVQ    DX, R11
+	LEAQ    (DX)(R9*2), R12
+	MOVQ    DI, R13
+
+depth:
+	VMOVUPS      (R13), Z12
+	VBROADCASTSS (R11), Z13
+	VFMADD231PS  Z12, Z13, Z0
+	VBROADCASTSS (R11)(BX*1), Z13
+	VFMADD231PS  Z12, Z13, Z1
+	VBROADCASTSS (R11)(BX*2), Z13
+	VFMADD231PS  Z12, Z13, Z2
+	VBROADCASTSS (R11)(R9*1), Z13
+	VFMADD231PS  Z12, Z13, Z3
+	VBROADCASTSS (R11)(BX*4), Z13
+	VFMADD231PS  Z12, Z13, Z4
+	VBROADCASTSS (R11)(R10*1), Z13
+	VFMADD231PS  Z12, Z13, Z5
+	VBROADCASTSS (R12), Z13
+	VFMADD231PS  Z12, Z13, Z6
+	VBROADCASTSS (R12)(BX*1), Z13
+	VFMADD231PS  Z12, Z13, Z7
+	VBROADCASTSS (R12)(BX*2), Z13
+	VFMADD231PS  Z12, Z13, Z8
+	VBROADCASTSS (R12)(R9*1), Z13
+	VFMADD231PS  Z12, Z13, Z9
+	VBROADCASTSS (R12)(BX*4), Z13
+	VFMADD231PS  Z12, Z13, Z10
+	VBROADCASTSS (R12)(R10*1), Z13
+	VFMADD231PS  Z12, Z13, Z11
+	ADDQ         R8, R13
+	ADDQ         SI, R11
+	ADDQ         SI, R12
+	DECQ         R14
+	JNE          depth
+	MOVQ         AX, R11
+	VMOVUPS      Z0, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z1, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z2, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z3, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z4, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z5, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z6, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z7, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z8, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z9, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z10, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z11, (R11)
+	LEAQ         (R11)(CX*1), AX
+	LEAQ         (DX)(R9*4), DX
+	DECQ         tiles+64(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm6x16AVX2(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, FMA3
+TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-72
+	MOVQ   c+0(FP), AX
+	MOVQ   ldc+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   a+16(FP), DX
+	MOVQ   row+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   column+32(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   b+40(FP), DI
+	MOVQ   ldb+48(FP), R8
+	SHLQ   $0x02, R8
+	IMUL3Q $0x03, BX, R9
+	IMUL3Q $0x05, BX, R10
+
+tile:
+	MOVQ    AX, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    CX, R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    CX, R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    CX, R11
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	ADDQ    CX, R11
+	VMOVUPS (R11), Y8
+	VMOVUPS 32(R11), Y9
+	ADDQ    CX, R11
+	VMOVUPS (R11), Y10
+	VMOVUPS 32(R11), Y11
+	MOVQ    depth+56(FP), R13
+	MOVQ    DX, R11
+	MOVQ    DI, R12
+
+depth:
+	VMOVUPS      (R12), Y12
+	VMOVUPS      32(R12), Y13
+	VBROADCASTSS (R11), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R11)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R11)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R11)(R9*1), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R11)(BX*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R11)(R10*1), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         R8, R12
+	ADDQ         SI, R11
+	DECQ         R13
+	JNE          depth
+	MOVQ         AX, R11
+	VMOVUPS      Y0, (R11)
+	VMOVUPS      Y1, 32(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Y2, (R11)
+	VMOVUPS      Y3, 32(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Y4, (R11)
+	VMOVUPS      Y5, 32(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Y6, (R11)
+	VMOVUPS      Y7, 32(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Y8, (R11)
+	VMOVUPS      Y9, 32(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Y10, (R11)
+	VMOVUPS      Y11, 32(R11)
+	LEAQ         (R11)(CX*1), AX
+	LEAQ         (DX)(R9*2), DX
+	DECQ         tiles+64(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm1x16AVX2(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, FMA3
+TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-72
+	MOVQ c+0(FP), AX
+	MOVQ ldc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ a+16(FP), DX
+	MOVQ row+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ column+32(FP), SI
+	SHLQ $0x02, SI
+	MOVQ b+40(FP), DI
+	MOVQ ldb+48(FP), R8
+	SHLQ $0x02, R8
+
+tile:
+	MOVQ    AX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	MOVQ    depth+56(FP), R11
+	MOVQ    DX, R9
+	MOVQ    DI, R10
+
+depth:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VBROADCASTSS (R9), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         R8, R10
+	ADDQ         SI, R9
+	DECQ         R11
+	JNE          depth
+	MOVQ         AX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	LEAQ         (R9)(CX*1), AX
+	ADDQ         BX, DX
+	DECQ         tiles+64(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func reluAVX2(dst []float32, z []float32)
+// Requires: AVX
+TEXT ·reluAVX2(SB), NOSPLIT, $0-48
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   dst_len+8(FP), CX
+	MOVQ   z_base+24(FP), DX
+	VXORPS Y0, Y0, Y0
+	XORQ   BX, BX
+
+loop33:
+	VMOVUPS (DX)(BX*4), Y1
+	VMAXPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	CMPQ    BX, CX
+	JLT     loop33
+	VZEROUPPER
+	RET
+
+// func reluSlopeAVX2(dst []float32, d []float32, z []float32)
+// Requires: AVX
+TEXT ·reluSlopeAVX2(SB), NOSPLIT, $0-72
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   dst_len+8(FP), CX
+	MOVQ   z_base+48(FP), DX
+	MOVQ   d_base+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	XORQ   SI, SI
+
+loop34:
+	VCMPPS  $0x01, (DX)(SI*4), Y0, Y1
+	VANDPS  (BX)(SI*4), Y1, Y1
+	VMOVUPS Y1, (AX)(SI*4)
+	ADDQ    $0x08, SI
+	CMPQ    SI, CX
+	JLT     loop34
+	VZEROUPPER
+	RET
+
+// func multiplyAVX2(dst []float32, x []float32, y []float32)
+// Requires: AVX
+TEXT ·multiplyAVX2(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ dst_len+8(FP), CX
+	MOVQ x_base+24(FP), DX
+	MOVQ y_base+48(FP), BX
+	XORQ SI, SI
+
+loop35:
+	VMOVUPS (DX)(SI*4), Y0
+	VMULPS  (BX)(SI*4), Y0, Y0
+	VMOVUPS Y0, (AX)(SI*4)
+	ADDQ    $0x08, SI
+	CMPQ    SI, CX
+	JLT     loop35
+	VZEROUPPER
+	RET
+
+// func addAVX2(z []float32, x []float32)
+// Requires: AVX
+TEXT ·addAVX2(SB), NOSPLIT, $0-48
+	MOVQ z_base+0(FP), AX
+	MOVQ z_len+8(FP), CX
+	MOVQ x_base+24(FP), DX
+	XORQ BX, BX
+
+loop36:
+	VMOVUPS (AX)(BX*4), Y0
+	VADDPS  (DX)(BX*4), Y0, Y0
+	VMOVUPS Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	CMPQ    BX, CX
+	JLT     loop36
+	VZEROUPPER
+	RET

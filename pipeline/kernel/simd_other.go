@@ -4,7 +4,7 @@
 
 package kernel
 
-const avx2, avx512 = false, false // so that nothing calls what follows
+const avx2, avx512, fused = false, false, false // so that nothing calls what follows
 
 func affineAVX2(z, x []float32, w, v float32) { panic(avx2) }
 
@@ -83,3 +83,35 @@ func blendAVX2(dst, mean, x []float32, share float64) { panic(avx2) }
 func cyclePartAVX2(dst, t []int64, offset int64, cycle, perCycle, perPart float64) (done bool) {
 	panic(avx2)
 }
+
+func gemm12x32AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func gemm4x32AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func gemm1x32AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func gemm12x16AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func gemm6x16AVX2(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func gemm1x16AVX2(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func reluAVX2(dst, z []float32) { panic(avx2) }
+
+func reluSlopeAVX2(dst, d, z []float32) { panic(avx2) }
+
+func multiplyAVX2(dst, x, y []float32) { panic(avx2) }
+
+func addAVX2(z, x []float32) { panic(avx2) }

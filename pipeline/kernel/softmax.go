@@ -123,11 +123,20 @@ func DotRows(g, d, x []float32) {
 func GatherRows[I ID](z, t []float32, ids []I, width int) {
 	checkLen(len(z), len(ids)*width)
 	for _, id := range ids {
-		row, from := z[:width], t[int(id)*width:][:width]
-		for k, u := range from {
-			row[k] += u
-		}
+		addRow(z[:width], t[int(id)*width:][:width])
 		z = z[width:]
+	}
+}
+
+// addRow does z[i] += x[i].
+func addRow(z, x []float32) {
+	if n := groups(len(z), 8); n > 0 {
+		addAVX2(z[:n], x[:n])
+		z, x = z[n:], x[n:]
+	}
+	x = x[:len(z)]
+	for i := range z {
+		z[i] += x[i]
 	}
 }
 
@@ -135,10 +144,7 @@ func GatherRows[I ID](z, t []float32, ids []I, width int) {
 func ScatterRows[I ID](g []float32, ids []I, d []float32, width int) {
 	checkLen(len(d), len(ids)*width)
 	for _, id := range ids {
-		row, into := d[:width], g[int(id)*width:][:width]
-		for k, u := range row {
-			into[k] += u
-		}
+		addRow(g[int(id)*width:][:width], d[:width])
 		d = d[width:]
 	}
 }

@@ -6,6 +6,7 @@ import "github.com/thalweg/thalweg/pipeline"
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "linear", Options: Spec(new(Linear)), Source: linearSource},
+		{Name: "mlp", Options: Spec(new(MLP)), Source: mlpSource},
 		{Name: "trees", Options: Spec(new(Trees)), Source: treesSource},
 	}
 }

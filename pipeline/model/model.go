@@ -17,26 +17,6 @@ import (
 // huge cardinalities must not take a worker's memory.
 const MaxSize = 1 << 28
 
-// View names a part of the parameter vector.
-type View struct {
-	// Name is unique within a model and stable: "category.origin.weight", "bias".
-	Name string
-	// Shape is the view's dimensions, row-major.
-	Shape []int
-	// Offset is the position of the view's first element in the vector.
-	Offset int
-	// Bias: the view is not a weight, and regularization leaves it alone.
-	Bias bool
-}
-
-// Size returns the count of the view's elements.
-func (v View) Size() int { return kernel.Elements(v.Shape) }
-
-// Of returns the view's part of params.
-func (v View) Of(params []float32) []float32 {
-	return params[v.Offset : v.Offset+v.Size() : v.Offset+v.Size()]
-}
-
 // Spec is the options of a model in a spec.
 type Spec interface {
 	// New returns the model that minimises a loss over blocks of a shape, which

@@ -88,6 +88,12 @@ func (m *Model) Size() int { return m.ends[len(m.ends)-1] }
 // all of it. The caller must not change them.
 func (m *Model) Views() []View { return m.views }
 
+// Deep reports whether more than the first layer has parameters.
+func (m *Model) Deep() bool { return m.First() < m.Size() }
+
+// First is how many parameters the first layer has.
+func (m *Model) First() int { return m.ends[0] }
+
 // part returns layer i's part of a vector.
 func (m *Model) part(v []float32, i int) []float32 {
 	from := 0

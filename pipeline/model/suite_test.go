@@ -269,12 +269,16 @@ func checkModel(t *testing.T, m *Model) {
 	loss := m.Gradient(w, params, b, seed, grad)
 	for i := range params {
 		p := params[i]
-		params[i] = p + step
-		up := m.Gradient(w, params, b, seed, spare)
-		params[i] = p - step
-		down := m.Gradient(w, params, b, seed, spare)
+		at := func(h float32) float64 {
+			params[i] = p + h
+			return m.Gradient(w, params, b, seed, spare)
+		}
+		rise := at(step) - at(-step)
+		if m.Deep() { // and so curved that the next term of the slope's series counts
+			rise = (8*rise - (at(2*step) - at(-2*step))) / 6
+		}
 		params[i] = p
-		if slope := (up - down) / (2 * step) / float64(b.Rows); !near(m.Loss(), grad[i], slope) {
+		if slope := rise / (2 * step) / float64(b.Rows); !near(m.Loss(), grad[i], slope) {
 			t.Errorf("parameter %d of %v: gradient %v, slope %v", i, m.Views(), grad[i], slope)
 		}
 	}
@@ -314,8 +318,11 @@ func TestEveryLossKeepsTheContract(t *testing.T) {
 
 func TestEveryModelKeepsTheContractWithEachLoss(t *testing.T) {
 	for _, e := range Catalog() {
-		if e.Name == "trees" {
+		switch e.Options.(type) {
+		case *Trees:
 			continue // they have no gradient, and tests of their own
+		case *MLP: // relu has corners, which a slope blurs
+			e.Options = &MLP{Hidden: []int{3, 2}, Activation: "tanh", Dropout: 0.2}
 		}
 		for name, l := range losses(t) {
 			for _, shape := range []kernel.Shape{everySlot, {Numbers: 1, NumberNames: []string{"a"}}, {Cardinalities: []int{3}, CategoryNames: []string{"c"}}} {

@@ -3,6 +3,7 @@ package optim
 import (
 	_ "embed"
 	"math/bits"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -19,6 +20,9 @@ type Auto struct{}
 // of a shape and so many training rows.
 func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, rows int64) pipeline.Trainer {
 	trees, grows := chosen.Options.(*model.Trees)
+	if _, deep := chosen.Options.(*model.MLP); deep {
+		t = network(t, rows)
+	}
 	if t.Distributed.Replicas == 0 && grows {
 		// The histograms of a replica are worth an exchange where they are of many rows.
 		t.Distributed.Replicas = between(rows>>18, 1, 8)
@@ -76,5 +80,28 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 	}
 	return t
 }
+
+// network replaces the autos whose values are others for a network.
+func network(t pipeline.Trainer, rows int64) pipeline.Trainer {
+	if t.Distributed.Replicas == 0 {
+		t.Distributed.Replicas = between(rows>>17, 1, 8)
+	}
+	each := max(1, rows/int64(t.Distributed.Replicas))
+	if t.BatchSize == 0 {
+		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 256)
+	}
+	if _, ok := t.Optimizer.Options.(*Auto); ok {
+		rate := adamOfNetworks
+		rate.Betas = slices.Clone(rate.Betas)
+		t.Optimizer = pipeline.Choice{Name: "adam", Options: &rate}
+	}
+	if t.Epochs == 0 {
+		t.Epochs = between(40_000*int64(t.BatchSize)/each, 20, 200)
+	}
+	return t
+}
+
+// adamOfNetworks is adam with the constants of the paper, its rate included.
+var adamOfNetworks = Adam{LearningRate: 0.001, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}
 
 func between(n, low, high int64) pipeline.Count { return pipeline.Count(min(max(n, low), high)) }

@@ -59,6 +59,14 @@ func (o *LBFGS) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	return &lbfgs{LBFGS: *o, warm: sgd, params: m.Size(), l1: t.Regularization.L1, l2: t.Regularization.L2}, err
 }
 
+// Refuses implements pipeline.Demanding.
+func (*LBFGS) Refuses(options any) string {
+	if model.Convex(pipeline.Choice{Options: options}) {
+		return ""
+	}
+	return "its loss has more than one minimum, of which validation rows must choose"
+}
+
 // Without implements pipeline.Restricted.
 func (*LBFGS) Without() map[string]string {
 	return stepsOnly("leave it out, or choose an optimizer such as adam")

@@ -172,6 +172,9 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("descent", func(t *testing.T) { sameBitsWithKills(t, descentJob(t)) })
 	t.Run("lbfgs", func(t *testing.T) { sameBitsWithKills(t, lbfgsJob(t)) })
 	t.Run("trees", func(t *testing.T) { sameBitsWithKills(t, treesJob(t, "binary")) })
+	t.Run("mlp", func(t *testing.T) {
+		sameBitsWithKills(t, mlpJob(t, dataset{shards: 3, rows: 600, label: "binary", seed: 5}, 4, model.MLP{Hidden: []int{9, 5}, Activation: "relu", Dropout: 0.1}))
+	})
 	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })
 	t.Run("trees that are refitted", func(t *testing.T) { sameBitsWithKills(t, warm(forestJob(t), 5)) })
 	t.Run("trees of quantiles", func(t *testing.T) { sameBitsWithKills(t, quantileTreesJob(t)) })

@@ -1,0 +1,31 @@
+package artifact
+
+import "github.com/thalweg/thalweg/pipeline/model"
+
+// outputLayer is how the views of a network's last layer begin.
+const outputLayer = "output"
+
+// deeper copies the layers behind the first of a network like the parent's, the last one
+// by the outputs that were matched, and makes the outputs those of the first layer, whose
+// weights are matched by the features.
+func (s *start) deeper() {
+	for _, v := range s.to.Model.Views() {
+		to, from := v.Of(s.params), s.of(s.from, v.Name, s.from.Params)
+		switch {
+		case v.Name == outputLayer+".weight":
+			width := len(s.outputs)
+			for k, out := range s.outputs {
+				for i := 0; out >= 0 && i < len(to)/width; i++ {
+					to[i*width+k] = from[i*s.width+out]
+				}
+			}
+		case v.Offset >= s.to.Model.First() && v.Name != outputLayer+".bias" || v.Name == "bias":
+			copy(to, from)
+		}
+	}
+	first, _ := model.Find(s.to.Model, "bias")
+	s.outputs, s.width = nil, first.Size()
+	for k := range s.width {
+		s.outputs = append(s.outputs, k)
+	}
+}

@@ -1,0 +1,89 @@
+package model
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model/layer"
+)
+
+//go:embed mlp.go
+var mlpSource string
+
+// MLP is a multilayer perceptron: layers of sums of what comes before, each followed by an
+// activation, and one that gives the outputs.
+type MLP struct {
+	// Hidden is how many values each hidden layer has, from the first on. Default [64, 32].
+	Hidden []int `yaml:"hidden,omitempty" json:"hidden,omitempty" jsonschema:"minItems=1,maxItems=16"`
+	// Activation follows each hidden layer.
+	Activation string `yaml:"activation,omitempty" json:"activation,omitempty" jsonschema:"enum=relu,enum=gelu,enum=tanh,enum=sigmoid" default:"relu"`
+	// Dropout is the share of each hidden layer's values that a step of training leaves out.
+	// Which follows from the seed and the row.
+	Dropout float64 `yaml:"dropout,omitempty" json:"dropout,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
+}
+
+// maxHidden bounds a hidden layer.
+const maxHidden = 8192
+
+// Defaults implements pipeline.Defaulter.
+func (o *MLP) Defaults(at pipeline.Place) { pipeline.DefaultList(at, "hidden", &o.Hidden, 64, 32) }
+
+// Check implements pipeline.Checker.
+func (o *MLP) Check(at pipeline.Place) {
+	for i, n := range o.Hidden {
+		if n < 1 || n > maxHidden {
+			at.Problem(fmt.Sprintf("hidden[%d]", i), "", "%d is out of range: it must be at least 1 and at most %d", n, maxHidden)
+		}
+	}
+}
+
+// StartsWarm implements pipeline.WarmStarter.
+func (*MLP) StartsWarm() bool { return true }
+
+// Unlike returns in what the network of a version differs, so that training cannot start
+// from its weights; "" where it can.
+func (o *MLP) Unlike(before *MLP) string {
+	switch {
+	case !slices.Equal(o.Hidden, before.Hidden):
+		return fmt.Sprintf("its hidden layers are %v, the spec's %v", before.Hidden, o.Hidden)
+	case o.Activation != before.Activation:
+		return fmt.Sprintf("its activation is %s, the spec's %s", before.Activation, o.Activation)
+	}
+	return ""
+}
+
+// L2 implements pipeline.Penalized: there are many weights to share what a row says.
+func (*MLP) L2(string) float64 { return 0.01 }
+
+// New implements Spec.
+func (o *MLP) New(loss Loss, shape kernel.Shape) (*Model, error) {
+	f, ok := layer.FindActivation(o.Activation)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("no activation is called %q", o.Activation)
+	case len(o.Hidden) == 0:
+		return nil, fmt.Errorf("an mlp needs a hidden layer")
+	case !(o.Dropout >= 0 && o.Dropout < 1):
+		return nil, fmt.Errorf("dropout is %v, not in [0, 1)", o.Dropout)
+	}
+	var layers []Layer
+	for i, n := range o.Hidden {
+		if n < 1 || n > maxHidden {
+			return nil, fmt.Errorf("hidden layer %d has %d values", i, n)
+		}
+		if i == 0 {
+			layers = append(layers, layer.NewInput(shape, n, f.Gain))
+		} else {
+			layers = append(layers, layer.NewDense(fmt.Sprintf("hidden.%d", i), o.Hidden[i-1], n, f.Gain))
+		}
+		layers = append(layers, layer.NewActivation(f, n))
+		if o.Dropout > 0 {
+			layers = append(layers, layer.NewDropout(n, o.Dropout))
+		}
+	}
+	last := o.Hidden[len(o.Hidden)-1]
+	return NewNetwork("mlp", shape, loss, append(layers, layer.NewDense("output", last, loss.Outputs(), 1))...)
+}

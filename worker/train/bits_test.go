@@ -1,0 +1,25 @@
+package train_test
+
+// bits are the sha256 of the parameters that jobs find: what a change of the
+// arithmetic or of its order would move.
+var bits = map[string]string{
+	"adam":              "bafc3b4d73c11d738e6e1340c333b529533a4749e79e4eedaa0b73cedde6c038",
+	"classes":           "ed9cbe2a28bf27cbed92be7321c4fff26915304db59631c6fbd17f88f63c5a56",
+	"lbfgs category":    "b08915099fa59d343c8fd2bbaac97fa0169aaa6c45e9389c4d368f6447f1686d",
+	"hardly a row":      "a24eab2bce54973e8248007cb20a19f944d157111d86676028260ca8458d4356",
+	"lbfgs binary":      "6062c7e365110345bebefa8fd2d4155fe7dc44458ca81dba7d47e6421de73726",
+	"lbfgs number":      "b86a35cb737331608a301116d20b0c2b2566cf4019b09b48145dc95c2b0e2e69",
+	"mlp":               "f94899244b2c6f8e7e00bf86f3918b19c87b3bff58a251ecc6bf2fcd30981c86",
+	"mlp classes":       "6cdf5f98aade334e99e91292bcee294019f6b1338a41edb394c66e249a9cf19d",
+	"mlp number":        "ab72bb7d3b325d8fcc9f996177d955678d5516d42abd3303b15ee6e40342372f",
+	"momentum":          "56480407e6791cf68dd37907c5d3ba780aa1bc1c962056d31a5f8b122b0f56d1",
+	"number":            "f4f07b7b89021015117f452ebdfbccdafa047134484af5872963d90df4556f69",
+	"terms":             "4cc7c29a6224818040f7b3a4ed24a4f2fed96bb69cfe84bf1e974e5eb79834a9",
+	"wide terms":        "5e1c24a9c9a445615940f70e1e9015b8069580df648f9de4a86116a95855d001",
+	"trees binary":      "888c2383b8fa9b352e69c01795be115af4c7d93893f5e74e66ae37ebd56b8399",
+	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
+	"warm adam":         "6faac49bfaee2f4cd326e1bc0e4bab1073ce1b82e191c2e92d406fe9245f4455",
+	"warm trees":        "5e0c26421e466101d11884ffa7dcb74cf7e9f9b0d44b95e3766c2481b1d66fb3",
+	"warm lbfgs number": "897c513b121f2e2db5a319019e5be74b2f65f1cdb7f71ce034b0c37c55070edb",
+	"sgd":               "7471c7ab3be046c9d104036f1dcd591434cb30545c1579134f49c0fecf0461a2",
+}
