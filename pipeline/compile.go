@@ -80,13 +80,6 @@ type compiler struct {
 	dropped []DroppedColumn
 }
 
-// removal is a step or a test of the scoring phase that removes rows by columns.
-type removal struct {
-	path  string // of the field that names them
-	reads lineage
-	what  string // removed, or tested
-}
-
 // input returns the columns of the training data that the spec uses: those it
 // declares, or all.
 func (c *compiler) input(have table.Schema) table.Schema {
@@ -454,16 +447,6 @@ func (c *compiler) uses(at *stage, columns []string, what string) {
 			c.read[source] = true
 		} else if c.plan.Uses[source] == "" {
 			c.plan.Uses[source] = what
-		}
-	}
-}
-
-// removals refuses steps that remove events by what the label reads.
-func (c *compiler) removals() {
-	for _, r := range c.removing {
-		if source, ok := r.reads.meets(c.labelReads); ok {
-			c.found.add(r.path, "write apply_to: [training]", "events cannot be %s by column %s%s: label %s reads it%s, and it is not known yet",
-				r.what, source, r.reads.way(source), c.plan.Label.Name, c.labelReads.way(source))
 		}
 	}
 }

@@ -238,3 +238,20 @@ func (c *Columns) Remove(field string, columns []string) {
 		c.compiler.require(c.stage.needed(columns))
 	}
 }
+
+// removal is a step or a test of the scoring phase that removes rows by columns.
+type removal struct {
+	path  string // of the field that names them
+	reads lineage
+	what  string // removed, or tested
+}
+
+// removals refuses steps that remove events by what the label reads.
+func (c *compiler) removals() {
+	for _, r := range c.removing {
+		if source, ok := r.reads.meets(c.labelReads); ok {
+			c.found.add(r.path, "write apply_to: [training]", "events cannot be %s by column %s%s: label %s reads it%s, and it is not known yet",
+				r.what, source, r.reads.way(source), c.plan.Label.Name, c.labelReads.way(source))
+		}
+	}
+}
