@@ -67,18 +67,29 @@ func (b *Body) claims() (claims []Claim) {
 			claims = append(claims, Claim{Use: DeadLetters, Field: "spec.scoring.dead_letter." + kind + ".topic", Connection: d.Connection, Kind: kind, Topic: d.Topic})
 		}
 	}
-	keys(Dataset, "spec.sources.train.s3.path", b.Sources.Train.Connection, b.Sources.Train.S3)
+	if o := b.Output; o != nil {
+		keys(Rows, "spec.output.s3.path", o.Connection, o.S3)
+	}
+	keys(Dataset, "spec.sources.train.s3.path", b.Sources.Train.Connection, filesOf(b.Sources.Train.S3, b.Sources.Train.Format))
 	if f := b.Sources.Train.LabelFile; f != nil {
-		keys(Dataset, labelFilePath+".s3.path", f.Connection, f.S3)
+		keys(Dataset, labelFilePath+".s3.path", f.Connection, filesOf(f.S3, f.Format))
 	}
 	for i, l := range b.Lookups {
-		keys(Dataset, fmt.Sprintf("spec.lookups[%d].s3.path", i), l.Connection, l.S3)
+		keys(Dataset, fmt.Sprintf("spec.lookups[%d].s3.path", i), l.Connection, filesOf(l.S3, l.Format))
 	}
 	if e := b.Sources.Events; e.Reading() != nil && b.Scoring != nil {
 		kind := e.Stream.Name
 		claims = append(claims, Claim{Use: Events, Field: "spec.sources.events." + kind + ".topic", Connection: e.Connection, Kind: kind, Topic: e.Reading().Topic})
 	}
 	return claims
+}
+
+// filesOf is where the files of a dataset are: of a table those below its folder of rows.
+func filesOf(at *S3Location, format Choice) *S3Location {
+	if _, ok := format.Options.(TableSource); ok && at != nil {
+		return &S3Location{Path: at.Path + rowsDir + "**/*.parquet"}
+	}
+	return at
 }
 
 // CheckPlaces reports connections that are not known, and places of the spec that
@@ -272,6 +283,9 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 	}
 	for i, l := range b.Lookups {
 		check(fmt.Sprintf("spec.lookups[%d].connection", i), StoreConnection, l.Connection)
+	}
+	if b.Output != nil {
+		check("spec.output.connection", StoreConnection, b.Output.Connection)
 	}
 	if b.Scoring == nil {
 		return

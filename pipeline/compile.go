@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -39,12 +38,15 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.plan.Cleaned = c.training.schema
 	c.tests()
 	c.split()
-	c.label()
-	c.features()
-	c.crosses()
-	c.slicing()
-	c.removals()
+	if s.Trains() {
+		c.label()
+		c.features()
+		c.crosses()
+		c.slicing()
+		c.removals()
+	}
 	c.outputColumns()
+	c.cleanedColumns()
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
 	c.bindScoring()
 	c.eventColumns()
@@ -501,35 +503,6 @@ func (c *compiler) splitOfEvents(path string) {
 	}
 	c.servable(path, []string{s.Column})
 	c.uses(c.scoring, []string{s.Column}, "")
-}
-
-// partitionName are the columns that rows can be partitioned by: directories
-// have the name.
-var partitionName = regexp.MustCompile(`^_?[a-zA-Z][a-zA-Z0-9_]{0,99}$`)
-
-// partition checks that scored rows can be partitioned as the sink wants it. names
-// are those of the user's columns, by their lower case.
-func (c *compiler) partition(names map[string]string) {
-	by := c.spec.Spec.Scoring.Sink.PartitionBy
-	if len(by) == 0 {
-		return
-	}
-	const path = "spec.scoring.sink.partition_by[0]"
-	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Answer, false))}
-	_, column, ok := rows.Lookup(by[0])
-	switch {
-	case !ok:
-		c.missing(path, by[0], rows, c.scoring)
-	case c.scoring.from[by[0]] != nil && !c.plan.Carried[by[0]]:
-		c.found.add(path, "let spec.scoring.output_columns have it", "scored rows do not have column %s", by[0])
-	case column.Type != table.Timestamp:
-		c.found.add(path, "name a timestamp column, or _scored_at", "column %s is %s: rows are partitioned by days", by[0], column.Type)
-	case !partitionName.MatchString(by[0]):
-		c.found.add(path, "derive a column of another name", "column %.60q cannot name directories: letters, digits and underscores can", by[0])
-	}
-	if name, taken := names[strings.ToLower(PartitionColumn(by[0]))]; taken {
-		c.found.add(path, "give that column another name", "partitioning makes a column %s, and scored rows have %s", PartitionColumn(by[0]), name)
-	}
 }
 
 // eventColumns holds the fields that events are said to have against the

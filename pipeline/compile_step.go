@@ -108,7 +108,7 @@ func (c *compiler) bind(i int, at *stage) Op {
 	choice := c.spec.Spec.Preprocessing.Clean[i]
 	step := choice.Options.(StepSpec)
 	path := fmt.Sprintf("spec.preprocessing.clean[%d].%s", i, choice.Name)
-	if !slices.Contains(step.Phases().ApplyTo, at.phase) || c.found.covers(path) {
+	if !slices.Contains(step.Phases().ApplyTo, at.phase) || at.phase == InScoring && !c.spec.Trains() || c.found.covers(path) {
 		return nil
 	}
 	before := at.schema.Columns

@@ -252,7 +252,7 @@ func (c *compiler) test(i int, at *stage) Condition {
 	t, path := &c.spec.Spec.Tests[i], fmt.Sprintf("spec.tests[%d]", i)
 	text, written := t.Test.Options.(TestSpec).Condition()
 	of, looksUp := t.Test.Options.(LooksUp)
-	if text == "" && !looksUp || !slices.Contains(t.ApplyTo, at.phase) || c.found.covers(path) {
+	if text == "" && !looksUp || !slices.Contains(t.ApplyTo, at.phase) || at.phase == InScoring && !c.spec.Trains() || c.found.covers(path) {
 		return nil
 	}
 	_, column, ok := at.schema.Lookup(t.Column)

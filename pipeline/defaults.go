@@ -43,7 +43,11 @@ func fillDefaults(v reflect.Value, at Place) {
 		if c, ok := optionsOf(v).(Conditional); ok && !c.HasDefaults() {
 			return
 		}
+		b, _ := v.Addr().Interface().(*Body)
 		for _, f := range fields(v) {
+			if b != nil && b.without(f.name) {
+				continue
+			}
 			f.fillDefault(at)
 			fillDefaults(f.value, at.in(f.name))
 		}
@@ -118,6 +122,13 @@ func (p Place) choose(kind Kind, name string, c *Choice) {
 func (b *Body) defaults(at Place, pipeline string) {
 	if b.Schema == nil {
 		b.Schema = &SchemaSpec{}
+	}
+	if o := b.Output; o != nil {
+		Default(at.in("output"), "connection", &o.Connection, b.Sources.Train.Connection)
+		if at.Omits("preprocessing.split") && !o.Columns.Split { // steps learn from all rows
+			b.Preprocessing.Split.Probabilities = []float64{1, 0, 0}
+		}
+		return
 	}
 	if r := b.Sources.Events.Reading(); r != nil {
 		Default(at.in("sources.events").in(b.Sources.Events.Stream.Name), "consumer_group", &r.ConsumerGroup, "thalweg-"+pipeline)
@@ -333,4 +344,10 @@ func (p Place) countless(o FeatureOptions, kind string) {
 	if o.MinCount != nil {
 		p.Problem("min_count", "", "a %s has no min_count", kind)
 	}
+}
+
+// without reports whether a part of the spec has neither defaults nor rules, as nothing is
+// trained.
+func (b *Body) without(field string) bool {
+	return !b.trains() && slices.Contains(modelHalf, field)
 }

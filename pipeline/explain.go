@@ -26,6 +26,8 @@ var (
 	fullExample string
 	//go:embed testdata/flights-csv.yaml
 	csvExample string
+	//go:embed testdata/flights-clean.yaml
+	cleanExample string
 )
 
 // Explanation says what a field of a spec means. It comes of the types, tags and
@@ -54,7 +56,7 @@ func NewExplainer(catalog Catalog) (*Explainer, error) {
 		return nil, err
 	}
 	x := &Explainer{catalog: catalog, described: described}
-	for _, text := range []string{minimalExample, fullExample, csvExample} {
+	for _, text := range []string{minimalExample, fullExample, csvExample, cleanExample} {
 		s, found := parse(catalog, "", []byte(text))
 		if x.example == nil {
 			x.example, err = s, found.err()

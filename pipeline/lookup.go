@@ -58,7 +58,7 @@ func (l *LookupTable) KeyColumns() (rows, table []string) {
 // Check implements Checker.
 func (l *LookupTable) Check(at Place) {
 	if l.S3 != nil {
-		at.files(l.S3.Path, l.Format.Name)
+		at.files(l.S3.Path, l.Format)
 	}
 	if len(l.Key) == 0 {
 		at.Problem("key", "write {COLUMN OF ROWS: COLUMN OF THE TABLE}", "the key names no columns")
@@ -239,7 +239,7 @@ var labelKeyTypes = []table.Type{table.String, table.Int64, table.Timestamp}
 // Check implements Checker.
 func (f *LabelFile) Check(at Place) {
 	if f.S3 != nil {
-		at.files(f.S3.Path, f.Format.Name)
+		at.files(f.S3.Path, f.Format)
 	}
 	for i, name := range f.Columns {
 		field := fmt.Sprintf("columns[%d]", i)

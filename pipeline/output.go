@@ -1,9 +1,13 @@
 package pipeline
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -132,3 +136,189 @@ func outputColumns(answer string, split bool, origin []table.Column) []table.Col
 
 // SaysSplit reports whether scored rows say which split they would be in.
 func (s *Spec) SaysSplit() bool { return s.Spec.Scoring != nil && s.Spec.Scoring.OutputColumns.Split }
+
+// Output is a table of cleaned rows: those of the training data after all cleaning steps
+// that apply to training. A run replaces its contents at once, once each row of the data
+// is written, dropped by a step or rejected, and no data test fails; one on the objects of
+// the run before finds nothing new. Files of objects that did not change are kept, unless
+// what a step looks at in other rows has changed.
+type Output struct {
+	// Connection names a store that an operator registered. Default: that of the training
+	// data.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// S3 is the prefix of the table.
+	S3 *S3Location `yaml:"s3" json:"s3"`
+	// Format is how rows are encoded.
+	Format Choice `yaml:"format,omitempty" json:"format,omitempty" catalog:"sink_formats" refused:"csv,jsonl,json,avro,arrow" default:"parquet"`
+	// Columns are those that rows have.
+	Columns CarriedColumns `yaml:"columns,omitempty" json:"columns,omitempty"`
+	// PartitionBy names a timestamp column: rows of each UTC day get files of their own, in
+	// folders date_date=2001-01-31. Default: none.
+	PartitionBy []string `yaml:"partition_by,omitempty" json:"partition_by,omitempty"`
+	// Table is the format by which readers see all rows of a run or none: delta.
+	Table Choice `yaml:"table,omitempty" json:"table,omitempty" catalog:"table_formats" key:"format" refused:"iceberg" default:"delta"`
+	// Retention is how long files that are no more in the table are kept for those who
+	// read it, a training run for example. Default 24h: a day's readers end by then.
+	Retention Duration `yaml:"retention,omitempty" json:"retention,omitempty" jsonschema:"exclusiveMinimum=0" default:"24h"`
+}
+
+// Transactional is options of a format of tables that replaces all rows at once.
+type Transactional interface{ ReplacesAtOnce() }
+
+// TableSource is options of a format of datasets whose path is the prefix of a table, the
+// log of which names the files.
+type TableSource interface{ NamesTable() }
+
+// Check implements Checker.
+func (o *Output) Check(at Place) {
+	if o.S3 != nil {
+		at.prefix("s3.path", o.S3.Path)
+	}
+	if _, ok := o.Table.Options.(Transactional); !ok && o.Table.Name != "" {
+		at.Problem("table.format", "write table: {format: delta}", "without a table readers would see a part of a run's rows")
+	}
+	if len(o.PartitionBy) > 1 {
+		at.in("partition_by").item(1).Unsupported("", "name one column", "a second partition column")
+	}
+}
+
+// prefix checks the path of what is written below it.
+func (p Place) prefix(path, value string) {
+	p.S3Path(path, value)
+	switch {
+	case !strings.HasSuffix(value, "/"):
+		p.Problem(path, "write "+value+"/", "the path of %s is a prefix and ends in /", p.sinkOrTable())
+	case strings.Contains(value, "*"):
+		p.Problem(path, "", "%s cannot have a *", p.sinkOrTable())
+	case len(value) > maxSinkBytes:
+		p.Problem(path, fmt.Sprintf("at most %d", maxSinkBytes), "the path has %d bytes, and keys below it would be too long", len(value))
+	}
+}
+
+// sinkOrTable is what a prefix is of.
+func (p Place) sinkOrTable() string {
+	if strings.HasSuffix(p.path, "sink") {
+		return "a sink"
+	}
+	return "a table"
+}
+
+// modelHalf are the parts of a spec that a pipeline with output does not have.
+var modelHalf = []string{"input_features", "output_features", "crosses", "model", "trainer", "evaluation", "registry", "defaults", "scoring"}
+
+// checkHalves checks that a spec trains a model or writes a table of cleaned rows.
+func (b *Body) checkHalves(at Place) {
+	if b.trains() {
+		for _, f := range []struct {
+			name  string
+			given int
+		}{{"input_features", len(b.InputFeatures)}, {"output_features", len(b.OutputFeatures)}} {
+			if f.given == 0 && at.Omits(f.name) && !slices.Contains(at.found.meant, at.at(f.name)) && !slices.Contains(at.found.meant, at.at("output")) {
+				at.Problem(f.name, "without a model, say in output where cleaned rows go", "the field is missing")
+			}
+		}
+		return
+	}
+	if !at.Omits("scoring") {
+		at.Problem("scoring", "leave it out, or output, and add input_features and output_features", "a stream is scored by a model, and a pipeline with output trains none")
+	}
+	for _, name := range modelHalf {
+		if name != "scoring" && !at.Omits(name) {
+			at.Problem(name, "leave it out; a pipeline of its own trains from the table, or with the same cleaning steps from the files", "a pipeline with output trains no model")
+		}
+	}
+	if !at.Omits("sources.events") {
+		at.Problem("sources.events", "leave it out", "a pipeline with output scores no events")
+	}
+	for i, step := range b.Preprocessing.Clean {
+		if s, ok := step.Options.(StepSpec); ok && !slices.Contains(s.Phases().ApplyTo, InTraining) {
+			at.in("preprocessing.clean").item(i).in(step.Name).Problem("apply_to", "leave it out", "the step applies to no row: a pipeline with output scores none")
+		}
+	}
+}
+
+// cleanedColumns resolves which columns the table of cleaned rows has.
+func (c *compiler) cleanedColumns() {
+	o := c.spec.Spec.Output
+	if o == nil {
+		return
+	}
+	const path, leaveOut = "spec.output", "leave the column out: name it in spec.output.columns.exclude"
+	include := c.match(path+".columns.include", o.Columns.Include, c.training.schema, c.training)
+	exclude := c.match(path+".columns.exclude", o.Columns.Exclude, c.training.schema, c.training)
+	maps.DeleteFunc(include, func(name string, _ bool) bool { return exclude[name] })
+	if len(include) == 0 && !c.found.covers(path+".columns") {
+		c.found.add(path+".columns", "name some", "the table would have no columns")
+	}
+	c.plan.Carried = include
+	names := make(map[string]string, len(include))
+	for name := range c.training.schema.Names() {
+		if !include[name] {
+			continue
+		}
+		folded := strings.ToLower(name)
+		if other, taken := names[folded]; taken {
+			c.found.add(path, leaveOut, "columns %s and %s differ in case only: readers of tables do not tell them apart", other, name)
+		}
+		if o.Columns.Split && folded == splitColumn.Name {
+			c.found.add(path, leaveOut, "the table has a column %s of its own", splitColumn.Name)
+		}
+		names[folded] = name
+		c.uses(c.training, []string{name}, "the table")
+	}
+	if len(o.PartitionBy) > 0 {
+		c.partitioned(path+".partition_by[0]", o.PartitionBy[0], c.training.schema, c.training, names)
+	}
+}
+
+// partitionName are the columns that rows can be partitioned by: directories
+// have the name.
+var partitionName = regexp.MustCompile(`^_?[a-zA-Z][a-zA-Z0-9_]{0,99}$`)
+
+// partition checks that scored rows can be partitioned as the sink wants it. names
+// are those of the user's columns, by their lower case.
+func (c *compiler) partition(names map[string]string) {
+	by := c.spec.Spec.Scoring.Sink.PartitionBy
+	if len(by) == 0 {
+		return
+	}
+	const path = "spec.scoring.sink.partition_by[0]"
+	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Answer, false))}
+	c.partitioned(path, by[0], rows, c.scoring, names)
+}
+
+// partitioned checks that rows can be partitioned by a column.
+func (c *compiler) partitioned(path, by string, rows table.Schema, at *stage, names map[string]string) {
+	of, rowsOf, others := "spec.scoring.output_columns", "scored rows", ", or _scored_at"
+	if at.phase == InTraining {
+		of, rowsOf, others = "spec.output.columns", "rows of the table", ""
+	}
+	_, column, ok := rows.Lookup(by)
+	switch {
+	case !ok:
+		c.missing(path, by, rows, at)
+	case at.from[by] != nil && !c.plan.Carried[by]:
+		c.found.add(path, "let "+of+" have it", "%s do not have column %s", rowsOf, by)
+	case column.Type != table.Timestamp:
+		c.found.add(path, "name a timestamp column"+others, "column %s is %s: rows are partitioned by days", by, column.Type)
+	case !partitionName.MatchString(by):
+		c.found.add(path, "derive a column of another name", "column %.60q cannot name directories: letters, digits and underscores can", by)
+	}
+	if name, taken := names[strings.ToLower(PartitionColumn(by))]; taken {
+		c.found.add(path, "give that column another name", "partitioning makes a column %s, and %s have %s", PartitionColumn(by), rowsOf, name)
+	}
+}
+
+// ProductHash returns the sha256 in hex of all of a spec that the rows of its table, and
+// whether they are accepted, depend on, beside the data.
+func ProductHash(s *Spec) string {
+	c := *s
+	c.source, c.catalog, c.Metadata, c.Spec.Schedule = nil, nil, Metadata{}, nil
+	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
+	if c.Spec.Output != nil {
+		o := *c.Spec.Output
+		o.Connection, o.S3, o.Retention = "", &S3Location{}, 0
+		c.Spec.Output = &o
+	}
+	return hashOf(fieldsText(c))
+}

@@ -38,7 +38,7 @@ type shortened interface {
 func renderFields(w *strings.Builder, v reflect.Value, indent string) {
 	first := true
 	for _, f := range fields(v) {
-		if strings.Contains(f.tag.Get("yaml"), "omitempty") && isEmpty(f.value) {
+		if strings.Contains(f.tag.Get("yaml"), "omitempty") && (isEmpty(f.value) || f.value.Type() == reflect.TypeFor[Trainer]() && f.value.IsZero()) {
 			continue
 		}
 		if !first {

@@ -98,7 +98,8 @@ func checkRules(v reflect.Value, at Place) {
 	case reflect.Slice:
 		for i := range v.Len() {
 			item := at.item(i)
-			checkValue(v.Index(i), item.path, rule{required: true}, at.found)
+			number := v.Index(i).Kind() == reflect.Float64 // 0 of a default list is none that is missing
+			checkValue(v.Index(i), item.path, rule{required: !number}, at.found)
 			checkRules(v.Index(i), item)
 		}
 	case reflect.Struct:
@@ -106,6 +107,9 @@ func checkRules(v reflect.Value, at Place) {
 		for _, f := range fields(v) {
 			in := at.in(f.name)
 			r, value, path := ruleOf(f.tag), f.value, in.path
+			if body, ok := v.Addr().Interface().(*Body); ok && body.without(f.name) {
+				continue
+			}
 			if f.name == "type" {
 				beside = f.value.String()
 			}

@@ -28,6 +28,8 @@ var (
 	stepSource string
 	//go:embed crosses.go
 	crossesSource string
+	//go:embed output.go
+	outputSource string
 )
 
 // JSONSchema returns the schema of a spec that chooses from a catalog, for
@@ -70,7 +72,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 // those of a catalog: "package.Type." and "package.Type.Field".
 func descriptions(catalog Catalog) (map[string]string, error) {
 	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, dataTestSource, lookupSource)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, outputSource, dataTestSource, lookupSource)
 	for _, entries := range catalog {
 		for _, e := range entries {
 			if e.Source != "" {

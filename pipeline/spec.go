@@ -75,12 +75,12 @@ type Body struct {
 	// Defaults are options of all input features of a type.
 	Defaults FeatureDefaults `yaml:"defaults,omitempty" json:"defaults,omitempty"`
 	// InputFeatures are what the model sees.
-	InputFeatures []InputFeature `yaml:"input_features" json:"input_features" jsonschema:"minItems=1"`
+	InputFeatures []InputFeature `yaml:"input_features,omitempty" json:"input_features,omitempty" jsonschema:"minItems=1"`
 	// Crosses combine input features: [[origin, weekday], …] by name, or pairs for every
 	// two categories. Each combination of values has a weight, by its hash.
 	Crosses Crosses `yaml:"crosses,omitempty" json:"crosses,omitempty"`
 	// OutputFeatures are what the model learns: one.
-	OutputFeatures []OutputFeature `yaml:"output_features" json:"output_features" jsonschema:"minItems=1"`
+	OutputFeatures []OutputFeature `yaml:"output_features,omitempty" json:"output_features,omitempty" jsonschema:"minItems=1"`
 	// Model chooses the kind of model.
 	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" refused:"fm" default:"linear"`
 	// Trainer says how the model is trained.
@@ -91,9 +91,19 @@ type Body struct {
 	Registry Registry `yaml:"registry,omitempty" json:"registry,omitempty"`
 	// Scoring is the stream half: events scored with the newest champion.
 	Scoring *Scoring `yaml:"scoring,omitempty" json:"scoring,omitempty"`
+	// Output is where cleaned rows go, as a table: a pipeline with it has no features and no
+	// model, and its runs end once the rows are written. They are those of the training data
+	// after all cleaning steps that apply to training. Steps that learn learn from the rows
+	// that preprocessing.split has for training; without it, from all.
+	Output *Output `yaml:"output,omitempty" json:"output,omitempty"`
 	// Schedule is when runs start by themselves. Default: when somebody asks for one.
 	Schedule *Schedule `yaml:"schedule,omitempty" json:"schedule,omitempty"`
 }
+
+// Trains reports whether a run trains a model; else it writes a table of cleaned rows.
+func (s *Spec) Trains() bool { return s.Spec.trains() }
+
+func (b *Body) trains() bool { return b.Output == nil }
 
 // SchemaSpec declares columns.
 type SchemaSpec struct {

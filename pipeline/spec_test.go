@@ -168,7 +168,7 @@ func contained(t *testing.T, path string, a, b any, but map[string]bool) {
 }
 
 func TestRenderWritesEveryDefaultAndIsAFixedPoint(t *testing.T) {
-	for _, name := range []string{"flights.yaml", "flights-rest.yaml", "flights-csv.yaml"} {
+	for _, name := range []string{"flights.yaml", "flights-rest.yaml", "flights-csv.yaml", "flights-clean.yaml"} {
 		first, err := pipeline.Render(parse(t, name, read(t, name)))
 		if err != nil {
 			t.Fatal(err)

@@ -447,7 +447,7 @@ type Scoring struct {
 }
 
 // CarriedColumns are those of the user's columns, as cleaning leaves them, that
-// scored rows have before the columns that scoring adds.
+// scored rows have before the columns that scoring adds, or the rows of output.
 type CarriedColumns struct {
 	// Include are the columns that rows have: names, or patterns such as "pixel_*".
 	// Default all.
@@ -457,7 +457,9 @@ type CarriedColumns struct {
 	// Split adds a column _split, which says where the rule of preprocessing.split
 	// that the version was trained by puts the row: train, validation or test. Events
 	// of a time that training knew can be told apart so. A random split goes by the
-	// place of a row in the training data, which an event does not have.
+	// place of a row in the training data, which an event does not have. In output each
+	// row has its split, which a pipeline that trains from the table reads again by split:
+	// {type: fixed, column: _split}.
 	Split bool `yaml:"split,omitempty" json:"split,omitempty"`
 }
 

@@ -46,12 +46,17 @@ func (s *TrainSource) Check(at Place) {
 		at.Problem("on_bad_row", "leave it out", "%s files have no single rows that cannot be read: what is damaged there ends the run", s.Format.Name)
 	}
 	if s.S3 != nil {
-		at.files(s.S3.Path, s.Format.Name)
+		at.files(s.S3.Path, s.Format)
 	}
 }
 
 // files checks the path of the files of a format.
-func (p Place) files(key, format string) {
+func (p Place) files(key string, of Choice) {
+	if _, ok := of.Options.(TableSource); ok {
+		p.prefix("s3.path", key)
+		return
+	}
+	format := of.Name
 	p.S3Path("s3.path", key)
 	for part := range strings.SplitSeq(key, "/") {
 		if part != "**" && strings.Contains(part, "**") {
@@ -352,14 +357,7 @@ func (s *Sink) Check(at Place) {
 	if s.S3 == nil {
 		at.Problem("", "", "s3 is missing")
 	} else {
-		at.S3Path("s3.path", s.S3.Path)
-		if p := s.S3.Path; !strings.HasSuffix(p, "/") {
-			at.Problem("s3.path", "write "+p+"/", "the path of a sink is a prefix and ends in /")
-		} else if strings.Contains(p, "*") {
-			at.Problem("s3.path", "", "a sink cannot have a *")
-		} else if len(p) > maxSinkBytes {
-			at.Problem("s3.path", fmt.Sprintf("at most %d", maxSinkBytes), "the path has %d bytes, and keys below it would be too long", len(p))
-		}
+		at.prefix("s3.path", s.S3.Path)
 	}
 	if s.Rolling.ByteSize > maxFileBytes {
 		at.Problem("rolling.byte_size", fmt.Sprintf("at most %d", maxFileBytes), "the events of a file are in memory until it is committed")
@@ -436,12 +434,29 @@ func (p Place) among(field, name string, allowed []string, output string) {
 
 // Check implements Checker: the rules between the parts of a spec.
 func (b *Body) Check(at Place) {
-	inputs, outputs := at.in("input_features"), at.in("output_features")
 	if len(b.Tests) > maxTests {
 		at.Problem("tests", "", "there are %d; at most %d are possible", len(b.Tests), maxTests)
 	}
 	b.checkLookups(at)
 	b.checkLabelFile(at)
+	b.checkHalves(at)
+	if b.trains() {
+		b.checkModel(at)
+	}
+	claims := b.claims()
+	for i, c := range claims {
+		for _, o := range claims[i+1:] {
+			// Where other connections lead to, the cluster knows.
+			if why, hint := c.Conflict(o, nil); why != "" && cmp.Or(c.Connection, DefaultConnection) == cmp.Or(o.Connection, DefaultConnection) {
+				Place{found: at.found}.Problem(c.Field, hint, "%s", why)
+			}
+		}
+	}
+}
+
+// checkModel checks the rules between the parts of a spec that trains a model.
+func (b *Body) checkModel(at Place) {
+	inputs, outputs := at.in("input_features"), at.in("output_features")
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
 		names(i, f.Name)
@@ -533,15 +548,6 @@ func (b *Body) Check(at Place) {
 	}
 	if b.Scoring != nil && b.Sources.Events == nil {
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)
-	}
-	claims := b.claims()
-	for i, c := range claims {
-		for _, o := range claims[i+1:] {
-			// Where other connections lead to, the cluster knows.
-			if why, hint := c.Conflict(o, nil); why != "" && cmp.Or(c.Connection, DefaultConnection) == cmp.Or(o.Connection, DefaultConnection) {
-				Place{found: at.found}.Problem(c.Field, hint, "%s", why)
-			}
-		}
 	}
 }
 

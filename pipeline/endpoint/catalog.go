@@ -13,6 +13,7 @@ func DatasetFormats() []pipeline.Entry {
 		{Name: "csv", Options: new(CSV), Source: csvSource},
 		{Name: "jsonl", Options: new(JSONL), Source: jsonlSource},
 		{Name: "arrow", Options: new(Arrow), Source: arrowSource},
+		{Name: "delta", Options: new(DeltaSource), Source: deltaSource},
 	}
 }
 

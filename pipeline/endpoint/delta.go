@@ -27,6 +27,13 @@ type Store struct {
 	AccessKey, SecretKey string
 }
 
+// DeltaSource is the Parquet files that the newest version of a Delta table has; s3.path
+// is the prefix of the table.
+type DeltaSource struct{}
+
+// NamesTable implements pipeline.TableSource.
+func (*DeltaSource) NamesTable() {}
+
 // NoTable is no table: only the log says which files count.
 type NoTable struct{}
 
@@ -39,6 +46,9 @@ func (*NoTable) LogDir() string { return "" }
 // Delta is a Delta table beside the rows, which pandas, DuckDB and Spark read in
 // one call.
 type Delta struct{}
+
+// ReplacesAtOnce implements pipeline.Transactional.
+func (*Delta) ReplacesAtOnce() {}
 
 // LogDir implements Table.
 func (*Delta) LogDir() string { return "_delta_log/" }
