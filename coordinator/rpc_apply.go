@@ -83,10 +83,19 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 	if events := spec.Spec.Sources.Events.Reading(); spec.Spec.Scoring != nil && events != nil {
 		cmd.Topic = events.Topic
 	}
-	if scoring := spec.Spec.Scoring; scoring != nil && scoring.Sink.S3 != nil {
-		cmd.Sink = &state.Sink{Connection: scoring.Sink.Connection, Path: scoring.Sink.S3.Path}
-	}
+	cmd.Sink = sinkOf(spec)
 	return cmd, spec, nil
+}
+
+// sinkOf returns where rows of a spec go, scored or cleaned; nil: nowhere.
+func sinkOf(spec *pipeline.Spec) *state.Sink {
+	switch scoring, output := spec.Spec.Scoring, spec.Spec.Output; {
+	case scoring != nil && scoring.Sink.S3 != nil:
+		return &state.Sink{Connection: scoring.Sink.Connection, Path: scoring.Sink.S3.Path}
+	case output != nil && output.S3 != nil:
+		return &state.Sink{Connection: output.Connection, Path: output.S3.Path}
+	}
+	return nil
 }
 
 // readSpec parses a spec. One is read at a time, so that callers take no more than

@@ -97,7 +97,7 @@ func (c *Coordinator) planPurge(ctx context.Context, cmd *state.DeletePipeline) 
 		for _, spec := range p.Specs {
 			texts = append(texts, spec.Text)
 			for other := range st.Pipelines() {
-				if m := spec.Model; other.Name != p.Name && other.Uses(m) {
+				if m := spec.Model; m != "" && other.Name != p.Name && other.Uses(m) {
 					cmd.Arguments["shared"] = fmt.Sprintf("model %s with pipeline %s", m, other.Name)
 				}
 			}
@@ -118,11 +118,11 @@ func (c *Coordinator) planPurge(ctx context.Context, cmd *state.DeletePipeline) 
 				return err
 			}
 		}
-		if spec.Spec.Scoring == nil {
+		sink := sinkOf(spec)
+		if sink == nil {
 			continue
 		}
-		sink := spec.Spec.Scoring.Sink
-		if at := sink.Connection + "\n" + sink.S3.Path; !known[at] {
+		if at := sink.Connection + "\n" + sink.Path; !known[at] {
 			known[at] = true
 			cmd.Arguments[fmt.Sprintf("sink.%d", len(known))] = at
 		}

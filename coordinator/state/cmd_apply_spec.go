@@ -17,11 +17,12 @@ import (
 type ApplySpec struct {
 	Pipeline thalweg.PipelineName `json:"pipeline"`
 	Text     string               `json:"text"` // rendered
-	Model    thalweg.ModelName    `json:"model"`
-	Alias    string               `json:"alias"`
-	Stages   []stages.Plan        `json:"stages"`          // of a run of the spec
-	Topic    string               `json:"topic,omitempty"` // empty: no stream half
-	// Sink is where the rows of the stream half go; nil: nowhere.
+	// Model and Alias are empty where runs write a table of cleaned rows instead.
+	Model  thalweg.ModelName `json:"model"`
+	Alias  string            `json:"alias"`
+	Stages []stages.Plan     `json:"stages"`          // of a run of the spec
+	Topic  string            `json:"topic,omitempty"` // empty: no stream half
+	// Sink is where the rows of the stream half go, or cleaned ones; nil: nowhere.
 	Sink *Sink `json:"sink,omitempty"`
 	// Training names what of the spec a trained version depends on: equal for
 	// specs that train the same. Empty: not known.
@@ -43,7 +44,7 @@ func (*ApplySpec) name() string { return "apply spec" }
 
 func (c *ApplySpec) apply(s *State) Answer {
 	switch {
-	case c.Pipeline == "" || c.Model == "" || c.Alias == "":
+	case c.Pipeline == "" || (c.Model == "") != (c.Alias == ""):
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), "pipeline, model and alias need names")
 	case len(c.Text) > MaxSpecBytes:
 		return failure(thalweg.Exhausted, c.name(), fmt.Sprintf("%s: %d bytes", c.Pipeline, len(c.Text)),
@@ -158,8 +159,11 @@ func (c *ApplySpec) again(s *State, p *Pipeline) Answer {
 }
 
 // trained reports whether a run of a pipeline has registered a version from all
-// that spec trains from.
+// that spec trains from, or written its table.
 func (s *State) trained(p *Pipeline, spec *Spec) bool {
+	if spec.Model == "" {
+		return p.Written > 0 && p.Written >= spec.Since
+	}
 	m := s.models[spec.Model]
 	return m != nil && m.Aliases[spec.Alias] != nil && s.newest(p, spec) != nil
 }

@@ -33,6 +33,9 @@ type Pipeline struct {
 	Deletion *Deletion `json:"deletion,omitempty"`
 	// Sinks are where rows of its generations went or go, that of the latest last.
 	Sinks []Sink `json:"sinks,omitempty"`
+	// Written is the latest generation of which a run wrote the table of cleaned rows, or
+	// found it as it is to be; 0: none.
+	Written thalweg.Generation `json:"written,omitempty"`
 	// Counted is set once a worker has told how many partitions the topic has.
 	Counted bool `json:"counted,omitempty"`
 }
@@ -58,7 +61,7 @@ type Spec struct {
 	Generation thalweg.Generation `json:"generation"`
 	Text       string             `json:"text"`
 	AppliedMS  int64              `json:"applied_ms"`
-	Model      thalweg.ModelName  `json:"model"`
+	Model      thalweg.ModelName  `json:"model"` // empty: runs write a table of cleaned rows
 	Alias      string             `json:"alias"`
 	Topic      string             `json:"topic,omitempty"` // what the stream half scores, empty if the spec has none
 	// Training is that of ApplySpec; Since is the first generation of those up to

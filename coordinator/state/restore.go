@@ -51,11 +51,13 @@ func (s *State) restorePipeline(p *Pipeline) error {
 	}
 	for i, spec := range p.Specs {
 		if spec == nil || spec.Generation != p.Specs[0].Generation+thalweg.Generation(i) || spec.Since > spec.Generation || len(spec.Training) > MaxHashBytes ||
-			spec.Model == "" || spec.Alias == "" {
+			(spec.Model == "") != (spec.Alias == "") {
 			return damaged(subject, fmt.Errorf("generation %d of those kept: %w", i, errMissing))
 		}
 	}
 	switch {
+	case p.Written > p.Newest().Generation:
+		return damaged(subject, fmt.Errorf("generation %d has written its table, of %d", p.Written, p.Newest().Generation))
 	case p.PauseReason != "" && !p.Paused || len(p.PauseReason) > MaxTextBytes:
 		return damaged(subject, fmt.Errorf("paused %v because of %.40q", p.Paused, p.PauseReason))
 	case len(p.Partitions) > MaxPartitions || (len(p.Partitions) > 0) != (p.Newest().Topic != ""):

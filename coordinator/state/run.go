@@ -157,6 +157,9 @@ func (s *State) endRun(r *Run, to RunState, why string) {
 	s.noteTimetable(r)
 	if p := s.pipelines[r.Pipeline]; p != nil && p.ActiveRun == r.ID {
 		p.ActiveRun = ""
+		if spec := p.Spec(r.Generation); to == RunSucceeded && r.Verb == "" && spec != nil && spec.Model == "" {
+			p.Written = r.Generation
+		}
 	}
 	r.compact()
 	if p := s.pipelines[r.Pipeline]; p != nil && r.Verb == stages.PurgeVerb {

@@ -220,6 +220,9 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
 			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"], Keep: uint32(number("keep", 0)),
 			WarmStart: int64(number("warm", 0))}
+	case "cleans": // without a model
+		m.plans[pipeline] = planOf("profile:tasks:0:1:manifest;write:tasks:0:1:split")
+		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Stages: m.plans[pipeline], Training: options["training"]}
 	case "timed":
 		m.plans[pipeline] = planOf("look:tasks:1:0:objects;learn:tasks:1:0:checkpoint;register:nothing:0:0:")
 		t := &Timetable{Timing: options["timing"], NextMS: int64(number("next", 0)), OnNewObjects: options["objects"] != "", OnOverlap: options["overlap"]}
