@@ -45,14 +45,24 @@ func Stages() StageCatalog {
 	}, "": slices.Concat([]Stage{
 		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
 	}, shuffleStages(shufflesBeforeLearning), []Stage{
-		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Map: mapClean, Reduce: reduceClean},
+		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Needed: needsCuts, Map: mapClean, Reduce: reduceClean},
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},
 	}, shuffleStages(shufflesAfterLearning), []Stage{
+		{Plan: stages.Plan{Name: "write", Over: stages.OverShards, Reducers: 1, Outputs: []string{"table"}}, Needed: writes, Map: mapWrite, Reduce: reduceWrite},
+	}, trained([]Stage{
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
 		{Plan: stages.Plan{Name: "register", Over: stages.OverNothing}},
-	})}
+	}))}
+}
+
+// trained returns stages as those of specs that train a model alone.
+func trained(all []Stage) []Stage {
+	for i := range all {
+		all[i].Needed = (*pipeline.Spec).Trains
+	}
+	return all
 }
 
 // Plan returns the stages of a run of a verb, as coordinators ask for them.

@@ -51,9 +51,10 @@ type data struct {
 	first    int64         // row of the shard that it begins with
 	read     int64         // rows of it, before they were cleaned
 	keeping  keeping
-	newest   *int64   // value of the column that freshness names, of what was read
-	passes   []passed // what the shuffles of the run have found
-	last     struct { // of them, in the shard that was read last
+	reject   func(pipeline.BadRow) // gets the rows that cannot be read too; nil: nobody does
+	newest   *int64                // value of the column that freshness names, of what was read
+	passes   []passed              // what the shuffles of the run have found
+	last     struct {              // of them, in the shard that was read last
 		shard int
 		found map[string]*pipeline.Settled
 	}
@@ -187,6 +188,9 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 			source.Reject = func(row pipeline.BadRow) {
 				rep.Reject(row)
 				rejected++
+				if d.reject != nil {
+					d.reject(row)
+				}
 			}
 		}
 		d.at, d.first = table.Place{}, 0

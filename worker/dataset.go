@@ -34,8 +34,9 @@ type DatasetSource struct {
 	Format  DatasetFormat
 	Options any // of the format in the spec
 	Bucket  storage.Bucket
-	Pattern string // of keys
-	Root    string // what hints write before keys
+	Pattern string          // of keys
+	Root    string          // what hints write before keys
+	only    map[string]bool // dataset.DiscoverConfig.Only
 	// Schema is what the spec says of columns.
 	Schema pipeline.SchemaSpec
 	// Reject gets the bad rows that are left out; nil: the first ends the reading. It
@@ -84,6 +85,7 @@ func DatasetFormats() map[string]DatasetFormat {
 		"arrow":   columnar[*dataset.ArrowReader]{dataset.DiscoverArrow, dataset.OpenArrow},
 		"csv":     texts{csvText},
 		"jsonl":   texts{jsonlText},
+		"delta":   deltaFiles{columnar[*dataset.Reader]{dataset.Discover, dataset.OpenShard}},
 	}
 }
 

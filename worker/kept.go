@@ -63,7 +63,12 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	if fairness != nil {
 		also = append(also, fairness.Sensitive...)
 	}
-	if k.Preparation, err = feature.NewPreparation(d.plan, also); err != nil {
+	if spec.Trains() {
+		k.Preparation, err = feature.NewPreparation(d.plan, also)
+	} else {
+		k.Preparation = new(feature.Preparation) // nobody reads prepared rows
+	}
+	if err != nil {
 		return k, err
 	}
 	content := func(input string) string { return lease.Inputs[input][strings.IndexByte(lease.Inputs[input], '#')+1:] }
@@ -72,6 +77,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 		input.Labels = &table.Labels{Columns: input.Labels.Columns}
 	}
 	of := []any{keptFormat, pipeline.CleaningHash(spec), input, spec.Spec.Preprocessing.Split, spec.Spec.Trainer.Seed}
+	if !spec.Trains() { // clean finds less
+		of = append(of, "written")
+	}
 	if id := d.source.Key.ID(); id != "" {
 		of = append(of, id)
 	}

@@ -141,23 +141,23 @@ func (w *Worker) lookups(ctx context.Context, spec *pipeline.Spec) ([]*table.Loo
 // objects names the objects that a run of a spec would read now, those of its tables
 // among them, and counts those of the training data.
 func (w *Worker) objects(ctx context.Context, spec *pipeline.Spec, train DatasetSource) (hash string, n int, err error) {
-	if hash, n, err = dataset.List(ctx, train.Bucket, train.Pattern); err != nil {
+	if hash, n, err = train.list(ctx); err != nil {
 		return "", 0, err
 	}
-	add := func(connection, path string) error {
+	add := func(connection, path, format string) error {
 		bucket, key, err := w.location(ctx, connection, path)
 		if err != nil {
 			return err
 		}
-		of, _, err := dataset.List(ctx, bucket, key)
+		of, _, err := DatasetSource{Format: w.cfg.Datasets[format], Bucket: bucket, Pattern: key}.list(ctx)
 		hash = storage.SHA256([]byte(hash + " " + of))
 		return err
 	}
 	for _, l := range spec.Spec.Lookups {
-		err = cmp.Or(err, add(l.Connection, l.S3.Path))
+		err = cmp.Or(err, add(l.Connection, l.S3.Path, l.Format.Name))
 	}
 	if f := spec.Spec.Sources.Train.LabelFile; f != nil {
-		err = cmp.Or(err, add(f.Connection, f.S3.Path))
+		err = cmp.Or(err, add(f.Connection, f.S3.Path, f.Format.Name))
 	}
 	return hash, n, err
 }

@@ -173,6 +173,7 @@ func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport 
 			counts[name] += n
 		}
 		delete(counts, "rows")
+		b.counts[stage.Name+" kept"] += report.Counts["shards.kept"]
 	}
 	if len(partials) == 1 {
 		return b.task(&apiv1.Lease{Kind: stage.Name, Reduce: true, Reducers: 1, Partials: partials[0]})

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,9 +42,18 @@ func mapClean(ctx context.Context, t *Task) error {
 		if err != nil {
 			return cleaned{}, err
 		}
+		if !d.plan.Spec.Trains() && split.Blind(observer) { // the rows are counted where they are written
+			var out cleaned
+			d.progress.Add(d.manifest.Shards[shard].Rows)
+			out.Split, err = observer.Partial()
+			return out, err
+		}
 		tests, err := d.tests(ctx, shard, false)
 		if err != nil {
 			return cleaned{}, err
+		}
+		if !d.plan.Spec.Trains() {
+			tests = nil
 		}
 		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && d.source.Share == 0 && tests == nil && d.plan.Spec.Spec.Sources.Train.Freshness == nil {
 			n := d.manifest.Shards[shard].Rows
@@ -117,19 +127,11 @@ func reduceClean(ctx context.Context, t *Task) error {
 		splits[i] = all[i].Split
 		newest = later(newest, all[i].Newest)
 	}
-	fresh := d.plan.Spec.Spec.Sources.Train.Freshness
-	if fresh != nil {
-		text, failed := fresh.Judge(newest, time.UnixMilli(t.Lease.RunStartedAtUnixMs))
-		if failed {
-			return &thalweg.Error{Op: "look at freshness", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
-				Hint: "bring newer rows, or raise sources.train.freshness.error_after"}
-		}
-		if text != "" {
-			t.warn("%s", text)
-		}
-	}
 	cuts, err := split.Finish(d.plan, splits)
-	if err != nil {
+	if err != nil || !d.plan.Spec.Trains() { // all else is said where the rows are written
+		return cmp.Or(err, t.Save(ctx, "split", cuts))
+	}
+	if err := t.judgeFreshness(d, newest); err != nil {
 		return err
 	}
 	if err := t.count(ctx, d, &total); err != nil {
@@ -138,10 +140,27 @@ func reduceClean(ctx context.Context, t *Task) error {
 	if err := t.judge(ctx, d, false, &total, failing); err != nil {
 		return err
 	}
-	if fresh != nil {
+	if d.plan.Spec.Spec.Sources.Train.Freshness != nil {
 		t.endIfKnown(t.Lease.Inputs[stages.ObjectsOutput], len(d.manifest.Objects))
 	}
 	return t.Save(ctx, "split", cuts)
+}
+
+// judgeFreshness fails where the newest row is too old.
+func (t *Task) judgeFreshness(d *data, newest *int64) error {
+	fresh := d.plan.Spec.Spec.Sources.Train.Freshness
+	if fresh == nil {
+		return nil
+	}
+	text, failed := fresh.Judge(newest, time.UnixMilli(t.Lease.RunStartedAtUnixMs))
+	if failed {
+		return &thalweg.Error{Op: "look at freshness", Kind: thalweg.Invalid, Subject: d.manifest.Path, Err: errors.New(text),
+			Hint: "bring newer rows, or raise sources.train.freshness.error_after"}
+	}
+	if text != "" {
+		t.warn("%s", text)
+	}
+	return nil
 }
 
 // later returns the later of two times; nil is none.

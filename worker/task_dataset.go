@@ -141,7 +141,7 @@ func (t *Task) openScoring(ctx context.Context) (*scoring, error) {
 	if s.source.Bucket, s.source.Pattern, err = w.location(ctx, arguments[stages.FromConnection], arguments[stages.FromArgument]); err != nil {
 		return nil, err
 	}
-	s.table = product.Table{Owner: thalweg.PipelineName(t.Lease.Pipeline), Use: "scored rows", Run: thalweg.RunID(t.Lease.RunId)}
+	s.table = product.Table{Owner: thalweg.PipelineName(t.Lease.Pipeline), Use: product.ScoredRows, Run: thalweg.RunID(t.Lease.RunId)}
 	if s.table.Place, err = w.place(ctx, arguments[stages.IntoConnection], arguments[stages.IntoArgument]); err != nil {
 		return nil, err
 	}
@@ -198,9 +198,13 @@ func mapScoring(ctx context.Context, t *Task) error {
 		return err
 	}
 	of := []any{scoredFormat, s.model.Checkpoint.SHA256, s.number, s.profiled.Schema, t.Lease.Arguments[stages.FormatArgument], s.Manifest.Partitions}
-	return t.mapParts(ctx, &s.table, s.Manifest, of, func(shard int, w *product.Writer, rep *pipeline.Report) error {
-		return s.shard(ctx, t, shard, w, rep)
-	})
+	parts, err := t.mapParts(ctx, parts{table: &s.table, m: s.Manifest, compression: dataset.Zstd,
+		name:  func(shard int) (string, error) { return t.partName(s.Manifest, shard, of) },
+		write: func(shard int, w *product.Writer, rep *pipeline.Report) error { return s.shard(ctx, t, shard, w, rep) }})
+	if err != nil {
+		return err
+	}
+	return t.SavePartial(ctx, parts)
 }
 
 // shard scores the rows of a shard.
@@ -263,39 +267,51 @@ func (s *scoring) shard(ctx context.Context, t *Task, shard int, w *product.Writ
 	}
 }
 
-// mapParts makes the part of a table of each shard of a map task, unless it is there. of
-// is what a part is made of beside its shard; write writes the rows of one, and counts
-// them.
-func (t *Task) mapParts(ctx context.Context, table *product.Table, m *dataset.Manifest, of []any, write func(shard int, w *product.Writer, rep *pipeline.Report) error) error {
-	for _, s := range m.Shards[t.Lease.ShardFrom:t.Lease.ShardTo] {
+// parts is how the parts of a table are made of the shards of a dataset.
+type parts struct {
+	table *product.Table
+	m     *dataset.Manifest
+	// name returns the name of the part of a shard: what it is made of. look is what is
+	// looked for in its rows besides.
+	name        func(shard int) (string, error)
+	look        string
+	partitionBy string
+	compression dataset.Compression
+	// write writes the rows of a part, and counts them.
+	write func(shard int, w *product.Writer, rep *pipeline.Report) error
+}
+
+// mapParts makes the part of a table of each shard of a map task, unless it is there.
+func (t *Task) mapParts(ctx context.Context, p parts) (all []*product.Part, err error) {
+	for _, s := range p.m.Shards[t.Lease.ShardFrom:t.Lease.ShardTo] {
 		t.rowsTotal.Add(s.Rows)
 	}
-	parts := []*product.Part{}
 	for i := int(t.Lease.ShardFrom); i < int(t.Lease.ShardTo); i++ {
-		name, err := t.partName(m, i, of)
+		name, err := p.name(i)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		part, err := table.Find(ctx, name)
+		part, err := p.table.Find(ctx, name, p.look)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if part != nil {
-			t.rowsDone.Add(m.Shards[i].Rows)
+			t.rowsDone.Add(p.m.Shards[i].Rows)
+			t.Report.Counts["shards.kept"]++
 		} else {
 			var rep pipeline.Report
-			w := table.Create(name, "", dataset.WriterConfig{Compression: dataset.Zstd, Pool: t.worker.pool})
-			if err := write(i, w, &rep); err != nil {
-				return err
+			w := p.table.Create(name, p.look, p.partitionBy, dataset.WriterConfig{Compression: p.compression, Pool: t.worker.pool})
+			if err := p.write(i, w, &rep); err != nil {
+				return nil, err
 			}
 			if part, err = w.Close(ctx, rep); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		parts = append(parts, part)
+		all = append(all, part)
 	}
 	t.Report.Counts["rows"] = t.rowsDone.Load()
-	return t.SavePartial(ctx, parts)
+	return all, nil
 }
 
 // partName returns the name of what is made of a shard.
@@ -353,14 +369,21 @@ func (t *Task) reduceParts(ctx context.Context, table *product.Table, m *dataset
 		}
 		t.Report.Outputs["bad_rows"] = shortened(text)
 	}
-	id := storage.SHA256(fmt.Append(nil, t.Lease.TaskId, t.Lease.Token, t.worker.cfg.ID, time.Now().UnixNano()))[:32]
-	version, changed, err := table.Replace(ctx, product.Contents{Schema: schema, Parts: parts, Now: time.Now(), NewID: id})
+	_, err = t.replace(ctx, table, product.Contents{Schema: schema, Parts: parts})
+	return err
+}
+
+// replace replaces the contents of a table, and tells which version it has.
+func (t *Task) replace(ctx context.Context, table *product.Table, c product.Contents) (version int64, err error) {
+	c.Now = time.Now()
+	c.NewID = storage.SHA256(fmt.Append(nil, t.Lease.TaskId, t.Lease.Token, t.worker.cfg.ID, c.Now.UnixNano()))[:32]
+	version, changed, err := table.Replace(ctx, c)
 	if err != nil {
-		return err
+		return version, err
 	}
 	t.Report.Outputs["table"] = fmt.Sprintf("%s version %d", table, version)
 	if !changed {
 		t.Report.Outputs["table"] += ", which has these rows already"
 	}
-	return nil
+	return version, nil
 }

@@ -67,6 +67,11 @@ func runProfile(ctx context.Context, t *Task) error {
 	if _, err := t.worker.parent(ctx, t.Lease, plan); err != nil {
 		return err
 	}
+	if !spec.Trains() {
+		if err := t.claimOutput(ctx, plan, manifest, source.Key.ID()); err != nil {
+			return err
+		}
+	}
 	t.Report.Outputs[stages.ObjectsOutput] = objects
 	if spec.Spec.Sources.Train.Freshness == nil { // which clean judges, as rows that do not change grow old
 		t.endIfKnown(objects, n)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/product"
 	"github.com/thalweg/thalweg/worker/stream/purge"
 )
 
@@ -38,6 +39,9 @@ func runPurge(ctx context.Context, t *Task) error {
 			return err
 		}
 		if err := add(purge.Sink(ctx, bucket, prefix, pipeline)); err != nil {
+			return err
+		}
+		if err := add(product.Purge(ctx, storage.Place{Bucket: bucket, Prefix: prefix}, pipeline, product.CleanedRows)); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,16 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
+// Attribute keys of this package's log lines.
+const (
+	keyWorker = "worker"
+	keyTask   = "task"
+	keyToken  = "token"
+	keyError  = "error"
+	keyTook   = "took"
+	keyLeases = "leases"
+)
+
 // Coordinator is the one call that a worker makes.
 type Coordinator interface {
 	Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error)

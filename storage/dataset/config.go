@@ -21,6 +21,9 @@ type DiscoverConfig struct {
 	MaxObjects int
 	// Root is what hints write before keys: "s3://lake/". Default nothing.
 	Root string
+	// Only, if not nil, are the keys of the objects that are read of those that match, as a
+	// table's log names them: none of them is passed over.
+	Only map[string]bool
 	// Private: no error quotes what objects hold.
 	Private bool
 }

@@ -71,8 +71,8 @@ func discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 
 // List returns a hash of the keys, sizes and ETags of the objects that Discover would
 // read now, and how many they are. Another hash means other objects.
-func List(ctx context.Context, b storage.Bucket, pattern string) (hash string, objects int, err error) {
-	l, err := list(ctx, b, pattern, DiscoverConfig{})
+func List(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverConfig) (hash string, objects int, err error) {
+	l, err := list(ctx, b, pattern, cfg)
 	if err != nil {
 		return "", 0, err
 	}
@@ -109,7 +109,10 @@ func list(ctx context.Context, b storage.Bucket, pattern string, cfg DiscoverCon
 		if !g.match(info.Key) {
 			continue
 		}
-		if g.hides(info) {
+		if cfg.Only != nil && !cfg.Only[info.Key] {
+			continue
+		}
+		if cfg.Only == nil && g.hides(info) {
 			l.passedOver++
 			markers = markers && info.SizeBytes == 0
 			continue

@@ -4,8 +4,8 @@
 //
 // Below the prefix of a table are data/ with the files, _parts/ with what is known of
 // each shard's, _rejects/ with rows that are in none, _delta_log/ and _table.json, which
-// says whose it all is,
-// and which run may replace it.
+// says whose it all is, and which run may replace it. A table of cleaned rows has a
+// _manifest.json too: what it was made of.
 package product
 
 import (
@@ -34,15 +34,24 @@ const (
 
 	// maxFileRows ends a file of a part; most shards have fewer rows.
 	maxFileRows = 1 << 20
+	// maxDays ends the files of a part, which are in memory: rows that do not come by
+	// their days make more and smaller ones.
+	maxDays = 400
 	// maxRejectBytes ends an object of rejected rows, which are in memory.
 	maxRejectBytes = 64 << 20
+)
+
+// What the rows of tables are.
+const (
+	ScoredRows  = "scored rows"
+	CleanedRows = "cleaned rows"
 )
 
 // Table is the table below a prefix.
 type Table struct {
 	storage.Place
 	Owner thalweg.PipelineName
-	Use   string // what its rows are: "scored rows"
+	Use   string // what its rows are: ScoredRows or CleanedRows
 	Run   thalweg.RunID
 }
 
@@ -126,13 +135,17 @@ func (t *Table) fence(ctx context.Context) error {
 
 // Part is what became of a shard.
 type Part struct {
-	Name  string `json:"name"`
+	Name string `json:"name"`
+	// Look is what was looked for in the rows besides, which their files do not depend on.
+	Look  string `json:"look,omitempty"`
 	Files []File `json:"files,omitempty"`
 	// Report counts the rows; what it says of single ones is in Rejects, the first of
 	// their objects, and those behind it, if there are any.
 	Report  pipeline.Report `json:"report"`
 	Rejects string          `json:"rejects,omitempty"`
 	First   []Reject        `json:"first,omitempty"` // of them
+	// Newest is the newest value of the column that the freshness of the rows goes by.
+	Newest *int64 `json:"newest,omitempty"`
 }
 
 // File is an object of a table.
@@ -141,6 +154,7 @@ type File struct {
 	Day       string `json:"day,omitempty"`
 	Rows      int64  `json:"rows"`
 	SizeBytes int64  `json:"size_bytes"`
+	SHA256    string `json:"sha256,omitempty"`
 }
 
 // Reject is a row that is not in the table though no cleaning step removed it.
@@ -161,8 +175,9 @@ type Reject struct {
 // shownRejects is how many a Part has.
 const shownRejects = 3
 
-// Find returns the part of a name, nil if it is not there whole.
-func (t *Table) Find(ctx context.Context, name string) (*Part, error) {
+// Find returns the part of a name in which the same was looked for, nil if it is not there
+// whole.
+func (t *Table) Find(ctx context.Context, name, look string) (*Part, error) {
 	body, _, err := t.Bucket.Get(ctx, t.Prefix+partsDir+name+".json")
 	if thalweg.Is(err, thalweg.NotFound) {
 		return nil, nil
@@ -171,7 +186,7 @@ func (t *Table) Find(ctx context.Context, name string) (*Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	if json.Unmarshal(body, &part) != nil || part.Name != name {
+	if json.Unmarshal(body, &part) != nil || part.Name != name || part.Look != look {
 		return nil, nil // it is made again
 	}
 	for _, f := range part.Files {
@@ -201,8 +216,8 @@ type Writer struct {
 
 // Create returns a writer of the part of a name. Its objects have keys that follow from
 // the name, and bytes that follow from the rows.
-func (t *Table) Create(name, partitionBy string, cfg dataset.WriterConfig) *Writer {
-	w := &Writer{table: t, part: Part{Name: name}, cfg: cfg, files: engine.Files{Config: cfg}}
+func (t *Table) Create(name, look, partitionBy string, cfg dataset.WriterConfig) *Writer {
+	w := &Writer{table: t, part: Part{Name: name, Look: look}, cfg: cfg, files: engine.Files{Config: cfg}}
 	if partitionBy != "" {
 		w.column = commitlog.PartitionColumn(partitionBy)
 	}
@@ -221,7 +236,7 @@ func (w *Writer) Write(ctx context.Context, day string, rows arrow.Record) error
 			return err
 		}
 		w.rows += to - from
-		if from = to; w.rows == maxFileRows {
+		if from = to; w.rows == maxFileRows || w.files.Open() > maxDays {
 			if err := w.flush(ctx); err != nil {
 				return err
 			}
@@ -245,7 +260,7 @@ func (w *Writer) flush(ctx context.Context) error {
 		if _, err := w.table.Bucket.Put(ctx, w.table.Prefix+path, f.Body); err != nil {
 			return err
 		}
-		w.part.Files = append(w.part.Files, File{Path: path, Day: f.Day, Rows: f.Rows, SizeBytes: int64(len(f.Body))})
+		w.part.Files = append(w.part.Files, File{Path: path, Day: f.Day, Rows: f.Rows, SizeBytes: int64(len(f.Body)), SHA256: storage.SHA256(f.Body)})
 	}
 	w.files, w.rows = engine.Files{Config: w.cfg}, 0
 	w.flushed++
@@ -279,6 +294,9 @@ func (w *Writer) flushRejects(ctx context.Context) error {
 	w.written++
 	return nil
 }
+
+// Newest notes the newest value of the column that freshness goes by; nil: there is none.
+func (w *Writer) Newest(us *int64) { w.part.Newest = us }
 
 // Close writes what is left, and last the record that says that the part is whole.
 func (w *Writer) Close(ctx context.Context, rep pipeline.Report) (*Part, error) {

@@ -41,7 +41,7 @@ func (t *Table) part(test *testing.T, name, day string, rows int, rejects ...Rej
 	if day != "" {
 		by = "at"
 	}
-	w := t.Create(name, by, dataset.WriterConfig{})
+	w := t.Create(name, "", by, dataset.WriterConfig{})
 	b := array.NewRecordBuilder(memory.DefaultAllocator, oneColumn)
 	defer b.Release()
 	for i := range rows {
@@ -152,7 +152,7 @@ func TestATableIsReplacedWholeAndStaleFilesAreCollected(t *testing.T) {
 	if s, err := delta.New(table.Bucket, table.Prefix).Load(t.Context()); err != nil || s.Checkpoint < 0 {
 		t.Errorf("no checkpoint: %v, %v", s, err)
 	}
-	if part, err := table.Find(t.Context(), "a"); part != nil || err != nil {
+	if part, err := table.Find(t.Context(), "a", ""); part != nil || err != nil {
 		t.Errorf("a part that was collected is found: %v, %v", part, err)
 	}
 }
@@ -257,7 +257,7 @@ func (c *claimed) PutIfAbsent(ctx context.Context, key string, body []byte) (sto
 func TestOnlyWholePartsAreFound(t *testing.T) {
 	table := newTable(t)
 	p := table.part(t, "a", "2026-01-02", 3)
-	if got, err := table.Find(t.Context(), "a"); err != nil || fmt.Sprint(got) != fmt.Sprint(p) || got.Files[0].Path != "data/at_date=2026-01-02/a-00.parquet" {
+	if got, err := table.Find(t.Context(), "a", ""); err != nil || fmt.Sprint(got) != fmt.Sprint(p) || got.Files[0].Path != "data/at_date=2026-01-02/a-00.parquet" {
 		t.Errorf("%v, %v", got, err)
 	}
 	for key, body := range map[string]string{"t/data/at_date=2026-01-02/a-00.parquet": "short", "t/_parts/a.json": `{"name":"b"}`} {
@@ -268,7 +268,7 @@ func TestOnlyWholePartsAreFound(t *testing.T) {
 		if _, err := table.Bucket.Put(t.Context(), key, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := table.Find(t.Context(), "a"); got != nil || err != nil {
+		if got, err := table.Find(t.Context(), "a", ""); got != nil || err != nil {
 			t.Errorf("%s: %v, %v", key, got, err)
 		}
 		if _, err := table.Bucket.Put(t.Context(), key, whole); err != nil {
@@ -280,7 +280,7 @@ func TestOnlyWholePartsAreFound(t *testing.T) {
 // Rows that are in no count are an error, wherever they were lost.
 func TestEachRowIsInOneCount(t *testing.T) {
 	table := newTable(t)
-	if _, err := table.Create("a", "", dataset.WriterConfig{}).Close(t.Context(), pipeline.Report{RowsIn: 3, Rejected: 1, Dropped: map[string]int64{"f": 1}}); err == nil || !strings.Contains(err.Error(), "3 rows were read, 2 are written") {
+	if _, err := table.Create("a", "", "", dataset.WriterConfig{}).Close(t.Context(), pipeline.Report{RowsIn: 3, Rejected: 1, Dropped: map[string]int64{"f": 1}}); err == nil || !strings.Contains(err.Error(), "3 rows were read, 2 are written") {
 		t.Errorf("%v", err)
 	}
 	total := Sum([]*Part{table.part(t, "b", "", 3, Reject{Object: "o"}), table.part(t, "c", "", 2)})
@@ -299,7 +299,7 @@ func TestFilesAndRejectedRowsAreBounded(t *testing.T) {
 	if len(p.Files) != 2 || p.Files[0].Rows != maxFileRows || p.Files[1].Rows != 5 || p.Files[1].Path != "data/a-01.parquet" {
 		t.Errorf("%+v", p.Files)
 	}
-	w := table.Create("b", "", dataset.WriterConfig{})
+	w := table.Create("b", "", "", dataset.WriterConfig{})
 	long := Reject{Object: "o", Reason: "because", Text: strings.Repeat("x", 1<<20)}
 	for range 100 {
 		if err := w.Reject(t.Context(), long); err != nil {

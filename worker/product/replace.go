@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// retention is how long files that a version has replaced stay for its readers.
-	retention = 10 * time.Minute
+	// DefaultRetention is how long files that a version has replaced stay for its readers.
+	DefaultRetention = 10 * time.Minute
 	// checkpointEvery is after how many versions the log gets a checkpoint.
 	checkpointEvery = 10
 )
@@ -33,6 +33,13 @@ type Contents struct {
 	Parts       []*Part
 	Now         time.Time
 	NewID       string // 32 hex digits that no other attempt has
+	// Retention is how long files that are in it no more stay. Default DefaultRetention.
+	Retention time.Duration
+}
+
+// expired is the time before which files must have left the table to be removed.
+func (c *Contents) expired() int64 {
+	return c.Now.Add(-cmp.Or(c.Retention, DefaultRetention)).UnixMilli()
 }
 
 // Replace makes the parts the contents of the table, in one version of its log; there is
@@ -55,7 +62,7 @@ func (t *Table) Replace(ctx context.Context, c Contents) (version int64, changed
 	}
 	if snapshot.Version-snapshot.Checkpoint >= checkpointEvery {
 		// Before the commit, so that what that removes is told until the next.
-		if snapshot, err = log.WriteCheckpoint(ctx, snapshot, c.Now.Add(-retention).UnixMilli()); err != nil {
+		if snapshot, err = log.WriteCheckpoint(ctx, snapshot, c.expired()); err != nil {
 			return 0, false, err
 		}
 	}
@@ -80,6 +87,18 @@ func (t *Table) Replace(ctx context.Context, c Contents) (version int64, changed
 		err = t.sweep(ctx, snapshot, c)
 	}
 	return version, commit != nil, err
+}
+
+// Collect removes what Replace would remove if the contents were these, and they are.
+func (t *Table) Collect(ctx context.Context, c Contents) error {
+	snapshot, err := delta.New(t.Bucket, t.Prefix).Load(ctx)
+	if err == nil {
+		err = t.fence(ctx)
+	}
+	if err == nil {
+		err = t.sweep(ctx, snapshot, c)
+	}
+	return err
 }
 
 // commit returns the version that makes the parts the contents, nil if they are.
@@ -151,7 +170,7 @@ func (t *Table) sweep(ctx context.Context, s *delta.Snapshot, c Contents) error 
 		}
 	}
 	for path, a := range s.Recent {
-		if a.Remove != nil && a.Remove.DeletionTimestamp > c.Now.Add(-retention).UnixMilli() {
+		if a.Remove != nil && a.Remove.DeletionTimestamp > c.expired() {
 			live[path] = true
 		}
 	}

@@ -75,6 +75,17 @@ func (s *Snapshot) Apply(c *Commit) error {
 	return nil
 }
 
+// Readable reports, as an Unsupported error that names it, what the table asks of a
+// reader that this package cannot do.
+func (s *Snapshot) Readable() error {
+	if p := s.Protocol; p.MinReaderVersion > readerVersion {
+		return &thalweg.Error{Op: "read table", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("version %d", s.Version),
+			Err:  fmt.Errorf("it wants reader version %d (features %v), this build has %d", p.MinReaderVersion, p.ReaderFeatures, readerVersion),
+			Hint: "write it without deletion vectors and column mapping"}
+	}
+	return nil
+}
+
 // Writable reports, as an Unsupported error that names it, what the table asks
 // of a writer that this package cannot do.
 func (s *Snapshot) Writable() error {

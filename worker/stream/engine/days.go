@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -141,8 +142,27 @@ func (e *artifactEngine) Encode(in commitlog.Intent, r *Rows) ([]File, error) {
 	return files.Close()
 }
 
-func (p piece) eachDay(by string, fn func(day string, p piece) error) error {
-	days := daysOf(p.cleaned, by)
+// EachDay calls fn with the rows of each UTC day of a timestamp column, the earliest day
+// first; the rows are its only until it returns.
+func EachDay(rows arrow.Record, by string, fn func(day string, rows arrow.Record) error) error {
+	days := daysOf(rows, by)
+	masks := masksOf(days)
+	for _, day := range slices.Sorted(maps.Keys(masks)) {
+		some, err := table.Select(memory.DefaultAllocator, rows, masks[day])
+		if err != nil {
+			return fmt.Errorf("select the rows of %s: %w", dayName(day), err)
+		}
+		err = fn(dayName(day), some)
+		some.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// masksOf marks the rows of each day.
+func masksOf(days []int64) map[int64]table.Mask {
 	masks := make(map[int64]table.Mask)
 	for i, day := range days {
 		m, ok := masks[day]
@@ -152,6 +172,12 @@ func (p piece) eachDay(by string, fn func(day string, p piece) error) error {
 		}
 		m.Set(i)
 	}
+	return masks
+}
+
+func (p piece) eachDay(by string, fn func(day string, p piece) error) error {
+	days := daysOf(p.cleaned, by)
+	masks := masksOf(days)
 	if len(masks) == 1 {
 		return fn(dayName(days[0]), p)
 	}

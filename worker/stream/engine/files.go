@@ -56,6 +56,9 @@ func (f *Files) Write(day string, rec arrow.Record) (err error) {
 	return o.w.Write(rec)
 }
 
+// Open is how many files are open.
+func (f *Files) Open() int { return len(f.days) }
+
 // Close returns the files in the order of their days.
 func (f *Files) Close() (files []File, err error) {
 	for _, day := range slices.Sorted(maps.Keys(f.days)) {
