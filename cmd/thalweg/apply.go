@@ -29,6 +29,8 @@ func newApply(g *globals) *cobra.Command {
 			"scoring.output_columns, scoring.sink.partition_by and whether there is a scoring section.\n\n" +
 			"An unchanged spec changes nothing, and starts a run where no run of it has registered a version:\n" +
 			"`thalweg runs start` always trains.\n" +
+			"A spec with output starts a run that writes its table, unless one has written the same rows by\n" +
+			"the same spec: schedule and output.retention are no part of that.\n" +
 			"With --wait it waits for the pipeline's last run, if that is in progress, and fails if that failed.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
@@ -62,6 +64,10 @@ func newApply(g *globals) *cobra.Command {
 				return followed(cmd, c, run)
 			}
 			return answer{value: res, table: func(w io.Writer) {
+				if !spec.Trains() {
+					fmt.Fprintln(w, appliedTable(res))
+					return
+				}
 				switch {
 				case !res.Changed && res.RunId != "":
 					fmt.Fprintf(w, "%s is unchanged at generation %d, and no run of it has registered a version: run %s has begun\n", res.Pipeline, res.Generation, res.RunId)
@@ -79,6 +85,19 @@ func newApply(g *globals) *cobra.Command {
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait until it ends")
 	must(cmd.MarkFlagRequired("file"))
 	return cmd
+}
+
+// appliedTable says what became of a spec that writes cleaned rows.
+func appliedTable(res *apiv1.ApplyResponse) string {
+	switch {
+	case !res.Changed && res.RunId != "":
+		return fmt.Sprintf("%s is unchanged at generation %d, and no run of it has written its table: run %s has begun", res.Pipeline, res.Generation, res.RunId)
+	case !res.Changed:
+		return fmt.Sprintf("%s is unchanged at generation %d; `thalweg runs start %s` looks for new objects", res.Pipeline, res.Generation, res.Pipeline)
+	case res.RunId == "":
+		return fmt.Sprintf("%s is now at generation %d; no run: it writes the same rows", res.Pipeline, res.Generation)
+	}
+	return fmt.Sprintf("%s is now at generation %d; run %s has begun", res.Pipeline, res.Generation, res.RunId)
 }
 
 // runInProgress returns the run of an unchanged spec, or none if the last one has

@@ -35,6 +35,9 @@ func newDelete(g *globals) *cobra.Command {
 			"  thalweg delete flight-delays --purge --yes",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			kept := "the checkpoints of its versions"
+			if table, err := c.openTable(cmd.Context(), args[0]); err == nil && table != nil {
+				kept = "the table at " + table.String()
+			}
 			if s, err := c.fetchStream(cmd.Context(), args[0]); err == nil && s != nil {
 				kept += ", and rows, table, log and dead letters at " + s.live.String()
 			}

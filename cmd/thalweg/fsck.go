@@ -17,16 +17,21 @@ func newFsck(g *globals) *cobra.Command {
 	var at string
 	cmd := &cobra.Command{
 		Use:   "fsck PIPELINE",
-		Short: "Prove that each event of a stream is in exactly one committed row",
+		Short: "Prove that each event of a stream is in exactly one committed row, and that a table of cleaned rows is whole",
 		Long: "fsck reads the commit logs, every object that they name and the model registry. It\n" +
 			"proves that offsets are contiguous, that each event is in exactly one scored or\n" +
 			"dead-letter row, that every object exists with its sha256, and that each row's model\n" +
 			"version was registered before its record. Files that a compaction has merged may be\n" +
 			"deleted; while they exist, each moved row is compared with its original. Offsets that\n" +
 			"an operator skipped, and dead letters that were scored again, are counted. fsck\n" +
-			"shares no code with the writers.",
+			"shares no code with the writers.\n\n" +
+			"Of a pipeline with output it holds the table against its manifest: the files of the log, the\n" +
+			"sha256 of each, and the counts of rows.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			if table, err := c.openTable(cmd.Context(), args[0]); err != nil || table != nil {
+				return checkTable(cmd.Context(), args[0], table, err)
+			}
 			verdict, err := c.judge(cmd.Context(), args[0], at)
 			if err != nil {
 				return answer{}, err
@@ -40,6 +45,22 @@ func newFsck(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&at, "at", "", "check the rows of a replay instead: s3://bucket/prefix/")
 	return cmd
+}
+
+// checkTable judges a table of cleaned rows.
+func checkTable(ctx context.Context, name string, table *cleanedTable, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	verdict, err := table.Check(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{value: verdict, table: func(w io.Writer) { fmt.Fprint(w, verdict) }}
+	if !verdict.OK() {
+		a.failed = &thalweg.Error{Op: "fsck " + name, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%d violations", len(verdict.Violations))}
+	}
+	return a, nil
 }
 
 // judge judges the results of a pipeline's newest generation, or those of a

@@ -44,6 +44,20 @@ func shuffle(reached func(step string)) worker.StageCatalog {
 	}
 	step := func(t *worker.Task, at string) { reached(strings.SplitN(t.Lease.TaskId, "/", 2)[1] + " " + at) }
 	all := worker.Stages()
+	for i := range all[""] {
+		s := &all[""][i]
+		watched := func(do func(context.Context, *worker.Task) error) func(context.Context, *worker.Task) error {
+			if do == nil {
+				return nil
+			}
+			return func(ctx context.Context, t *worker.Task) error {
+				step(t, "begins")
+				defer step(t, "is done")
+				return do(ctx, t)
+			}
+		}
+		s.Map, s.Reduce = watched(s.Map), watched(s.Reduce)
+	}
 	all["count"] = []worker.Stage{
 		{Plan: stages.Plan{Name: "deal", Over: stages.OverTasks, Reducers: shuffleReducers, Outputs: []string{"part"}}, Size: size,
 			Map: func(ctx context.Context, t *worker.Task) error {
@@ -144,7 +158,7 @@ type jobCluster struct {
 	ctx     context.Context
 }
 
-// onDisk is a store in a directory, with a bucket for what is kept.
+// onDisk is a store in a directory, with a bucket for what is kept and one for data.
 func onDisk(t *testing.T) *connections.Set {
 	t.Helper()
 	conns, err := connections.New("file://"+t.TempDir(), s3.Config{}, kafka.Config{}, "")
@@ -152,8 +166,10 @@ func onDisk(t *testing.T) *connections.Set {
 		t.Fatal(err)
 	}
 	opener, err := conns.Store("")
-	if err == nil {
-		err = opener.CreateBucket(t.Context(), "thalweg")
+	for _, bucket := range []string{"thalweg", "lake"} {
+		if err == nil {
+			err = opener.CreateBucket(t.Context(), bucket)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)

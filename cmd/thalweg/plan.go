@@ -49,6 +49,8 @@ type plan struct {
 	// Deleted is the pipeline of that name that was deleted before; nil: there is none.
 	Deleted *apiv1.DeletedPipeline `json:"deleted,omitempty"`
 	Changes []plannedChange        `json:"changes"`
+	// Cleans: runs write a table of cleaned rows.
+	Cleans bool `json:"cleans,omitempty"`
 	// SchedulePaused: the pipeline's schedule is, and the spec's will be.
 	SchedulePaused bool `json:"schedule_paused,omitempty"`
 }
@@ -60,7 +62,7 @@ type plannedChange struct {
 
 // planOf compares a spec with the newest of its pipeline.
 func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error) {
-	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Changes: []plannedChange{}}
+	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Cleans: !spec.Trains(), Changes: []plannedChange{}}
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: p.Pipeline})
 	if thalweg.Is(err, thalweg.NotFound) {
 		all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
@@ -101,6 +103,7 @@ var effects = []struct{ from, to, says string }{
 	{"spec.trainer.keep_checkpoints", "", "checkpoints of older versions are collected, or kept, from now on"},
 	{"spec.trainer.distributed.straggler", "", "for runs that start from now on"},
 	{"spec.tests[", ".store_failures", "for runs that start from now on"},
+	{"spec.output.retention", "", "for runs that start from now on"},
 	{"spec.schedule", "", "runs start by it from now on"},
 	{"metadata.labels", "", "kept for show"},
 }
@@ -121,6 +124,8 @@ func effectOf(c pipeline.Change, after *pipeline.Spec) string {
 		return "a version is trained anew, whose rows have these columns; the table gets new ones and keeps old ones, null in the other rows"
 	case protects(c):
 		return "a version is trained anew; events wait until it is promoted, as the one before would leave values as they are"
+	case c.Trains && !after.Trains():
+		return "the table is written anew"
 	case c.Trains:
 		return "a version is trained anew"
 	}
@@ -134,6 +139,10 @@ func effectOf(c pipeline.Change, after *pipeline.Spec) string {
 
 func (p *plan) print(w io.Writer) {
 	switch {
+	case p.Generation == 0 && p.Cleans:
+		fmt.Fprintf(w, "%s is new: a run begins, which cleans the rows and writes their table\n", p.Pipeline)
+		p.printDeleted(w)
+		return
 	case p.Generation == 0:
 		fmt.Fprintf(w, "%s is new: a training run begins, and its stream once a version is registered\n", p.Pipeline)
 		p.printDeleted(w)
@@ -148,7 +157,13 @@ func (p *plan) print(w io.Writer) {
 	if p.Trains {
 		what = "a training run begins; the stream goes on with the version that it has until a new one is registered"
 	}
-	if slices.ContainsFunc(p.Changes, func(c plannedChange) bool { return protects(c.Change) }) {
+	switch {
+	case p.Cleans && p.Trains:
+		what = "a run begins, which writes what has changed; the table stays as it is until all rows are there"
+	case p.Cleans:
+		what = "no run, unless none has written the table"
+	}
+	if slices.ContainsFunc(p.Changes, func(c plannedChange) bool { return protects(c.Change) }) && !p.Cleans {
 		what = "a training run begins; the stream waits until its version is promoted"
 	}
 	fmt.Fprintf(w, "generation %d: %s\n", p.Generation+1, what)

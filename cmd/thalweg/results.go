@@ -22,13 +22,21 @@ func newResults(g *globals) *cobra.Command {
 	var head int
 	cmd := &cobra.Command{
 		Use:   "results PIPELINE",
-		Short: "List the committed files of scored rows, or show the first rows",
+		Short: "List the committed files of scored rows, or what a table of cleaned rows was made of, or show the first rows",
 		Long: "results reads the commit logs and lists the files that hold each scored row once. Where the\n" +
 			"sink has a compaction section, a plain glob over data/ also finds files that a merged one has\n" +
-			"replaced, for as long as its retention: read the files that are listed here, or the table.",
+			"replaced, for as long as its retention: read the files that are listed here, or the table.\n\n" +
+			"Of a pipeline with output it shows the manifest of its table: the objects that were read, with\n" +
+			"their ETags, sizes and rows, and what became of the rows; with -o json also its files.",
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+			if table, err := c.openTable(cmd.Context(), args[0]); err != nil || table != nil {
+				if err != nil {
+					return answer{}, err
+				}
+				return table.results(cmd.Context(), cmd.OutOrStdout(), head)
+			}
 			s, err := c.openStream(cmd.Context(), args[0])
 			if err != nil {
 				return answer{}, err

@@ -74,7 +74,7 @@ func newRunsStart(g *globals) *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use:     "start PIPELINE",
-		Short:   "Start a training run on the current data",
+		Short:   "Start a run on the current data: a training run, or one that writes a table of cleaned rows",
 		Example: "  thalweg runs start flight-delays --wait",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.StartRun(cmd.Context(), &apiv1.StartRunRequest{Pipeline: args[0]})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -44,6 +45,10 @@ func newScore(g *globals) *cobra.Command {
 			spec, _, err := fetchSpec(ctx, c, args[0])
 			if err != nil {
 				return answer{}, err
+			}
+			if !spec.Trains() {
+				return answer{}, &thalweg.Error{Op: "score dataset", Kind: thalweg.Invalid, Subject: "pipeline " + args[0], Err: errors.New("it writes a table of cleaned rows, and trains no model"),
+					Hint: "name a pipeline that trains one"}
 			}
 			version, err := findVersion(ctx, c, spec.Spec.Registry.Model, model)
 			if err != nil {

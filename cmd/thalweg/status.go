@@ -41,7 +41,7 @@ func newStatus(g *globals) *cobra.Command {
 				terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
 				for _, p := range pipelines.Pipelines {
 					s := summaryOf(p, streams.Partitions)
-					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), p.Model, s.state, s.rows, s.dead, s.lag, s.message)
+					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-"), s.state, s.rows, s.dead, s.lag, s.message)
 				}
 				printTimetables(w, pipelines.Pipelines)
 			}}, err

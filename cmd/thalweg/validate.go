@@ -86,7 +86,11 @@ func newValidate(g *globals) *cobra.Command {
 					notes = append(notes, "features "+text)
 				}
 				if !spec.Learns() { // else the steps that learn have their say too
-					notes = append(notes, fmt.Sprintf("rows: %d read, %d to learn from and to judge by", rows.RowsIn, rows.RowsOut))
+					use := "to learn from and to judge by"
+					if !spec.Trains() {
+						use = "for the table"
+					}
+					notes = append(notes, fmt.Sprintf("rows: %d read, %d %s", rows.RowsIn, rows.RowsOut, use))
 					for _, reason := range slices.Sorted(maps.Keys(rows.Dropped)) {
 						notes = append(notes, fmt.Sprintf("dropped: %d, %s", rows.Dropped[reason], reason))
 					}

@@ -183,7 +183,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 				return err
 			}
 		}
-		if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err == nil {
+		if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err == nil && plan.Spec.Trains() {
 			_, err = feature.Usable(plan, cleaned, &rep)
 		}
 		if err != nil {

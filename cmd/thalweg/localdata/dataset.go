@@ -96,6 +96,12 @@ func openObjects(ctx context.Context, conns Connections, connection, from string
 		}
 	}
 	source := worker.DatasetSource{Bucket: bucket, Pattern: key, Root: "s3://" + name + "/"}
+	if spec != nil {
+		if _, table := spec.Spec.Sources.Train.Format.Options.(pipeline.TableSource); table {
+			source.Pattern = strings.TrimSuffix(key, "/") + "/"
+			return discover(ctx, source, from, spec)
+		}
+	}
 	if !folder {
 		return discover(ctx, source, from, spec)
 	}
@@ -254,7 +260,11 @@ func (d *Dataset) Check(ctx context.Context, plan *pipeline.Plan) (*pipeline.Rep
 	rep := new(pipeline.Report)
 	d.source.Skipped = rep.NotDrawn
 	d.Schema = plan.Input
-	chain, fitter := clean.BeforeLearning(plan), feature.NewFitter(plan)
+	chain := clean.BeforeLearning(plan)
+	var fitter *feature.Fitter
+	if plan.Spec.Trains() {
+		fitter = feature.NewFitter(plan)
+	}
 	steps, _ := plan.Spec.Shuffles()
 	if err := d.settle(ctx, plan, plan.Passes()[:steps]); err != nil {
 		return nil, err
@@ -265,6 +275,9 @@ func (d *Dataset) Check(ctx context.Context, plan *pipeline.Plan) (*pipeline.Rep
 			return err
 		}
 		defer cleaned.Release()
+		if fitter == nil {
+			return nil
+		}
 		use, err := feature.Usable(plan, cleaned, rep)
 		if err == nil {
 			rep.RowsOut -= cleaned.NumRows() - int64(use.Count())
