@@ -23,7 +23,7 @@ func newDelete(g *globals) *cobra.Command {
 		Short: "Delete a pipeline; keep what it wrote, or remove that too with --purge",
 		Long: "delete cancels the pipeline's run and ends its stream, which commits what is scored first.\n" +
 			"Then the pipeline, its runs and its models are no longer listed, and its name is free.\n" +
-			"Rows, table, log, dead letters and checkpoints stay where they are; --purge removes them,\n" +
+			"Rows, tables, log, dead letters and checkpoints stay where they are; --purge removes them,\n" +
 			"with the outputs of the runs, and nothing else: tables of `thalweg score` stay, and their\n" +
 			"prefixes are those of a pipeline of that name.\n\n" +
 			"A pipeline that is applied under the name later goes on with the next generation and the next\n" +
@@ -35,7 +35,7 @@ func newDelete(g *globals) *cobra.Command {
 			"  thalweg delete flight-delays --purge --yes",
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			kept := "the checkpoints of its versions"
-			if table, err := c.openTable(cmd.Context(), args[0]); err == nil && table != nil {
+			if table, err := c.fetchTable(cmd.Context(), args[0]); err == nil && table != nil {
 				kept = "the table at " + table.String()
 			}
 			if s, err := c.fetchStream(cmd.Context(), args[0]); err == nil && s != nil {

@@ -24,16 +24,23 @@ type cleanedTable struct {
 	spec    *pipeline.Spec
 }
 
-// openTable opens the table of a pipeline; nil if its spec writes none.
-func (c *cluster) openTable(ctx context.Context, name string) (*cleanedTable, error) {
+// fetchTable finds the table of a pipeline, without its bucket; nil if its spec writes none.
+func (c *cluster) fetchTable(ctx context.Context, name string) (*cleanedTable, error) {
 	spec, _, err := fetchSpec(ctx, c, name)
 	if err != nil || spec.Trains() {
 		return nil, err
 	}
 	o := spec.Spec.Output
 	t := &cleanedTable{product.Table{Owner: thalweg.PipelineName(name), Use: product.CleanedRows}, c, spec}
-	if t.Name, t.Prefix, err = pipeline.SplitS3Path(o.S3.Path); err == nil {
-		t.Bucket, err = c.conns.Bucket(ctx, o.Connection, t.Name)
+	t.Name, t.Prefix, err = pipeline.SplitS3Path(o.S3.Path)
+	return t, err
+}
+
+// openTable is fetchTable with the bucket.
+func (c *cluster) openTable(ctx context.Context, name string) (*cleanedTable, error) {
+	t, err := c.fetchTable(ctx, name)
+	if t != nil && err == nil {
+		t.Bucket, err = c.conns.Bucket(ctx, t.spec.Spec.Output.Connection, t.Name)
 	}
 	return t, err
 }

@@ -24,7 +24,8 @@ type Verdict struct {
 	Files     int    `json:"files"`
 	Rows      int64  `json:"rows"`
 	SizeBytes int64  `json:"size_bytes"`
-	// Replaced are files of versions before, which are there for their readers still.
+	// Replaced are other files: of versions before, which are there for their readers still,
+	// and of runs that failed.
 	Replaced   int      `json:"replaced"`
 	Violations []string `json:"violations"`
 }
@@ -36,7 +37,7 @@ func (v *Verdict) OK() bool { return len(v.Violations) == 0 }
 func (v *Verdict) String() string {
 	text := fmt.Sprintf("%s version %d: %s rows in %s files of %s objects, %s bytes", v.Table, v.Version, humanize.Comma(v.Rows), humanize.Comma(int64(v.Files)), humanize.Comma(int64(v.Objects)), humanize.Comma(v.SizeBytes))
 	if v.Replaced > 0 {
-		text += fmt.Sprintf("; %s files of versions before are kept for their readers", humanize.Comma(int64(v.Replaced)))
+		text += fmt.Sprintf("; %s other files are there, of versions before or of runs that failed, until a run removes them", humanize.Comma(int64(v.Replaced)))
 	}
 	for _, violation := range v.Violations {
 		text += "\nviolation: " + violation
