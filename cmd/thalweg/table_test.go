@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -110,5 +111,53 @@ func TestATableOfCleanedRowsIsTheSameWhateverIsKilled(t *testing.T) {
 			t.Errorf("%d workers died at %q", c.killed, steps)
 		}
 		c.mu.Unlock()
+	}
+}
+
+// Verbs show what a table was made of, find damage in it, say what an edit does to it, and
+// remove it with its pipeline.
+func TestVerbsShowCheckAndRemoveATableOfCleanedRows(t *testing.T) {
+	c, _ := startDev(t, t.TempDir())
+	dir := t.TempDir()
+	file, spec := filepath.Join(dir, "a.csv"), filepath.Join(dir, "spec.yaml")
+	put(t, file, "id,day,amount\n1,2026-01-01T00:00:00Z,4\n1,2026-01-01T00:00:00Z,5\n2,2026-01-02T00:00:00Z,\n")
+	text := strings.ReplaceAll(tableSpec, "NAME", "orders-table")
+	put(t, spec, text)
+	says := func(want string, args ...string) {
+		t.Helper()
+		out, err := command(t, c, args...)
+		if err != nil {
+			out += err.Error()
+		}
+		if !strings.Contains(squeezed(out), want) {
+			t.Errorf("%v:\n%s\nwant %s", args, out, want)
+		}
+	}
+	says("valid (fields, columns and types)", "validate", spec, "--data", file)
+	says("in s3://lake/orders/a.csv", "put", file, "s3://lake/orders/")
+	says("orders-table is new: a run begins, which cleans the rows and writes their table", "plan", "-f", spec)
+	says("s3://lake/orders-table/ version 0", "apply", "-f", spec, "--wait")
+	says("orders-table is unchanged at generation 1; `thalweg runs start orders-table` looks for new objects", "apply", "-f", spec)
+	says("nothing new: s3://lake/orders-table/ version 0 was written from the same objects, 1 in all", "runs", "start", "orders-table", "--wait")
+	says("orders/a.csv", "results", "orders-table")
+	says(`{"id":1,"day":"2026-01-01T00:00:00Z","amount":4}`, "results", "orders-table", "--head", "1")
+	says("2 rows in 2 files of 1 objects", "fsck", "orders-table")
+	says("it writes a table of cleaned rows, and trains no model", "score", "orders-table", "--from", "s3://lake/orders/*.csv", "--into", "s3://lake/scored/")
+	put(t, spec, strings.Replace(text, "keep: first", "keep: last", 1))
+	says("the table is written anew", "plan", "-f", spec)
+	lake, err := c.connections.Bucket(t.Context(), "", "lake")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key := range below(t, lake, "orders-table/data/") {
+		if err := lake.Delete(t.Context(), "orders-table/data/"+key); err != nil {
+			t.Fatal(err)
+		}
+		says("violation: file data/"+key+" is missing", "fsck", "orders-table")
+		break
+	}
+	says("orders-table is deleted", "delete", "orders-table", "--purge", "--yes")
+	for info, err := range lake.List(t.Context(), "orders-table/", "") {
+		t.Errorf("%s is left, %v", info.Key, err)
 	}
 }
