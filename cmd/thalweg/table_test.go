@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/storage"
 )
@@ -34,7 +35,7 @@ func (c *jobCluster) table(name string) *apiv1.Run {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	run, err := follow(c.ctx, c.client, c.t.Output(), applied.RunId)
+	run, err := terminal.Follow(c.ctx, c.client, c.t.Output(), applied.RunId)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func TestVerbsShowCheckAndRemoveATableOfCleanedRows(t *testing.T) {
 	says("it writes a table of cleaned rows, and trains no model", "score", "orders-table", "--from", "s3://lake/orders/*.csv", "--into", "s3://lake/scored/")
 	put(t, spec, strings.Replace(text, "keep: first", "keep: last", 1))
 	says("the table is written anew", "plan", "-f", spec)
-	lake, err := c.connections.Bucket(t.Context(), "", "lake")
+	lake, err := c.Connections.Bucket(t.Context(), "", "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
