@@ -20,12 +20,15 @@ func newDLQReplay(g *globals) *cobra.Command {
 		Use:   "replay PIPELINE",
 		Short: "Score dead letters again, once the cause is fixed",
 		Long: "replay scores the selected dead letters with the champion, or another version, in\n" +
-			"this process, beside the live stream and without Kafka. Each event that can now be\n" +
-			"scored becomes one row of the results, with its own _topic, _partition and _offset,\n" +
-			"and the intent of the replay in _replay. The others stay dead letters and can be\n" +
-			"replayed again. Each row is written once, even if a replay is killed or two run at\n" +
-			"the same time: run the same command again to continue.\n" +
+			"this process, beside the live stream. Each event that can now be scored becomes one\n" +
+			"row of the results, with its own _topic, _partition and _offset, and the intent of\n" +
+			"the replay in _replay. The others stay dead letters and can be replayed again. Each\n" +
+			"row is written once, even if a replay is killed or two run at the same time: run the\n" +
+			"same command again to continue.\n" +
 			"\n" +
+			"Events that are withheld, since columns have pii, are read from the topic again by\n" +
+			"their offsets; Kafka is asked for these only. Those that retention or compaction\n" +
+			"took are named by partition and offsets, and a topic that was made anew is refused.\n" +
 			"Events that were truncated (longer than the bound of an event, or never fetched)\n" +
 			"cannot be scored; they are counted.",
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
@@ -37,9 +40,10 @@ func newDLQReplay(g *globals) *cobra.Command {
 			}
 			sum, err := c.replayLetters(cmd, args[0], where, version)
 			return answer{value: sum, table: func(w io.Writer) {
-				terminal.Row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "RECOVERED", "SLOTS")
+				terminal.Row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "LOST TO RETENTION", "TO COMPACTION", "RECOVERED", "SLOTS")
 				terminal.Row(w, humanize.Comma(sum.Selected), humanize.Comma(sum.Scored), humanize.Comma(sum.Dead), humanize.Comma(sum.Truncated), humanize.Comma(sum.Already),
-					humanize.Comma(sum.Recovered), humanize.Comma(sum.Slots))
+					humanize.Comma(sum.Retention), humanize.Comma(sum.Compaction), humanize.Comma(sum.Recovered), humanize.Comma(sum.Slots))
+				sum.printLost(w)
 			}}, interrupted(cmd.Context(), "replay dead letters", args[0], err)
 		}),
 	}
@@ -49,32 +53,66 @@ func newDLQReplay(g *globals) *cobra.Command {
 }
 
 // replayLetters scores dead letters of a pipeline again.
-func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string) (none deadletter.ReplaySummary, err error) {
+func (c *cluster) replayLetters(cmd *cobra.Command, name, where, version string) (out letterReplay, err error) {
 	ctx := cmd.Context()
 	s, err := c.openStream(ctx, name)
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	partitions, err := s.partitions(ctx)
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, version)
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	if model.RegisteredAtUS == 0 {
-		return none, terminal.UsageError("--model", version, "a registered version: its rows become part of the results")
+		return out, terminal.UsageError("--model", version, "a registered version: its rows become part of the results")
 	}
 	models, err := c.models(ctx)
 	if err != nil {
-		return none, err
+		return out, err
 	}
 	if err := storage.Probe(ctx, s.live.Bucket, rand.Uint64()); err != nil {
-		return none, err
+		return out, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	return deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
+	out.ReplaySummary, err = deadletter.Replay(ctx, s.live.Bucket, models, log, deadletter.ReplayConfig{
 		Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Partitions: partitions, Prefix: s.cfg.Prefix,
-		Model: model, Where: where, PartitionBy: s.cfg.PartitionBy, Schema: s.cfg.Schema, Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes}, nil)
+		Model: model, Where: where, PartitionBy: s.cfg.PartitionBy, Schema: s.cfg.Schema, Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes,
+		Source: s.source, Lost: out.lose}, nil)
+	return out, err
+}
+
+// maxLossesShown is how many ranges of lost events are named; the others are counted.
+const maxLossesShown = 1000
+
+// letterReplay is what became of dead letters that were scored again.
+type letterReplay struct {
+	deadletter.ReplaySummary
+	Lost       []deadletter.Loss `json:"lost,omitempty"`
+	LostOthers int64             `json:"lost_others,omitempty"` // events that were lost too
+}
+
+func (r *letterReplay) lose(l deadletter.Loss) {
+	if len(r.Lost) < maxLossesShown {
+		r.Lost = append(r.Lost, l)
+		return
+	}
+	r.LostOthers += l.Events
+}
+
+// printLost names the events that neither the dead letters nor the topic have.
+func (r *letterReplay) printLost(w io.Writer) {
+	if len(r.Lost) == 0 {
+		return
+	}
+	terminal.Row(w, "\nLOST EVENTS", "PARTITION", "FIRST OFFSET", "LAST OFFSET", "TAKEN BY")
+	for _, l := range r.Lost {
+		terminal.Row(w, humanize.Comma(l.Events), l.Partition, l.From, l.To-1, l.Why)
+	}
+	if r.LostOthers > 0 {
+		terminal.Row(w, humanize.Comma(r.LostOthers), "", "others", "", "")
+	}
 }

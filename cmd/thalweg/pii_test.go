@@ -254,8 +254,8 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 		everythingScored(t, cl, name, &answers)
 		for _, line := range []string{"dlq show " + name + " --limit 0 -o json", "dlq list " + name, "results " + name + " --head 5", "models show " + name, "models card " + name,
 			"status", "stream status " + name, "lineage " + name + " --partition 0 --offset 1 --with-event -o json", "lineage " + name + " --partition 0 --offset 0 --verify -o json --kafka " + c.Endpoints.Kafka,
-			"runs show " + runs[name], "fsck " + name} {
-			if strings.HasPrefix(line, "lineage") && !strings.Contains(line, "--kafka") {
+			"runs show " + runs[name], "dlq replay " + name + " -o json", "dlq show " + name + " --limit 0 -o json", "fsck " + name} {
+			if (strings.HasPrefix(line, "lineage") || strings.HasPrefix(line, "dlq replay")) && !strings.Contains(line, "--kafka") {
 				line += " --kafka " + c.Endpoints.Kafka
 			}
 			out, err := runLine(t, line+flags)
@@ -264,6 +264,9 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 			}
 			if strings.HasPrefix(line, "dlq show") && (strings.Count(out, `"withheld":true`) < 42 || !strings.Contains(out, `"columns":{`)) {
 				t.Errorf("%s: %.2000s", line, out)
+			}
+			if strings.HasPrefix(line, "dlq replay") && (strings.Contains(out, `"dead_again": 0,`) || !strings.Contains(out, `"truncated": 0,`)) {
+				t.Errorf("%s: %s, want events of the topic to be read again", line, out)
 			}
 		}
 		spec := filepath.Join(t.TempDir(), "spec.yaml")

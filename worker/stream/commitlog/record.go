@@ -68,6 +68,7 @@ type Intent struct {
 	Slots   [2]uint64 `json:"slots,omitzero"`    // Compact: slots of this log before this one; Replay: slots of the main log; half open
 	Missing [2]int64  `json:"missing,omitzero"`  // Skip: offsets that nobody will score, from From on, half open
 	Where   string    `json:"where,omitzero"`    // Replay: the selection among the dead letters, as it was given
+	Reread  bool      `json:"reread,omitzero"`   // Replay: of the dead letters that have no event, which is read from the topic again, and no others
 
 	PartitionBy string `json:"partition_by,omitzero"` // column whose UTC day decides the scored object that a row lies in; empty: they are not split
 }

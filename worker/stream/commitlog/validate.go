@@ -110,6 +110,8 @@ func (in Intent) validateAction(fail func(field, format string, args ...any) err
 		return fail("missing", "means nothing to action %q", string(in.Action))
 	case in.Where != "" && in.Action != Replay:
 		return fail("where", "means nothing to action %q", string(in.Action))
+	case in.Reread && in.Action != Replay:
+		return fail("reread", "means nothing to action %q", string(in.Action))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -32,7 +33,7 @@ const replayRaces = 1000
 const keepVersions = 3
 
 // ReplayConfig says which dead letters are scored again, and by what. All but
-// the last four are required, and Where.
+// the last five are required, and Where.
 type ReplayConfig struct {
 	Pipeline   thalweg.PipelineName
 	Generation thalweg.Generation // of the spec in force
@@ -52,10 +53,15 @@ type ReplayConfig struct {
 	Compression dataset.Compression
 	// MaxEventBytes is as Config has it. Default 1 MiB.
 	MaxEventBytes int
+	// Source opens the topic, which has the events of dead letters that have none because
+	// columns have pii; it is called for the first of these. Nil: they count as truncated.
+	Source func() (connectors.Source, error)
+	// Lost is told which of these the topic does not have any more either; nil: nobody asks.
+	Lost func(Loss)
 }
 
 // ReplaySummary says what became of the dead letters that a replay selected:
-// Selected is the sum of the next five.
+// Selected is the sum of the next seven.
 type ReplaySummary struct {
 	Selected int64 `json:"selected"`
 	Scored   int64 `json:"scored"`     // became rows
@@ -65,14 +71,18 @@ type ReplaySummary struct {
 	// the headers of their records.
 	Truncated int64 `json:"truncated"`
 	Already   int64 `json:"already_replayed"` // had become rows by an earlier replay
+	// Retention and Compaction are those whose events neither the letters nor the topic has
+	// any more, by what took them.
+	Retention  int64 `json:"lost_to_retention"`
+	Compaction int64 `json:"lost_to_compaction"`
 	// Recovered are rows and dead letters of claims of others, or of an earlier
 	// replay, that were found unfinished and carried out.
 	Recovered int64 `json:"recovered"`
 	Slots     int64 `json:"slots"` // of replay logs that were finished
 }
 
-// Replay scores dead letters again, beside the live stream and without Kafka:
-// it lands each selected event that can be scored now in exactly one row,
+// Replay scores dead letters again, beside the live stream. Kafka is asked only for
+// events that are withheld. It lands each selected event that can be scored now in exactly one row,
 // whoever else replays at the same time, and however often it dies and is run
 // again. progress, which may be nil, is called after every slot.
 func Replay(ctx context.Context, bucket storage.Bucket, models engine.Models, log *slog.Logger, cfg ReplayConfig, progress func(ReplaySummary)) (ReplaySummary, error) {
@@ -98,6 +108,11 @@ func Replay(ctx context.Context, bucket storage.Bucket, models engine.Models, lo
 			}
 			return engine.New(m, a, engine.Config{Compression: cfg.Compression, MaxEventBytes: cfg.MaxEventBytes})
 		}}
+	defer func() {
+		if r.topic != nil {
+			r.topic.source.Close()
+		}
+	}()
 	for p := range cfg.Partitions {
 		if err := r.partition(ctx, p); err != nil {
 			return r.summary, err
@@ -114,6 +129,7 @@ type replayer struct {
 	log       *slog.Logger
 	summary   ReplaySummary
 	engines   map[engine.Model]engine.Engine
+	topic     *rereader // once it was needed
 
 	progress  func(ReplaySummary)
 	newID     func() string // of an intent
@@ -140,7 +156,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 	}
 	for races := 0; races < replayRaces; {
 		if state.Pending != nil {
-			done, _, err := r.carryOut(ctx, main, again, history, *state.Pending)
+			done, _, _, err := r.carryOut(ctx, main, again, history, *state.Pending)
 			if err != nil {
 				return err
 			}
@@ -154,7 +170,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 			return err
 		}
 		if chunk.candidates == 0 {
-			r.count(chunk.counts)
+			r.count(chunk)
 			return nil
 		}
 		in := r.intent(state, partition, chunk)
@@ -169,7 +185,7 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 			continue
 		}
 		races = 0
-		done, cut, err := r.carryOut(ctx, main, again, history, in)
+		done, cut, lost, err := r.carryOut(ctx, main, again, history, in)
 		if err != nil {
 			return err
 		}
@@ -180,7 +196,13 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 			chunk.next = cut
 		}
 		chunk.counts.Scored, chunk.counts.Dead = done.Scored, done.Dead
-		r.count(chunk.counts)
+		if left := int64(chunk.candidates) - done.Scored - done.Dead; left > 0 { // taken since they were planned
+			chunk.lost = append(chunk.lost, lost...)
+			for _, l := range lost {
+				chunk.counts.lose(l.Why, l.Events)
+			}
+		}
+		r.count(chunk)
 		r.finished()
 		at, state = chunk.next, again.State()
 	}
@@ -188,12 +210,30 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 		Hint: "other replays keep taking the slots; run it again when they are through"}
 }
 
-func (r *replayer) count(c ReplaySummary) {
+// lose counts letters whose events are nowhere.
+func (s *ReplaySummary) lose(why string, n int64) {
+	if why == Retention {
+		s.Retention += n
+	} else {
+		s.Compaction += n
+	}
+}
+
+// count adds what a chunk became.
+func (r *replayer) count(chunk chunk) {
+	c := chunk.counts
 	r.summary.Selected += c.Selected
 	r.summary.Scored += c.Scored
 	r.summary.Dead += c.Dead
 	r.summary.Truncated += c.Truncated
 	r.summary.Already += c.Already
+	r.summary.Retention += c.Retention
+	r.summary.Compaction += c.Compaction
+	if r.cfg.Lost != nil {
+		for _, l := range chunk.lost {
+			r.cfg.Lost(l)
+		}
+	}
 }
 
 func (r *replayer) finished() {
@@ -211,7 +251,7 @@ func (r *replayer) intent(state commitlog.State, partition int, c chunk) commitl
 		Seq: state.NextSeq, ID: r.newID(), Pipeline: r.cfg.Pipeline, Topic: r.cfg.Topic, Partition: partition, From: c.from, To: c.to,
 		Model: m.Name, ModelVersion: m.Version, Checkpoint: m.Checkpoint, SpecGeneration: r.cfg.Generation,
 		ScoredAtUS: max(r.now(), m.RegisteredAtUS), Previous: state.Previous, PartitionBy: r.cfg.PartitionBy,
-		Action: commitlog.Replay, TopicID: c.topicID, Slots: c.slots, Where: r.cfg.Where,
+		Action: commitlog.Replay, TopicID: c.topicID, Slots: c.slots, Where: r.cfg.Where, Reread: c.reread,
 	}
 }
 
@@ -231,14 +271,17 @@ type chunk struct {
 	slots      [2]uint64
 	from, to   int64
 	topicID    string
+	reread     bool // the events are in the topic, not in the letters
 	candidates int
 	bytes      int
 	counts     ReplaySummary // of all that was looked at to find them
+	lost       losses        // among these
 	next       place
 }
 
 // plan finds the next dead letters to score again, from a place on and, unless
-// it is zero, up to another: as many as fit into one slot, of one topic.
+// it is zero, up to another: as many as fit into one slot, of one topic, that all have
+// their events or all have none.
 func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicIDs, history *replayHistory, before uint64, at, until place) (chunk, error) {
 	c := chunk{next: at}
 	needs, err := r.needs(ctx, r.cfg.Model.Model)
@@ -261,8 +304,15 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 			return c, err
 		}
 		seq := page.slot.Seq
+		gone, err := r.gone(ctx, page, topicID, needs, func(l *engine.DeadLetter) bool { return at.after(seq, l.Offset) || scored[l.Offset] })
+		if err != nil {
+			return c, err
+		}
+		adjacent := false
 		for i := range page.letters {
 			l := &page.letters[i]
+			reread := l.Rereadable() && r.cfg.Source != nil
+			why := gone[l.Offset]
 			switch {
 			case at.after(seq, l.Offset):
 				continue
@@ -270,16 +320,24 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 				return c, nil
 			case scored[l.Offset]:
 				c.counts.Already++
-			case !l.Whole(needs):
+			case reread && why != "":
+				c.lost.add(page.slot.Partition, l.Offset, why, adjacent)
+				c.counts.lose(why, 1)
+			case !reread && !l.Whole(needs):
 				c.counts.Truncated++
+			case c.candidates > 0 && c.reread != reread:
+				return c, nil
 			default:
 				if c.candidates == 0 {
-					c.slots[0], c.from, c.topicID = seq, l.Offset, topicID
+					c.slots[0], c.from, c.topicID, c.reread = seq, l.Offset, topicID, reread
 				}
 				c.slots[1], c.to = seq+1, l.Offset+1
 				c.candidates++
-				c.bytes += len(l.Raw)
+				if c.bytes += len(l.Raw); reread {
+					c.bytes += l.SizeBytes
+				}
 			}
+			adjacent = why != ""
 			c.counts.Selected++
 			c.next = place{seq, l.Offset + 1}
 		}
@@ -292,35 +350,43 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 // intent and what was committed before it, whoever carries it out. Where rows
 // are partitioned by days it ends before the event that would be of one day too
 // many, and tells where that is.
-func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, history *replayHistory, in commitlog.Intent) (commitlog.Done, place, error) {
-	out, cut, err := r.rescore(ctx, main, history, in)
-	if err != nil {
-		return commitlog.Done{}, cut, err
+// Events that the topic has lost since the claim are left as they are, but for rows
+// that another has made of them; those that it has lost are told too.
+func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, history *replayHistory, in commitlog.Intent) (_ commitlog.Done, cut place, lost losses, err error) {
+	for tries := 1; ; tries++ {
+		out, cut, lost, err := r.rescore(ctx, main, history, in)
+		if err != nil {
+			return commitlog.Done{}, cut, nil, err
+		}
+		done, err := out.Publish(ctx, again, budget.Unlimited())
+		out.Release()
+		if err == nil {
+			_, done, err = again.Finish(ctx, done)
+		}
+		// Somebody whose topic had lost more of it may have been first: read it again.
+		if in.Reread && thalweg.Is(err, thalweg.Conflict) && tries < rereadTries {
+			continue
+		}
+		return done, cut, lost, err
 	}
-	defer out.Release()
-	done, err := out.Publish(ctx, again, budget.Unlimited())
-	if err != nil {
-		return commitlog.Done{}, cut, err
-	}
-	_, done, err = again.Finish(ctx, done)
-	return done, cut, err
 }
 
-// rescore returns what the events that an intent pins become.
-func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *replayHistory, in commitlog.Intent) (_ *engine.Rows, cut place, err error) {
+// rescore returns what the events that an intent pins become, and which of them the
+// topic has lost.
+func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *replayHistory, in commitlog.Intent) (_ *engine.Rows, cut place, lost losses, err error) {
 	selection := r.selection
 	if in.Where != selection.where {
 		if selection, err = r.compile(in.Where); err != nil {
-			return nil, cut, err
+			return nil, cut, nil, err
 		}
 	}
 	needs, err := r.needs(ctx, engine.ModelOf(&in))
 	if err != nil {
-		return nil, cut, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(err), Subject: engine.ModelOf(&in).String(), Err: err,
+		return nil, cut, nil, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(err), Subject: engine.ModelOf(&in).String(), Err: err,
 			Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"}
 	}
 	if err := history.read(ctx, in.Seq); err != nil {
-		return nil, cut, err
+		return nil, cut, nil, err
 	}
 	e := r.engines[engine.ModelOf(&in)]
 	out := &engine.Rows{Topic: in.Topic, Partition: in.Partition, Generation: in.SpecGeneration, Model: engine.ModelOf(&in), Engine: e, Replay: in.ID, PartitionBy: in.PartitionBy, To: in.From}
@@ -331,28 +397,37 @@ func (r *replayer) rescore(ctx context.Context, main *commitlog.Log, history *re
 	}()
 	for page, err := range selection.pages(ctx, r.bucket, main, in.Slots[0], in.Slots[1]) {
 		if err != nil {
-			return nil, cut, err
+			return nil, cut, nil, err
 		}
 		scored, err := history.scored(ctx, page)
 		if err != nil {
-			return nil, cut, err
+			return nil, cut, nil, err
 		}
 		letters := slices.DeleteFunc(page.letters, func(l engine.DeadLetter) bool {
-			return l.Offset < in.From || l.Offset >= in.To || !l.Whole(needs) || scored[l.Offset]
+			return l.Offset < in.From || l.Offset >= in.To || scored[l.Offset] || !in.Reread && !l.Whole(needs) || in.Reread && !l.Rereadable()
 		})
 		for len(letters) > 0 {
-			if err := e.Score(ctx, batchOf(letters, out.To), out); err != nil {
-				return nil, cut, err
+			events := eventsOf(letters)
+			if in.Reread {
+				if events, err = r.reread(ctx, in, needs, letters, out, &lost); err != nil {
+					return nil, cut, nil, err
+				}
+			}
+			if events.Len() == 0 {
+				break
+			}
+			if err := e.Score(ctx, engine.BatchOf(events, out.To, letters[len(letters)-1].Offset+1), out); err != nil {
+				return nil, cut, nil, err
 			}
 			if out.Full {
 				cut, out.To = place{page.slot.Seq, out.To}, in.To
-				return out, cut, nil
+				return out, cut, lost, nil
 			}
 			letters = slices.DeleteFunc(letters, func(l engine.DeadLetter) bool { return l.Offset < out.To })
 		}
 	}
 	out.To = in.To // what lies between is not its own
-	return out, cut, nil
+	return out, cut, lost, nil
 }
 
 // needs makes the engine of a version ready and returns what it reads of the
@@ -372,9 +447,66 @@ func (r *replayer) needs(ctx context.Context, m engine.Model) (connectors.Fields
 	return e.Needs(), nil
 }
 
-// batchOf lays out the events of dead letters, which are whole, as they came from
-// the topic; they are what is to be scored from an offset on.
-func batchOf(letters []engine.DeadLetter, from int64) *engine.Batch {
+// gone returns which letters of a page have no event, neither with them nor in the
+// topic, and why. Those of which skip is true are not looked for.
+func (r *replayer) gone(ctx context.Context, p page, topicID string, needs connectors.Fields, skip func(*engine.DeadLetter) bool) (map[int64]string, error) {
+	var letters []engine.DeadLetter
+	for i := range p.letters {
+		if l := &p.letters[i]; l.Rereadable() && !skip(l) {
+			letters = append(letters, *l)
+		}
+	}
+	if r.cfg.Source == nil || len(letters) == 0 {
+		return nil, nil
+	}
+	out := make(map[int64]string)
+	err := r.open()
+	if err == nil {
+		err = r.topic.each(ctx, p.slot.Partition, topicID, needs, letters, func(*engine.DeadLetter, *connectors.Records, int) {},
+			func(l *engine.DeadLetter, why string) { out[l.Offset] = why })
+	}
+	return out, err
+}
+
+// reread returns the events of letters as the topic has them, and notes those that it
+// has lost.
+func (r *replayer) reread(ctx context.Context, in commitlog.Intent, needs connectors.Fields, letters []engine.DeadLetter, out *engine.Rows, lost *losses) (*connectors.Records, error) {
+	if r.cfg.Source == nil {
+		return nil, &thalweg.Error{Op: "carry out a claim", Kind: thalweg.Unavailable, Subject: fmt.Sprintf("%s/%d", in.Topic, in.Partition),
+			Err: errors.New("its events are in the topic, which is not at hand")}
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	events := &connectors.Records{Want: needs}
+	adjacent := false
+	return events, r.topic.each(ctx, in.Partition, in.TopicID, needs, letters, func(_ *engine.DeadLetter, from *connectors.Records, i int) {
+		events.AppendRecords(from, i, i+1)
+		adjacent = false
+	}, func(l *engine.DeadLetter, why string) {
+		if n := len(out.Missing); n == 0 || out.Missing[n-1] < l.Offset {
+			out.Missing = append(out.Missing, l.Offset)
+			lost.add(in.Partition, l.Offset, why, adjacent)
+		}
+		adjacent = true
+	})
+}
+
+// open opens the topic, if it is not.
+func (r *replayer) open() error {
+	if r.topic != nil {
+		return nil
+	}
+	source, err := r.cfg.Source()
+	if err == nil {
+		r.topic = &rereader{source: source, topic: r.cfg.Topic}
+	}
+	return err
+}
+
+// eventsOf lays out the events of dead letters, which are whole, as they came from the
+// topic.
+func eventsOf(letters []engine.DeadLetter) *connectors.Records {
 	r := &connectors.Records{Want: connectors.Keys | connectors.Headers}
 	for i := range letters {
 		l := &letters[i]
@@ -383,5 +515,5 @@ func batchOf(letters []engine.DeadLetter, from int64) *engine.Batch {
 		}
 		r.Append(l.Offset, l.TimestampUS, l.Key, l.Raw)
 	}
-	return engine.BatchOf(r, from, letters[len(letters)-1].Offset+1)
+	return r
 }

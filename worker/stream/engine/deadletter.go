@@ -54,6 +54,10 @@ func (d *DeadLetter) Whole(needs connectors.Fields) bool {
 	return !d.Truncated && !d.Withheld && d.Stage != stageFetch && needs&^d.fields() == 0
 }
 
+// Rereadable reports whether the event can be scored again although nothing was kept
+// of it: by its place in the topic, if that still has it.
+func (d *DeadLetter) Rereadable() bool { return d.Withheld && d.Stage != stageFetch }
+
 // Header is one header of a record; a null value is null.
 type Header struct {
 	Name  string `json:"name"`

@@ -46,7 +46,9 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 		if err := p.adoptRows(ctx); err != nil {
 			return commitlog.Done{}, err
 		}
-		p.done.Lost = [2]int64{pending.From, r.FirstAvailable}
+		if pending.Action == commitlog.Score { // of a replay they are dead letters still
+			p.done.Lost = [2]int64{pending.From, r.FirstAvailable}
+		}
 	}
 	if err := p.deadLetters(ctx); err != nil {
 		return commitlog.Done{}, err
@@ -57,7 +59,7 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 // SameRows reports how the rows of two Parquet files differ. Another build may
 // encode the same rows to other bytes.
 func SameRows(ours, theirs []byte) error {
-	_, err := compareRows(textRows(ours), textRows(theirs), 0, 0)
+	_, err := compareRows(textRows(ours), textRows(theirs), 0, func(int64) bool { return false })
 	return err
 }
 
@@ -74,14 +76,14 @@ const isHeader = -1
 var ErrIncomplete = errors.New("rows before the first of it are missing")
 
 // compareRows reports how what exists, theirs, differs from ours. It may have
-// more: rows of the offsets [from, firstAvailable), of which ours has none, come before
-// and are counted.
-func compareRows(ours, theirs iter.Seq2[StoredRow, error], from, firstAvailable int64) (before int64, err error) {
+// more: rows of lost offsets from one on, of which ours has none, come between and are
+// counted.
+func compareRows(ours, theirs iter.Seq2[StoredRow, error], from int64, isLost func(offset int64) bool) (before int64, err error) {
 	next, stop := iter.Pull2(theirs)
 	defer stop()
 	b, bad, more := next()
 	lost := func() error {
-		for ; bad == nil && more && b.Offset < firstAvailable; b, bad, more = next() {
+		for ; bad == nil && more && (b.Offset == isHeader || isLost(b.Offset)); b, bad, more = next() {
 			switch {
 			case b.Offset == isHeader:
 			case b.Offset < from:

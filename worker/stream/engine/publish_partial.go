@@ -8,8 +8,9 @@ import (
 )
 
 // publication is the publishing of a claim. After truncation the topic has lost
-// its events before FirstAvailable: then objects that exist are adopted, and may
-// hold rows of what is lost; only offsets that no object holds are given up.
+// its events before FirstAvailable, and those that are Missing: then objects that
+// exist are adopted, and may hold rows of what is lost; only offsets that no object
+// holds are given up.
 // DESIGN.md says why nobody can add to that afterwards but late files that no
 // reader by log sees.
 type publication struct {
@@ -20,8 +21,19 @@ type publication struct {
 	held int64 // rows and dead letters of what is lost, in objects that are there
 }
 
-// partial reports whether the topic has lost the beginning of the claim.
-func (p *publication) partial() bool { return p.rows.FirstAvailable > p.from }
+// partial reports whether the topic has lost events of the claim.
+func (p *publication) partial() bool { return p.lostEvents() > 0 }
+
+// lostEvents counts the offsets that the topic has lost.
+func (p *publication) lostEvents() int64 {
+	return max(0, p.rows.FirstAvailable-p.from) + int64(len(p.rows.Missing))
+}
+
+// isLost reports whether the topic has lost an offset.
+func (p *publication) isLost(offset int64) bool {
+	_, missing := slices.BinarySearch(p.rows.Missing, offset)
+	return missing || offset < p.rows.FirstAvailable
+}
 
 // compare reports how many rows of what is lost an object that exists has before
 // ours, and how it differs otherwise.
@@ -30,7 +42,7 @@ func (p *publication) compare(kind commitlog.ObjectKind, ours, theirs []byte) (b
 	if len(ours) == 0 {
 		mine = noRows
 	}
-	return compareRows(mine, p.rows.Engine.Stored(kind, theirs), p.from, max(p.from, p.rows.FirstAvailable))
+	return compareRows(mine, p.rows.Engine.Stored(kind, theirs), p.from, p.isLost)
 }
 
 // publish publishes an object of ours. existing is what stands in its place, if
@@ -92,7 +104,7 @@ func (p *publication) deadLetters(ctx context.Context) error {
 			r.adopted = existing
 		}
 		return err
-	case p.partial() && p.held < r.FirstAvailable-p.from:
+	case p.partial() && p.held < p.lostEvents():
 		free, err := p.log.Reserve(ctx)
 		if err == nil && !free {
 			r.adopted, err = p.adopt(ctx, commitlog.Dead, p.log.DeadKey())

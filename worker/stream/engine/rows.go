@@ -28,7 +28,8 @@ type Rows struct {
 	Full        bool               // a row of one more day came: the span must not grow
 
 	To             int64
-	FirstAvailable int64 // what a claim has before it is lost
+	FirstAvailable int64   // what a claim has before it is lost
+	Missing        []int64 // offsets of a replay's claim, in order, that the topic does not have any more
 	pieces         []piece
 	Scored         int64
 	dead           bytes.Buffer

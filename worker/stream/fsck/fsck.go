@@ -18,7 +18,8 @@
 //     the one unfinished slot. Objects that a finished compaction replaced may be
 //     there or not. Under the names of a slot of which the topic has lost the
 //     beginning there may be late files that hold nothing but events which the
-//     slot gives up, and under the name of a slot's dead letters an object of no
+//     slot gives up (of a replay of events that it reads again: those that it left
+//     dead letters), and under the name of a slot's dead letters an object of no
 //     bytes, which keeps them from being late;
 //  5. each offset of a range is in exactly one scored row or dead letter, or
 //     in a gap that the record declares (offsets that the topic never held as

@@ -43,7 +43,10 @@ type facts struct {
 	gaps    [][2]int64
 	lost    [2]int64 // what the topic had lost of it
 	seen    *offsets // nil: nothing was lost
-	carrier uint64   // the slot whose objects hold its rows now
+	// open are the dead letters that a replay was to read from the topic and left as
+	// they are, as where the topic had lost them; nil of any other slot.
+	open    map[int64]bool
+	carrier uint64 // the slot whose objects hold its rows now
 }
 
 // lateObject is an object under the name of one that a compaction replaced.

@@ -35,6 +35,7 @@ type intentRecord struct {
 	Slots        [2]uint64     `json:"slots,omitzero"`
 	Missing      [2]int64      `json:"missing,omitzero"`
 	Where        string        `json:"where,omitempty"`
+	Reread       bool          `json:"reread,omitempty"`
 	PartitionBy  string        `json:"partition_by,omitempty"`
 	Sum          string        `json:"sum"`
 }

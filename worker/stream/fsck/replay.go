@@ -58,6 +58,15 @@ func (j *judge) replay(ctx context.Context, key string, o *objects, in intentRec
 	if _, err := j.objects(ctx, o, in, d, w, &found, tick(true), tick(false)); err != nil {
 		return found, err
 	}
+	if in.Reread {
+		open := make(map[int64]bool)
+		for offset := range candidates {
+			if offset >= in.From && offset < in.To && !seen[offset] {
+				open[offset] = true
+			}
+		}
+		w.slots[len(w.slots)-1].open = open
+	}
 	if d.Scored != found.scored || d.Dead != found.dead {
 		j.verdict.violate(5, key, "says %d scored and %d dead, its objects hold %d and %d", d.Scored, d.Dead, found.scored, found.dead)
 	}

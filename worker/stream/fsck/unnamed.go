@@ -23,7 +23,7 @@ func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.data)) {
 		s := w.slotOf(key)
-		if s == nil || s.seen == nil {
+		if s == nil || s.seen == nil && s.open == nil {
 			j.verdict.violate(4, key, "no done record names it")
 			continue
 		}
@@ -35,10 +35,20 @@ func (j *judge) unnamed(ctx context.Context, o *objects, w *walk) error {
 			return err
 		}
 		j.verdict.Late++
-		late := newOffsets(s.in)
+		var late *offsets
+		if s.open == nil {
+			late = newOffsets(s.in)
+		}
 		j.verdict.LateRows += j.scoredRows(key, body, s.in, func(offset int64) string {
-			if offset < s.lost[0] || offset >= s.lost[1] || s.seen.has(offset) {
+			given := s.open[offset]
+			if delete(s.open, offset); s.open == nil {
+				given = offset >= s.lost[0] && offset < s.lost[1] && !s.seen.has(offset)
+			}
+			if !given {
 				return fmt.Sprintf("no done record names the object, and offset %d is not given up", offset)
+			}
+			if s.open != nil {
+				return ""
 			}
 			return late.add(offset)
 		})
@@ -55,7 +65,7 @@ func (w *walk) slotOf(key string) *facts {
 		if err != nil || seq >= uint64(len(w.slots)) {
 			continue
 		}
-		if s := &w.slots[seq]; s.done && s.in.Action == actionScore && strings.Contains(key, objectStem(s.in)) {
+		if s := &w.slots[seq]; s.done && (s.in.Action == actionScore || s.in.Reread) && strings.Contains(key, objectStem(s.in)) {
 			return s
 		}
 	}
