@@ -487,7 +487,11 @@ func (b *boosting) addHistogram(tree int, nodes []node, cells [][]int64, i int, 
 func (b *boosting) findSplit(tree int, nodes []node, cells [][]int64, i int) ([]node, [][]int64) {
 	n := nodes[i]
 	n.summed = true
-	if best := b.best(tree, i, &n, cells[i]); best.gain > 0 && n.depth < b.options.MaxDepth {
+	var best split
+	if n.rows >= 2*b.minRows {
+		best = b.best(tree, i, &n, cells[i])
+	}
+	if best.gain > 0 && n.depth < b.options.MaxDepth {
 		n.gain, n.slot, n.set = best.gain, best.slot, best.set
 		n.left, n.right = len(nodes), len(nodes)+1
 		left, right := b.childBounds(&n, best)

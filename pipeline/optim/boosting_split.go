@@ -154,13 +154,14 @@ func (r ranked) id() int { return int(r & 0xff) }
 
 // ranking is the memory for ranking the ids of a slot.
 type ranking struct {
-	at     [model.MaxIDs]float64 // by id
-	ranked [model.MaxIDs]ranked
+	at            [model.MaxIDs]float64 // by id
+	ranked, moved [model.MaxIDs]ranked
 }
 
 // of returns the ids that have rows enough, those with the least first derivative for
 // their second one first, then by id. Whole numbers are sorted faster than what they stand
-// for; then those that differ in their last bits only are set right.
+// for, and many by their upper half, digit by digit; then those that differ in their last
+// bits only are set right.
 func (r *ranking) of(cells []int64) []ranked {
 	n := 0
 	for id := range len(cells) / cell {
@@ -175,7 +176,11 @@ func (r *ranking) of(cells []int64) []ranked {
 		n++
 	}
 	ids := r.ranked[:n]
-	slices.Sort(ids)
+	if n < fewRanked {
+		slices.Sort(ids)
+	} else {
+		r.sortUpper(n)
+	}
 	for i := range ids {
 		x := ids[i]
 		for ; i > 0 && r.at[ids[i-1].id()] > r.at[x.id()]; i-- {
@@ -184,4 +189,39 @@ func (r *ranking) of(cells []int64) []ranked {
 		ids[i] = x
 	}
 	return ids
+}
+
+// fewRanked is how many ids are sorted by comparing them.
+const fewRanked = 96
+
+// sortUpper sorts the first n by the upper half of their bits; equal ones stay in order.
+func (r *ranking) sortUpper(n int) {
+	const digits = 4
+	var counts [digits][256]uint16
+	from, to := r.ranked[:n], r.moved[:n]
+	for _, x := range from {
+		for d := range digits {
+			counts[d][uint8(x>>(32+8*d))]++
+		}
+	}
+	for d := range digits {
+		shift, c := 32+8*d, &counts[d]
+		if int(c[uint8(from[0]>>shift)]) == n {
+			continue // all have the same
+		}
+		var next uint16
+		for k, count := range c {
+			c[k] = next
+			next += count
+		}
+		for _, x := range from {
+			k := uint8(x >> shift)
+			to[c[k]] = x
+			c[k]++
+		}
+		from, to = to, from
+	}
+	if &from[0] != &r.ranked[0] {
+		copy(r.ranked[:n], from)
+	}
 }

@@ -1,6 +1,7 @@
 package optim
 
 import (
+	gocmp "cmp"
 	"encoding/binary"
 	"iter"
 	"math"
@@ -491,6 +492,40 @@ func TestABatchOfTreesHasNoMoreRowsThanAHistogramHolds(t *testing.T) {
 		got := Resolve(pipeline.Trainer{BatchSize: given}, pipeline.Choice{Name: "trees", Options: new(model.Trees)}, kernel.Shape{}, 1000).BatchSize
 		if got != want || want > kernel.HistogramRows {
 			t.Errorf("batch_size %d: %d, want %d", given, got, want)
+		}
+	}
+}
+
+// Few ids and many are ranked by the same rule, however close their derivatives are.
+func TestIDsAreRankedByTheirDerivatives(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 8))
+	for round := range 300 {
+		cells := make([]int64, cell*(1+random.IntN(model.MaxIDs)))
+		at := func(id int) float64 {
+			return float64(cells[id*cell]) / (float64(cells[id*cell+1]) + categoryRows*kernel.NewtonUnit)
+		}
+		var want []int
+		for id := range len(cells) / cell {
+			first := random.Int64N(1<<40) - 1<<39
+			switch round % 3 {
+			case 1:
+				first = 1<<50 + random.Int64N(5)
+			case 2:
+				first = random.Int64N(7) - 3
+			}
+			copy(cells[id*cell:], []int64{first, kernel.NewtonUnit * random.Int64N(3), 5 + random.Int64N(50)})
+			if cells[id*cell+2] >= categoryRows {
+				want = append(want, id)
+			}
+		}
+		slices.SortStableFunc(want, func(x, y int) int { return gocmp.Compare(at(x), at(y)) })
+		var memory ranking
+		var got []int
+		for _, x := range memory.of(cells) {
+			got = append(got, x.id())
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d: %v, want %v", round, got, want)
 		}
 	}
 }

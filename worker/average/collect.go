@@ -197,6 +197,9 @@ const maxTogether = 64
 // there is none, this worker's own contributions. A mean has chunks of all replicas at
 // once or, of too many others, goes by sums, which give the same bits more slowly.
 func (c *collection) sum(of stretch, sources []*answer, all []contribution, total float64) error {
+	if c.reduced.Int64 != nil {
+		return c.add(of, sources, all)
+	}
 	chunk := min(elementOf(c.reduced).chunk(), of.to-of.from)
 	parts, weights, others := make([][]float32, len(sources)), make([]float64, len(sources)), 0
 	for replica, source := range sources {
@@ -222,7 +225,6 @@ func (c *collection) sum(of stretch, sources []*answer, all []contribution, tota
 		end := min(at+chunk, of.to)
 		out := c.reduced.Slice(at, end)
 		clear(out.Float64)
-		clear(out.Int64)
 		clear(sums)
 		for replica, source := range sources {
 			part := decoded[replica].Slice(0, end-at)
@@ -239,14 +241,49 @@ func (c *collection) sum(of stretch, sources []*answer, all []contribution, tota
 			for i, x := range part.Float64 {
 				out.Float64[i] += x
 			}
-			for i, x := range part.Int64 {
-				out.Int64[i] += x
-			}
 		}
 		if together {
 			kernel.Mean(out.Float32, parts, weights, 1/total)
 		} else {
 			kernel.Narrow(out.Float32, sums[:len(out.Float32)], 1/total)
+		}
+	}
+	return nil
+}
+
+// add is sum of integers, in any order: what comes first is read to where the sum belongs.
+func (c *collection) add(of stretch, sources []*answer, all []contribution) error {
+	chunk := min(elementInt64.chunk(), of.to-of.from)
+	var shared kernel.Vector
+	for at := of.from; at < of.to; at += chunk {
+		end := min(at+chunk, of.to)
+		out, first := c.reduced.Slice(at, end), true
+		for replica, source := range sources {
+			part := out
+			switch own := all[replica].vector; {
+			case source == nil && own.Len() == 0:
+				continue
+			case source == nil:
+				part = own.Slice(at, end)
+			case !first:
+				if shared.Int64 == nil {
+					shared = c.reduced.Zeros(chunk)
+				}
+				part = shared.Slice(0, end-at)
+			}
+			if source != nil {
+				if err := source.read(part); err != nil {
+					return err
+				}
+			}
+			if first {
+				copy(out.Int64, part.Int64)
+				first = false
+				continue
+			}
+			for i, x := range part.Int64 {
+				out.Int64[i] += x
+			}
 		}
 	}
 	return nil

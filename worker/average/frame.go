@@ -131,11 +131,11 @@ func (w *bodyWriter) Write(part []byte) (int, error) {
 }
 
 // writeBody writes the entries, whose vectors are the part of the whole ones.
-func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, sparse bool) error {
+func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, sparse bool, p *packer) error {
 	// Small bodies go out in one piece, and whole chunks, which have no room in the
 	// buffer, without being copied.
 	out := &bodyWriter{Writer: bufio.NewWriterSize(w, int(min(bodySize(entries), bufferBytes)))}
-	magic, packer := magic, packer{}
+	magic := magic
 	if sparse {
 		magic = magicSparse
 	}
@@ -154,7 +154,7 @@ func writeBody(w io.Writer, sequence uint64, entries []entry, part stretch, spar
 			}
 			elements := e.vector.Slice(at, end).Bytes()
 			if sparse {
-				elements = packer.pack(elements, kind.width())
+				elements = p.pack(elements, kind.width())
 				_ = binary.Write(out, binary.LittleEndian, uint32(len(elements)))
 			} else if out.Available() < len(elements) {
 				if err := out.Flush(); err != nil {

@@ -54,7 +54,7 @@ func body(t testing.TB, kind kernel.Vector, n int, sparse bool) ([]byte, []entry
 		entries = append(entries, entry{replica: 3 * r, contribution: contribution{weight: float64(r) + 0.5, vector: v, note: []byte("a note")[:6*r]}})
 	}
 	var out bytes.Buffer
-	if err := writeBody(&out, 7, entries, stretch{10, 10 + n}, sparse); err != nil {
+	if err := writeBody(&out, 7, entries, stretch{10, 10 + n}, sparse, new(packer)); err != nil {
 		t.Fatal(err)
 	}
 	if int64(out.Len()) != bodySize(entries) && !sparse {
@@ -158,7 +158,7 @@ func TestZerosTakeABitOfABody(t *testing.T) {
 		}
 		// Where the judgement is wrong it costs the lengths only.
 		var out bytes.Buffer
-		if err := writeBody(&out, 7, entries, stretch{10, 10 + n}, true); err != nil || out.Len() != len(data)+chunks*lengthBytes {
+		if err := writeBody(&out, 7, entries, stretch{10, 10 + n}, true, new(packer)); err != nil || out.Len() != len(data)+chunks*lengthBytes {
 			t.Errorf("%d bytes, %d dense, %v", out.Len(), len(data), err)
 		}
 		if got, err := readAll(out.Bytes(), kind, n); err != nil || !reflect.DeepEqual(got[0].vector, entries[0].vector) || !reflect.DeepEqual(got[1].vector, entries[1].vector) {

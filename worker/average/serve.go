@@ -124,7 +124,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, what string, find
 	out.extend()
 	switch {
 	case entries != nil:
-		sendEntries(out, q, entries)
+		session.sendEntries(out, q, entries)
 	case ahead && find != nil:
 		http.Error(out, "the exchange is over", statusAhead)
 	case ahead && r.Method != http.MethodHead:
@@ -154,7 +154,7 @@ func (e *exchange) reduced(q request) []entry {
 	return []entry{{replica: reducedEntry, contribution: contribution{vector: g.values.Slice(q.from-g.from, q.to-g.from)}}}
 }
 
-func sendEntries(out *patientWriter, q request, entries []entry) {
+func (s *Session) sendEntries(out *patientWriter, q request, entries []entry) {
 	for _, e := range entries {
 		if n := e.vector.Len(); n != q.to-q.from && elementOf(e.vector) == elementOf(entries[0].vector) {
 			http.Error(out, "the vectors are shorter than to", http.StatusBadRequest)
@@ -166,7 +166,9 @@ func sendEntries(out *patientWriter, q request, entries []entry) {
 		out.Header().Set("Content-Length", strconv.FormatInt(bodySize(entries), 10))
 	}
 	out.Header().Set("Content-Type", "application/octet-stream")
-	_ = writeBody(out, q.sequence, entries, q.stretch, sparse) // a peer that went away asks again
+	p := s.packers.Get().(*packer)
+	_ = writeBody(out, q.sequence, entries, q.stretch, sparse, p) // a peer that went away asks again
+	s.packers.Put(p)
 }
 
 func sendSnapshot(out *patientWriter, snapshot func() ([]byte, error)) {

@@ -34,6 +34,7 @@ type Session struct {
 		snapshot  func() ([]byte, error) // of the state before sequence; nil at first
 	}
 	changes broadcast.Notifier // of what mu guards
+	packers sync.Pool          // of *packer
 }
 
 // exchange is what this worker has for others of one exchange.
@@ -58,8 +59,8 @@ func (e *exchange) of(replicas []int) (all []entry) {
 		return all
 	}
 	if !slices.Equal(e.added, replicas) {
-		sum := make([]int64, len(all[0].vector.Int64))
-		for _, c := range all {
+		sum := slices.Clone(all[0].vector.Int64)
+		for _, c := range all[1:] {
 			if len(c.vector.Int64) != len(sum) {
 				return all // which is said where they are collected
 			}
@@ -101,6 +102,7 @@ func newSession(server *Server, run Run, group Group, config Config) *Session {
 		WriteBufferSize: 4 << 10, ReadBufferSize: 4 << 10,
 	}}
 	s.mu.exchanges = make(map[uint64]*exchange)
+	s.packers.New = func() any { return new(packer) }
 	return s
 }
 
