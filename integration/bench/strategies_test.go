@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -8,9 +9,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
@@ -75,8 +78,24 @@ func BenchmarkStrategies(b *testing.B) {
 // and counts the exchanges, and the bytes that a worker receives on average.
 func (f *flights) shared(tb testing.TB) (a *artifact.Artifact, result *train.Result, exchanges int, received float64) {
 	tb.Helper()
+	trainer := artifact.Trainer(f.plan, f.fitted)
+	artifacts := make(chan *artifact.Artifact, 2)
+	result, c, received := onTwoWorkers(tb, int(trainer.Distributed.Replicas), func() train.Job {
+		own, err := artifact.New(f.plan, f.fitted)
+		check(tb, err)
+		artifacts <- own
+		return train.Job{Metrics: metric.Catalog(), Run: "bench", Trainer: trainer, Model: own.Model, Threshold: f.plan.Label.Threshold,
+			Shards: len(f.manifest.Shards), Rows: (*trainingRows)(f), Input: "bench"}
+	})
+	return <-artifacts, result, c.exchanges, received
+}
+
+// onTwoWorkers runs a job on two workers that exchange over loopback. It returns what one of them
+// had and counted, and the bytes that a worker received on average.
+func onTwoWorkers(tb testing.TB, replicas int, job func() train.Job) (result *train.Result, counted *counter, received float64) {
+	tb.Helper()
 	var bytes atomic.Int64
-	servers, assignment := [2]*average.Server{}, make(average.Assignment, artifact.Trainer(f.plan, f.fitted).Distributed.Replicas)
+	servers, assignment := [2]*average.Server{}, make(average.Assignment, replicas)
 	for w := range servers {
 		servers[w] = average.NewServer()
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,23 +112,20 @@ func (f *flights) shared(tb testing.TB) (a *artifact.Artifact, result *train.Res
 	var wg sync.WaitGroup
 	for w := range servers {
 		wg.Go(func() {
-			own, err := artifact.New(f.plan, f.fitted)
-			check(tb, err)
-			job := train.Job{Metrics: metric.Catalog(), Run: "bench", Trainer: artifact.Trainer(f.plan, f.fitted), Model: own.Model, Threshold: f.plan.Label.Threshold,
-				Shards: len(f.manifest.Shards), Rows: (*trainingRows)(f), Input: "bench"}
+			job := job()
 			session, err := servers[w].Join(average.Run{ID: "bench", Worker: thalweg.WorkerID(fmt.Sprint("w", w)), Fingerprint: job.Fingerprint()}, fixed(assignment), average.Config{})
 			check(tb, err)
 			defer session.Leave()
-			counted := &counter{Exchange: session}
-			r, err := train.Run(tb.Context(), job, counted, train.Hooks{}, train.Config{Dir: tb.TempDir(), Parallelism: 1})
+			own := &counter{Exchange: session}
+			r, err := train.Run(tb.Context(), job, own, train.Hooks{}, train.Config{Dir: tb.TempDir(), Parallelism: 1})
 			check(tb, err)
 			if w == 0 {
-				a, result, exchanges = own, r, counted.exchanges
+				result, counted = r, own
 			}
 		})
 	}
 	wg.Wait()
-	return a, result, exchanges, float64(bytes.Load()) / 2
+	return result, counted, float64(bytes.Load()) / 2
 }
 
 // fixed is an assignment that does not change.
@@ -117,10 +133,25 @@ type fixed average.Assignment
 
 func (f fixed) Assignment() (average.Assignment, <-chan struct{}) { return average.Assignment(f), nil }
 
-// counter counts exchanges.
+// counter counts exchanges, and the time that a worker is in them after it has offered its own
+// contributions: what it could compute in, if averaging overlapped with computing.
 type counter struct {
 	train.Exchange
 	exchanges int
+	waited    time.Duration
+	began     time.Time // of the first round's exchange, before which rows are read
+}
+
+func (c *counter) Collect(ctx context.Context, sequence uint64, reduced kernel.Vector, offered <-chan struct{}) ([][]byte, []byte, error) {
+	at := make(chan time.Time, 1)
+	go func() { <-offered; at <- time.Now() }()
+	notes, newer, err := c.Exchange.Collect(ctx, sequence, reduced, offered)
+	if sequence == 0 {
+		c.began = time.Now()
+	} else if err == nil {
+		c.waited += time.Since(<-at)
+	}
+	return notes, newer, err
 }
 
 func (c *counter) Advance(sequence uint64, snapshot func() ([]byte, error)) {
