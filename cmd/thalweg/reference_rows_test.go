@@ -16,6 +16,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -90,8 +91,8 @@ func referenceTable(t *testing.T, schema table.Schema, rows [][]any) string {
 func TestStepsSplitsAndTestsDoWhatDuckDBDoes(t *testing.T) {
 	var all referenceRows
 	readReference(t, "testdata/reference.json", &all)
-	dir, c := t.TempDir(), new(devCluster)
-	c.endpoints.API, c.endpoints.Store = []string{"127.0.0.1:1"}, "file://"+dir // neither is asked
+	dir, c := t.TempDir(), new(embedded.Cluster)
+	c.Endpoints.API, c.Endpoints.Store = []string{"127.0.0.1:1"}, "file://"+dir // neither is asked
 	schema := func(pairs ...string) (s table.Schema) {
 		for i := 0; i < len(pairs); i += 2 {
 			s.Columns = append(s.Columns, table.Column{Name: pairs[i], Type: table.Type(pairs[i+1]), Nullable: true})
