@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thalweg/thalweg"
@@ -12,6 +14,39 @@ type metrics struct {
 	registry *prometheus.Registry
 	rows     prometheus.Counter
 	kept     *prometheus.CounterVec // by what was done with them
+	failed   *prometheus.CounterVec // of data tests
+	series   struct {
+		sync.Mutex
+		of map[[4]string]bool // that failed has
+	}
+}
+
+// What data tests looked at, as a label says it.
+const (
+	inStream = "stream"
+	inRuns   = "runs"
+)
+
+// maxTestSeries bounds the series of data tests, since tests come and go with specs.
+// otherTests is the name of those beyond.
+const (
+	maxTestSeries = 2000
+	otherTests    = "others"
+)
+
+// testFailed counts rows that failed a data test of a pipeline.
+func (m *metrics) testFailed(pipeline, in, test, severity string, rows int64) {
+	if rows == 0 {
+		return
+	}
+	labels := [4]string{pipeline, in, test, severity}
+	m.series.Lock()
+	if !m.series.of[labels] && len(m.series.of) >= maxTestSeries {
+		labels[0], labels[2] = "", otherTests
+	}
+	m.series.of[labels] = true
+	m.series.Unlock()
+	m.failed.WithLabelValues(labels[:]...).Add(float64(rows))
 }
 
 // Metrics describes what a worker serves at /metrics.
@@ -24,8 +59,12 @@ func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
 			Help: "Rows read from training data.", ConstLabels: labels}),
 		kept: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_prepared_bytes_total",
 			Help: "Bytes of prepared rows that were written, read, found damaged or collected.", ConstLabels: labels}, []string{"what"}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_test_failed_rows_total",
+			Help: "Rows that failed a data test, of runs that this worker judged or of streams that it scored: events that are scored again, as after a " +
+				"crash, count again, and the counts of a stream go on at 0 where another worker takes it over.", ConstLabels: labels}, []string{"pipeline", "in", "test", "severity"}),
 	}
-	m.registry.MustRegister(m.rows, m.kept, newTableMetrics(labels, tables))
+	m.series.of = make(map[[4]string]bool)
+	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables))
 	return m
 }
 

@@ -201,6 +201,9 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	}
 	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
 	cfg.Memory = share
+	cfg.TestFailed = func(test, severity string, events int64) {
+		w.metrics.testFailed(string(cfg.Pipeline), inStream, test, severity, events)
+	}
 	if lease.Grown {
 		cfg.StartOffset = scorer.Earliest
 	}

@@ -77,6 +77,11 @@ func (t *Task) judge(ctx context.Context, d *data, learnt bool, rep *pipeline.Re
 		}
 		kept = fmt.Sprintf("%s failing rows are in object %s of the state bucket", humanize.Comma(int64(len(lines))), ref.Key)
 	}
+	for test, severity := range tests.Severities() {
+		if of := rep.Tests[test]; of != nil {
+			t.worker.metrics.testFailed(d.plan.Spec.Metadata.Name, inRuns, test, severity, of.Failed)
+		}
+	}
 	j := tests.Judge(rep, lines)
 	if len(j.Errors) > 0 {
 		text := strings.Join(told(j.Errors), "\n")

@@ -115,6 +115,9 @@ func TestATestOfSeverityErrorFailsTheRunAndSaysWhere(t *testing.T) {
 	if !report.Permanent || report.ErrorKind != "invalid" || strings.Contains(report.Error, "test 2") {
 		t.Errorf("%+v", report)
 	}
+	if n := counted(t, b.worker, "thalweg_test_failed_rows_total", "1 range distance"); n < 5 {
+		t.Errorf("%v rows are counted that fail test 1", n)
+	}
 	// With another limit the rows are not read again.
 	before := b.decoded()
 	other := b.again()

@@ -42,6 +42,7 @@ func newScore(g *globals) *cobra.Command {
 					return answer{}, &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Subject: path, Err: fmt.Errorf("it %s", fault), Hint: strings.TrimPrefix(hint+"; `thalweg put` copies files of this machine there", "; ")}
 				}
 			}
+			from = filesOf(from)
 			spec, _, err := fetchSpec(ctx, c, args[0])
 			if err != nil {
 				return answer{}, err
@@ -71,7 +72,7 @@ func newScore(g *globals) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&model, "model", thalweg.DefaultAlias, "a version, an alias, or a checkpoint (key#sha256)")
-	flags.StringVar(&from, "from", "", "the files: s3://bucket/key, * and ** as in sources.train.s3.path")
+	flags.StringVar(&from, "from", "", "the files: s3://bucket/key, * and ** as in sources.train.s3.path; or a folder, s3://bucket/folder/, with all below it")
 	flags.StringVar(&fromConnection, "from-connection", "", "store connection of --from; default: that of the training data")
 	flags.StringVar(&into, "into", "", "where the table is: s3://bucket/prefix/")
 	flags.StringVar(&intoConnection, "into-connection", "", "store connection of --into; default: that of --from")
@@ -80,6 +81,15 @@ func newScore(g *globals) *cobra.Command {
 	must(cmd.MarkFlagRequired("from"))
 	must(cmd.MarkFlagRequired("into"))
 	return cmd
+}
+
+// filesOf returns the pattern of the files that a path names: of a folder, which ends in
+// a slash, all below it.
+func filesOf(path string) string {
+	if strings.HasSuffix(path, "/") {
+		return path + "**"
+	}
+	return path
 }
 
 // printScored says what became of the rows of a dataset.

@@ -47,8 +47,9 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 	for _, test := range []struct{ features, label, trainer, want string }{
 		{"x same", "y > 0", "", "feature same has one value in all training rows"},
 		{"x twin", "y > 0", "", "feature twin alone predicts the label (1 on 2000 rows"},
-		{"same", "y > 0", "", "the model is no better than a constant: test.log_loss is"},
-		{"same", "y > 0", "seed: 2", "and that of version 3, which it replaces, was"},
+		// Whatever rows the seed puts into the test split: no constant has less loss than their
+		// base rate, and a feature made of the label has hardly any.
+		{"same", "y > 0", "", "the model is no better than a constant: test.log_loss is|and that of version 2, which it replaces, was"},
 		{"x", "y > 0", "epochs: 1, optimizer: {type: adam}", "training ended after 1 epochs, and the last one was still the best"},
 		{"x", "y > 1", "", "the label of all"},
 		{"list", "y > 0", "", "training rows have a list of another length than 3, which counts as missing"},
@@ -63,8 +64,10 @@ func TestARunSaysWhatIsSuspicious(t *testing.T) {
 		}
 		spec += fmt.Sprintf("  output_features: [{name: label, type: binary, expression: %q}]\n  trainer: {%s}\n", test.label, test.trainer)
 		text, err := applied(t, c, spec)
-		if !strings.Contains(text+fmt.Sprint(err), test.want) || (err != nil) != (test.label == "y > 1") {
-			t.Errorf("%v\n%s\nwant %q", err, text, test.want)
+		for want := range strings.SplitSeq(test.want, "|") {
+			if !strings.Contains(text+fmt.Sprint(err), want) || (err != nil) != (test.label == "y > 1") {
+				t.Errorf("%v\n%s\nwant %q", err, text, want)
+			}
 		}
 	}
 	// Probabilities that a weight has moved are not what such a model is for.

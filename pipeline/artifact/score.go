@@ -38,6 +38,9 @@ type Scorer struct {
 	finiteRows  table.Mask // those of block that have predictions; no words: all
 }
 
+// Tests returns the data tests of the rows; nil if there are none.
+func (s *Scorer) Tests() *quality.Tests { return s.tests }
+
 // NewScorer returns a scorer of rows in phase: events in scoring, the rows of
 // the training data in training. Where the spec scores a stream, a cleaned column
 // that could not be written beside those of scoring is an error.

@@ -9,6 +9,7 @@ package quality
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -50,6 +51,31 @@ func New(plan *pipeline.Plan, phase pipeline.Phase) *Tests {
 	}
 	t.bytes = maxStoredBytes / max(1, storing)
 	return t
+}
+
+// Severities returns the severity of each test by its name. t may be nil.
+func (t *Tests) Severities() map[string]string {
+	if t == nil {
+		return nil
+	}
+	out := make(map[string]string, len(t.tests))
+	for i := range t.tests {
+		out[t.tests[i].Name] = t.tests[i].Spec.Severity
+	}
+	return out
+}
+
+// Removed returns the test of which a row removed by Remove tells as the reason.
+func Removed(stage, reason string, among map[string]string) (test string, ok bool) {
+	if stage != stageTest {
+		return "", false
+	}
+	for name := range among {
+		if strings.HasPrefix(reason, "test "+name+": ") && len(name) > len(test) {
+			test = name
+		}
+	}
+	return test, test != ""
 }
 
 // failing marks the rows of a batch that fail.

@@ -110,7 +110,7 @@ func Replay(ctx context.Context, bucket storage.Bucket, models engine.Models, lo
 		}}
 	defer func() {
 		if r.topic != nil {
-			r.topic.source.Close()
+			_ = r.topic.source.Close() // it was only read
 		}
 	}()
 	for p := range cfg.Partitions {

@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -58,6 +59,9 @@ type Config struct {
 	Compression   dataset.Compression // of files of rows
 	MaxEventBytes int                 // beyond which an event is a dead letter, of which that much is kept
 	Pool          *dataset.Pool       // for writing files; nil: none is shared
+	// Failed is told how many events of a batch failed a data test, by its name and
+	// severity; nil: nobody asks.
+	Failed func(test, severity string, events int64)
 }
 
 // DefaultMaxEventBytes is the default of Config.MaxEventBytes.
@@ -73,6 +77,7 @@ type artifactEngine struct {
 	output  *artifact.Scorer  // lays out rows while scorer scores the next
 	fields  connectors.Fields // that columns come from
 	private bool              // columns have pii: no event is kept as it is
+	tests   map[string]string // severities by name
 }
 
 // predictor is what the engine needs of an artifact's scorer.
@@ -99,7 +104,7 @@ func (e *artifactEngine) prepare(a *artifact.Artifact) error {
 	if err != nil {
 		return err
 	}
-	e.scorer = scorer
+	e.scorer, e.tests = scorer, scorer.Tests().Severities()
 	e.output, err = a.NewScorer(pipeline.InScoring)
 	return err
 }
@@ -184,7 +189,24 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	for step, n := range found.Unmatched {
 		dst.Notes["found no row in the table of step "+step] = n
 	}
+	e.observeTests(found.Tests, lost)
 	return dst.Add(b, pieces, letters, lost)
+}
+
+// observeTests tells what data tests found in a batch: in the rows that they let pass and
+// in those that they removed.
+func (e *artifactEngine) observeTests(passed map[string]*pipeline.TestReport, lost []Reject) {
+	if e.cfg.Failed == nil || len(e.tests) == 0 {
+		return
+	}
+	for test, of := range passed {
+		e.cfg.Failed(test, e.tests[test], of.Failed)
+	}
+	for i := range lost {
+		if test, ok := quality.Removed(lost[i].Stage, lost[i].Reason, e.tests); ok {
+			e.cfg.Failed(test, e.tests[test], 1)
+		}
+	}
 }
 
 // predict scores the rows of a batch. Rows that cleaning or the model removes

@@ -72,6 +72,9 @@ type Config struct {
 	// is learned or grows. It must not block.
 	Finished func(slots uint64)
 
+	// TestFailed is as engine.Config.Failed. nil: nobody asks.
+	TestFailed func(test, severity string, events int64)
+
 	// Schema has the columns with pii, which no version that scores new events may leave
 	// as they are. nil: none.
 	Schema *pipeline.SchemaSpec

@@ -180,7 +180,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 			if err != nil {
 				return err
 			}
-			e, err = engine.New(m, a, engine.Config{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.Writers()})
+			e, err = engine.New(m, a, engine.Config{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.Writers(), Failed: s.cfg.TestFailed})
 			return err
 		})
 		return e, err

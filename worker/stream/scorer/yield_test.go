@@ -2,7 +2,9 @@ package scorer
 
 import (
 	"fmt"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
@@ -71,7 +73,15 @@ func TestEventsThatFailDataTestsAreSeen(t *testing.T) {
     - {column: origin, regex: "^[A-C]$", severity: warn}
 `, 1), 1))
 	w.promote(1)
-	s := w.start()
+	var counting sync.Mutex
+	failed := make(map[string]int64)
+	s := w.start(func(c *Config) {
+		c.TestFailed = func(test, severity string, events int64) {
+			counting.Lock()
+			defer counting.Unlock()
+			failed[test+" of "+severity] += events
+		}
+	})
 	const n = 300
 	var events []string
 	for i := range n {
@@ -88,6 +98,9 @@ func TestEventsThatFailDataTestsAreSeen(t *testing.T) {
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
+	}
+	if want := map[string]int64{"1 not_null distance of error": 3, "2 regex origin of warn": 75}; !maps.Equal(failed, want) {
+		t.Errorf("failed are %v, want %v", failed, want)
 	}
 	w.judge()
 }
