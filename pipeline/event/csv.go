@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"cmp"
+	"context"
 	_ "embed"
 	"encoding/binary"
 	"fmt"
@@ -113,8 +114,13 @@ func (f *csvFormat) split(record []byte, fn func(text []byte, quoted bool)) (pro
 }
 
 func trimLineEnd(b []byte) []byte {
-	b = bytes.TrimSuffix(b, []byte("\n"))
-	return bytes.TrimSuffix(b, []byte("\r"))
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		b = b[:n-1]
+	}
+	if n := len(b); n > 0 && b[n-1] == '\r' {
+		b = b[:n-1]
+	}
+	return b
 }
 
 // csvFormat reads one record of RFC 4180 an event: fields between delimiters, in
@@ -132,6 +138,7 @@ type csvFormat struct {
 	delims uint64 // eight of them
 	quotes uint64
 	null   []byte
+	plain  bool // the run has no quote
 	file   bool // a zero or another odd byte before its row is text, not the framing of an event
 
 	scratch []byte // fields with quotes in them
@@ -183,6 +190,12 @@ func (f *csvFormat) malformed(what string, field, at int) bool {
 	return f.Refuse(fmt.Sprintf("malformed CSV: %s in field %d at byte %d", what, field, at), MalformedCSV)
 }
 
+// Prepare implements Reader. Where a run of a file's rows has no quote, each is a line.
+func (f *csvFormat) Prepare(_ context.Context, e *Events) error {
+	f.plain = f.file && (f.quote == f.delim || bytes.IndexByte(e.Values, f.quote) < 0)
+	return nil
+}
+
 func (f *csvFormat) Read(b []byte) bool {
 	b = trimLineEnd(b)
 	if !f.file {
@@ -196,7 +209,10 @@ func (f *csvFormat) Read(b []byte) bool {
 	for field := 1; ; field++ {
 		var text []byte
 		var quoted bool
-		if text, quoted, p = f.field(b, p, field); p < 0 {
+		if f.plain {
+			next := f.delimiter(b, p)
+			text, p = b[p:next], next
+		} else if text, quoted, p = f.field(b, p, field); p < 0 {
 			return false
 		}
 		if field <= len(f.order) {
@@ -259,6 +275,23 @@ func (f *csvFormat) special(b []byte, p int) int {
 		p += 8
 	}
 	return min(p, len(b))
+}
+
+// delimiter returns the position of the first delimiter at or after p, len(b) if there is
+// none. Its loads are those of special.
+func (f *csvFormat) delimiter(b []byte, p int) int {
+	for ; p+8 <= cap(b); p += 8 {
+		if m := zeros(binary.LittleEndian.Uint64(b[p:p+8]) ^ f.delims); m != 0 {
+			return min(p+bits.TrailingZeros64(m)>>3, len(b))
+		}
+		if p+8 >= len(b) {
+			return len(b)
+		}
+	}
+	for p < len(b) && b[p] != f.delim {
+		p++
+	}
+	return p
 }
 
 // zeros marks the zero bytes of x by their high bits. Borrows can mark others

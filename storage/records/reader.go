@@ -225,6 +225,9 @@ func (r *Reader) Next(run *Run, most int) error {
 // records adds the records that are there.
 func (r *Reader) records(run *Run, most int) {
 	for run.Len() < most && r.start < r.end {
+		if r.plain(run, most); run.Len() == most || r.start == r.end {
+			return
+		}
 		b := r.buf[r.start:r.end]
 		n := r.split.end(b, r.eof)
 		if n == 0 {
@@ -246,6 +249,46 @@ func (r *Reader) records(run *Run, most int) {
 			run.addLines(lines)
 		}
 	}
+}
+
+// plain adds records that are lines: those before the next quote, up to a blank line or one
+// that is not there whole. Most records are, and this takes a quarter of the time.
+func (r *Reader) plain(run *Run, most int) {
+	s := &r.split
+	if r.bytes != nil || r.recoded || s.Comment != 0 || s.at > 0 || s.cut || len(run.own) > 0 ||
+		run.Len() > 0 && !r.follows(run.Values) {
+		return
+	}
+	text := s.plain(r.buf[r.start:r.end])
+	first, at, p := len(run.Values), r.place, 0
+	for run.Len() < most {
+		n := bytes.IndexByte(text[p:], '\n')
+		if n <= 0 || n == 1 && text[p] == '\r' || n >= MaxBytes || s.Delimiter == 0 && text[p] <= ' ' {
+			break
+		}
+		run.Places = append(run.Places, at)
+		p += n + 1
+		at.Line++
+		at.Offset += int64(n) + 1
+		run.Ends = append(run.Ends, first+p)
+	}
+	if p == 0 {
+		return
+	}
+	if first == 0 {
+		run.Values = text[:p]
+	} else {
+		run.Values = run.Values[:first+p]
+	}
+	r.start += p
+	r.place = at
+	s.begin(p)
+}
+
+// follows reports whether what is not yet in a run stands behind these bytes of it.
+func (r *Reader) follows(values []byte) bool {
+	n := len(values)
+	return n > 0 && n < cap(values) && &values[:n+1][n] == &r.buf[r.start]
 }
 
 // lines returns the lines of the record that was found, whose last byte is given.

@@ -19,7 +19,7 @@ type splitter struct {
 	at      int  // what has been looked at
 	quoted  bool // at is in quotes
 	escaped bool // by what is before at
-	plain   bool // it ends with its line: a comment, or there are no quotes
+	isLine  bool // it ends with its line: a comment, or there are no quotes
 	cut     bool // its beginning is not there any more
 	lines   int64
 }
@@ -29,30 +29,38 @@ func newSplitter(f Format) splitter { return splitter{Format: f, quotes: ones * 
 // begin goes behind the record that was found, of so many bytes.
 func (s *splitter) begin(n int) {
 	s.clear = max(0, s.clear-n)
-	s.at, s.quoted, s.escaped, s.plain, s.cut, s.lines = 0, false, false, false, false, 0
+	s.at, s.quoted, s.escaped, s.isLine, s.cut, s.lines = 0, false, false, false, false, 0
 }
 
 // drop notes that n bytes of the record are not there any more.
 func (s *splitter) drop(n int) { s.at, s.cut, s.clear = s.at-n, true, max(0, s.clear-n) }
 
+// plain returns what b has before the next quote; it begins with a record.
+func (s *splitter) plain(b []byte) []byte {
+	if s.Quote == 0 {
+		return b
+	}
+	if s.clear == 0 {
+		if s.clear = bytes.IndexByte(b, s.Quote); s.clear < 0 {
+			s.clear = len(b)
+		}
+	}
+	return b[:min(s.clear, len(b))]
+}
+
 // end returns the length of the record that b begins with, its line end included; 0
 // where more of it may come. last: b is all there is.
 func (s *splitter) end(b []byte, last bool) int {
 	if s.at == 0 && !s.cut {
-		s.plain = s.Quote == 0 || len(b) > 0 && s.isComment(b)
+		s.isLine = s.Quote == 0 || len(b) > 0 && s.isComment(b)
 	}
-	if s.at == 0 && !s.cut && !s.plain { // most records have no quotes
-		if s.clear == 0 {
-			if s.clear = bytes.IndexByte(b, s.Quote); s.clear < 0 {
-				s.clear = len(b)
-			}
-		}
-		if n := bytes.IndexByte(b[:s.clear], '\n'); n >= 0 {
+	if s.at == 0 && !s.cut && !s.isLine { // most records have no quotes
+		if n := bytes.IndexByte(s.plain(b), '\n'); n >= 0 {
 			s.lines = 1
 			return n + 1
 		}
 	}
-	if s.plain {
+	if s.isLine {
 		if n := bytes.IndexByte(b[s.at:], '\n'); n >= 0 {
 			s.lines = 1
 			return s.at + n + 1
