@@ -22,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/product"
@@ -59,8 +60,12 @@ func rowsMade(plan *pipeline.Plan, m *dataset.Manifest, key string) []any {
 	for _, l := range plan.Input.Lookups {
 		tables = append(tables, l.Name, l.SHA256())
 	}
+	var labels []table.Column // what rows get of them is in what the shuffle found
+	if plan.Input.Labels != nil {
+		labels = plan.Input.Labels.Columns
+	}
 	o := *spec.Spec.Output
-	return []any{writtenFormat, keptFormat, pipeline.CleaningHash(spec), columns, plan.Input.Timezone, tables, key, m.Partitions,
+	return []any{writtenFormat, keptFormat, pipeline.CleaningHash(spec), columns, labels, plan.Input.Timezone, tables, key, m.Partitions,
 		o.Format, o.Columns, o.PartitionBy}
 }
 
@@ -97,7 +102,7 @@ func madeOf(plan *pipeline.Plan, m *dataset.Manifest, key string) (string, error
 	if slices.ContainsFunc(m.Objects, func(o dataset.Object) bool { return o.ETag == "" && o.Version == "" }) {
 		return "", nil
 	}
-	text, err := json.Marshal(append(rowsMade(plan, m, key), pipeline.ProductHash(plan.Spec), m.Objects, m.Shards))
+	text, err := json.Marshal(append(rowsMade(plan, m, key), pipeline.ProductHash(plan.Spec), m.Objects, m.Shards, plan.Input.Labels))
 	return storage.SHA256(text), err
 }
 
@@ -325,6 +330,9 @@ func (t *Task) describe(ctx context.Context, w *writing, version int64, parts []
 	}
 	for _, l := range w.plan.Input.Lookups {
 		m.Tables = append(m.Tables, product.Joined{Name: l.Name, Rows: l.Rows, SHA256: l.SHA256()})
+	}
+	if l := w.plan.Input.Labels; l != nil {
+		m.Tables = append(m.Tables, product.Joined{Name: "label_file", Rows: int(l.Rows), SHA256: l.Manifest})
 	}
 	return w.table.Describe(ctx, m)
 }

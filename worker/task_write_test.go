@@ -346,3 +346,27 @@ func TestARunReadsTheNewestVersionOfATable(t *testing.T) {
 		t.Errorf("%v", report)
 	}
 }
+
+// A run whose label file has changed is not taken for one that finds nothing new, and the
+// manifest names the file.
+func TestATableFollowsItsLabelFile(t *testing.T) {
+	b := ordersOf(t, "- {filter: {expression: \"rating != null\"}}", "")
+	b.spec = strings.Replace(b.spec, "on_bad_row:", `label_file: {s3: {path: "s3://lake/labels/*.csv"}, format: {type: csv}, key: id, columns: [rating]}, on_bad_row:`, 1)
+	b.spec = strings.Replace(b.spec, "{name: note, type: string}]", "{name: note, type: string}, {name: rating, type: int64, available_in: [training]}]", 1)
+	for i, want := range []string{"version 0", "nothing new", "version 1"} {
+		if i != 1 {
+			b.put("labels/0.csv", fmt.Sprintf("id,rating\n1,5\n2,%d\n", i))
+		}
+		report := b.write(2)
+		if report.Error != "" || !strings.Contains(report.Outputs["table"]+" "+report.Outputs[stages.EndOutput], want) {
+			t.Fatalf("%d: %v, want %s", i, report, want)
+		}
+		if n := report.Counts["rows_out"]; n == 0 || n > 20 {
+			t.Errorf("%d: %d rows have a rating", i, n)
+		}
+	}
+	m, err := (&product.Table{Place: storage.Place{Bucket: b.lake, Name: "lake", Prefix: "clean/orders/"}}).Current(t.Context())
+	if err != nil || m == nil || len(m.Tables) != 1 || m.Tables[0].Name != "label_file" || m.Tables[0].Rows != 2 {
+		t.Errorf("%v, %+v", err, m)
+	}
+}
