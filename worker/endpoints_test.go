@@ -193,7 +193,7 @@ func TestEndpointsOfATestWorkLikeThoseOfTheBuild(t *testing.T) {
 	}
 	for edit, want := range map[[2]string]string{
 		{"type: pairs", "type: pair"}:                         "did you mean pairs?",
-		{"type: pairs", "type: avro"}:                         "not supported (one of parquet, csv, jsonl, arrow, pairs)",
+		{"type: pairs", "type: avro"}:                         "not supported (one of parquet, csv, jsonl, arrow, delta, pairs)",
 		{"type: pairs", "type: pairs, separator: '1'"}:        "digits separate nothing",
 		{"type: pairs", "type: parquet, separator: '1'"}:      "the field belongs to pairs",
 		{"{ticks", "{tick"}:                                   "did you mean ticks?",
