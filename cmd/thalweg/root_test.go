@@ -46,7 +46,7 @@ func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 		"dlq replay p --where stage":       "--where: select dead letters",
 		"validate /none.yaml":              "read spec: open /none.yaml: no such file or directory (name a file of YAML, or - for standard input)",
 		"render .":                         "read spec: read .: is a directory (name a file of YAML",
-		"validate ../../deploy/demo/flights.yaml --data terminal":        "open data: terminal: there is no file *.parquet (there is ",
+		"validate ../../deploy/demo/flights.yaml --data terminal":        "open data: terminal: there is no file terminal/*.parquet (there is ",
 		"validate ../../deploy/demo/flights.yaml --data ../../README.md": "open data: ../../README.md: ",
 		"dlq list p --were x":           "unknown flag: --were (`thalweg dlq list --help` tells how)",
 		"stream resume p --skip 1-2":    "need --partition",
