@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
@@ -354,7 +355,7 @@ func TestNodeDoesNotApplyAnEntryThatWasDamagedWhileItRan(t *testing.T) {
 
 func TestSnapshotDamagedBeneathARunningLeaderIsNotSent(t *testing.T) {
 	t.Parallel()
-	g := newGroup(t, "a", "b", "c")
+	g := newSteadyGroup(t, 2*time.Second, "a", "b", "c") // another leader would send its own
 	g.commit("one")
 	g.await(1)
 	leader := g.leader()
@@ -384,7 +385,11 @@ func TestSnapshotDamagedBeneathARunningLeaderIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.start(behind, l, &list{})
-	err = <-leader.done
+	select {
+	case err = <-leader.done:
+	case <-time.After(time.Minute):
+		t.Fatal("the leader has not read its snapshot")
+	}
 	leader.done <- nil // for the clean-up
 	if !thalweg.Is(err, thalweg.Corrupt) || !strings.Contains(err.Error(), bodies[0]) {
 		t.Errorf("the node ended with %v", err)

@@ -69,14 +69,20 @@ type member struct {
 
 // group is a cluster in one process.
 type group struct {
-	t       *testing.T
-	dir     string
-	members map[string]*member
-	peers   []Peer
+	t        *testing.T
+	dir      string
+	members  map[string]*member
+	peers    []Peer
+	election time.Duration
 }
 
 func newGroup(t *testing.T, ids ...string) *group {
-	g := &group{t: t, dir: t.TempDir(), members: make(map[string]*member)}
+	return newSteadyGroup(t, 200*time.Millisecond, ids...)
+}
+
+// newSteadyGroup starts a group whose followers wait longer for their leader.
+func newSteadyGroup(t *testing.T, election time.Duration, ids ...string) *group {
+	g := &group{t: t, dir: t.TempDir(), election: election, members: make(map[string]*member)}
 	listeners := make(map[string]net.Listener)
 	for _, id := range ids {
 		listeners[id] = listen(t)
@@ -103,7 +109,7 @@ func listen(t *testing.T) net.Listener {
 }
 
 func (g *group) config(id string) Config {
-	return Config{ID: id, Peers: g.peers, Dir: filepath.Join(g.dir, id), Timing: Timing{ElectionTimeout: 200 * time.Millisecond, TrailingLogs: 1}}
+	return Config{ID: id, Peers: g.peers, Dir: filepath.Join(g.dir, id), Timing: Timing{ElectionTimeout: g.election, TrailingLogs: 1}}
 }
 
 func (g *group) start(id string, l net.Listener, machine *list) {
