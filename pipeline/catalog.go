@@ -143,6 +143,9 @@ type Trained interface{ TrainedBy() string }
 // default, for a type of output.
 type Penalized interface{ L2(output string) float64 }
 
+// Patient is options of a model that wants a trainer.early_stop of its own by default.
+type Patient interface{ EarlyStop() int }
+
 // WarmStarter is options of a model whose training can start from a version's weights.
 type WarmStarter interface{ StartsWarm() bool }
 
@@ -156,6 +159,12 @@ type Restricted interface{ Without() map[string]string }
 // Demanding is options of an optimizer that does not train every model: it returns why it
 // does not train one of the given options, or "".
 type Demanding interface{ Refuses(model any) string }
+
+// Embedder is options of an encoder whose values a model learns.
+type Embedder interface{ Embeds() }
+
+// Embedding is options of a model that learns them.
+type Embedding interface{ LearnsEmbeddings() }
 
 // Decayer is options of an optimizer that decays weights by a share of them, times
 // the rate, before each step. regularization.l2 then does so too by default.

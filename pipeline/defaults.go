@@ -137,6 +137,9 @@ func (b *Body) defaults(at Place, pipeline string) {
 	if m, ok := b.Model.Options.(Penalized); ok && len(b.OutputFeatures) > 0 {
 		Default(at.in("trainer"), "regularization.l2", &b.Trainer.Regularization.L2, m.L2(b.OutputFeatures[0].Type))
 	}
+	if m, ok := b.Model.Options.(Patient); ok {
+		Default(at.in("trainer"), "early_stop", &b.Trainer.EarlyStop, m.EarlyStop())
+	}
 	catalog := at.found.catalog
 	for i := range b.OutputFeatures {
 		o := &b.OutputFeatures[i]

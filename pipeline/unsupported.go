@@ -39,9 +39,6 @@ var unsupportedFields = map[string]map[string]any{
 	"DataTest": {
 		"like_champion": instead("test its range"),
 	},
-	"encoders": {
-		"size": nil,
-	},
 	"InputFeature": {
 		"shape": nil,
 	},

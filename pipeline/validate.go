@@ -488,6 +488,13 @@ func (b *Body) checkModel(at Place) {
 			inputs.item(i).Problem("encoder.type", "write onehot or frequency", "the classes of a category have no mean for the encoder %s", f.Encoder.Name)
 		}
 	}
+	if _, learns := b.Model.Options.(Embedding); !learns && b.Model.Options != nil {
+		for i, f := range b.InputFeatures {
+			if _, ok := f.Encoder.Options.(Embedder); ok {
+				inputs.item(i).Problem("encoder.type", "write onehot, or model: {type: mlp}", "a model of type %s learns no encoder %s", b.Model.Name, f.Encoder.Name)
+			}
+		}
+	}
 	m, ok := b.Model.Options.(Trained)
 	if ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
 		at.Problem("trainer.optimizer.type", "leave the optimizer out", "a model of type %s is trained by %s", b.Model.Name, m.TrainedBy())

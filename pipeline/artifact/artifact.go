@@ -191,7 +191,10 @@ func (a *Artifact) SetParams(params []float32) {
 		if f.Category == nil || f.Category.Unknown > 0 || len(f.Category.Values) == 0 {
 			continue
 		}
-		v, ok := model.Find(a.Model, "category."+f.Name+".weight")
+		v, ok := model.Find(a.Model, "category."+f.Name+".embedding")
+		if !ok {
+			v, ok = model.Find(a.Model, "category."+f.Name+".weight")
+		}
 		if !ok {
 			continue
 		}

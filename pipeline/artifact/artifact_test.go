@@ -52,7 +52,7 @@ spec:
 `
 
 // network is document with a model of several layers.
-var network = strings.Replace(document, "  output_features:", "  model: {type: mlp, hidden: [9, 20], activation: gelu, dropout: 0.5}\n  output_features:", 1)
+var network = strings.Replace(document, "  output_features:", "  model: {type: mlp, hidden: [9, 20], activation: gelu, dropout: 0.5, normalization: batch}\n  output_features:", 1)
 
 const (
 	binary = `{name: delayed, type: binary, expression: "delay > 15", threshold: 0.25}`

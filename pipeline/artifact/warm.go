@@ -219,7 +219,13 @@ func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
 	if f.Terms != nil {
 		return f.Terms.Like(before.Terms) && f.Encoder == before.Encoder && s.table("terms."+f.Name, func(id int) int { return id })
 	}
+	if f.Encoder != before.Encoder && (f.Encoder == "embedding" || before.Encoder == "embedding") {
+		return false
+	}
 	ids := idsOf(f, before, got)
+	if f.Encoder == "embedding" {
+		return ids != nil && s.embedding("category."+f.Name, ids)
+	}
 	return ids != nil && s.table("category."+f.Name, ids)
 }
 

@@ -29,3 +29,19 @@ func (s *start) deeper() {
 		s.outputs = append(s.outputs, k)
 	}
 }
+
+// embedding copies what a network learned of the values of a category, by the ids that
+// they had, and the weights of its numbers.
+func (s *start) embedding(name string, ids func(id int) int) bool {
+	weights, weightsBefore := s.of(s.to, name+".weight", s.params), s.of(s.from, name+".weight", s.from.Params)
+	to, from := s.of(s.to, name+".embedding", s.params), s.of(s.from, name+".embedding", s.from.Params)
+	if to == nil || from == nil || len(weights) != len(weightsBefore) {
+		return false
+	}
+	copy(weights, weightsBefore)
+	size := len(weights) / s.width
+	for id := range len(to) / size {
+		copy(to[id*size:][:size], from[ids(id)*size:])
+	}
+	return true
+}

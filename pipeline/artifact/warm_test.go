@@ -101,14 +101,17 @@ const (
 // A start answers as its parent did, whatever rows the transforms were fitted on, and
 // in whatever order the features are: rows of what both know get the same predictions.
 func TestAStartAnswersAsItsParentDid(t *testing.T) {
-	for _, kind := range []string{"linear", "mlp, hidden: [6, 4], activation: tanh"} {
+	for _, kind := range []string{"linear", "mlp, hidden: [6, 4], activation: tanh", "mlp, hidden: [6], normalization: batch"} {
 		for _, label := range []string{"binary", "number", "count", "category"} {
-			t.Run(kind+" "+label, func(t *testing.T) { startsAlike(t, kind, label) })
+			t.Run(kind+" "+label, func(t *testing.T) { startsAlike(t, kind, label, rest) })
 		}
 	}
+	t.Run("embedding", func(t *testing.T) {
+		startsAlike(t, "mlp, hidden: [6, 4]", "category", strings.Replace(rest, "origin, type: category", "origin, type: category, encoder: {type: embedding, size: 3}", 1))
+	})
 }
 
-func startsAlike(t *testing.T, kind, label string) {
+func startsAlike(t *testing.T, kind, label, rest string) {
 	parent := warmed(t, xyz+", "+rest, label, kind, 0, 50)
 	next := warmed(t, rest+", "+strings.Replace(xyz, "minmax", "zscore", 1), label, kind, 10, 60)
 	params, got, err := next.StartFrom(parent)

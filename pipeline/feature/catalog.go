@@ -31,6 +31,7 @@ func Normalizations() []pipeline.Entry {
 func Encoders() []pipeline.Entry {
 	return []pipeline.Entry{
 		encoder("onehot", new(OneHot), oneHotSource),
+		encoder("embedding", new(Embedding), oneHotSource),
 		encoder("none", new(Scaled), scaledSource),
 		encoder("elements", new(Elements), elementsSource),
 		encoder("bins", new(Bins), binsSource),

@@ -279,3 +279,56 @@ func (e *oneHot) encodeIntegers(values []int64, dst []uint32) {
 		dst[i] = id
 	}
 }
+
+// Embedding has a network learn some numbers for each value of a category, by which it
+// tells values apart and what they have in common.
+type Embedding struct {
+	OneHot `yaml:",inline" json:",inline"`
+	// Size is how many numbers a value has. Default auto: twice the root of the number of
+	// values, at most 64.
+	Size pipeline.Count `yaml:"size" json:"size,omitempty" jsonschema:"maximum=1024"`
+}
+
+// maxEmbedding bounds the sizes that follow from the values.
+const maxEmbedding = 64
+
+// Embeds implements pipeline.Embedder.
+func (*Embedding) Embeds() {}
+
+// Load implements Encoder.
+func (o *Embedding) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
+	e, err := o.OneHot.Load(f, data)
+	if err != nil {
+		return nil, err
+	}
+	size := int(o.Size)
+	if size == 0 {
+		size = embeddingSize(len(data.Category.Values) + 1)
+	}
+	return &embedded{e.(*oneHot), size}, nil
+}
+
+// embeddingSize returns the size that suits so many values.
+func embeddingSize(values int) int {
+	size := 1
+	for size < maxEmbedding && size*size < 4*values {
+		size++
+	}
+	return size
+}
+
+// embedded is a category slot whose ids stand for numbers.
+type embedded struct {
+	*oneHot
+	size int
+}
+
+// AddTo implements Encoding.
+func (e *embedded) AddTo(s *kernel.Shape) {
+	slot := len(s.Cardinalities)
+	e.oneHot.AddTo(s)
+	for len(s.Embeddings) <= slot {
+		s.Embeddings = append(s.Embeddings, 0)
+	}
+	s.Embeddings[slot] = e.size
+}

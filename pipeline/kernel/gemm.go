@@ -143,7 +143,7 @@ func fma(a, b, c float32) float32 {
 // is not exact is rounded to the odd one of its neighbours, which is in the middle of no
 // two float32s (Boldo and Melquiond 2008).
 func roundOdd(a, b, c float32) float32 {
-	p, d := float64(a)*float64(b), float64(c)
+	p, d := float64(float64(a)*float64(b)), float64(c)
 	s := p + d
 	q := s - p
 	e := (p - (s - q)) + (d - q) // what s lacks (Knuth)

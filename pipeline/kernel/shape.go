@@ -8,6 +8,9 @@ type Shape struct {
 	// Cardinalities[j] is the count of ids of category slot j, the unknown (id
 	// 0) included.
 	Cardinalities []int `json:"cardinalities"`
+	// Embeddings[j] is how many values each id of category slot j stands for, in a network
+	// that learns them; 0: the slot is one-hot. Nil where all are.
+	Embeddings []int `json:"embeddings,omitempty"`
 	// Ordered are the category slots whose ids from 1 on are in the order of what
 	// they stand for: bins of a number. Ascending.
 	Ordered []int `json:"ordered,omitempty"`
@@ -21,6 +24,14 @@ type Shape struct {
 	CategoryNames []string `json:"category_names"`
 	ListNames     []string `json:"list_names,omitempty"`
 	TermNames     []string `json:"term_names,omitempty"`
+}
+
+// Embedding returns how many values an id of category slot j stands for; 0: it is one-hot.
+func (s Shape) Embedding(j int) int {
+	if j >= len(s.Embeddings) {
+		return 0
+	}
+	return s.Embeddings[j]
 }
 
 // Elements returns the count of elements of an array of the given dimensions.

@@ -119,12 +119,26 @@ func DotRows(g, d, x []float32) {
 
 // GatherRows adds to the values of each row those that t has of its id; ScatterRows
 // adds a row's values to those that g has of its id. Each row, and each id, has width
-// of them.
-func GatherRows[I ID](z, t []float32, ids []I, width int) {
-	checkLen(len(z), len(ids)*width)
-	for _, id := range ids {
-		addRow(z[:width], t[int(id)*width:][:width])
-		z = z[width:]
+// of them, and a row begins every stride elements.
+func GatherRows[I ID](z, t []float32, ids []I, width, stride int) {
+	checkRows(z, len(ids), width, stride)
+	for i, id := range ids {
+		addRow(z[i*stride:][:width], t[int(id)*width:][:width])
+	}
+}
+
+// ScatterRows is the backward of GatherRows.
+func ScatterRows[I ID](g []float32, ids []I, d []float32, width, stride int) {
+	checkRows(d, len(ids), width, stride)
+	for i, id := range ids {
+		addRow(g[int(id)*width:][:width], d[i*stride:][:width])
+	}
+}
+
+// checkRows panics unless a slice has so many rows.
+func checkRows(v []float32, rows, width, stride int) {
+	if width < 1 || stride < width || rows > 0 && len(v) < (rows-1)*stride+width {
+		panic(lengthPanic)
 	}
 }
 
@@ -137,14 +151,5 @@ func addRow(z, x []float32) {
 	x = x[:len(z)]
 	for i := range z {
 		z[i] += x[i]
-	}
-}
-
-// ScatterRows is the backward of GatherRows.
-func ScatterRows[I ID](g []float32, ids []I, d []float32, width int) {
-	checkLen(len(d), len(ids)*width)
-	for _, id := range ids {
-		addRow(g[int(id)*width:][:width], d[:width])
-		d = d[width:]
 	}
 }

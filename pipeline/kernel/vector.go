@@ -25,6 +25,10 @@ func Mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// Sqrt is the float32 square root, correctly rounded: the compiler has one instruction for
+// this form.
+func Sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }
+
 // Scale does v[i] *= factor.
 func Scale(v []float32, factor float32) {
 	for i := range v {

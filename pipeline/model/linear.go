@@ -204,11 +204,11 @@ func (l *linear) forwardRows(c *Chunk, params, z []float32) {
 	for j := range l.shape.Cardinalities {
 		switch bytes, shorts, words := b.Slot(j); {
 		case bytes != nil:
-			kernel.GatherRows(z, l.table(params, j), bytes[from:to], k)
+			kernel.GatherRows(z, l.table(params, j), bytes[from:to], k, k)
 		case shorts != nil:
-			kernel.GatherRows(z, l.table(params, j), shorts[from:to], k)
+			kernel.GatherRows(z, l.table(params, j), shorts[from:to], k, k)
 		default:
-			kernel.GatherRows(z, l.table(params, j), words[from:to], k)
+			kernel.GatherRows(z, l.table(params, j), words[from:to], k, k)
 		}
 	}
 	for i, column := range b.Terms {
@@ -233,11 +233,11 @@ func (l *linear) backwardRows(c *Chunk, d, grad []float32) {
 	for j := range l.shape.Cardinalities {
 		switch bytes, shorts, words := b.Slot(j); {
 		case bytes != nil:
-			kernel.ScatterRows(l.table(grad, j), bytes[from:to], d, k)
+			kernel.ScatterRows(l.table(grad, j), bytes[from:to], d, k, k)
 		case shorts != nil:
-			kernel.ScatterRows(l.table(grad, j), shorts[from:to], d, k)
+			kernel.ScatterRows(l.table(grad, j), shorts[from:to], d, k, k)
 		default:
-			kernel.ScatterRows(l.table(grad, j), words[from:to], d, k)
+			kernel.ScatterRows(l.table(grad, j), words[from:to], d, k, k)
 		}
 	}
 	for i, column := range b.Terms {

@@ -136,6 +136,7 @@ func checkShape(s kernel.Shape) error {
 }
 
 func clone(s kernel.Shape) kernel.Shape {
+	s.Embeddings = slices.Clone(s.Embeddings)
 	s.Cardinalities, s.Lists = slices.Clone(s.Cardinalities), slices.Clone(s.Lists)
 	s.Terms, s.TermNames = slices.Clone(s.Terms), slices.Clone(s.TermNames)
 	s.NumberNames, s.CategoryNames, s.ListNames = slices.Clone(s.NumberNames), slices.Clone(s.CategoryNames), slices.Clone(s.ListNames)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
 
 // chunkRows is how many rows go through all layers at a time: the values of a
@@ -30,6 +31,7 @@ type Model struct {
 	views  []View
 	ends   []int  // by layer: the offset behind its parameters
 	of     *Model // that this one is a narrow one of, or nil
+	tracks bool   // a layer is a Tracker
 }
 
 // NewNetwork returns the model of the given layers, the first of which reads
@@ -55,6 +57,9 @@ func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (*M
 			m.views = append(m.views, v)
 		}
 		m.ends = append(m.ends, offset)
+		if _, ok := l.(layer.Tracker); ok {
+			m.tracks = true
+		}
 	}
 	if offset > MaxSize {
 		return nil, fmt.Errorf("%d parameters, the bound is %d", offset, MaxSize)
@@ -221,9 +226,14 @@ func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, see
 	weight := 1 / float32(b.Rows)
 	outputs := m.Outputs()
 	values := w.values[len(w.values)-1]
-	run := len(values) / outputs
-	for from := 0; from < b.Rows; from += chunkRows {
-		to := min(from+chunkRows, b.Rows)
+	run, step := len(values)/outputs, chunkRows
+	if m.tracks { // chunks of about the same size, whose statistics are worth the same
+		chunks := (b.Rows + chunkRows - 1) / chunkRows
+		step = (b.Rows + chunks - 1) / chunks
+		run = step
+	}
+	for from := 0; from < b.Rows; from += step {
+		to := min(from+step, b.Rows)
 		if from%run == 0 {
 			w.chunk = Chunk{Block: b, From: from, To: min(from+run, b.Rows), Training: true}
 			m.forward(w, params, values[:(w.chunk.To-from)*outputs], seed)
@@ -235,6 +245,19 @@ func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, see
 	}
 	w.chunk = Chunk{}
 	return loss
+}
+
+// Tracks reports whether Track does anything.
+func (m *Model) Tracks() bool { return m.tracks }
+
+// Track takes what layers have learned by looking at the rows of the last step into params:
+// running statistics, which no gradient moves.
+func (m *Model) Track(w *Workspace, params []float32) {
+	for i, l := range m.layers {
+		if t, ok := l.(layer.Tracker); ok {
+			t.Track(&w.kept[i], m.part(params, i))
+		}
+	}
 }
 
 // Predict sets out to the predictions, row-major. A row's bits do not depend on the

@@ -316,6 +316,20 @@ func TestEveryLossKeepsTheContract(t *testing.T) {
 	}
 }
 
+// Networks of each normalization, and with embeddings.
+func TestNetworksKeepTheContract(t *testing.T) {
+	shape := everySlot
+	shape.Embeddings = []int{0, 2}
+	for _, o := range []MLP{{Normalization: "layer"}, {Normalization: "batch"}, {Normalization: "batch", Dropout: 0.3}} {
+		o.Hidden, o.Activation = []int{5, 4}, "tanh"
+		m, err := o.New(new(CrossEntropy), shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkModel(t, m)
+	}
+}
+
 func TestEveryModelKeepsTheContractWithEachLoss(t *testing.T) {
 	for _, e := range Catalog() {
 		switch e.Options.(type) {

@@ -96,7 +96,7 @@ func network(t pipeline.Trainer, rows int64) pipeline.Trainer {
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: &rate}
 	}
 	if t.Epochs == 0 {
-		t.Epochs = between(40_000*int64(t.BatchSize)/each, 20, 200)
+		t.Epochs = between(20_000*int64(t.BatchSize)/each, 10, 200)
 	}
 	return t
 }

@@ -153,6 +153,9 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 		if touched != nil {
 			touched.put()
 		}
+		if a.model.Tracks() {
+			a.model.Track(r.Workspace, params)
+		}
 	}
 	return kernel.Vector{Float32: vector}, loss, nil
 }

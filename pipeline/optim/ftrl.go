@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/model"
 )
 
 //go:embed ftrl.go
@@ -58,6 +59,14 @@ func (s *FTRL) Validate() error {
 
 // Sparse reports whether there is l1.
 func (s *FTRL) Sparse() bool { return s.L1 > 0 }
+
+// Refuses implements pipeline.Demanding.
+func (*FTRL) Refuses(options any) string {
+	if m, ok := options.(*model.MLP); ok && m.Normalization == "batch" {
+		return "its weights follow from sums of gradients, and running means of normalization: batch have none"
+	}
+	return ""
+}
 
 // Without implements pipeline.Restricted.
 func (*FTRL) Without() map[string]string {

@@ -11,6 +11,7 @@ var bits = map[string]string{
 	"lbfgs number":      "b86a35cb737331608a301116d20b0c2b2566cf4019b09b48145dc95c2b0e2e69",
 	"mlp":               "b41bc0aba3b827f4e5a5599574f2f87753d8ca94537e66d7f2d31d6b6a62ba31",
 	"mlp classes":       "97fa9f16017217b33bd61fa936ac0a68c34e3ad0016352993fff5bf66efcd29f",
+	"mlp normalized":    "7e98b5a810425afac111484f28acd76cf599c3123d17306515a263b564e72943",
 	"mlp number":        "64bee145fb6521661815639d4bfcae1ca28af893bf3b7a66af19dd154f7ce3c6",
 	"momentum":          "56480407e6791cf68dd37907c5d3ba780aa1bc1c962056d31a5f8b122b0f56d1",
 	"number":            "f4f07b7b89021015117f452ebdfbccdafa047134484af5872963d90df4556f69",

@@ -100,6 +100,8 @@ for strategy, fill in [("missing_value_strategy: fill_with_const, fill_value: go
         of = ids(filled(texts, fill), most, least)
         case(["encoders onehot", entry], "string", f"type: category, {strategy}{limit}", texts, probes, category=[of.get(v, 0) for v in filled(probes, fill)])
     case(["encoders hash", entry], "string", f"type: category, encoder: {{type: hash, buckets: 1000}}, {strategy}", texts, probes, category=[hashed(v, 1000) for v in filled(probes, fill)])
+    of = ids(filled(texts, fill), None, 1)
+    case(["encoders embedding", entry], "string", f"type: category, encoder: {{type: embedding, size: 3}}, {strategy}", texts, probes, category=[of.get(v, 0) for v in filled(probes, fill)])
 known = [t for t in texts if t is not None]
 of = ids(known)
 case(["encoders onehot", "missing_values category drop_row"], "string", "type: category, missing_value_strategy: drop_row", texts, probes, category=[None if v is None else of.get(v, 0) for v in probes])

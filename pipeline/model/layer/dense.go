@@ -99,7 +99,7 @@ func repeat(rows, each []float32) {
 func spread(values []float32, seed uint64, deviation float64) {
 	width := float64(2 * math.Sqrt(3) * deviation)
 	for i := range values {
-		u := float64(kernel.Mix(seed+uint64(i+1)*kernel.Golden)>>11) / (1 << 53)
+		u := float64(float64(kernel.Mix(seed+uint64(i+1)*kernel.Golden)>>11) / (1 << 53))
 		values[i] = float32((u - 0.5) * width)
 	}
 }

@@ -12,7 +12,7 @@ type dropout struct {
 
 // NewDropout returns the layer that drops a share of so many values.
 func NewDropout(width int, share float64) Layer {
-	return &dropout{width, max(1, uint32((1-share)*(1<<16)+0.5))}
+	return &dropout{width, max(1, uint32(float64((1-share)*(1<<16))+0.5))}
 }
 
 func (l *dropout) Outputs() int           { return l.width }

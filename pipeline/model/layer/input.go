@@ -10,29 +10,48 @@ import (
 
 // input is a dense layer over a block's slots: its outputs are a bias and weighted sums of
 // numbers and of the elements of lists, plus a row of a table for each category and, by its
-// weight, for each term. A table is what one-hot columns times weights come to.
+// weight, for each term. A table is what one-hot columns times weights come to. A category
+// that the shape embeds has some numbers for each id, which enter as numbers do.
 //
-// Its parameters are the weights of numbers, then of lists, then the tables of categories and
-// of terms, then the biases; those of one number, element or id lie side by side.
+// Its parameters are the weights of numbers, then of lists and of embeddings, then the tables
+// of categories and of terms, then the embeddings, then the biases; those of one number, element
+// or id lie side by side.
 type input struct {
-	shape     kernel.Shape
-	outputs   int
-	gain      float64
-	views     []View
-	lists     []int // by list slot: where its weights begin
-	tables    []int // by category slot, then by term slot: where its table begins
-	bias, all int
+	shape      kernel.Shape
+	outputs    int
+	gain       float64
+	views      []View
+	lists      []int // by list slot: where its weights begin
+	tables     []table
+	embedded   int // how many numbers embeddings have together
+	dense      int // where the weights of dense inputs end
+	embeddings int // where embeddings begin
+	bias, all  int
 }
+
+// table is the weights of a category slot or, behind these, of a term slot: a row for each
+// id. Of a category that is embedded, rows are the numbers at column at of all embeddings,
+// and weights is where those of the numbers begin.
+type table struct {
+	from, to, width int
+	embeds          bool
+	weights, at     int
+}
+
+func (t table) of(v []float32) []float32 { return v[t.from:t.to] }
 
 // NewInput returns the first layer of a network that reads blocks of a shape, of so many
 // outputs.
 func NewInput(shape kernel.Shape, outputs int, gain float64) Layer {
 	l := &input{shape: shape, outputs: outputs, gain: gain}
-	add := func(name string, dimensions ...int) (at int) {
-		v := View{Name: name, Shape: append(slices.Clone(dimensions), outputs), Offset: l.all, Bias: name == "bias"}
+	view := func(name string, dimensions ...int) (at int) {
+		v := View{Name: name, Shape: dimensions, Offset: l.all, Bias: name == "bias"}
 		l.all += v.Size()
 		l.views = append(l.views, v)
 		return v.Offset
+	}
+	add := func(name string, dimensions ...int) (at int) {
+		return view(name, append(slices.Clone(dimensions), outputs)...)
 	}
 	for _, name := range shape.NumberNames {
 		add(fmt.Sprintf("number.%s.weight", name))
@@ -40,11 +59,31 @@ func NewInput(shape kernel.Shape, outputs int, gain float64) Layer {
 	for i, dimensions := range shape.Lists {
 		l.lists = append(l.lists, add(fmt.Sprintf("list.%s.weight", shape.ListNames[i]), dimensions...))
 	}
+	l.tables = make([]table, len(shape.Cardinalities)+len(shape.Terms))
+	for j, name := range shape.CategoryNames {
+		if size := shape.Embedding(j); size > 0 {
+			l.tables[j] = table{width: size, embeds: true, weights: add(fmt.Sprintf("category.%s.weight", name), size), at: l.embedded}
+			l.embedded += size
+		}
+	}
+	l.dense = l.all
+	whole := func(slot int, name string, n int) {
+		l.tables[slot] = table{from: add(name, n), to: l.all, width: outputs}
+	}
 	for j, n := range shape.Cardinalities {
-		l.tables = append(l.tables, add(fmt.Sprintf("category.%s.weight", shape.CategoryNames[j]), n))
+		if !l.tables[j].embeds {
+			whole(j, fmt.Sprintf("category.%s.weight", shape.CategoryNames[j]), n)
+		}
 	}
 	for t, n := range shape.Terms {
-		l.tables = append(l.tables, add(fmt.Sprintf("terms.%s.weight", shape.TermNames[t]), n))
+		whole(len(shape.Cardinalities)+t, fmt.Sprintf("terms.%s.weight", shape.TermNames[t]), n)
+	}
+	l.embeddings = l.all
+	for j, n := range shape.Cardinalities {
+		if t := &l.tables[j]; t.embeds {
+			t.from = view(fmt.Sprintf("category.%s.embedding", shape.CategoryNames[j]), n, t.width)
+			t.to = l.all
+		}
 	}
 	l.bias = add("bias")
 	return l
@@ -53,34 +92,29 @@ func NewInput(shape kernel.Shape, outputs int, gain float64) Layer {
 func (l *input) Outputs() int  { return l.outputs }
 func (l *input) Views() []View { return l.views }
 
-// Scratch has the numbers, one after the other.
-func (l *input) Scratch() int { return l.shape.Numbers }
+// Scratch has the numbers, one after the other, then of each row the embeddings, then the
+// gradient by them.
+func (l *input) Scratch() int { return l.shape.Numbers + 2*l.embedded }
 
 // rareness is how much smaller the weights of ids and terms begin: those that training
 // seldom meets stay about what they begin as, and are to say little.
 const rareness = 0.25
 
 func (l *input) Init(params []float32, seed uint64) {
-	active := l.shape.Numbers + len(l.tables)
+	active := l.shape.Numbers + l.embedded
+	for _, t := range l.tables {
+		if !t.embeds {
+			active++
+		}
+	}
 	for _, dimensions := range l.shape.Lists {
 		active += kernel.Elements(dimensions)
 	}
 	deviation := math.Sqrt(l.gain / float64(active))
-	dense := l.bias
-	if len(l.tables) > 0 {
-		dense = l.tables[0]
-	}
-	spread(params[:dense], seed, deviation)
-	spread(params[dense:l.bias], kernel.Mix(seed), deviation*rareness)
+	spread(params[:l.dense], seed, deviation)
+	spread(params[l.dense:l.embeddings], kernel.Mix(seed), deviation*rareness)
+	spread(params[l.embeddings:l.bias], kernel.Mix(seed+2), rareness)
 	spread(params[l.bias:], kernel.Mix(seed+1), deviation*rareness) // of categories alone all outputs were the same otherwise
-}
-
-func (l *input) table(v []float32, slot int) []float32 {
-	end := l.bias
-	if slot+1 < len(l.tables) {
-		end = l.tables[slot+1]
-	}
-	return v[l.tables[slot]:end]
 }
 
 // list returns a slot's elements in the chunk's rows, and how many a row has.
@@ -90,33 +124,45 @@ func (l *input) list(c *Chunk, slot int) (kernel.Strided, int) {
 }
 
 func (l *input) Forward(c *Chunk, params, out []float32) {
-	b, from, to, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
+	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
 	repeat(out, params[l.bias:])
 	for k, column := range b.Numbers {
-		copy(c.Scratch[k*rows:], column[from:to])
+		copy(c.Scratch[k*rows:], column[from:end])
 	}
 	kernel.Gemm(out, width, kernel.Strided{Values: c.Scratch, Row: 1, Column: rows}, params, width, rows, width, l.shape.Numbers)
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)
 		kernel.Gemm(out, width, elements, params[at:], width, rows, width, n)
 	}
+	embedded := c.Scratch[rows*l.shape.Numbers:][:rows*l.embedded]
+	clear(embedded)
 	for j := range l.shape.Cardinalities {
+		t := l.tables[j]
+		to, stride := out, width
+		if t.embeds {
+			to, stride = embedded[t.at:], l.embedded
+		}
 		switch bytes, shorts, words := b.Slot(j); {
 		case bytes != nil:
-			kernel.GatherRows(out, l.table(params, j), bytes[from:to], width)
+			kernel.GatherRows(to, t.of(params), bytes[from:end], t.width, stride)
 		case shorts != nil:
-			kernel.GatherRows(out, l.table(params, j), shorts[from:to], width)
+			kernel.GatherRows(to, t.of(params), shorts[from:end], t.width, stride)
 		default:
-			kernel.GatherRows(out, l.table(params, j), words[from:to], width)
+			kernel.GatherRows(to, t.of(params), words[from:end], t.width, stride)
+		}
+	}
+	for _, t := range l.tables {
+		if t.embeds {
+			kernel.Gemm(out, width, kernel.Strided{Values: embedded[t.at:], Row: l.embedded, Column: 1}, params[t.weights:], width, rows, width, t.width)
 		}
 	}
 	for t, column := range b.Terms {
-		kernel.GatherTerms(out, l.table(params, len(l.shape.Cardinalities)+t), column[from:to], width)
+		kernel.GatherTerms(out, l.tables[len(l.shape.Cardinalities)+t].of(params), column[from:end], width)
 	}
 }
 
-func (l *input) Backward(c *Chunk, _, outGrad, grad []float32) {
-	b, from, to, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
+func (l *input) Backward(c *Chunk, params, outGrad, grad []float32) {
+	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
 	kernel.AddColumns(grad[l.bias:], outGrad)
 	kernel.Gemm(grad, width, kernel.Strided{Values: c.Scratch, Row: rows, Column: 1}, outGrad, width, l.shape.Numbers, width, rows)
 	for i, at := range l.lists {
@@ -124,17 +170,33 @@ func (l *input) Backward(c *Chunk, _, outGrad, grad []float32) {
 		elements.Row, elements.Column = 1, n
 		kernel.Gemm(grad[at:], width, elements, outGrad, width, n, width, rows)
 	}
+	embedded := c.Scratch[rows*l.shape.Numbers:][:rows*l.embedded]
+	embeddedGrad := c.Scratch[rows*(l.shape.Numbers+l.embedded):][:rows*l.embedded]
+	clear(embeddedGrad)
+	for _, t := range l.tables {
+		if t.embeds {
+			kernel.Gemm(grad[t.weights:], width, kernel.Strided{Values: embedded[t.at:], Row: 1, Column: l.embedded}, outGrad, width, t.width, width, rows)
+			transposed := kept(c.Keep, width*l.embedded)[:width*t.width]
+			transpose(transposed, params[t.weights:], t.width, width)
+			kernel.Gemm(embeddedGrad[t.at:], l.embedded, kernel.Strided{Values: outGrad, Row: width, Column: 1}, transposed, t.width, rows, t.width, width)
+		}
+	}
 	for j := range l.shape.Cardinalities {
+		t := l.tables[j]
+		d, stride := outGrad, width
+		if t.embeds {
+			d, stride = embeddedGrad[t.at:], l.embedded
+		}
 		switch bytes, shorts, words := b.Slot(j); {
 		case bytes != nil:
-			kernel.ScatterRows(l.table(grad, j), bytes[from:to], outGrad, width)
+			kernel.ScatterRows(t.of(grad), bytes[from:end], d, t.width, stride)
 		case shorts != nil:
-			kernel.ScatterRows(l.table(grad, j), shorts[from:to], outGrad, width)
+			kernel.ScatterRows(t.of(grad), shorts[from:end], d, t.width, stride)
 		default:
-			kernel.ScatterRows(l.table(grad, j), words[from:to], outGrad, width)
+			kernel.ScatterRows(t.of(grad), words[from:end], d, t.width, stride)
 		}
 	}
 	for t, column := range b.Terms {
-		kernel.ScatterTerms(l.table(grad, len(l.shape.Cardinalities)+t), column[from:to], outGrad, width)
+		kernel.ScatterTerms(l.tables[len(l.shape.Cardinalities)+t].of(grad), column[from:end], outGrad, width)
 	}
 }

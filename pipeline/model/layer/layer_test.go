@@ -124,6 +124,64 @@ func TestDenseLayersHaveTheSlopesOfTheirValues(t *testing.T) {
 	check(t, NewDense("d", 1, 40, 2), nil, values(layerRows))
 }
 
+func TestNormalizationsHaveTheSlopesOfTheirValues(t *testing.T) {
+	check(t, NewLayerNorm("n", 6), nil, values(6*layerRows))
+	check(t, NewBatchNorm("n", 6), nil, values(6*layerRows))
+}
+
+func TestLayerNormalizationIsOfARow(t *testing.T) {
+	l, in, out := NewLayerNorm("n", 10), values(30), make([]float32, 30)
+	params := make([]float32, 20)
+	l.Init(params, 1)
+	l.Forward(&Chunk{To: 3, In: in, Scratch: make([]float32, 33)}, params, out)
+	for i := range 3 {
+		if mean, deviation := moments(out[10*i : 10*i+10]); math.Abs(mean) > 1e-6 || math.Abs(deviation-1) > 1e-4 {
+			t.Errorf("row %d has mean %v and deviation %v", i, mean, deviation)
+		}
+	}
+}
+
+func moments(v []float32) (mean, deviation float64) {
+	for _, x := range v {
+		mean += float64(x) / float64(len(v))
+	}
+	for _, x := range v {
+		deviation += (float64(x) - mean) * (float64(x) - mean) / float64(len(v))
+	}
+	return mean, math.Sqrt(deviation)
+}
+
+// Predictions of a row do not depend on others: they go by the running means, which come
+// near to those of the rows.
+func TestBatchNormalizationPredictsByRunningMeans(t *testing.T) {
+	const width = 3
+	l, in, out := NewBatchNorm("n", width), values(width*layerRows), make([]float32, width*layerRows)
+	for i := range in {
+		in[i] += 5
+	}
+	params := make([]float32, 4*width)
+	l.Init(params, 1)
+	var kept any
+	c := Chunk{To: layerRows, In: in, Scratch: make([]float32, width*layerRows), Keep: &kept, Training: true}
+	for range 200 {
+		l.Forward(&c, params, out)
+		l.(Tracker).Track(&kept, params)
+	}
+	trained := slices.Clone(out)
+	c.Training = false
+	l.Forward(&c, params, out)
+	for i, v := range out {
+		if math.Abs(float64(v-trained[i])) > 0.05*(1+math.Abs(float64(v))) { // but for rows/(rows-1)
+			t.Errorf("value %d is %v, in training %v", i, v, trained[i])
+		}
+	}
+	single := make([]float32, width)
+	l.Forward(&Chunk{To: 1, In: in[:width], Scratch: make([]float32, width), Keep: &kept, Training: true}, params, single)
+	if !slices.Equal(single, out[:width]) {
+		t.Errorf("a batch of one row has %v, its prediction is %v", single, out[:width])
+	}
+}
+
 func TestTheFirstLayerReadsSlotsOfEachKind(t *testing.T) {
 	shape := kernel.Shape{Numbers: 2, NumberNames: []string{"a", "b"}, Cardinalities: []int{3, 300}, CategoryNames: []string{"c", "d"},
 		Lists: [][]int{{2, 2}}, ListNames: []string{"l"}, Terms: []int{6}, TermNames: []string{"t"}}
@@ -136,6 +194,10 @@ func TestTheFirstLayerReadsSlotsOfEachKind(t *testing.T) {
 			b.Terms[0][i] = append(b.Terms[0][i], kernel.Term{ID: uint32(id), Weight: 0.5})
 		}
 	}
+	check(t, NewInput(shape, 4, 2), b, nil)
+	shape.Embeddings = []int{0, 3}
+	check(t, NewInput(shape, 4, 2), b, nil)
+	shape.Embeddings = []int{2, 9}
 	check(t, NewInput(shape, 4, 2), b, nil)
 	wide := kernel.Shape{Lists: [][]int{{4}}, ListNames: []string{"l"}}
 	check(t, NewInput(wide, 3, 2), &kernel.Block{Rows: layerRows, Lists: b.Lists}, nil)
