@@ -201,6 +201,8 @@ type SplitMethod interface {
 	NotOfEvents() string
 	// Given reports whether the data, and not probabilities, say how large the splits are.
 	Given() bool
+	// Folded reports whether it cuts rows into folds too.
+	Folded() bool
 }
 
 // splitMethod returns the way of splitting of a name.
@@ -232,6 +234,9 @@ func byColumn(m SplitMethod) bool {
 
 // ofEvents reports whether events can be told their split.
 func ofEvents(m SplitMethod) bool { return m.NotOfEvents() == "" }
+
+// folded reports whether a way of splitting has folds.
+func folded(m SplitMethod) bool { return m.Folded() }
 
 var choiceType = reflect.TypeFor[Choice]()
 

@@ -16,6 +16,7 @@ type byNumber struct{}
 func (*byNumber) SplitBy() ([]table.Type, string) { return []table.Type{table.Int64}, "a number" }
 func (*byNumber) NotOfEvents() string             { return "" }
 func (*byNumber) Given() bool                     { return false }
+func (*byNumber) Folded() bool                    { return false }
 
 // guessed is a strategy for missing numbers.
 type guessed struct{}

@@ -128,13 +128,20 @@ type Split struct {
 	// fixed a row keeps its split whatever other objects come and go.
 	Type string `yaml:"type,omitempty" json:"type,omitempty" catalog:"splits" instead:"group=hash" default:"random"`
 	// Column holds the time of a datetime split (null: training), the key of a hash split
-	// (null: training), up to 1,000 values of a stratify split, or train, validation and
+	// (null: training), up to 1,000 values of a stratify split (2,000 by folds where there are more than two), or train, validation and
 	// test, or 0, 1 and 2, in each row of a fixed split.
 	Column string `yaml:"column,omitempty" json:"column,omitempty"`
 	// Probabilities are the shares of training, validation and test: of rows, of the keys
 	// of a hash split. A fixed split has none. Default [0.7, 0.15, 0.15], which has enough
 	// for both judgements of a small table.
 	Probabilities []float64 `yaml:"probabilities,omitempty" json:"probabilities,omitempty" jsonschema:"minItems=3,maxItems=3"`
+	// Folds, of a random, hash or stratify split, adds k-fold cross-validation: the
+	// training and validation rows are cut into so many folds, and for each a model is
+	// trained on the others, with encoders and statistics of its own, and measured on it.
+	// The run shows the metrics of each fold, their mean, standard deviation and 95 %
+	// interval, which a gate can name with over: folds. The test rows are in no fold. The
+	// version is trained as without folds.
+	Folds int `yaml:"folds,omitempty" json:"folds,omitempty" jsonschema:"minimum=2,maximum=20"`
 }
 
 // FeatureDefaults are defaults by feature type.
@@ -408,6 +415,9 @@ type GateSpec struct {
 	// Slices, instead of all rows, are the columns of one of evaluation.slices: each of
 	// its slices that has min_rows must pass.
 	Slices []string `yaml:"slices,omitempty" json:"slices,omitempty"`
+	// Over, instead of the rows that versions are judged by, is folds: the mean over the
+	// folds of preprocessing.split.
+	Over string `yaml:"over,omitempty" json:"over,omitempty" jsonschema:"enum=folds"`
 	// JudgeBy is what must be within the bounds: the value, or the whole of its 95 %
 	// interval. Default value with bounds, and interval, of the difference, versus
 	// champion.

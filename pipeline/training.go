@@ -3,6 +3,8 @@ package pipeline
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -107,4 +109,59 @@ func TestsHash(s *Spec) string {
 		tests[i].Severity, tests[i].ErrorIf, tests[i].WarnIf = "", "", ""
 	}
 	return hashOf(fieldsText(Body{Tests: tests}))
+}
+
+// Check implements Checker.
+func (s *Split) Check(at Place) {
+	method, ok := at.found.catalog.splitMethod(s.Type)
+	if !ok {
+		return
+	}
+	switch _, what := method.SplitBy(); {
+	case byColumn(method) && s.Column == "":
+		at.Problem("", "", "a %s split needs %s", s.Type, what)
+	case !byColumn(method) && s.Column != "":
+		at.Problem("column", "write type: "+at.found.catalog.splitting(byColumn)+" to split by it", "a %s split has no column", s.Type)
+	}
+	if s.Folds > 0 && !method.Folded() {
+		at.Problem("folds", "write type: "+at.found.catalog.splitting(folded)+", or leave folds out", "a %s split has no folds", s.Type)
+	}
+	if method.Given() {
+		if len(s.Probabilities) > 0 || !at.Omits("probabilities") {
+			at.Problem("probabilities", "leave them out", "the shares of a %s split are those of its column", s.Type)
+		}
+		return
+	}
+	sum, shares := 0.0, at.in("probabilities")
+	for i, p := range s.Probabilities {
+		if p < 0 || p > 1 {
+			shares.item(i).Problem("", "", "%v is not a probability", p)
+		}
+		sum += p
+	}
+	// Three shares written with up to six digits.
+	if math.Abs(sum-1) > 1e-6 {
+		shares.Problem("", "", "the probabilities add up to %v, not 1", math.Round(sum*1e9)/1e9)
+	}
+	if len(s.Probabilities) == 3 && s.Probabilities[0] == 0 {
+		shares.item(0).Problem("", "", "nothing is left to learn from")
+	}
+}
+
+// checkFolds refuses what folds would share that must not know the rows which are held out.
+func (b *Body) checkFolds(at Place) {
+	folds := at.in("preprocessing.split")
+	if b.Preprocessing.Split.Folds == 0 {
+		return
+	}
+	for i, c := range b.Preprocessing.Clean {
+		if step, ok := c.Options.(StepSpec); ok && learns(step) {
+			folds.Unsupported("folds", "let features fill missing values by missing_value_strategy, and normalize them, which each fold learns for itself; or leave folds out",
+				fmt.Sprintf("folds beside %s, which learns from the rows of all folds", at.in("preprocessing.clean").item(i).path))
+			return
+		}
+	}
+	if m, ok := b.Model.Options.(Importer); ok && m.Imports() != "" {
+		folds.Unsupported("folds", "leave folds out", "folds of a model that is imported, and not trained")
+	}
 }

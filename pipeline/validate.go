@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -200,40 +199,6 @@ func (p *Preprocessing) Check(Place) {
 }
 
 // Check implements Checker.
-func (s *Split) Check(at Place) {
-	method, ok := at.found.catalog.splitMethod(s.Type)
-	if !ok {
-		return
-	}
-	switch _, what := method.SplitBy(); {
-	case byColumn(method) && s.Column == "":
-		at.Problem("", "", "a %s split needs %s", s.Type, what)
-	case !byColumn(method) && s.Column != "":
-		at.Problem("column", "write type: "+at.found.catalog.splitting(byColumn)+" to split by it", "a %s split has no column", s.Type)
-	}
-	if method.Given() {
-		if len(s.Probabilities) > 0 || !at.Omits("probabilities") {
-			at.Problem("probabilities", "leave them out", "the shares of a %s split are those of its column", s.Type)
-		}
-		return
-	}
-	sum, shares := 0.0, at.in("probabilities")
-	for i, p := range s.Probabilities {
-		if p < 0 || p > 1 {
-			shares.item(i).Problem("", "", "%v is not a probability", p)
-		}
-		sum += p
-	}
-	// Three shares written with up to six digits.
-	if math.Abs(sum-1) > 1e-6 {
-		shares.Problem("", "", "the probabilities add up to %v, not 1", math.Round(sum*1e9)/1e9)
-	}
-	if len(s.Probabilities) == 3 && s.Probabilities[0] == 0 {
-		shares.item(0).Problem("", "", "nothing is left to learn from")
-	}
-}
-
-// Check implements Checker.
 func (o *OutputFeature) Check(at Place) {
 	switch t, given := o.Threshold, !at.Omits("threshold.value"); {
 	case t == nil:
@@ -374,7 +339,7 @@ func (s *Sink) Check(at Place) {
 const maxSliceSpecs = 8
 
 // check applies the rules of an evaluation to that of an output of a type.
-func (e *Evaluation) check(at Place, output string) {
+func (e *Evaluation) check(at Place, output string, folds bool) {
 	allowed := at.found.catalog.namesFor(Metrics, output)
 	for i, name := range e.Metrics {
 		at.in("metrics").item(i).among("", name, allowed, output)
@@ -386,7 +351,7 @@ func (e *Evaluation) check(at Place, output string) {
 		at.Problem("gates", "", "there are %d; at most %d are possible", len(e.Gates), maxGates)
 	}
 	for i := range e.Gates {
-		e.gate(&e.Gates[i], at.in("gates").item(i), allowed, output)
+		e.gate(&e.Gates[i], at.in("gates").item(i), allowed, output, folds)
 	}
 }
 
@@ -394,7 +359,7 @@ func (e *Evaluation) check(at Place, output string) {
 const maxGates = 32
 
 // gate applies the rules of a gate.
-func (e *Evaluation) gate(g *GateSpec, at Place, allowed []string, output string) {
+func (e *Evaluation) gate(g *GateSpec, at Place, allowed []string, output string, folds bool) {
 	at.among("metric", g.Metric, allowed, output)
 	rises := false
 	for _, m := range at.found.catalog[Metrics] {
@@ -418,6 +383,13 @@ func (e *Evaluation) gate(g *GateSpec, at Place, allowed []string, output string
 		at.Problem("max_increase", "leave one out", "a gate has max_decrease or max_increase, not both")
 	case g.LowerBound != nil && g.UpperBound != nil && *g.LowerBound > *g.UpperBound:
 		at.Problem("lower_bound", "", "it is above upper_bound")
+	}
+	switch {
+	case g.Over == "":
+	case g.Versus != "" || len(g.Slices) > 0:
+		at.Problem("over", "write two gates", "the mean over folds has bounds alone, and no slices")
+	case !folds:
+		at.Problem("over", "write preprocessing: {split: {folds: 5}}", "there are no folds")
 	}
 	if len(g.Slices) > 0 && !slices.ContainsFunc(e.Slices, func(s SliceSpec) bool { return slices.Equal(s.Columns, g.Slices) }) {
 		at.Problem("slices", "add them to evaluation.slices", "no rows are sliced by %s", strings.Join(g.Slices, ", "))
@@ -457,6 +429,7 @@ func (b *Body) Check(at Place) {
 // checkModel checks the rules between the parts of a spec that trains a model.
 func (b *Body) checkModel(at Place) {
 	inputs, outputs := at.in("input_features"), at.in("output_features")
+	b.checkFolds(at)
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
 		names(i, f.Name)
@@ -477,7 +450,7 @@ func (b *Body) checkModel(at Place) {
 			at.Unsupported("model.type", "write model: {type: linear}", fmt.Sprintf("a %s output of a model of type %s", kind, b.Model.Name))
 		}
 		at.among("trainer.validation_metric", b.Trainer.ValidationMetric, at.found.catalog.namesFor(Metrics, kind), kind)
-		b.Evaluation.check(at.in("evaluation"), kind)
+		b.Evaluation.check(at.in("evaluation"), kind, b.Preprocessing.Split.Folds > 0)
 		shares := b.Preprocessing.Split.Probabilities
 		if t := b.OutputFeatures[0].Threshold; t != nil && t.Optimize != "" && len(shares) > 1 && shares[1] == 0 {
 			outputs.item(0).Problem("threshold", "write a number, or give validation a share of the rows", "there are no validation rows to choose it by")

@@ -51,6 +51,7 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "write", Over: stages.OverShards, Reducers: 1, Outputs: []string{"table"}}, Needed: writes, Map: mapWrite, Reduce: reduceWrite},
 	}, trained([]Stage{
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
+		{Plan: stages.Plan{Name: "cross_validate", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"cross_validation"}}, Needed: hasFolds, Size: sizeFolds, Map: mapFold, Reduce: reduceFolds},
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
 		{Plan: stages.Plan{Name: "register", Over: stages.OverNothing}},
@@ -60,7 +61,8 @@ func Stages() StageCatalog {
 // trained returns stages as those of specs that train a model alone.
 func trained(all []Stage) []Stage {
 	for i := range all {
-		all[i].Needed = (*pipeline.Spec).Trains
+		needed := all[i].Needed
+		all[i].Needed = func(spec *pipeline.Spec) bool { return spec.Trains() && (needed == nil || needed(spec)) }
 	}
 	return all
 }

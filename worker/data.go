@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -45,6 +46,7 @@ type data struct {
 	manifest *dataset.Manifest
 	labels   *LabelFile    // nil: the spec has none
 	cuts     split.Cuts    // from the learn stage on
+	view     split.View    // of prepared rows, where there are folds
 	events   string        // profiled.EventSchema
 	progress *atomic.Int64 // counts the rows that were read
 	at       table.Place   // of the batch that is looked at, if any
@@ -258,4 +260,37 @@ func (d *data) cleaned(ctx context.Context, chain *clean.Chain, shard int, rep *
 		chain := chain.With(settled)
 		through(d.batches(ctx, shard, rep), func(batch arrow.Record) (arrow.Record, error) { return chain.Apply(ctx, batch, rep) })(yield)
 	}
+}
+
+// maxRecent bounds what is kept of one kind.
+const maxRecent = 8
+
+// recent keeps what the tasks of a run make again and again of the same inputs: a
+// compiled spec, a model. What is kept is immutable.
+type recent[T any] struct {
+	mu struct {
+		sync.Mutex
+		byKey map[string]T
+	}
+}
+
+// of returns what build makes, which it may have made before. Failures are not kept.
+func (r *recent[T]) of(key string, build func() (T, error)) (T, error) {
+	r.mu.Lock()
+	made, ok := r.mu.byKey[key]
+	r.mu.Unlock()
+	if ok {
+		return made, nil
+	}
+	made, err := build()
+	if err != nil {
+		return made, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.byKey == nil || len(r.mu.byKey) >= maxRecent {
+		r.mu.byKey = make(map[string]T)
+	}
+	r.mu.byKey[key] = made
+	return made, nil
 }

@@ -199,11 +199,20 @@ type keptNote struct {
 	Read     int64 `json:"read"`
 }
 
-// prepared yields the prepared rows of a shard: those that are kept or, where they are
-// not, or are damaged, made anew. keep says that they shall be kept then. rep counts
+// prepared yields the prepared rows of a shard, with the splits of the view: those that
+// are kept or, where they are not, or are damaged, made anew. keep says that they shall be kept then. rep counts
 // what cleaning them did.
 func (d *data) prepared(ctx context.Context, shard int, keep bool, rep *pipeline.Report) iter.Seq2[*compact.Batch, error] {
 	return func(yield func(*compact.Batch, error) bool) {
+		if d.cuts.Folds > 0 {
+			whole := yield
+			yield = func(rows *compact.Batch, err error) bool {
+				if rows != nil {
+					rows = feature.Viewed(rows, d.view.Of)
+				}
+				return whole(rows, err)
+			}
+		}
 		key, err := d.key(shard, d.keeping.rows)
 		var file *compact.File
 		if err == nil {
@@ -286,7 +295,7 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 				return nil, err
 			}
 		}
-		if splits, err = d.cuts.Assign(d.plan, cleaned, d.origin(shard), splits); err != nil {
+		if splits, err = d.cuts.Codes(d.plan, cleaned, d.origin(shard), splits); err != nil {
 			return nil, err
 		}
 		return d.keeping.Apply(cleaned, splits)

@@ -60,15 +60,21 @@ spec:
 // flightFile is one shard of flights, some of which the filter drops.
 func flightFile(t *testing.T, shard int) []byte {
 	t.Helper()
+	return delayedFile(t, shard, func(_ int, delay int64) int64 { return delay })
+}
+
+// delayedFile is flightFile with other delays, by row.
+func delayedFile(t *testing.T, shard int, delayed func(row int, delay int64) int64) []byte {
+	t.Helper()
 	random := rand.New(rand.NewPCG(7, uint64(shard)))
 	schema := arrow.NewSchema([]arrow.Field{{Name: "distance", Type: arrow.PrimitiveTypes.Int64}, {Name: "delay", Type: arrow.PrimitiveTypes.Int64},
 		{Name: "origin", Type: arrow.BinaryTypes.String}, {Name: "gates", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32), Nullable: true}}, nil)
 	rows := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer rows.Release()
-	for range flightRows {
+	for row := range flightRows {
 		distance := random.Int64N(3000) - 100
 		rows.Field(0).(*array.Int64Builder).Append(distance)
-		rows.Field(1).(*array.Int64Builder).Append(random.Int64N(60) - distance/200)
+		rows.Field(1).(*array.Int64Builder).Append(delayed(row, random.Int64N(60)-distance/200))
 		rows.Field(2).(*array.StringBuilder).Append(fmt.Sprint("airport ", random.IntN(9)))
 		gates := rows.Field(3).(*array.ListBuilder)
 		if random.IntN(9) == 0 {
@@ -148,17 +154,22 @@ func (b *batchHalf) task(lease *apiv1.Lease) *apiv1.TaskReport {
 	return r.run(b.t.Context())
 }
 
-// reported carries out a stage over shards that so many tasks share, and returns
+// reported carries out a stage, one over shards by so many tasks, and returns
 // the reducer's report, or that of a task that fails.
 func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport {
 	b.t.Helper()
 	shards := cmp.Or(b.shards, flightShards)
 	partials, counts := make([][]string, max(1, stage.Reducers)), make(map[string]int64) // by reducer
-	for i := range tasks {
-		if stage.Over != stages.OverShards {
-			break
+	over := tasks
+	if stage.Over != stages.OverShards {
+		over = stage.Number
+	}
+	for i := range over {
+		lease := &apiv1.Lease{Kind: stage.Name, Index: i, Reducers: uint32(len(partials))}
+		if stage.Over == stages.OverShards {
+			lease.ShardFrom, lease.ShardTo = i*shards/tasks, (i+1)*shards/tasks
 		}
-		report := b.task(&apiv1.Lease{Kind: stage.Name, Index: i, Reducers: uint32(len(partials)), ShardFrom: i * shards / tasks, ShardTo: (i + 1) * shards / tasks})
+		report := b.task(lease)
 		if report.Error != "" {
 			return report
 		}

@@ -145,7 +145,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			return out, err
 		}
 	}
-	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone) {
+	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone, evaluatedSplits[:]...) {
 		if err != nil {
 			return out, err
 		}
@@ -213,11 +213,11 @@ type scoredRows struct {
 	predictions []float32
 }
 
-// scored yields the rows of a shard that are measured, and all of them as long as features
-// are tried alone.
-func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted, shard int, lone *loneFeatures) iter.Seq2[scoredRows, error] {
+// scored yields the rows of a shard that are of some splits, and all of them as long as
+// features are tried alone.
+func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted, shard int, lone *loneFeatures, of ...uint8) iter.Seq2[scoredRows, error] {
 	return func(yield func(scoredRows, error) bool) {
-		if lone.full() && !fit.has(shard, evaluatedSplits[:]...) {
+		if lone.full() && !fit.has(shard, of...) {
 			d.progress.Add(d.manifest.Shards[shard].Rows)
 			return
 		}
@@ -227,7 +227,7 @@ func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted,
 			from, to := rows.Bounds(chunk)
 			keep := table.NewMask(to - from).Not()
 			if lone.full() {
-				if keep = measured(splits[from:to]); keep.Count() == 0 {
+				if keep = measured(splits[from:to], of); keep.Count() == 0 {
 					return out, nil
 				}
 			}
@@ -267,11 +267,11 @@ func (d *data) scored(ctx context.Context, scorer *artifact.Scorer, fit *fitted,
 	}
 }
 
-// measured marks the rows whose splits are evaluated.
-func measured(splits []uint8) table.Mask {
+// measured marks the rows that are of some splits.
+func measured(splits, of []uint8) table.Mask {
 	keep := table.NewMask(len(splits))
 	for i, s := range splits {
-		if slices.Contains(evaluatedSplits[:], s) {
+		if slices.Contains(of, s) {
 			keep.Set(i)
 		}
 	}
@@ -334,6 +334,11 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	}
 	if doc.Champion, err = t.compare(ctx, d, trained, all); err != nil {
 		return err
+	}
+	if d.cuts.Folds > 0 {
+		if err := t.Input(ctx, "cross_validation", &doc.Folds); err != nil {
+			return err
+		}
 	}
 	doc.Judge(d.plan.Spec)
 	for _, text := range doc.Skipped {

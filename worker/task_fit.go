@@ -95,7 +95,7 @@ func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk int, parts
 		}
 	}
 	for i, p := range parts {
-		if all || usable.Has(i) {
+		if (all || usable.Has(i)) && p != split.Unused {
 			out.Rows[p]++
 		}
 	}

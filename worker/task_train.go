@@ -268,28 +268,17 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	if err != nil {
 		return nil, err
 	}
-	m, err := artifact.New(rows.plan, rows.transform)
-	if err != nil {
-		return nil, err
-	}
-	m.EventSchema = rows.events
-	if rows.plan.Spec.SaysSplit() {
-		m.Cuts = &rows.cuts
-	}
 	parent, err := w.parent(ctx, lease, rows.plan)
 	if err != nil {
 		return nil, err
 	}
-	in := &trainingInputs{shardRows: rows, model: *m}
-	in.job = train.Job{
-		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
-		Run:     thalweg.RunID(lease.RunId), Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
-		Threshold: rows.plan.Label.Threshold, Optimize: rows.plan.Label.Optimize, Shards: len(rows.manifest.Shards), Rows: rows,
-		Input: lease.Inputs["manifest"] + " " + lease.Inputs["split"] + " " + lease.Inputs["learnt"] + " " + lease.Inputs["transform"],
+	in, err := newTraining(rows, thalweg.RunID(lease.RunId), lease.Inputs["manifest"]+" "+lease.Inputs["split"]+" "+lease.Inputs["learnt"]+" "+lease.Inputs["transform"])
+	if err != nil {
+		return nil, err
 	}
 	if parent != nil {
 		var got artifact.Inherited
-		if in.job.Start, got, err = m.StartFrom(parent.Artifact); err != nil {
+		if in.job.Start, got, err = in.model.StartFrom(parent.Artifact); err != nil {
 			return nil, err
 		}
 		in.job.Input += " " + lease.Inputs[stages.ParentInput]
@@ -303,12 +292,30 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	return in, err
 }
 
+// newTraining returns the training of a run's model on rows, which input identifies.
+func newTraining(rows *shardRows, run thalweg.RunID, input string) (*trainingInputs, error) {
+	m, err := artifact.New(rows.plan, rows.transform)
+	if err != nil {
+		return nil, err
+	}
+	m.EventSchema = rows.events
+	if rows.plan.Spec.SaysSplit() {
+		m.Cuts = &rows.cuts
+	}
+	in := &trainingInputs{shardRows: rows, model: *m}
+	in.job = train.Job{
+		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
+		Run:     run, Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
+		Threshold: rows.plan.Label.Threshold, Optimize: rows.plan.Label.Optimize, Shards: len(rows.manifest.Shards), Rows: rows, Input: input,
+	}
+	return in, nil
+}
+
 // undecided is the threshold where the validation rows do not say which is best.
 const undecided = 0.5
 
-// save writes a checkpoint that can be served and resumed from. It lies below a
-// directory of its run, so that no other run depends on the same objects.
-func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpoint) (string, *artifact.Artifact, error) {
+// trained returns the artifact of a checkpoint.
+func (in *trainingInputs) trained(c *train.Checkpoint) *artifact.Artifact {
 	a := in.model
 	a.SetParams(c.Params)
 	a.Dataset = in.manifest.JSON()
@@ -325,10 +332,17 @@ func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpo
 		}
 		a.Provenance.Threshold = &threshold
 	}
+	return &a
+}
+
+// save writes a checkpoint that can be served and resumed from. It lies below a
+// directory of its run, so that no other run depends on the same objects.
+func (in *trainingInputs) save(ctx context.Context, dir string, c *train.Checkpoint) (string, *artifact.Artifact, error) {
+	a := in.trained(c)
 	parts, err := a.Encode(c.Parts)
 	if err != nil {
 		return "", nil, err
 	}
 	ref, err := checkpoint.Save(ctx, in.worker.state, dir, parts)
-	return ref.String(), &a, err
+	return ref.String(), a, err
 }

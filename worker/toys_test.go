@@ -63,6 +63,7 @@ type thirds struct{}
 func (*thirds) SplitBy() (types []table.Type, what string)        { return nil, "" }
 func (*thirds) NotOfEvents() string                               { return "the number of the row" }
 func (*thirds) Given() bool                                       { return false }
+func (*thirds) Folded() bool                                      { return false }
 func (*thirds) Observer(*split.Cuts, split.Origin) split.Observer { return &thirds{} }
 func (*thirds) Observe(arrow.Record) error                        { return nil }
 func (*thirds) Partial() ([]byte, error)                          { return []byte("{}"), nil }

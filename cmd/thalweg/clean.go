@@ -26,8 +26,8 @@ func newClean(g *globals) *cobra.Command {
 		Short: "Write the training rows as a run cleans and splits them",
 		Long: "clean does with the training data what a run does before it trains, and writes each row as\n" +
 			"Parquet: the cleaned columns, then _object and _object_row (where the row lies), _split (train,\n" +
-			"validation, test or dropped) and _reason (why it was dropped). A row that a cleaning step\n" +
-			"dropped has no cleaned values. The splits are those of a run on the same objects. Where data\n" +
+			"validation, test or dropped), _reason (why it was dropped) and, where the split has folds,\n" +
+			"_fold. A row that a cleaning step dropped has no cleaned values. The splits are those of a run on the same objects. Where data\n" +
 			"tests fail as they would fail a run, the rows are written all the same, and the exit code is 1.",
 		Example: "  thalweg clean -f flights.yaml --into rows.parquet\n" +
 			"  thalweg clean -f flights.yaml --data flights.parquet --into rows.parquet",

@@ -221,6 +221,9 @@ func (d *card) measured(w io.Writer) {
 		fmt.Fprintf(w, "\nPredictions are true from the probability %.6g on.\n", *t)
 	}
 	d.confused(w)
+	if f := d.Evaluation.Folds; f != nil {
+		writeFolds(w, f)
+	}
 	if len(d.Evaluation.Gates) > 0 {
 		fmt.Fprint(w, "\n## Gates\n\n| gate | passed | found |\n|---|---|---|\n")
 		for _, g := range d.Evaluation.Gates {
@@ -272,6 +275,33 @@ func (d *card) confused(w io.Writer) {
 		if i == 0 {
 			fmt.Fprintf(w, "|%s\n", strings.Repeat("---|", len(cells)))
 		}
+	}
+}
+
+// writeFolds writes what cross-validation found.
+func writeFolds(w io.Writer, d *evaluation.Folds) {
+	names := slices.Sorted(maps.Keys(d.Means))
+	fmt.Fprintf(w, "\n## Cross-validation\n\nOf %d folds of the training and validation rows, each measured by a model of the others. The intervals\nare 95 %% ones of the mean.\n\n"+
+		"| metric | mean | deviation | from | to |\n|---|---|---|---|---|\n", len(d.Folds))
+	for _, name := range names {
+		m := d.Means[name]
+		from, to := "", ""
+		if m.Interval != nil {
+			from, to = fmt.Sprintf("%.6g", m.Interval[0]), fmt.Sprintf("%.6g", m.Interval[1])
+		}
+		fmt.Fprintf(w, "| %s | %.6g | %.6g | %s | %s |\n", name, m.Value, m.Deviation, from, to)
+	}
+	fmt.Fprintf(w, "\n| fold | trained | rows | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat("---|", len(names)+3))
+	for i, f := range d.Folds {
+		fmt.Fprintf(w, "| %d | %d | %d |", i+1, f.Trained, f.Rows)
+		for _, name := range names {
+			text := ""
+			if v, ok := f.Metrics[name]; ok {
+				text = fmt.Sprintf("%.6g", v)
+			}
+			fmt.Fprintf(w, " %s |", text)
+		}
+		fmt.Fprintln(w)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -87,6 +88,22 @@ func Whole(record arrow.Record, tail int) *Batch {
 	n := int(record.NumCols())
 	schema := arrow.NewSchema(record.Schema().Fields()[n-tail:], nil)
 	return &Batch{Tail: array.NewRecord(schema, record.Columns()[n-tail:], record.NumRows()), whole: record}
+}
+
+// WithTail returns the batch with an array as the given column of the tail. The caller
+// keeps the array until it is done with the batch.
+func (b *Batch) WithTail(column int, a arrow.Array) *Batch {
+	replaced := func(r arrow.Record, at int) arrow.Record {
+		columns := slices.Clone(r.Columns())
+		columns[at] = a
+		return array.NewRecord(r.Schema(), columns, r.NumRows())
+	}
+	out := *b
+	out.Tail = replaced(b.Tail, column)
+	if b.whole != nil {
+		out.whole = replaced(b.whole, int(b.whole.NumCols()-b.Tail.NumCols())+column)
+	}
+	return &out
 }
 
 // Rows is how many rows the batch has.

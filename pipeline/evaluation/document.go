@@ -25,6 +25,8 @@ type Document struct {
 	Sliced
 	// Fairness is by the sensitive columns of the spec, in order.
 	Fairness []Fairness `json:"fairness,omitempty"`
+	// Folds are of cross-validation, where the spec asks for it.
+	Folds *Folds `json:"folds,omitempty"`
 	// Champion is the version that the alias named, where a gate is versus it.
 	Champion *Champion `json:"champion,omitempty"`
 	// Gates are those of the spec in order.
@@ -63,8 +65,15 @@ type Slice struct {
 // a name.
 const maxTableMetrics = 4
 
-// tableMetrics are the first metrics that the spec names, or else the catalog.
-func (d *Document) tableMetrics(spec *pipeline.Spec) (names []string) {
+// tableMetrics are the first metrics of the judged split that the spec names, or else the
+// catalog.
+func (d *Document) tableMetrics(spec *pipeline.Spec) []string {
+	return namedMetrics(spec, func(name string) bool { _, ok := d.Splits[d.Judged].Metrics[name]; return ok })
+}
+
+// namedMetrics are the first metrics that the spec names, or else the catalog, of those
+// that there are.
+func namedMetrics(spec *pipeline.Spec, has func(name string) bool) (names []string) {
 	all := spec.Spec.Evaluation.Metrics
 	if len(all) == 0 {
 		for _, e := range spec.Entries(pipeline.Metrics) {
@@ -72,7 +81,7 @@ func (d *Document) tableMetrics(spec *pipeline.Spec) (names []string) {
 		}
 	}
 	for _, name := range all {
-		if _, ok := d.Splits[d.Judged].Metrics[name]; ok && !slices.Contains(names, name) && len(names) < maxTableMetrics {
+		if has(name) && !slices.Contains(names, name) && len(names) < maxTableMetrics {
 			names = append(names, name)
 		}
 	}

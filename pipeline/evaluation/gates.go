@@ -98,6 +98,9 @@ func gateText(g *pipeline.GateSpec) string {
 			text += fmt.Sprintf("%s%v", b.text, *b.bound)
 		}
 	}
+	if g.Over != "" {
+		text += " in the mean over folds"
+	}
 	if g.Versus != "" {
 		text += " versus " + g.Versus
 	}
@@ -111,6 +114,8 @@ func gateText(g *pipeline.GateSpec) string {
 func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
 	metrics, sliced, least, most, change := d.Splits[d.Judged].Metrics, &d.Sliced, g.LowerBound, g.UpperBound, ""
 	switch {
+	case g.Over != "":
+		metrics = d.Folds.estimates()
 	case g.Versus == "":
 	case d.Champion == nil:
 		return true, "there is no champion yet"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -115,6 +116,16 @@ func (p *Preparation) Apply(rows arrow.Record, splits []uint8) (arrow.Record, er
 	row.Retain()
 	columns = append(columns, row)
 	return array.NewRecord(p.schema, columns, rows.NumRows()), nil
+}
+
+// Viewed returns prepared rows with the splits that of makes of theirs.
+func Viewed(rows *compact.Batch, of func(split uint8) uint8) *compact.Batch {
+	splits := rows.Tail.Column(PreparedTail - 2).(*array.Int64).Int64Values()
+	buf, out := table.Alloc(memory.DefaultAllocator, len(splits), arrow.Int64Traits)
+	for i, split := range splits {
+		out[i] = int64(of(uint8(split)))
+	}
+	return rows.WithTail(PreparedTail-2, table.NewColumn(memory.DefaultAllocator, table.Int64, len(splits), buf, table.Mask{}))
 }
 
 // Splits returns the splits of prepared rows, or of their tail, in dst's memory.

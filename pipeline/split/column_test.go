@@ -79,7 +79,7 @@ func splitOf(t interface {
 	for _, s := range shards {
 		first := int64(0)
 		for chunk := range slices.Chunk(s.rows, rows) {
-			parts, err := cuts.Assign(p, rowsOf(of, chunk, first), s.origin, nil)
+			parts, err := cuts.Codes(p, rowsOf(of, chunk, first), s.origin, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,10 +12,29 @@ import (
 // without a value is training, the zero split.
 func assignHash(c *Cuts, batch arrow.Record, _ Origin, dst []uint8) error {
 	validation, test := threshold(c.Bounds[0]), threshold(c.Bounds[1])
-	seed := kernel.Mix(c.Seed + kernel.Golden)
-	parts, err := resolve(batch, c.Column,
-		func(s string) uint8 { return part(kernel.Mix(seed^murmur3.StringSum64(s)), validation, test) },
-		func(v int64) uint8 { return part(kernel.Mix(seed^kernel.Mix(uint64(v))), validation, test) })
+	parts, err := ofKeys(c, batch, func(hash uint64) uint8 { return part(hash, validation, test) })
 	copy(dst, parts)
 	return err
+}
+
+// foldHash goes by another hash of the same values. A row without a value is in no fold:
+// nobody knows which rows are of the same key, so it is held out in none and trained on
+// in all.
+func foldHash(c *Cuts, batch arrow.Record, _ Origin, dst []uint8) error {
+	folds, err := ofKeys(c, batch, c.foldOf)
+	for i, fold := range folds {
+		if dst[i] != Test {
+			dst[i] = WithFold(dst[i], fold)
+		}
+	}
+	return err
+}
+
+// ofKeys returns what of says of the hash of the seed and each row's value; zero of a row
+// without one.
+func ofKeys[T any](c *Cuts, batch arrow.Record, of func(hash uint64) T) ([]T, error) {
+	seed := kernel.Mix(c.Seed + kernel.Golden)
+	return resolve(batch, c.Column,
+		func(s string) T { return of(kernel.Mix(seed ^ murmur3.StringSum64(s))) },
+		func(v int64) T { return of(kernel.Mix(seed ^ kernel.Mix(uint64(v)))) })
 }

@@ -33,6 +33,21 @@ func assignRandom(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
 	return nil
 }
 
+// foldRandom goes by another hash of the same rows.
+func foldRandom(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
+	rows, err := rowNumbers(batch)
+	if err != nil {
+		return err
+	}
+	hash := from.hash(c.Seed)
+	for i, row := range rows {
+		if dst[i] != Test {
+			dst[i] = WithFold(dst[i], c.foldOf(hash(row)))
+		}
+	}
+	return nil
+}
+
 // hash returns the hash of a row by its number in the shard: of a seed, its object's
 // key and its place there. The same rows in another format have the same hashes.
 func (o Origin) hash(seed uint64) func(row int64) uint64 {

@@ -43,13 +43,13 @@ const placeOfRow = "the place of a row in the training data, which an event does
 // Catalog lists the ways of splitting; to add one is a file and a line here.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "random", Options: &method{place: placeOfRow, observer: observeNothing, finish: finishNothing, assign: assignRandom}},
+		{Name: "random", Options: &method{place: placeOfRow, observer: observeNothing, finish: finishNothing, assign: assignRandom, fold: foldRandom}},
 		{Name: "datetime", Options: &method{by: []table.Type{table.Timestamp}, column: "the column of the time",
 			observer: observeTimes, finish: finishTimes, assign: assignTimes}},
 		{Name: "hash", Options: &method{by: []table.Type{table.String, table.Int64, table.Timestamp}, column: "the column of the key",
-			observer: observeNothing, finish: finishNothing, assign: assignHash}},
+			observer: observeNothing, finish: finishNothing, assign: assignHash, fold: foldHash}},
 		{Name: "stratify", Options: &method{by: []table.Type{table.String, table.Int64, table.Bool}, column: "the column whose values have equal shares",
-			place: placeOfRow, observer: observeStrata, finish: finishStrata, assign: assignStrata}},
+			place: placeOfRow, observer: observeStrata, finish: finishStrata, assign: assignStrata, fold: foldStrata}},
 		{Name: "fixed", Options: &method{by: []table.Type{table.String, table.Int64}, column: "the column that says train, validation or test",
 			place: "a column that says it, which output_columns can name", given: true,
 			observer: observeFixed, finish: finishFixed, assign: assignFixed}},
@@ -91,6 +91,8 @@ type method struct {
 	// order, call for.
 	finish func(c *Cuts, partials [][]byte) error
 	assign func(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error
+	// fold adds to each row's split in dst its fold; nil: the method has no folds.
+	fold func(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error
 }
 
 // SplitBy implements pipeline.SplitMethod.
@@ -101,6 +103,14 @@ func (m *method) NotOfEvents() string { return m.place }
 
 // Given implements pipeline.SplitMethod.
 func (m *method) Given() bool { return m.given }
+
+// Folded implements pipeline.SplitMethod.
+func (m *method) Folded() bool { return m.fold != nil }
+
+// Fold implements Folder.
+func (m *method) Fold(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
+	return m.fold(c, batch, from, dst)
+}
 
 // Observer implements Method.
 func (m *method) Observer(c *Cuts, from Origin) Observer { return m.observer(c, from) }
@@ -129,6 +139,8 @@ type Cuts struct {
 	// Bounds are the cumulative shares after which validation and test begin: those of
 	// the spec, or of the rows (fixed).
 	Bounds [2]float64 `json:"bounds"`
+	// Folds is how many folds there are of the training and validation rows; 0: none.
+	Folds int `json:"folds,omitempty"`
 	// Column and Times: rows before Times[0] are training, rows before Times[1]
 	// validation, the others test (datetime); microseconds since 1970 UTC. Equal
 	// times are never parted. A row without a time is training; Missing counts
@@ -155,7 +167,7 @@ func newCuts(plan *pipeline.Plan) (*Cuts, Method, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed}
+	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed, Folds: spec.Folds}
 	if m.Given() {
 		return c, m, nil
 	}

@@ -24,6 +24,9 @@ const maxStrata = 1000
 type Stratum struct {
 	Value *string   `json:"value"`
 	Cuts  [2]uint64 `json:"cuts"`
+	// Folds are the hashes at which the second and later folds begin: of the training
+	// rows, and then of the validation rows where there are any.
+	Folds []uint64 `json:"folds,omitempty"`
 }
 
 // strata observes the values of one shard. The rows of a value are split by the rank of
@@ -33,14 +36,18 @@ type strata struct {
 	cuts *Cuts
 	from Origin
 	all  strataByValue
+	// targets are those of cuts.
+	targets []uint64
 }
 
 // strataByValue are the strata so far, by value.
 type strataByValue struct {
 	column string
-	list   []*stratum
-	null   *stratum
-	texts  map[string]*stratum
+	// targets is how many windows each has, most how many values there may be.
+	targets, most int
+	list          []*stratum
+	null          *stratum
+	texts         map[string]*stratum
 }
 
 // stratum is what is known of one value's rows.
@@ -48,7 +55,7 @@ type stratum struct {
 	Value *string `json:"value"`
 	Rows  int64   `json:"rows"`
 	// Windows are those around the hashes that the shares stand for.
-	Windows [2]window `json:"windows"`
+	Windows []window `json:"windows"`
 }
 
 // window is the hashes around a target.
@@ -69,7 +76,13 @@ type strataPartial struct {
 }
 
 func observeStrata(c *Cuts, from Origin) Observer {
-	return &strata{cuts: c, from: from, all: strataByValue{column: c.Column}}
+	return &strata{cuts: c, from: from, all: newStrata(c), targets: c.targets()}
+}
+
+// newStrata returns no strata yet. Each fold is two windows more of each value, so that
+// there may be fewer values: up to a thousand with two folds, 400 with five.
+func newStrata(c *Cuts) strataByValue {
+	return strataByValue{column: c.Column, targets: len(c.shares()), most: min(maxStrata, 2*maxStrata/max(1, c.Folds))}
 }
 
 // of returns the stratum of a value.
@@ -81,11 +94,14 @@ func (s *strataByValue) of(value *string) (*stratum, error) {
 	if out != nil {
 		return out, nil
 	}
-	if len(s.list) == maxStrata {
-		return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Exhausted, Subject: "column " + s.column, Err: fmt.Errorf("more than %d values to stratify by", maxStrata),
-			Hint: "derive a column of fewer values; to keep all rows of a key in one split, write type: hash"}
+	if len(s.list) == s.most {
+		return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Exhausted, Subject: "column " + s.column, Err: fmt.Errorf("more than %d values to stratify by", s.most),
+			Hint: "derive a column of fewer values, or write fewer folds where there are any; to keep all rows of a key in one split, write type: hash"}
 	}
-	out = &stratum{Windows: [2]window{{Limit: math.MaxUint64}, {Limit: math.MaxUint64}}}
+	out = &stratum{Windows: make([]window, s.targets)}
+	for k := range out.Windows {
+		out.Windows[k].Limit = math.MaxUint64
+	}
 	s.list = append(s.list, out)
 	if value == nil {
 		s.null = out
@@ -115,7 +131,7 @@ func (o *strata) Observe(batch arrow.Record) error {
 	if err = cmp.Or(err, failed); err != nil {
 		return err
 	}
-	hash, targets := o.from.hash(o.cuts.Seed), o.cuts.targets()
+	hash, targets := o.from.hash(o.cuts.Seed), o.targets
 	for i, s := range values {
 		if s == nil {
 			if s = of(nil); s == nil {
@@ -136,8 +152,28 @@ func eachStratum[T any](batch arrow.Record, column string, text func(string) T) 
 	return resolve(batch, column, text, table.ByText(text))
 }
 
+// shares are the cumulative shares at which validation, test, and the second and later
+// folds of the training and the validation rows begin.
+func (c *Cuts) shares() []float64 {
+	all := c.Bounds[:]
+	from := 0.0
+	for _, to := range c.Bounds {
+		for fold := 1; fold < c.Folds && to > from; fold++ {
+			all = append(all, from+float64((to-from)*float64(fold))/float64(c.Folds))
+		}
+		from = to
+	}
+	return all
+}
+
 // targets are the hashes that the shares stand for.
-func (c *Cuts) targets() [2]uint64 { return [2]uint64{threshold(c.Bounds[0]), threshold(c.Bounds[1])} }
+func (c *Cuts) targets() []uint64 {
+	var all []uint64
+	for _, share := range c.shares() {
+		all = append(all, threshold(share))
+	}
+	return all
+}
 
 // room is how many hashes are kept of so many rows: at least three times the root of the
 // rows on either side of a target, which is six standard deviations of how many hashes lie
@@ -206,7 +242,7 @@ func (w *window) cut(share float64, rows int64) (cut uint64, ok bool) {
 
 // Partial implements Observer.
 func (o *strata) Partial() ([]byte, error) {
-	targets := o.cuts.targets()
+	targets := o.targets
 	o.all.sort()
 	for _, s := range o.all.list {
 		for k := range s.Windows {
@@ -241,8 +277,8 @@ func given(value *string) int {
 }
 
 // load reads the hashes that were handed on.
-func (s *stratum) load() error {
-	if s == nil {
+func (s *stratum) load(windows int) error {
+	if s == nil || len(s.Windows) != windows {
 		return errors.New("no value")
 	}
 	for k := range s.Windows {
@@ -260,12 +296,12 @@ func (s *stratum) load() error {
 
 // finishStrata finds the cuts of each value.
 func finishStrata(c *Cuts, partials [][]byte) error {
-	all := strataByValue{column: c.Column}
+	all := newStrata(c)
 	var many error
 	targets := c.targets()
 	err := each(partials, func(p strataPartial) error {
 		for _, s := range p.Strata {
-			if err := s.load(); err != nil {
+			if err := s.load(len(targets)); err != nil {
 				return err
 			}
 			into, err := all.of(s.Value)
@@ -285,9 +321,14 @@ func finishStrata(c *Cuts, partials [][]byte) error {
 	all.sort()
 	for _, s := range all.list {
 		out := Stratum{Value: s.Value}
-		for k, share := range c.Bounds {
-			var ok bool
-			if out.Cuts[k], ok = s.Windows[k].cut(share, s.Rows); !ok {
+		for k, share := range c.shares() {
+			cut, ok := s.Windows[k].cut(share, s.Rows)
+			if k < len(out.Cuts) {
+				out.Cuts[k] = cut
+			} else {
+				out.Folds = append(out.Folds, cut)
+			}
+			if !ok {
 				return &thalweg.Error{Op: "merge split", Kind: thalweg.Corrupt, Subject: "column " + c.Column, Err: errors.New("no hashes of so many rows")}
 			}
 		}
@@ -296,33 +337,59 @@ func finishStrata(c *Cuts, partials [][]byte) error {
 	return nil
 }
 
-// assignStrata goes by the hashes of rows, and the cuts of their values. A value that the
-// cuts do not know, since a step has made it of others, is cut where any hashes are.
+// assignStrata goes by the hashes of rows, and the cuts of their values.
 func assignStrata(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
+	return c.eachRow(batch, from, func(i int, hash uint64, of *Stratum) { dst[i] = part(hash, of.Cuts[0], of.Cuts[1]) })
+}
+
+// foldStrata goes by the same hashes: a fold is a stretch of those of each split, and has
+// the same share of each value's rows, to the row.
+func foldStrata(c *Cuts, batch arrow.Record, from Origin, dst []uint8) error {
+	return c.eachRow(batch, from, func(i int, hash uint64, of *Stratum) {
+		begin := 0
+		if dst[i] == Validation {
+			begin = len(of.Folds) - (c.Folds - 1)
+		}
+		if dst[i] == Test {
+			return
+		}
+		fold := 1
+		for _, cut := range of.Folds[begin : begin+c.Folds-1] {
+			if hash >= cut {
+				fold++
+			}
+		}
+		dst[i] = WithFold(dst[i], fold)
+	})
+}
+
+// eachRow calls do with the hash of each row and the stratum of its value. A value that the
+// cuts do not know, since a step has made it of others, is cut where any hashes are.
+func (c *Cuts) eachRow(batch arrow.Record, from Origin, do func(i int, hash uint64, of *Stratum)) error {
 	rows, err := rowNumbers(batch)
 	if err != nil {
 		return err
 	}
 	targets := c.targets()
+	any := &Stratum{Cuts: [2]uint64(targets[:2]), Folds: targets[2:]}
 	known := c.Strata
-	null := &targets
+	null := any
 	if len(known) > 0 && known[0].Value == nil {
-		null, known = &known[0].Cuts, known[1:]
+		null, known = &known[0], known[1:]
 	}
-	cuts, err := eachStratum(batch, c.Column, func(value string) *[2]uint64 {
+	strata, err := eachStratum(batch, c.Column, func(value string) *Stratum {
 		k, ok := slices.BinarySearchFunc(known, value, func(s Stratum, v string) int { return strings.Compare(*s.Value, v) })
 		if !ok {
-			return &targets
+			return any
 		}
-		return &known[k].Cuts
+		return &known[k]
 	})
 	if err != nil {
 		return err
 	}
 	hash := from.hash(c.Seed)
 	for i, row := range rows {
-		at := cmp.Or(cuts[i], null)
-		dst[i] = part(hash(row), at[0], at[1])
+		do(i, hash(row), cmp.Or(strata[i], null))
 	}
 	return nil
 }

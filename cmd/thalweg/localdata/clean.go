@@ -157,9 +157,12 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 	}
 	own := len(fields)
 	text := arrow.BinaryTypes.String
-	o := &cleanedWriter{schema: arrow.NewSchema(append(fields, arrow.Field{Name: "_object_row", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "_object", Type: text},
-		arrow.Field{Name: split.ColumnName, Type: text}, arrow.Field{Name: "_reason", Type: text, Nullable: true}), nil),
-		counts: Cleaned{Splits: make(map[string]int64)}}
+	written := append(slices.Clone(fields), arrow.Field{Name: "_object_row", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "_object", Type: text},
+		arrow.Field{Name: split.ColumnName, Type: text}, arrow.Field{Name: "_reason", Type: text, Nullable: true})
+	if cuts.Folds > 0 {
+		written = append(written, arrow.Field{Name: split.FoldColumn, Type: arrow.PrimitiveTypes.Int64, Nullable: true})
+	}
+	o := &cleanedWriter{schema: arrow.NewSchema(written, nil), folds: cuts.Folds > 0, counts: Cleaned{Splits: make(map[string]int64)}}
 	var err error
 	if o.out, err = dataset.NewWriter(w, o.schema, dataset.WriterConfig{}); err != nil {
 		return nil, err
@@ -183,7 +186,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 				return err
 			}
 		}
-		if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err == nil && plan.Spec.Trains() {
+		if parts, err = cuts.Codes(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err == nil && plan.Spec.Trains() {
 			_, err = feature.Usable(plan, cleaned, &rep)
 		}
 		if err != nil {
@@ -193,9 +196,8 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		for _, r := range rep.Removed {
 			reasons[r.Row] = r.Reason
 		}
-		names := func(i int) string { return split.Names[parts[i]] }
 		at.Row -= table.RowNumber(batch, 0)
-		if err := o.write(cleaned.Columns()[:own], table.Rows(cleaned), at, names, reasons); err != nil {
+		if err := o.write(cleaned.Columns()[:own], table.Rows(cleaned), at, parts, reasons); err != nil {
 			return err
 		}
 		lost := make([]int64, removed)
@@ -230,13 +232,14 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 type cleanedWriter struct {
 	schema *arrow.Schema
 	out    *dataset.Writer
+	folds  bool // are written
 	counts Cleaned
 }
 
 // write writes rows of an object: row r of the batch is at.Row + r of the object, and
-// row i of the columns has split name(i), unless there is a reason why it was dropped.
-func (o *cleanedWriter) write(columns []arrow.Array, rows []int64, at table.Place, name func(i int) string, reasons map[int64]string) error {
-	numbers := array.NewInt64Builder(memory.DefaultAllocator)
+// row i of the columns has the split and fold of codes[i], unless there is a reason why it was dropped.
+func (o *cleanedWriter) write(columns []arrow.Array, rows []int64, at table.Place, codes []uint8, reasons map[int64]string) error {
+	numbers, folds := array.NewInt64Builder(memory.DefaultAllocator), array.NewInt64Builder(memory.DefaultAllocator)
 	var texts [3]*array.StringBuilder
 	for i := range texts {
 		texts[i] = array.NewStringBuilder(memory.DefaultAllocator)
@@ -245,20 +248,28 @@ func (o *cleanedWriter) write(columns []arrow.Array, rows []int64, at table.Plac
 		numbers.Append(at.Row + row)
 		texts[0].Append(at.Object)
 		reason, dropped := reasons[row]
-		part := droppedRows
+		part, fold := droppedRows, 0
 		if dropped {
 			texts[2].Append(reason)
 		} else {
-			part = name(i)
+			part, fold = split.Names[split.Whole.Of(codes[i])], split.FoldOf(codes[i])
 			texts[2].AppendNull()
 			o.counts.Splits[part]++
 		}
 		texts[1].Append(part)
+		if fold > 0 {
+			folds.Append(int64(fold))
+		} else {
+			folds.AppendNull()
+		}
 	}
 	o.counts.Rows += int64(len(rows))
 	columns = append(slices.Clone(columns), numbers.NewArray())
 	for _, b := range texts {
 		columns = append(columns, b.NewArray())
+	}
+	if o.folds {
+		columns = append(columns, folds.NewArray())
 	}
 	return o.out.Write(array.NewRecord(o.schema, columns, int64(len(rows))))
 }

@@ -1,0 +1,266 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
+	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/worker/average"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+func hasFolds(spec *pipeline.Spec) bool { return spec.Spec.Preprocessing.Split.Folds > 0 }
+
+// sizeFolds makes each fold a task.
+func sizeFolds(plan *stages.Plan, spec *pipeline.Spec, _ map[string]string) error {
+	plan.Number = uint32(spec.Spec.Preprocessing.Split.Folds)
+	return nil
+}
+
+// mapFold trains a model without the rows of a fold and measures it on them.
+func mapFold(ctx context.Context, t *Task) error {
+	d, err := t.worker.openData(ctx, t.Lease)
+	if err != nil {
+		return err
+	}
+	fold := int(t.Lease.Index) + 1
+	d.progress, d.view = &t.rowsDone, split.Without(fold)
+	const passes = 3 // fit, train, measure
+	t.rowsTotal.Store(passes * d.manifest.Rows)
+	found, err := d.try(ctx, variant{run: thalweg.RunID(t.Lease.RunId), name: fmt.Sprintf("fold %d", fold)})
+	if err != nil {
+		return err
+	}
+	t.Report.Counts["rows"] = found.Rows
+	return t.SavePartial(ctx, found)
+}
+
+// reduceFolds sums the folds up.
+func reduceFolds(ctx context.Context, t *Task) error {
+	d, err := t.worker.openData(ctx, t.Lease)
+	if err != nil {
+		return err
+	}
+	all, err := Partials[evaluation.Fold](ctx, t)
+	if err != nil {
+		return err
+	}
+	folds := evaluation.NewFolds(all)
+	for name, m := range folds.Means {
+		name = "folds." + name
+		t.Report.Metrics[name], t.Report.Metrics[name+".deviation"] = m.Value, m.Deviation
+		if m.Interval != nil {
+			t.Report.Metrics[name+".low"], t.Report.Metrics[name+".high"] = m.Interval[0], m.Interval[1]
+		}
+	}
+	for _, text := range folds.Warnings() {
+		t.warn("%s", text)
+	}
+	if t.Lease.Inputs[stages.ParentInput] != "" {
+		t.warn("the models of folds start anew: the version that training starts from may have learned from their rows")
+	}
+	t.Report.Outputs["folds"] = folds.Table(d.plan.Spec, api.MaxOutputBytes)
+	return t.Save(ctx, "cross_validation", folds)
+}
+
+// variant is one of several models of a run, which are trained on the same prepared rows
+// and measured: each is a task, and trained by one worker alone.
+type variant struct {
+	run  thalweg.RunID
+	name string
+}
+
+// try fits, trains and measures a variant: on the training and validation rows of the
+// data's view, and on its test rows. All that it learns is of the view.
+func (d *data) try(ctx context.Context, v variant) (out evaluation.Fold, err error) {
+	rows, err := d.fitAlone(ctx, v, &out)
+	if err != nil {
+		return out, err
+	}
+	model, err := d.trainAlone(ctx, v, rows)
+	if err != nil {
+		return out, err
+	}
+	out.Model = model.ModelSHA256()
+	return out, d.measureAlone(ctx, model, &rows.fit, &out)
+}
+
+// fitAlone fits the transform to the training rows of the view.
+func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*shardRows, error) {
+	r := &shardRows{data: d}
+	var statistics [][]byte
+	err := eachShard(ctx, d, func(ctx context.Context, d *data, shard int) (out fitPartial, err error) {
+		fitter := feature.NewFitter(d.plan)
+		out.Labels = make(evaluation.Labels)
+		var parts []uint8
+		for rows, err := range d.prepared(ctx, shard, false, &out.Report) {
+			for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
+				parts, err = d.fit(fitter, rows, chunk, parts, &out)
+			}
+			if err != nil {
+				return out, err
+			}
+		}
+		out.Statistics, err = fitter.Partial()
+		return out, err
+	}, func(p fitPartial) error {
+		statistics, r.fit.Rows = append(statistics, p.Statistics), append(r.fit.Rows, p.Rows)
+		out.Trained += p.Rows[split.Train]
+		out.Validated += p.Rows[split.Validation]
+		return nil
+	})
+	if err == nil && out.Trained == 0 {
+		err = &thalweg.Error{Op: "train " + v.name, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", v.run),
+			Err: errors.New("no row of the other folds is left to train on"), Hint: "write fewer folds, or give training a larger share of the rows"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.transform, err = feature.Finish(d.plan, statistics)
+	return r, err
+}
+
+// loneWorker is the assignment of all replicas to one worker, which does not change.
+type loneWorker average.Assignment
+
+// Assignment implements average.Group.
+func (l loneWorker) Assignment() (average.Assignment, <-chan struct{}) {
+	return average.Assignment(l), nil
+}
+
+// trainAlone trains a variant, on this worker: as many replicas as it has elsewhere, so
+// that the result is the same.
+func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows) (*artifact.Artifact, error) {
+	in, err := newTraining(rows, thalweg.RunID(fmt.Sprintf("%s, %s", v.run, v.name)), v.name+" "+rows.transform.Hash())
+	if err != nil {
+		return nil, err
+	}
+	held := make(loneWorker, in.job.Trainer.Distributed.Replicas)
+	for i := range held {
+		held[i].Worker = d.worker.cfg.ID
+	}
+	session, err := average.NewServer().Join(average.Run{ID: in.job.Run, Worker: d.worker.cfg.ID, Fingerprint: in.job.Fingerprint()},
+		held, average.Config{Logger: d.worker.log})
+	if err != nil {
+		return nil, err
+	}
+	defer session.Leave()
+	// As many tasks as there are slots share the memory of one training.
+	result, err := train.Run(ctx, in.job, session, train.Hooks{}, train.Config{
+		Dir: d.worker.cfg.spillDir(), MemoryBytes: max(1, d.worker.cfg.CacheBytes/int64(d.worker.cfg.Slots)), Logger: d.worker.log})
+	if err != nil {
+		return nil, err
+	}
+	return in.trained(&result.Checkpoint), nil
+}
+
+// measureAlone measures a model on the test rows of the view.
+func (d *data) measureAlone(ctx context.Context, model *artifact.Artifact, fit *fitted, out *evaluation.Fold) error {
+	type measured struct {
+		*metric.Sample
+		unknown int64
+	}
+	total, err := d.sample(model, false)
+	if err != nil {
+		return err
+	}
+	err = eachShard(ctx, d, func(ctx context.Context, d *data, shard int) (of measured, err error) {
+		if of.Sample, err = d.sample(model, false); err != nil {
+			return of, err
+		}
+		of.unknown, err = d.observe(ctx, model, fit, shard, of.Sample)
+		return of, err
+	}, func(of measured) error {
+		out.UnknownClasses += of.unknown
+		return total.Merge(of.Sample)
+	})
+	if err != nil {
+		return err
+	}
+	found, err := evaluation.Measure(d.plan.Spec, total)
+	if err != nil {
+		return err
+	}
+	out.Rows, out.Metrics = total.Whole().Rows(), make(map[string]float64, len(found.Metrics))
+	for name, e := range found.Metrics {
+		out.Metrics[name] = e.Value
+	}
+	return nil
+}
+
+// observe shows the test rows of a shard to a sample, and returns how many have a class
+// that no training row has.
+func (d *data) observe(ctx context.Context, model *artifact.Artifact, fit *fitted, shard int, sample *metric.Sample) (unknown int64, err error) {
+	scorer, err := model.NewScorer(pipeline.InTraining)
+	if err != nil {
+		return 0, err
+	}
+	var c chosen
+	var labels []float32
+	var valid []bool
+	width := model.Model.Outputs()
+	for scored, err := range d.scored(ctx, scorer, fit, shard, new(loneFeatures), split.Test) {
+		if err != nil {
+			return 0, err
+		}
+		if labels, valid, err = model.Transform.Labels(scored.Record, labels); err != nil {
+			return 0, err
+		}
+		for row, number := range table.Rows(scored.Record) {
+			switch {
+			case valid == nil || valid[row]:
+				c.predictions = append(c.predictions, scored.predictions[row*width:(row+1)*width]...)
+				c.labels = append(c.labels, labels[row])
+				c.parts = append(c.parts, metric.Part(d.plan.Spec.Spec.Trainer.Seed, shard, number))
+			case labels[row] == feature.UnknownClass:
+				unknown++
+			}
+		}
+		if len(c.labels) >= observedRows {
+			c.observe(sample)
+		}
+	}
+	c.observe(sample)
+	return unknown, nil
+}
+
+// eachShard calls do for the shards, several at a time, each with a copy of d, and take with
+// what each gave, in the order of the shards.
+func eachShard[T any](ctx context.Context, d *data, do func(ctx context.Context, d *data, shard int) (T, error), take func(T) error) error {
+	together := runtime.GOMAXPROCS(0)
+	for from := 0; from < len(d.manifest.Shards); from += together {
+		results := make([]T, min(together, len(d.manifest.Shards)-from))
+		group, ctx := errgroup.WithContext(ctx)
+		for i := range results {
+			group.Go(func() (err error) {
+				own := *d
+				if results[i], err = do(ctx, &own, from+i); err != nil {
+					err = own.located(err)
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		for _, r := range results {
+			if err := take(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
