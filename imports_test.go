@@ -75,6 +75,7 @@ var ranks = map[string]int{
 	"worker/stream/machine":         3,
 
 	"pipeline/clean":    4,
+	"pipeline/drift":    2,
 	"pipeline/event":    4,
 	"pipeline/feature":  4,
 	"pipeline/metric":   4,

@@ -59,6 +59,13 @@ type CountSpec interface {
 	Misses(rows int64) string
 }
 
+// DistributionSpec is a TestSpec that looks at the values of all training rows of a column
+// together.
+type DistributionSpec interface {
+	TestSpec
+	Distribution()
+}
+
 const (
 	// severityError is of tests that fail a run.
 	severityError = "error"
@@ -97,10 +104,11 @@ func (t *DataTest) Stored() int {
 func (t *DataTest) Defaults(at Place) {
 	Default(at, "severity", &t.Severity, severityError)
 	_, counts := t.Test.Options.(CountSpec)
-	if counts || shuffles(t.Test.Options) {
+	_, whole := t.Test.Options.(DistributionSpec)
+	if counts || whole || shuffles(t.Test.Options) {
 		DefaultList(at, "apply_to", &t.ApplyTo, InTraining)
 	}
-	if counts {
+	if counts || whole {
 		return
 	}
 	if t.Fails() {
@@ -125,6 +133,10 @@ func (t *DataTest) Check(at Place) {
 	}
 	if _, counts := spec.(CountSpec); counts {
 		t.checkCount(at)
+		return
+	}
+	if _, whole := spec.(DistributionSpec); whole {
+		t.checkDistribution(at)
 		return
 	}
 	if shuffles(spec) {
@@ -160,10 +172,26 @@ func (t *DataTest) checkKey(at Place) {
 
 // checkCount checks a test of the number of rows.
 func (t *DataTest) checkCount(at Place) {
+	if t.Column != "" {
+		at.Problem("column", "leave it out", "%s looks at no single row", t.Test.Name)
+	}
+	t.checkWhole(at)
+}
+
+// checkDistribution checks a test of all values of a column.
+func (t *DataTest) checkDistribution(at Place) {
+	if t.Column == "" {
+		at.Problem("column", "", "the field is missing")
+	}
+	t.checkWhole(at)
+}
+
+// checkWhole checks a test that looks at no single row.
+func (t *DataTest) checkWhole(at Place) {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"column", t.Column != ""}, {"columns", len(t.Columns) > 0}, {"error_if", t.ErrorIf != ""}, {"warn_if", t.WarnIf != ""}, {"store_failures", t.StoreFailures != nil}} {
+	}{{"columns", len(t.Columns) > 0}, {"error_if", t.ErrorIf != ""}, {"warn_if", t.WarnIf != ""}, {"store_failures", t.StoreFailures != nil}} {
 		if f.set {
 			at.Problem(f.name, "leave it out", "%s looks at no single row", t.Test.Name)
 		}
@@ -241,6 +269,29 @@ func (t *PlannedTest) Count() CountSpec {
 	return c
 }
 
+// Whole reports whether the test looks at all values of a column together.
+func (t *PlannedTest) Whole() bool {
+	_, whole := t.Spec.Test.Options.(DistributionSpec)
+	return whole
+}
+
+// distribution holds the column of a test of all its values against the columns that the
+// steps leave.
+func (c *compiler) distribution(i int) {
+	t, path := &c.spec.Spec.Tests[i], fmt.Sprintf("spec.tests[%d]", i)
+	if _, whole := t.Test.Options.(DistributionSpec); !whole || c.found.covers(path) {
+		return
+	}
+	switch _, column, ok := c.training.schema.Lookup(t.Column); {
+	case !ok:
+		c.missing(path+".column", t.Column, c.training.schema, c.training)
+	case !slices.Contains([]table.Type{table.Int64, table.Float64, table.String, table.Bool}, column.Type):
+		c.found.add(path+".column", "", "%s compares numbers, strings and bools: column %s is %s", t.Test.Name, t.Column, column.Type)
+	default:
+		c.uses(c.training, []string{t.Column}, "test "+t.name(i))
+	}
+}
+
 // WithValue returns the columns, of which the one called value is the tested one.
 func WithValue[T any](columns []T, name func(T) string, value T) []T {
 	out := slices.DeleteFunc(slices.Clone(columns), func(c T) bool { return name(c) == testedValue })
@@ -310,6 +361,7 @@ func (c *compiler) tests() {
 			return
 		}
 		t := &c.spec.Spec.Tests[i]
+		c.distribution(i)
 		c.plan.Tests = append(c.plan.Tests, PlannedTest{t.name(i), t, c.test(i, c.training), c.test(i, c.scoring), c.key(i)})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"reflect"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/thalweg/thalweg/pipeline/summary"
 )
 
 // Report counts what the operators did. The zero Report is ready to use.
@@ -27,6 +29,8 @@ type Report struct {
 	// name.
 	Tested int64                  `json:",omitempty"`
 	Tests  map[string]*TestReport `json:",omitempty"`
+	// Seen is the values of columns whose distribution tests look at.
+	Seen map[string]*summary.Distribution `json:",omitempty"`
 	// Removed names the rows removed, kept only where KeepRemoved is set (the
 	// scoring phase, where each becomes a dead letter).
 	Removed     []Removal
@@ -74,6 +78,18 @@ func (r *Report) Fail(test string, n int64, rows ...FailedRow) {
 	of := r.Tests[test]
 	of.Failed += n
 	of.Rows = append(of.Rows, rows...)
+}
+
+// Saw returns the distribution of a column's values, which begin makes where there is none
+// yet.
+func (r *Report) Saw(column string, begin func() *summary.Distribution) *summary.Distribution {
+	if r.Seen == nil {
+		r.Seen = make(map[string]*summary.Distribution)
+	}
+	if r.Seen[column] == nil {
+		r.Seen[column] = begin()
+	}
+	return r.Seen[column]
 }
 
 // Change counts n changed values of a step.
@@ -136,6 +152,13 @@ func (r *Report) Merge(other *Report) {
 	r.Tested += other.Tested
 	for test, of := range other.Tests {
 		r.Fail(test, of.Failed, of.Rows...)
+	}
+	for column, d := range other.Seen {
+		if of := r.Seen[column]; of != nil {
+			of.Merge(d)
+		} else {
+			r.Saw(column, d.Clone)
+		}
 	}
 	r.Removed = append(r.Removed, other.Removed...)
 	r.Rejected += other.Rejected

@@ -285,6 +285,11 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 		in.model.Provenance.Parent = &artifact.Parent{Version: parent.number, Model: parent.ModelSHA256()}
 		in.started = parent.inheritedText(got)
 	}
+	if ref, ok := lease.Inputs["reference"]; ok {
+		if err := w.load(ctx, ref, "reference", &in.model.References); err != nil {
+			return nil, err
+		}
+	}
 	if lease.ResumeFrom == "" {
 		return in, nil
 	}

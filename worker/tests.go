@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -82,7 +83,16 @@ func (t *Task) judge(ctx context.Context, d *data, learnt bool, rep *pipeline.Re
 			t.worker.metrics.testFailed(d.plan.Spec.Metadata.Name, inRuns, test, severity, of.Failed)
 		}
 	}
-	j := tests.Judge(rep, lines)
+	var champion *quality.Champion
+	if tests.Compares() {
+		if champion, err = t.references(ctx); err != nil {
+			return err
+		}
+		if err := t.Save(ctx, "reference", quality.References(rep)); err != nil {
+			return err
+		}
+	}
+	j := tests.Judge(rep, lines, champion)
 	if len(j.Errors) > 0 {
 		text := strings.Join(told(j.Errors), "\n")
 		if kept != "" {
@@ -99,6 +109,23 @@ func (t *Task) judge(ctx context.Context, d *data, learnt bool, rep *pipeline.Re
 	}
 	t.Report.Outputs["tests"] = shortened(j.Table)
 	return nil
+}
+
+// references returns what the champion keeps of the rows that it was trained on; nil where
+// there is none. That it cannot be read is no error: a run is how it can be replaced.
+func (t *Task) references(ctx context.Context) (*quality.Champion, error) {
+	input := t.Lease.Inputs[stages.ChampionInput]
+	if input == "" {
+		return nil, nil
+	}
+	v, err := t.worker.version(ctx, input)
+	switch {
+	case isPermanent(ctx, err):
+		return &quality.Champion{Version: v.number, Flaw: fmt.Sprintf("version %d cannot be read: %v", v.number, err)}, nil
+	case err != nil:
+		return nil, err
+	}
+	return &quality.Champion{Version: v.number, References: v.References}, nil
 }
 
 // putLines keeps failing or rejected rows, a line of JSON each.

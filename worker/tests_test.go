@@ -245,3 +245,63 @@ func TestFreshnessIsOfTheNewestRowWhenTheRunBegan(t *testing.T) {
 		t.Errorf("no values: %q", err)
 	}
 }
+
+// A run is held against what the champion keeps of its rows, the same however shards are
+// shared out: it passes where they are alike, and where there is nothing to compare with.
+func TestRowsAreComparedWithThoseOfTheChampion(t *testing.T) {
+	likeChampion := func(more string) []string {
+		return []string{`{column: distance, like_champion: {` + more + `}}`, `{column: origin, like_champion: {metric: jensen_shannon}, severity: warn}`, `{column: distance, like_champion: {metric: jensen_shannon, error: 2.0, warn: 1.5}}`}
+	}
+	b := newBatchHalf(t)
+	b.spec = tested(likeChampion("min_rows: 100")...)
+	first, _, _ := b.all(2)
+	table := func(b *batchHalf) string { return strings.Join(strings.Fields(b.inputs["tests"]), " ") }
+	if !strings.Contains(table(b), "1 like_champion distance error 0 no champion yet passed") {
+		t.Errorf("without a champion:\n%s", b.inputs["tests"])
+	}
+	parts, err := b.worker.checkpoint(t.Context(), b.inputs["checkpoint"])
+	if err != nil || len(parts["reference.json"]) == 0 {
+		t.Fatalf("the version keeps no reference: %v", err)
+	}
+	champion := "1 " + b.inputs["checkpoint"]
+	for _, tasks := range []uint32{1, 3} {
+		other := newBatchHalf(t)
+		other.spec = b.spec
+		if hashes, _, _ := other.all(tasks); hashes["reference"] != first["reference"] || hashes["reference"] == "" {
+			t.Errorf("by %d tasks the reference is %s, not %s", tasks, hashes["reference"], first["reference"])
+		}
+	}
+	after := func(change func(other *batchHalf)) (*batchHalf, string, []string) {
+		other := b.again()
+		other.inputs[stages.ChampionInput] = champion
+		change(other)
+		report := other.upTo("fit", 3)
+		return other, report.Error, report.Warnings
+	}
+	if other, failed, _ := after(func(*batchHalf) {}); failed != "" || !strings.Contains(table(other), "1 like_champion distance error 0 psi 0 from version 1 passed") {
+		t.Errorf("the same rows: %s\n%s", failed, other.inputs["tests"])
+	}
+	if other, failed, _ := after(func(o *batchHalf) { o.spec = tested(likeChampion("min_rows: 100000")...) }); failed != "" || !strings.Contains(table(other), "of version 1 are too few passed") {
+		t.Errorf("few rows: %s\n%s", failed, other.inputs["tests"])
+	}
+	if other, failed, _ := after(func(o *batchHalf) { o.spec = tested(`{column: delay, like_champion: {}}`) }); failed != "" || !strings.Contains(table(other), "version 1 keeps no reference of it passed") {
+		t.Errorf("another column: %s\n%s", failed, other.inputs["tests"])
+	}
+	far := func(o *batchHalf) {
+		o.spec = strings.Replace(b.spec, "distance > 0", "distance > 2000 and origin != 'airport 3' and origin != 'airport 4'", 1)
+	}
+	if _, failed, _ := after(far); !strings.Contains(failed, "test 1 like_champion distance: the ") || !strings.Contains(failed, "that version 1 was trained on by a psi of ") || !strings.Contains(failed, "error is 0.25") {
+		t.Errorf("other rows: %s", failed)
+	}
+	other, failed, warnings := after(func(o *batchHalf) {
+		o.spec = strings.Replace(tested(strings.Replace(strings.Join(likeChampion("min_rows: 100"), ", "), "{min_rows: 100}}", "{min_rows: 100}, severity: warn}", 1)), "distance > 0", "distance > 2000 and origin != 'airport 3'", 1)
+	})
+	if failed != "" || !strings.Contains(table(other), "warned") {
+		t.Errorf("a warning: %s, %v\n%s", failed, warnings, other.inputs["tests"])
+	}
+	other = b.again()
+	other.inputs[stages.ChampionInput] = "1 checkpoints/none#" + strings.Repeat("0", 64)
+	if report := other.upTo("fit", 2); report.Error != "" || !strings.Contains(table(other), "version 1 cannot be read") {
+		t.Errorf("a champion that is gone: %v\n%s", report.Error, other.inputs["tests"])
+	}
+}

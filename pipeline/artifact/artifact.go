@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/drift"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -38,6 +39,9 @@ type Artifact struct {
 	// Dataset is the manifest that Provenance.Dataset names: the objects that were
 	// trained on, with sizes and ETags. Nil in artifacts of builds that kept none.
 	Dataset []byte
+	// References are the values of columns that training saw, where a test of the spec
+	// compares later rows with them; else nil.
+	References map[string]*drift.Reference
 	// EventSchema is the Avro schema of events, where the spec names a file that it
 	// was read from; else empty.
 	EventSchema string

@@ -29,6 +29,7 @@ const (
 	PartSchema     = "schema.json"       // the columns of the spec's source
 	PartProvenance = "provenance.json"   // what the model came from
 	PartDataset    = "dataset.json"      // the manifest of the training data; may be absent
+	PartReference  = "reference.json"    // the values of columns that training saw; absent where no test compares with them
 	PartEvents     = "events.avsc"       // the schema of events, where the spec names its file
 	PartSplit      = "split.json"        // the split's cut points, where scored rows say their split
 )
@@ -85,6 +86,13 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 			return nil, fail(PartDataset, err)
 		}
 		parts[PartDataset] = a.Dataset
+	}
+	if a.References != nil {
+		data, err := json.Marshal(a.References)
+		if err != nil {
+			return nil, fail(PartReference, err)
+		}
+		parts[PartReference] = data
 	}
 	if a.Spec.SaysSplit() {
 		cuts, err := json.Marshal(a.Cuts)
@@ -146,6 +154,12 @@ func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error
 		}
 		delete(a.Extra, PartDataset)
 	}
+	if data, ok := parts[PartReference]; ok {
+		if err := a.decodeReference(data); err != nil {
+			return nil, &thalweg.Error{Op: "decode artifact", Kind: thalweg.Corrupt, Subject: PartReference, Err: err}
+		}
+		delete(a.Extra, PartReference)
+	}
 	if a.Spec.SchemaFile() != "" {
 		a.EventSchema = string(parts[PartEvents])
 		if err := a.checkEvents(); err != nil {
@@ -154,6 +168,21 @@ func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error
 		delete(a.Extra, PartEvents)
 	}
 	return a, nil
+}
+
+func (a *Artifact) decodeReference(data []byte) error {
+	if err := strict(data, &a.References); err != nil {
+		return err
+	}
+	for column, r := range a.References {
+		if r == nil {
+			return fmt.Errorf("column %q: %w", column, errMissing)
+		}
+		if err := r.Check(); err != nil {
+			return fmt.Errorf("column %q: %w", column, err)
+		}
+	}
+	return nil
 }
 
 // checkDataset reports a manifest that is not the one that provenance names.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/thalweg/thalweg/pipeline/drift"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -32,10 +33,7 @@ type Change struct {
 	// Nulls is the shares of null, and of values that are not a number.
 	Nulls    Pair[float64] `json:"nulls"`
 	Distinct Pair[int64]   `json:"distinct"`
-	// PSI is the population stability index, the sum of (after-before)·ln(after/before)
-	// over bins: below 0.1 little has changed, above 0.25 much. JS is the Jensen-Shannon
-	// divergence, from 0 (the same) to 1 (nothing in common). Both are missing where
-	// there is nothing to compare.
+	// PSI and JS are measures of package drift, missing where there is nothing to compare.
 	PSI *float64 `json:"psi,omitempty"`
 	JS  *float64 `json:"js,omitempty"`
 }
@@ -89,21 +87,8 @@ func shift(b, a *Column, rowsBefore, rowsAfter int64) (psi, js *float64) {
 	if bins == nil || rowsBefore == 0 || rowsAfter == 0 {
 		return nil, nil
 	}
-	var index, divergence float64
-	for _, n := range bins {
-		// Half a row more in each bin, so that an empty one has a logarithm.
-		more := float64(len(bins)) / 2
-		p, q := (n[0]+0.5)/(float64(rowsBefore)+float64(more)), (n[1]+0.5)/(float64(rowsAfter)+float64(more))
-		index += float64((q - p) * math.Log(q/p))
-		p, q = n[0]/float64(rowsBefore), n[1]/float64(rowsAfter)
-		for _, share := range []float64{p, q} {
-			if share > 0 {
-				divergence += float64(share / 2 * math.Log2(2*share/(p+q)))
-			}
-		}
-	}
-	divergence = min(max(divergence, 0), 1)
-	return &index, &divergence
+	d := drift.Measure(bins, float64(rowsBefore), float64(rowsAfter))
+	return &d.PSI, &d.JS
 }
 
 // binned returns how many rows of each are in each bin; the last bins are of what has

@@ -12,6 +12,7 @@ func Catalog() []pipeline.Entry {
 		{Name: "regex", Options: new(Regex), Source: regexSource},
 		{Name: "unique", Options: new(Unique), Source: uniqueSource},
 		{Name: "in_lookup", Options: new(InLookup), Source: inLookupSource},
+		{Name: "like_champion", Options: new(LikeChampion), Source: likeChampionSource},
 		{Name: "row_count", Options: new(RowCount), Source: rowCountSource},
 	}
 }

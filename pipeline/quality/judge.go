@@ -20,8 +20,8 @@ type Judgement struct {
 }
 
 // Judge holds what was found in all rows against the limits of the tests; lines are the
-// failing rows that are kept.
-func (t *Tests) Judge(rep *pipeline.Report, lines []Line) (j Judgement) {
+// failing rows that are kept, champion is nil where there is none.
+func (t *Tests) Judge(rep *pipeline.Report, lines []Line, champion *Champion) (j Judgement) {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TEST\tSEVERITY\tFAILED\tSHARE\tRESULT")
@@ -30,10 +30,15 @@ func (t *Tests) Judge(rep *pipeline.Report, lines []Line) (j Judgement) {
 		var failed int64
 		var share, wrong string
 		var fails, warns bool
-		if count := of.Count(); count != nil {
+		count, compares := of.Count(), of.compares()
+		switch {
+		case count != nil:
 			wrong = count.Misses(rep.Tested)
 			fails, warns = wrong != "" && of.Spec.Fails(), wrong != ""
-		} else {
+		case compares != nil:
+			c := compares.judge(of.Spec.Column, of.Spec.Fails(), rep.Seen[of.Spec.Column], champion)
+			share, wrong, warns, fails = c.found, c.wrong, c.warns, c.fails
+		default:
 			if found := rep.Tests[of.Name]; found != nil {
 				failed = found.Failed
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,15 @@ func (o *Observer) Observe(batch arrow.Record, at table.Place, first int64, rep 
 	for i := range o.tests {
 		of := &o.tests[i]
 		if of.Count() != nil {
+			continue
+		}
+		if of.Whole() {
+			// Several tests may look at one column.
+			if !slices.ContainsFunc(o.tests[:i], func(t test) bool { return t.Whole() && t.Spec.Column == of.Spec.Column }) {
+				if err := see(rep, of.Spec.Column, batch); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		failing, err := o.failing(i, batch)

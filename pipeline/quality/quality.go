@@ -41,7 +41,7 @@ func New(plan *pipeline.Plan, phase pipeline.Phase) *Tests {
 	storing := 0
 	for i := range plan.Tests {
 		planned := &plan.Tests[i]
-		if condition := planned.In(phase); condition != nil || (planned.Count() != nil || planned.Key != nil) && phase == pipeline.InTraining {
+		if condition := planned.In(phase); condition != nil || (planned.Count() != nil || planned.Key != nil || planned.Whole()) && phase == pipeline.InTraining {
 			t.tests = append(t.tests, test{planned, condition})
 			storing += min(1, planned.Spec.Stored())
 		}

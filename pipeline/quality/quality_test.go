@@ -181,7 +181,7 @@ func TestTheFirstFailingRowsAreKeptWhateverTheShards(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tests.Judge(&total, lines), lines
+		return tests.Judge(&total, lines, nil), lines
 	}
 	want, lines := whole(func() int { return 1000 })
 	if len(lines) != 7+18 || len(want.Errors) != 2 || len(want.Warnings) != 1 || !strings.Contains(want.Table, "4 row_count") {
@@ -308,7 +308,7 @@ func TestWhatIsWrongWithATestIsSaid(t *testing.T) {
 		`{column: i, range: {min: 2, max: 1}}`:                               `spec.tests[0].range.min: it is above max`,
 		`{column: i, not_null: false}`:                                       `spec.tests[0].not_null: it asks for nothing`,
 		`{column: i, not_null: true, regex: a}`:                              `only one of not_null and regex can be there`,
-		`{column: i}`:                                                        `what is tested is missing: one of check, not_null, accepted_values, range, regex, unique, in_lookup, row_count belongs here`,
+		`{column: i}`:                                                        `what is tested is missing: one of check, not_null, accepted_values, range, regex, unique, in_lookup, like_champion, row_count belongs here`,
 		`{not_null: true}`:                                                   `spec.tests[0].column: the field is missing`,
 		`{column: i, not_null: true, error_if: "5%"}`:                        `a limit in quotes such as "> 100" or "> 0.1%" belongs here, not "5%"`,
 		`{column: i, not_null: true, severity: warn, error_if: "> 0"}`:       `a test of severity warn fails no run`,
@@ -327,7 +327,13 @@ func TestWhatIsWrongWithATestIsSaid(t *testing.T) {
 		`{columns: [i], column: i, not_null: true}`:                          `not_null looks at one column (write a test for each column)`,
 		`{row_count: {min: 1}, columns: [i]}`:                                `row_count looks at no single row`,
 		`{column: i, in_lookup: airports}`:                                   `in_lookup: table airports is missing in lookups`,
-		`{column: i, like_champion: true}`:                                   `like_champion: not supported`,
+		`{column: i, like_champion: {}, apply_to: [scoring]}`:                `like_champion of events, which come one by one: not supported (write apply_to: [training])`,
+		`{like_champion: {}}`:                                                `spec.tests[0].column: the field is missing`,
+		`{column: j, like_champion: {}}`:                                     `there is no column j`,
+		`{column: l, like_champion: {}}`:                                     `like_champion compares numbers, strings and bools: column l is list<float64>`,
+		`{column: i, like_champion: {warn: 0.3}}`:                            `spec.tests[0].like_champion.warn: a run fails above 0.25 anyway`,
+		`{column: i, like_champion: {metric: psy}}`:                          `psi`,
+		`{column: i, like_champion: {}, error_if: "> 5"}`:                    `like_champion looks at no single row`,
 		`{column: answer, not_null: true}`:                                   `events cannot be tested by column answer: label answer reads it, and it is not known yet (write apply_to: [training])`,
 		`{column: i, check: "value > 0 or answer"}`:                          `events cannot be tested by column answer`,
 		`{column: i, accepted_values: [` + strings.Repeat("1, ", 501) + `]}`: `the list has 501 values`,

@@ -209,7 +209,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		for _, f := range fields[:own] {
 			nulls = append(nulls, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, removed))
 		}
-		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests, Unmatched: rep.Unmatched})
+		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests, Seen: rep.Seen, Unmatched: rep.Unmatched})
 		return o.write(nulls, lost, at, nil, reasons)
 	})
 	o.counts.Dropped, o.counts.Unmatched = total.Dropped, total.Unmatched
@@ -223,7 +223,7 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		}
 		return rows, nil
 	})
-	said := tests.Judge(&total, lines)
+	said := tests.Judge(&total, lines, nil)
 	o.counts.Errors, o.counts.Warnings, o.counts.Tests = said.Errors, said.Warnings, said.Table
 	return &o.counts, err
 }
