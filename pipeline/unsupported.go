@@ -33,9 +33,6 @@ var unsupportedFields = map[string]map[string]any{
 	"CleanStep": {
 		"balance": instead("positive_class_weight of the loss weighs the classes of a binary label"),
 	},
-	"DataTest": {
-		"like_champion": instead("test its range"),
-	},
 	"InputFeature": {
 		"shape": nil,
 	},
