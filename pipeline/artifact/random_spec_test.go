@@ -251,7 +251,7 @@ func TestARandomSpecScoresTheSameBitsInBatchAndStream(t *testing.T) {
 			"{column: i, check: 'value < 60'}, {column: s, regex: '^.{0,9}$', severity: warn}, {column: k, in_lookup: places, severity: warn}, {row_count: {min: 0}}")
 		features := randomFeatures(rt, choices)
 		document := "apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: random}\nspec:\n  sources:\n    train: {s3: {path: \"s3://lake/*.parquet\"}, format: {type: parquet}}\n    events: {kafka: {topic: x}, format: {type: json}}\n" +
-			"  preprocessing: {clean: [" + strings.Join(steps, ", ") + "]}\n  input_features: [" + strings.Join(features, ", ") +
+			"  preprocessing: {clean: [" + strings.Join(steps, ", ") + "]}\n" + modelOf(features) + "  input_features: [" + strings.Join(features, ", ") +
 			"]\n  output_features: [{name: y, type: binary}]\n  scoring: {source: events, sink: {s3: {path: \"s3://lake/scored/\"}, format: {type: parquet}}}\n"
 		if tests != "" {
 			document += "  tests: [" + tests + "]\n"
@@ -313,4 +313,12 @@ func TestARandomSpecScoresTheSameBitsInBatchAndStream(t *testing.T) {
 			}
 		}
 	})
+}
+
+// modelOf is the model that learns the embeddings among features; "" where there are none.
+func modelOf(features []string) string {
+	if strings.Contains(strings.Join(features, ""), "type: embedding") {
+		return "  model: {type: mlp, hidden: [5]}\n"
+	}
+	return ""
 }
