@@ -12,7 +12,7 @@ import (
 )
 
 // incomplete is what is wrong with a part of a spec because it is only a part.
-var incomplete = regexp.MustCompile(`missing|needs|record is of type|there is no source|a random split has no|a (number|category) has no|no meaning with|is for a (binary|number|count)|has no positive class`)
+var incomplete = regexp.MustCompile(`missing|needs|record is of type|there is no source|a random split has no|a (number|category) has no|no meaning with|is for a (binary|number|count)|learns no encoder|has no positive class`)
 
 // TestEveryFieldIsExplained: with a type and an example in which nothing is wrong
 // but that the rest of the spec is missing.
