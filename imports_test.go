@@ -74,6 +74,7 @@ var ranks = map[string]int{
 	"worker/stream/crash/crashtest": 3,
 	"worker/stream/machine":         3,
 
+	"pipeline/balance":  4,
 	"pipeline/clean":    4,
 	"pipeline/drift":    2,
 	"pipeline/event":    4,

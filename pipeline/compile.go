@@ -154,21 +154,6 @@ func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
 	c.found.add(path, spelling.Hint(name, in.Names()), "there is no column %s", name)
 }
 
-// trainingOnly says why a column of the training phase is not there in the
-// scoring phase, or "" where it is in neither.
-func (c *compiler) trainingOnly(name string) string {
-	if _, _, ok := c.training.schema.Lookup(name); !ok {
-		return ""
-	}
-	if l := c.spec.Spec.Sources.Train.LabelFile; l != nil && slices.Contains(l.Columns, name) {
-		return "it comes from sources.train.label_file"
-	}
-	if _, in, ok := c.plan.Input.Lookup(name); ok && in.TrainingOnly {
-		return "it is available in training only"
-	}
-	return fmt.Sprintf("step %q makes it in training only", c.training.made[name])
-}
-
 // compile compiles the expression at path against a stage; nil after a
 // diagnostic.
 func (c *compiler) compile(path, text string, at *stage) *expression.Program {

@@ -93,6 +93,21 @@ func (l lineage) way(source string) string {
 	return way + source
 }
 
+// trainingOnly says why a column of the training phase is not there in the
+// scoring phase, or "" where it is in neither.
+func (c *compiler) trainingOnly(name string) string {
+	if _, _, ok := c.training.schema.Lookup(name); !ok {
+		return ""
+	}
+	if l := c.spec.Spec.Sources.Train.LabelFile; l != nil && slices.Contains(l.Columns, name) {
+		return "it comes from sources.train.label_file"
+	}
+	if _, in, ok := c.plan.Input.Lookup(name); ok && in.TrainingOnly {
+		return "it is available in training only"
+	}
+	return fmt.Sprintf("step %q makes it in training only", c.training.made[name])
+}
+
 // step binds one cleaning step in the phases that it applies to.
 func (c *compiler) step(i int) {
 	out := PlannedStep{Name: fmt.Sprintf("%d %s", i+1, c.spec.Spec.Preprocessing.Clean[i].Name)}
@@ -112,7 +127,7 @@ func (c *compiler) bind(i int, at *stage) Op {
 		return nil
 	}
 	before := at.schema.Columns
-	op := step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name)})
+	op := step.Bind(&Columns{Place{path, c.found}, c, at, fmt.Sprintf("%d %s", i+1, choice.Name), i == len(c.spec.Spec.Preprocessing.Clean)-1})
 	if _, ok := op.(Shuffler); ok {
 		c.shuffled(path)
 	}
@@ -147,7 +162,11 @@ type Columns struct {
 	compiler *compiler
 	stage    *stage
 	step     string
+	last     bool
 }
+
+// Last reports whether no step comes after it.
+func (c *Columns) Last() bool { return c.last }
 
 // Step returns the name of the step for counters and reasons: "2 case".
 func (c *Columns) Step() string { return c.step }

@@ -372,7 +372,7 @@ func (c *compiler) key(i int) *Shuffle {
 	if !shuffles(t.Test.Options) || c.found.covers(path) {
 		return nil
 	}
-	at := &Columns{Place{path, c.found}, c, c.training, "test " + t.name(i)}
+	at := &Columns{Place{path, c.found}, c, c.training, "test " + t.name(i), false}
 	for k, name := range t.tested() {
 		field := "column"
 		if t.Column == "" {

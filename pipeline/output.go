@@ -234,6 +234,9 @@ func (b *Body) checkHalves(at Place) {
 		if s, ok := step.Options.(StepSpec); ok && !slices.Contains(s.Phases().ApplyTo, InTraining) {
 			at.in("preprocessing.clean").item(i).in(step.Name).Problem("apply_to", "leave it out", "the step applies to no row: a pipeline with output scores none")
 		}
+		if s, ok := step.Options.(BalancingSpec); ok && s.Balances() {
+			at.in("preprocessing.clean").item(i).Problem(step.Name, "leave it out, and balance in the pipeline that trains", "training rows are balanced, and a pipeline with output has none")
+		}
 	}
 }
 

@@ -25,6 +25,10 @@ type Report struct {
 	Filled, Clipped, Unknown map[string]int64
 	// Unmatched counts rows that a step found no row of a table for, by step and table.
 	Unmatched map[string]int64 `json:",omitempty"`
+	// Repeated counts rows beyond the first of each that a step has repeated, by step, and
+	// Balanced the training rows that it has left of each value.
+	Repeated map[string]int64 `json:",omitempty"`
+	Balanced map[string]int64 `json:",omitempty"`
 	// Tested counts the rows that data tests looked at, and Tests has what each found, by
 	// name.
 	Tested int64                  `json:",omitempty"`
@@ -113,6 +117,12 @@ func (r *Report) NotDrawn(n int64) {
 // NotMatched counts n rows that a step found no row of a table for.
 func (r *Report) NotMatched(step string, n int64) { count(&r.Unmatched, step, n) }
 
+// Repeat counts n rows beyond the first of each that a step has repeated.
+func (r *Report) Repeat(step string, n int64) { count(&r.Repeated, step, n) }
+
+// Balance counts n training rows that balancing leaves of a value.
+func (r *Report) Balance(value string, n int64) { count(&r.Balanced, value, n) }
+
 func count(counts *map[string]int64, key string, n int64) {
 	if n == 0 {
 		return
@@ -144,6 +154,7 @@ func (r *Report) Merge(other *Report) {
 	}{
 		{&r.Changed, other.Changed}, {&r.Dropped, other.Dropped}, {&r.Filled, other.Filled},
 		{&r.Clipped, other.Clipped}, {&r.Unknown, other.Unknown}, {&r.Unmatched, other.Unmatched},
+		{&r.Repeated, other.Repeated}, {&r.Balanced, other.Balanced},
 	} {
 		for k, n := range m.from {
 			count(m.into, k, n)

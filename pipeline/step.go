@@ -85,6 +85,43 @@ type Op interface {
 	Apply(ctx context.Context, mem memory.Allocator, batch arrow.Record, rep *Report) (arrow.Record, error)
 }
 
+// BalancingSpec is a StepSpec that balances the training rows.
+type BalancingSpec interface{ Balances() bool }
+
+// Balancing is the operator of such a step, which is the last. Its Apply leaves rows as they
+// are: they are balanced once their splits are known.
+type Balancing interface {
+	Op
+	Balance() Balance
+}
+
+// Balance says by which column training rows are balanced, and how.
+type Balance struct{ Step, By, Method string }
+
+// The methods of balancing.
+const (
+	Downsample = "downsample"
+	Upsample   = "upsample"
+)
+
+// Balances reports whether the training rows of a spec are balanced.
+func (s *Spec) Balances() bool {
+	return slices.ContainsFunc(s.Spec.Preprocessing.Clean, func(c CleanStep) bool {
+		b, ok := c.Options.(BalancingSpec)
+		return ok && b.Balances()
+	})
+}
+
+// Balance returns how the training rows are balanced; ok: they are.
+func (p *Plan) Balance() (b Balance, ok bool) {
+	for _, s := range p.Steps {
+		if op, balances := s.Training.(Balancing); balances {
+			return op.Balance(), true
+		}
+	}
+	return b, false
+}
+
 // MaxShuffles bounds the passes over the whole dataset that a spec may ask for.
 const MaxShuffles = 8
 

@@ -28,10 +28,7 @@ var unsupportedFields = map[string]map[string]any{
 		"event_time": nil,
 	},
 	"Preprocessing": {
-		"balance": instead("positive_class_weight of the loss weighs the classes of a binary label"),
-	},
-	"CleanStep": {
-		"balance": instead("positive_class_weight of the loss weighs the classes of a binary label"),
+		"balance": instead("it is a cleaning step, the last one: clean: [{balance: {by: origin, method: downsample}}]"),
 	},
 	"InputFeature": {
 		"shape": nil,

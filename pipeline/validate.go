@@ -412,6 +412,9 @@ func (b *Body) Check(at Place) {
 	b.checkLookups(at)
 	b.checkLabelFile(at)
 	b.checkHalves(at)
+	if s := (&Spec{Spec: *b}); s.Balances() && b.Preprocessing.Split.Folds > 0 {
+		at.Problem("preprocessing.split.folds", "leave one of the two out", "balance and folds do not go together: a row that is trained on in one fold is judged by in another")
+	}
 	if b.trains() {
 		b.checkModel(at)
 	}

@@ -49,6 +49,7 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},
 	}, shuffleStages(shufflesAfterLearning), []Stage{
 		{Plan: stages.Plan{Name: "write", Over: stages.OverShards, Reducers: 1, Outputs: []string{"table"}}, Needed: writes, Map: mapWrite, Reduce: reduceWrite},
+		{Plan: stages.Plan{Name: "balance", Over: stages.OverShards, Reducers: 1, Outputs: []string{"balance"}}, Needed: (*pipeline.Spec).Balances, Map: mapBalance, Reduce: reduceBalance},
 	}, trained([]Stage{
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
 		{Plan: stages.Plan{Name: "cross_validate", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"cross_validation"}}, Needed: hasFolds, Size: sizeFolds, Map: mapFold, Reduce: reduceFolds},

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/balance"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/imported"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -56,6 +57,7 @@ type data struct {
 	reject   func(pipeline.BadRow) // gets the rows that cannot be read too; nil: nobody does
 	newest   *int64                // value of the column that freshness names, of what was read
 	passes   []passed              // what the shuffles of the run have found
+	balance  *balance.Rows         // nil: training rows are not balanced, or it is not known yet
 	last     struct {              // of them, in the shard that was read last
 		shard int
 		found map[string]*pipeline.Settled
@@ -72,7 +74,7 @@ func (d *data) origin(shard int) split.Origin { return split.Origin(d.manifest.O
 // openData returns the dataset of a lease, for one task.
 func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
 	key := strings.Join([]string{lease.RunId, lease.Spec, lease.SpecFile, lease.SpecWritten,
-		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"], shuffled(lease.Inputs)}, "\x00")
+		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"], lease.Inputs["balance"], shuffled(lease.Inputs)}, "\x00")
 	opened, err := w.datasets.of(key, func() (*data, error) { return w.compile(ctx, lease) })
 	if err != nil {
 		return nil, err
@@ -116,6 +118,13 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 		if err := w.load(ctx, ref, "split", &d.cuts); err != nil {
 			return nil, err
 		}
+	}
+	if of, ok := plan.Balance(); ok && lease.Inputs["balance"] != "" {
+		var counts balance.Counts
+		if err := w.load(ctx, lease.Inputs["balance"], "balance", &counts); err != nil {
+			return nil, err
+		}
+		d.balance = balance.New(of, counts)
 	}
 	if d.source, err = w.source(ctx, spec); err != nil {
 		return nil, err

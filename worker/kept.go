@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/balance"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/feature"
@@ -114,6 +115,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 		of = append(of, d.passesHash(len(d.passes)))
 	}
 	of = append(of, content("learnt"), content("split"), k.Columns)
+	if d.balance != nil {
+		of = append(of, content("balance"))
+	}
 	k.rows = name(of)
 	if of = append(of, pipeline.FittingHash(spec)); fairness != nil { // whose labels are counted
 		of = append(of, fairness.Sensitive)
@@ -284,34 +288,38 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 	}
 	var of pipeline.Report
 	var splits []uint8
+	balanced := balancing{data: d, hash: d.origin(shard).Draw(d.plan.Spec.Spec.Trainer.Seed), rep: &of}
 	tests, err := d.tests(ctx, shard, true)
 	if err != nil {
 		yield(nil, err)
 		return
 	}
-	for rows, err := range through(d.cleaned(ctx, clean.New(d.plan, pipeline.InTraining), shard, &of), func(cleaned arrow.Record) (_ arrow.Record, err error) {
-		if tests != nil && keep {
-			if err := tests.Observe(cleaned, d.at, d.first, &of); err != nil {
-				return nil, err
-			}
+	for cleaned, err := range d.cleaned(ctx, clean.New(d.plan, pipeline.InTraining), shard, &of) {
+		if err == nil && tests != nil && keep {
+			err = tests.Observe(cleaned, d.at, d.first, &of)
 		}
-		if splits, err = d.cuts.Codes(d.plan, cleaned, d.origin(shard), splits); err != nil {
-			return nil, err
+		if err == nil {
+			splits, err = d.cuts.Codes(d.plan, cleaned, d.origin(shard), splits)
 		}
-		return d.keeping.Apply(cleaned, splits)
-	}) {
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		if out != nil {
-			note, _ := json.Marshal(keptNote{d.at.RowGroup, d.at.Row, d.first, d.read}) // integers can always be written
-			if !out.Add(rows, note) || int64(out.Len()) > room {
-				out = nil
+		read := d.read
+		for rows, err := range balanced.rows(cleaned, splits) {
+			if err != nil {
+				yield(nil, err)
+				return
 			}
-		}
-		if !yield(compact.Whole(rows, feature.PreparedTail), nil) {
-			return
+			if out != nil {
+				note, _ := json.Marshal(keptNote{d.at.RowGroup, d.at.Row, d.first, read}) // integers can always be written
+				if !out.Add(rows, note) || int64(out.Len()) > room {
+					out = nil
+				}
+			}
+			if read = 0; !yield(compact.Whole(rows, feature.PreparedTail), nil) {
+				return
+			}
 		}
 	}
 	rep.Merge(&of)
@@ -320,6 +328,50 @@ func (d *data) prepare(ctx context.Context, shard int, key string, keep bool, re
 		return
 	}
 	d.keep(ctx, key, out.Finish(note))
+}
+
+// balancing prepares cleaned rows of a shard as often as they are there.
+type balancing struct {
+	*data
+	hash   func(row int64) uint64
+	rep    *pipeline.Report
+	copies []uint32
+}
+
+// rows yields prepared rows: those of a batch, or where training rows are balanced those
+// that are there at all, and then further copies.
+func (b *balancing) rows(cleaned arrow.Record, splits []uint8) iter.Seq2[arrow.Record, error] {
+	return func(yield func(arrow.Record, error) bool) {
+		prepared := func(rows arrow.Record, splits []uint8) bool {
+			out, err := b.keeping.Apply(rows, splits)
+			if err != nil {
+				yield(nil, err)
+				return false
+			}
+			defer out.Release()
+			return yield(out, nil)
+		}
+		if b.balance == nil {
+			prepared(cleaned, splits)
+			return
+		}
+		training, err := b.training(cleaned, splits)
+		most := uint32(0)
+		if err == nil {
+			b.copies, most, err = b.balance.Copies(cleaned, training, b.hash, b.rep, b.copies)
+		}
+		for k, more := uint32(0), true; k < most && more && err == nil; k++ {
+			var rows arrow.Record
+			var of []uint8
+			if rows, of, err = balance.Round(b.worker.pool.Allocator(), cleaned, splits, b.copies, k); err == nil {
+				more = prepared(rows, of)
+				rows.Release()
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
 }
 
 // collect removes all that is kept of the pipeline but what its run needs. Who needs

@@ -211,6 +211,9 @@ func (t *Task) count(ctx context.Context, d *data, total *pipeline.Report) error
 	for step, n := range total.Unmatched {
 		t.Report.Counts["unmatched: "+step] = n
 	}
+	for step, n := range total.Repeated {
+		t.Report.Counts["repeated: "+step] = n
+	}
 	for test, of := range total.Tests {
 		t.Report.Counts["failed: test "+test] = of.Failed
 	}

@@ -153,6 +153,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 			t.warn("%s", w)
 		}
 	}
+	if d.balance != nil {
+		t.Report.Outputs["balanced"] = evaluation.TableText(d.balance.Table(report.Balanced), api.MaxOutputBytes)
+	}
 	t.countClasses(transform.Label())
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()

@@ -70,6 +70,9 @@ func newClean(g *globals) *cobra.Command {
 				for _, step := range slices.Sorted(maps.Keys(rows.Unmatched)) {
 					fmt.Fprintf(w, "unmatched: %s, %s\n", humanize.Comma(rows.Unmatched[step]), step)
 				}
+				for _, step := range slices.Sorted(maps.Keys(rows.Repeated)) {
+					fmt.Fprintf(w, "repeated: %s, %s\n", humanize.Comma(rows.Repeated[step]), step)
+				}
 				for _, text := range labelled {
 					fmt.Fprintln(w, text)
 				}

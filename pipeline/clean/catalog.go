@@ -16,5 +16,6 @@ func Catalog() []pipeline.Entry {
 		pipeline.Step("outliers", new(Outliers), outliersSource),
 		pipeline.Step("dedupe", new(Dedupe), dedupeSource),
 		pipeline.Step("lookup", new(Lookup), lookupSource),
+		pipeline.Step("balance", new(Balance), balanceSource),
 	}
 }

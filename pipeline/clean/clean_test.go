@@ -366,7 +366,7 @@ func TestStepsOnWrongColumnsAreRefused(t *testing.T) {
 		}
 	}
 	_, err := compile(t, "UTC", in, "{}")
-	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill, outliers, dedupe, lookup belongs here"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "the step is empty: one of trim, normalize_text, case, replace, filter, derive, cast, fill, outliers, dedupe, lookup, balance belongs here"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

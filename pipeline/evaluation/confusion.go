@@ -85,9 +85,9 @@ func (m *Measured) ConfusionTable(most int) string {
 	if len(rows) == 0 {
 		return ""
 	}
-	text := tableText(rows, most)
+	text := TableText(rows, most)
 	if strings.HasSuffix(text, "…") {
-		text = tableText(m.confusions(), most)
+		text = TableText(m.confusions(), most)
 	}
 	return text
 }

@@ -103,11 +103,11 @@ func (d *Document) SliceTable(spec *pipeline.Spec, most int) string {
 		}
 		rows = append(rows, cells)
 	}
-	return tableText(rows, most)
+	return TableText(rows, most)
 }
 
-// tableText lays rows out in columns, as many as fit into so many bytes.
-func tableText(rows [][]string, most int) string {
+// TableText lays rows out in columns, as many as fit into so many bytes.
+func TableText(rows [][]string, most int) string {
 	var w strings.Builder
 	table := tabwriter.NewWriter(&w, 0, 0, 2, ' ', 0)
 	for _, cells := range rows {

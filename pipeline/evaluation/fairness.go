@@ -149,7 +149,7 @@ func FairnessTable(all []Fairness, most int) string {
 			rows = append(rows, []string{of.Name(), strconv.FormatInt(g.Rows, 10), rate(&g.LabelRate), rate(&g.SelectionRate), rate(g.TruePositiveRate)})
 		}
 	}
-	return tableText(rows, most)
+	return TableText(rows, most)
 }
 
 // Labels counts the training rows of the values of sensitive columns, by column and by
@@ -244,5 +244,5 @@ func (l Labels) Table(f *pipeline.FairnessSpec, most int) (text string, warnings
 			warnings = append(warnings, fmt.Sprintf("labels are uneven by %s before training: %.4g of the rows with %s are true, and %.4g of those with %s", column, low, least.Name(), high, largest.Name()))
 		}
 	}
-	return tableText(rows, most), warnings
+	return TableText(rows, most), warnings
 }

@@ -152,5 +152,5 @@ func (d *Folds) Table(spec *pipeline.Spec, most int) string {
 		}
 		rows = append(rows, cells)
 	}
-	return tableText(rows, most)
+	return TableText(rows, most)
 }

@@ -85,7 +85,7 @@ func (d *Document) GateTable(most int) string {
 		}
 		rows = append(rows, []string{g.Gate, outcome, g.Found})
 	}
-	return tableText(rows, most)
+	return TableText(rows, most)
 }
 
 func gateText(g *pipeline.GateSpec) string {

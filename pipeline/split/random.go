@@ -67,6 +67,12 @@ func (o Origin) Sample(seed uint64, share float64) func(row int64) bool {
 	return func(row int64) bool { return hash(row) < below }
 }
 
+// Draw returns the hash of a row by its number in the shard, another one than those of a
+// random split and of Sample.
+func (o Origin) Draw(seed uint64) func(row int64) uint64 {
+	return o.hash(kernel.Mix(kernel.Mix(seed + kernel.Golden)))
+}
+
 // threshold maps a probability to the hash values below it; 1 maps to the
 // largest, which leaves out one value in 2^64.
 func threshold(p float64) uint64 {

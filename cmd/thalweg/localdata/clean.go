@@ -14,6 +14,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/balance"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/quality"
@@ -33,6 +34,8 @@ type Cleaned struct {
 	Dropped map[string]int64 `json:"dropped,omitempty"`
 	// Unmatched counts the rows that a table has no row for, by step and table.
 	Unmatched map[string]int64 `json:"unmatched,omitempty"`
+	// Repeated counts rows beyond the first of each that balancing repeats, by step.
+	Repeated map[string]int64 `json:"repeated,omitempty"`
 	// Errors and Warnings are what data tests say, by their severity.
 	Errors   []string `json:"errors,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -76,6 +79,9 @@ func (d *Dataset) prepared(ctx context.Context, plan *pipeline.Plan) (_ *pipelin
 	}
 	if err == nil {
 		plan, err = d.learnt(ctx, plan, cuts)
+	}
+	if err == nil {
+		d.balanced, err = d.balance(ctx, plan, cuts)
 	}
 	return plan, cuts, err
 }
@@ -186,11 +192,18 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 				return err
 			}
 		}
-		if parts, err = cuts.Codes(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err == nil && plan.Spec.Trains() {
-			_, err = feature.Usable(plan, cleaned, &rep)
-		}
-		if err != nil {
+		if parts, err = cuts.Codes(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err != nil {
 			return err
+		}
+		copies := copies{most: 1}
+		if plan.Spec.Trains() {
+			usable, err := feature.Usable(plan, cleaned, &rep)
+			if err == nil {
+				copies, err = d.copiesOf(cleaned, parts, usable, shard, &rep)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		reasons := make(map[int64]string)
 		for _, r := range rep.Removed {
@@ -199,6 +212,15 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		at.Row -= table.RowNumber(batch, 0)
 		if err := o.write(cleaned.Columns()[:own], table.Rows(cleaned), at, parts, reasons); err != nil {
 			return err
+		}
+		for rows, parts := range copies.rounds(cleaned, parts, 1) {
+			numbers := make([]int64, rows.NumRows())
+			for i, row := range table.Rows(rows) {
+				numbers[i] = balance.Original(row)
+			}
+			if err := o.write(rows.Columns()[:own], numbers, at, parts, nil); err != nil {
+				return err
+			}
 		}
 		lost := make([]int64, removed)
 		for i, r := range rep.Removed[:removed] {
@@ -209,10 +231,10 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 		for _, f := range fields[:own] {
 			nulls = append(nulls, array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, removed))
 		}
-		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests, Seen: rep.Seen, Unmatched: rep.Unmatched})
+		total.Merge(&pipeline.Report{Dropped: rep.Dropped, Tested: rep.Tested, Tests: rep.Tests, Seen: rep.Seen, Unmatched: rep.Unmatched, Repeated: rep.Repeated})
 		return o.write(nulls, lost, at, nil, reasons)
 	})
-	o.counts.Dropped, o.counts.Unmatched = total.Dropped, total.Unmatched
+	o.counts.Dropped, o.counts.Unmatched, o.counts.Repeated = total.Dropped, total.Unmatched, total.Repeated
 	if err = cmp.Or(err, o.out.Close()); err != nil || tests == nil {
 		return &o.counts, err
 	}

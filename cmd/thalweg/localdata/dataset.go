@@ -16,6 +16,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/balance"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/draft"
 	"github.com/thalweg/thalweg/pipeline/feature"
@@ -41,6 +42,8 @@ type Dataset struct {
 	settled []map[string]*pipeline.Settled
 	format  string // as it stands in a spec
 	labels  *worker.LabelFile
+	// balanced says how often training rows are there; nil: once.
+	balanced *balance.Rows
 	// Labels is what joining rows to the label file of a spec found.
 	Labels struct {
 		shuffle.Joined

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/profile"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -54,19 +55,37 @@ func (d *Dataset) CleanedRows(ctx context.Context, plan *pipeline.Plan) (rows Ro
 			if parts, err = cuts.Assign(plan, cleaned, split.Origin(d.Manifest.Origin(shard)), parts); err != nil {
 				return err
 			}
-			names := array.NewDictionaryBuilder(memory.DefaultAllocator, table.String.ArrowType().(*arrow.DictionaryType)).(*array.BinaryDictionaryBuilder)
-			defer names.Release()
-			for _, part := range parts {
-				if err := names.AppendString(split.Names[part]); err != nil {
+			usable, err := feature.Usable(plan, cleaned, new(pipeline.Report))
+			if err != nil {
+				return err
+			}
+			copies, err := d.copiesOf(cleaned, parts, usable, shard, new(pipeline.Report))
+			if err != nil {
+				return err
+			}
+			for some, parts := range copies.rounds(cleaned, parts, 0) {
+				if err := rows.named(some, parts, fn); err != nil {
 					return err
 				}
 			}
-			values := names.NewArray()
-			defer values.Release()
-			return rows.given(cleaned, values, fn)
+			return nil
 		})
 	}
 	return rows, nil
+}
+
+// named calls fn with a batch and the names of its splits.
+func (r *Rows) named(batch arrow.Record, parts []uint8, fn func(arrow.Record) error) error {
+	names := array.NewDictionaryBuilder(memory.DefaultAllocator, table.String.ArrowType().(*arrow.DictionaryType)).(*array.BinaryDictionaryBuilder)
+	defer names.Release()
+	for _, part := range parts {
+		if err := names.AppendString(split.Names[part]); err != nil {
+			return err
+		}
+	}
+	values := names.NewArray()
+	defer values.Release()
+	return r.given(batch, values, fn)
 }
 
 // with returns a schema with one more column.

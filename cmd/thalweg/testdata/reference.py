@@ -80,6 +80,8 @@ for keys in ["k", "k, n", "f", "s, t"]:
     case(["steps dedupe"], clean(f"{{dedupe: {{keys: [{keys}]}}}}"), f"select id from r qualify row_number() over (partition by {keys} order by id) = 1")
     case(["steps dedupe"], clean(f"{{dedupe: {{keys: [{keys}], keep: last}}}}"), f"select id from r qualify row_number() over (partition by {keys} order by id desc) = 1")
 case(["steps dedupe"], clean("{dedupe: {keys: [k], keep: last, by: n}}"), "select id from r qualify row_number() over (partition by k order by n desc nulls last, id desc) = 1")
+# Copies have the id of their row, and which rows are drawn no other program says.
+case(["steps balance"], clean("{balance: {by: k, method: upsample}}"), "select id from r")
 lookups = 'lookups: [{name: places, s3: {path: "s3://lake/places.parquet"}, key: {k: code}, columns: [state, height]}]\n  '
 case(["steps lookup"], lookups + clean("{lookup: {table: places}}"), "select id, state, height from r left join places on k = code")
 

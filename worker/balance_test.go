@@ -1,0 +1,73 @@
+package worker
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/worker/train"
+)
+
+// Training rows are drawn or repeated, each copy being a row to the ledger, the same by any
+// number of tasks and by what a run before has kept; validation and test rows are those that
+// they are without. All are counted: what was read and repeated is what was dropped and used.
+func TestTrainingRowsAreBalancedHoweverShardsAreSharedOut(t *testing.T) {
+	plain := newBatchHalf(t)
+	_, _, without := plain.all(1)
+	for _, method := range []string{pipeline.Downsample, pipeline.Upsample} {
+		spec := strings.Replace(flightSpec, `{filter: {expression: "distance > 0"}}`, `{filter: {expression: "distance > 0"}}
+      - {derive: {column: far, expression: "distance > 2500", apply_to: [training]}}
+      - {balance: {by: far, method: `+method+`}}`, 1)
+		first := newBatchHalf(t)
+		first.spec = spec
+		want, _, counts := first.all(flightShards)
+		const step = "3 balance"
+		dropped, repeated := counts["dropped: "+step+": not drawn by far"], counts["repeated: "+step]
+		if counts["rows.validation"] != without["rows.validation"] || counts["rows.test"] != without["rows.test"] ||
+			(dropped > 0) != (method == pipeline.Downsample) || (repeated > 0) != (method == pipeline.Upsample) ||
+			counts["rows.train"] != without["rows.train"]-dropped+repeated {
+			t.Errorf("%s: %v, without %v", method, counts, without)
+		}
+		for _, tasks := range []uint32{1, 2} {
+			b := newBatchHalf(t)
+			b.spec = spec
+			if got, _, gotCounts := b.all(tasks); !maps.Equal(got, want) || !maps.Equal(gotCounts, counts) {
+				t.Errorf("%s by %d tasks: %v %v, by one a shard: %v %v", method, tasks, got, gotCounts, want, counts)
+			}
+		}
+		again := first.again()
+		if got, _, gotCounts := again.all(2); got["model_sha256"] != want["model_sha256"] || !maps.Equal(gotCounts, counts) {
+			t.Errorf("%s: a second run has %v, the first %v", method, gotCounts, counts)
+		}
+		rows, err := first.worker.openRows(t.Context(), first.lease())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := int64(0)
+		for shard := range rows.manifest.Shards {
+			seen := make(map[int64]bool)
+			for batch, err := range rows.Read(t.Context(), shard) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, row := range batch.Row {
+					if seen[row] {
+						t.Errorf("%s: row %d of shard %d is there twice", method, row, shard)
+					}
+					if seen[row] = true; batch.Split[i] == train.Training {
+						n++
+					}
+				}
+			}
+		}
+		if n != counts["rows.train"] {
+			t.Errorf("%s: %d training rows are read, %d were counted", method, n, counts["rows.train"])
+		}
+		table := strings.Fields(first.upTo("fit", 1).Outputs["balanced"])
+		if len(table) != 9 || !slices.Equal(table[:3], []string{"far", "rows", "balanced"}) || table[3] != "false" || table[6] != "true" {
+			t.Errorf("%s: %q", method, table)
+		}
+	}
+}
