@@ -157,6 +157,32 @@ func TestATableIsReplacedWholeAndStaleFilesAreCollected(t *testing.T) {
 	}
 }
 
+// A file that a version replaced stays for the whole retention, however many checkpoints
+// are written meanwhile, and goes after it.
+func TestReplacedFilesStayForTheRetentionAcrossCheckpoints(t *testing.T) {
+	table := newTable(t)
+	const retention = 24 // hours, of which each version takes one
+	for i := range 3 * retention {
+		c := Contents{Schema: oneColumn, Parts: []*Part{table.part(t, fmt.Sprintf("v%02d", i), "", 1)}, Now: time.Unix(0, 0).Add(time.Duration(i) * time.Hour),
+			NewID: fmt.Sprintf("%032d", i), Retention: retention * time.Hour}
+		if _, _, err := table.Replace(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if i%7 == 0 {
+			if err := table.Collect(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var want []string
+		for j := max(0, i-retention); j <= i; j++ { // j was replaced at j+1
+			want = append(want, fmt.Sprintf("v%02d-00.parquet", j))
+		}
+		if _, there, _ := table.files(t); there != strings.Join(want, " ") {
+			t.Fatalf("version %d: there are %s\nwant %v", i, there, want)
+		}
+	}
+}
+
 // raced is a bucket in which somebody else makes a version of the table first.
 type raced struct {
 	storage.Bucket

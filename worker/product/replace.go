@@ -43,8 +43,8 @@ func (c *Contents) expired() int64 {
 }
 
 // Replace makes the parts the contents of the table, in one version of its log; there is
-// none if it has them already. It returns the newest version. Files that no version of the
-// last minutes has are removed. Conflict: somebody else replaced the contents meanwhile,
+// none if it has them already. It returns the newest version. Files that no version within
+// the retention has are removed. Conflict: somebody else replaced the contents meanwhile,
 // or a later run has claimed the table.
 func (t *Table) Replace(ctx context.Context, c Contents) (version int64, changed bool, err error) {
 	log := delta.New(t.Bucket, t.Prefix)
@@ -61,7 +61,6 @@ func (t *Table) Replace(ctx context.Context, c Contents) (version int64, changed
 		return 0, false, err
 	}
 	if snapshot.Version-snapshot.Checkpoint >= checkpointEvery {
-		// Before the commit, so that what that removes is told until the next.
 		if snapshot, err = log.WriteCheckpoint(ctx, snapshot, c.expired()); err != nil {
 			return 0, false, err
 		}
@@ -160,8 +159,8 @@ func (t *Table) commit(ctx context.Context, log *delta.Table, s *delta.Snapshot,
 	return &delta.Commit{Version: s.Version + 1, Actions: append([]delta.Action{{CommitInfo: info}}, actions...)}, nil
 }
 
-// sweep removes files that are not in the table, but for those that a version of the last
-// minutes had, and what is known of other parts.
+// sweep removes files that are not in the table, but for those that left it within the
+// retention, and what is known of other parts.
 func (t *Table) sweep(ctx context.Context, s *delta.Snapshot, c Contents) error {
 	live := make(map[string]bool)
 	for _, p := range c.Parts {
@@ -169,9 +168,12 @@ func (t *Table) sweep(ctx context.Context, s *delta.Snapshot, c Contents) error 
 			live[f.Path] = true
 		}
 	}
-	for path, a := range s.Recent {
-		if a.Remove != nil && a.Remove.DeletionTimestamp > c.expired() {
-			live[path] = true
+	for gone, err := range delta.New(t.Bucket, t.Prefix).Removed(ctx, s) {
+		if err != nil {
+			return err
+		}
+		if gone.DeletionTimestamp > c.expired() {
+			live[gone.Path] = true
 		}
 	}
 	if _, err := storage.Remove(ctx, t.Bucket, t.Prefix+dataDir, func(key string) bool { return !live[key[len(t.Prefix):]] }); err != nil {

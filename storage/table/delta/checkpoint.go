@@ -169,6 +169,18 @@ func (t *Table) Files(ctx context.Context, s *Snapshot) iter.Seq2[*Add, error] {
 	}
 }
 
+// Removed yields the tombstones of a snapshot, those of its checkpoint first: what was
+// removed since and, as far as they had not expired when it was written, before.
+func (t *Table) Removed(ctx context.Context, s *Snapshot) iter.Seq2[*Remove, error] {
+	return func(yield func(*Remove, error) bool) {
+		for a, err := range t.changes(ctx, s) {
+			if (err != nil || a.Remove != nil) && !yield(a.Remove, err) {
+				return
+			}
+		}
+	}
+}
+
 // WriteCheckpoint writes the checkpoint of a snapshot and the hint at it, and
 // returns the snapshot based on it. Tombstones older than expired (ms since
 // 1970 UTC) are left out. The checkpoint before is read row by row, so that only
