@@ -59,6 +59,7 @@ func (d division) reads(replica, shard int) bool {
 // builder makes the matrix of one replica.
 type builder struct {
 	replica int
+	chunk   int // the size of a full one
 	store   *store
 	units   []unit // by shard; who reads the shard fills it
 
@@ -81,9 +82,10 @@ type unit struct {
 func build(ctx context.Context, job *Job, config *Config, memory *memory, replicas []int) (_ []*matrix, err error) {
 	layout := newLayout(job.Model)
 	division := division{shards: job.Shards, replicas: int(job.Trainer.Distributed.Replicas)}
+	readable, chunk := fillingSize(layout, memory.limit, len(replicas), config.Parallelism)
 	builders := make([]*builder, len(replicas))
 	for i, replica := range replicas {
-		b := &builder{replica: replica, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
+		b := &builder{replica: replica, chunk: chunk, store: &store{layout: layout, space: space{memory: memory, dir: config.Dir}}, units: make([]unit, job.Shards)}
 		b.mu.shuffler = &shuffler{space: space{memory: memory, dir: config.Dir}, layout: layout}
 		builders[i] = b
 	}
@@ -96,7 +98,7 @@ func build(ctx context.Context, job *Job, config *Config, memory *memory, replic
 		}
 	}()
 	readers, readCtx := errgroup.WithContext(ctx)
-	readers.SetLimit(config.Parallelism)
+	readers.SetLimit(readable)
 	for shard := range job.Shards {
 		if slices.ContainsFunc(builders, func(b *builder) bool { return division.reads(b.replica, shard) }) {
 			readers.Go(func() error { return readShard(readCtx, job, layout, division, builders, shard) })
@@ -127,6 +129,7 @@ type shardReader struct {
 
 	read    RowSet    // all training rows of the shard
 	cursors [2]cursor // by split: Training, Validation
+	dealt   []byte    // a chunk on its way to a shuffler
 	records []byte    // of validation rows
 	places  []int
 	rows    []int32 // of a batch that are in one split
@@ -146,7 +149,7 @@ type share struct {
 	// The rows of a batch by split: where they are in its block, and their hashes.
 	rows    [2][]int32
 	ids     [2][]uint64
-	packer  *packer
+	packer  *packer // of validation rows; nil before the first
 	filling *filling
 }
 
@@ -158,7 +161,7 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 			b.mu.Lock()
 			filling := b.mu.shuffler.open()
 			b.mu.Unlock()
-			r.shares[b.replica] = &share{builder: b, unit: &b.units[shard], packer: newPacker(layout, validationRows), filling: filling}
+			r.shares[b.replica] = &share{builder: b, unit: &b.units[shard], filling: filling}
 		}
 	}
 	for batch, err := range job.Rows.Read(ctx, shard) {
@@ -180,7 +183,7 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 		s.mu.Lock()
 		s.mu.shuffler.idle = append(s.mu.shuffler.idle, s.filling)
 		s.mu.Unlock()
-		if s.packer.rows > 0 {
+		if s.packer != nil && s.packer.rows > 0 {
 			if err := s.keep(); err != nil {
 				return err
 			}
@@ -349,12 +352,13 @@ func (r *shardReader) keep(rows int) table.Mask {
 func (r *shardReader) shuffle(s *share, block *kernel.Block) (bad int32, err error) {
 	f, rows, ids := s.filling, s.rows[Training], s.ids[Training]
 	for len(rows) > 0 {
-		n := min(f.room(r.layout), len(rows))
+		n := min(f.room(r.layout, s.chunk), len(rows))
 		if n == 0 {
 			count := f.rows
-			ends := f.deal(r.layout)
+			var ends [buckets]uint32
+			r.dealt, ends = f.deal(r.layout, r.dealt)
 			s.mu.Lock()
-			err := s.mu.shuffler.add(f, ends, count)
+			err := s.mu.shuffler.add(r.dealt, ends, count)
 			s.mu.Unlock()
 			if err != nil {
 				return -1, err
@@ -386,6 +390,9 @@ func (r *shardReader) validate(s *share, block *kernel.Block) (bad int32, err er
 		r.places = append(r.places, at)
 	}
 	s.unit.Validation += int64(len(r.places))
+	if s.packer == nil {
+		s.packer = newPacker(r.layout, validationRows)
+	}
 	return -1, s.packer.each(r.records, r.places, s.keep)
 }
 

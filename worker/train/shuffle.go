@@ -15,10 +15,18 @@ const (
 	// parts are what a chunk is kept in, and given back in, of so many buckets each: large
 	// enough that a spilled part is worth a read, small enough that one of each chunk does not count.
 	parts = 32
-	// chunkBytes is the size of a chunk but for very long records: what is dealt fits into the
-	// second-level cache. chunkRows are the least.
+	// chunkBytes is the size of a chunk but for very long records, of which it has chunkRows: what
+	// is dealt fits into the second-level cache. Where many are filled at once chunks are smaller,
+	// but none than leastRows.
 	chunkBytes = 512 << 10
 	chunkRows  = 256
+	leastRows  = 8
+	// fillingBytes bounds all chunks that are being filled, as does a fillingShare of the memory
+	// bound where that is more. Below leastChunk fewer shards are read at a time instead: what is
+	// kept of each chunk would count.
+	fillingBytes = 64 << 20
+	fillingShare = 16
+	leastChunk   = 64 << 10
 	// maxWords is the size up to which a record is copied faster in words of 8 bytes than by
 	// copy.
 	maxWords = 64
@@ -48,7 +56,14 @@ type chunk struct {
 type filling struct {
 	records []byte
 	rows    int
-	dealt   []byte // of deal
+}
+
+// fillingSize returns how many shards may be read at a time, and the size of a chunk, where each
+// reader fills one for each replica and has one that is dealt.
+func fillingSize(l *layout, limit int64, replicas, readers int) (_, size int) {
+	bound := int(max(limit/fillingShare, fillingBytes))
+	readers = max(min(readers, bound/leastChunk/(replicas+1)), 1)
+	return readers, min(max(chunkBytes, chunkRows*l.record), bound/(replicas+1)/readers)
 }
 
 // open returns a chunk to fill.
@@ -61,15 +76,23 @@ func (s *shuffler) open() *filling {
 	return new(filling)
 }
 
-// room is for how many more records, tails not counted, a chunk has room.
-func (f *filling) room(l *layout) int {
-	return max((chunkBytes-len(f.records))/l.record, chunkRows-f.rows, 0)
+// room is for how many more records a chunk of some size has room, if their tails are like those
+// that it has.
+func (f *filling) room(l *layout, size int) int {
+	record := l.record
+	if l.head > idBytes {
+		if f.rows == 0 {
+			return leastRows
+		}
+		record = len(f.records) / f.rows
+	}
+	return max((size-len(f.records))/record, leastRows-f.rows, 0)
 }
 
-// deal orders a chunk's records by bucket: they are in f.dealt then, and f is empty. It returns
-// where each bucket ends.
-func (f *filling) deal(l *layout) (ends [buckets]uint32) {
-	f.dealt = slices.Grow(f.dealt[:0], len(f.records))[:len(f.records)]
+// deal orders a chunk's records by bucket: they are in dealt then, which it returns, and f is
+// empty. It also returns where each bucket ends.
+func (f *filling) deal(l *layout, dealt []byte) (_ []byte, ends [buckets]uint32) {
+	dealt = slices.Grow(dealt[:0], len(f.records))[:len(f.records)]
 	size, tails := l.record, l.head > idBytes
 	for records := f.records; len(records) >= idBytes; records = records[size:] {
 		if tails {
@@ -89,10 +112,10 @@ func (f *filling) deal(l *layout) (ends [buckets]uint32) {
 		head := records[idBytes-1]
 		at := ends[head]
 		ends[head] = at + uint32(size)
-		copyRecord(f.dealt[at:][:size], records[:size])
+		copyRecord(dealt[at:][:size], records[:size])
 	}
 	f.records, f.rows = f.records[:0], 0
-	return ends
+	return dealt, ends
 }
 
 // copyRecord copies a record: the last word first, which may overlap with others. A record has at
@@ -108,22 +131,22 @@ func copyRecord(to, from []byte) {
 	}
 }
 
-// add keeps a chunk, of which f.dealt has the records and ends says where each bucket ends, in
+// add keeps a chunk, of which dealt has the records and ends says where each bucket ends, in
 // memory as far as the bound allows, else on disk.
-func (s *shuffler) add(f *filling, ends [buckets]uint32, rows int) (err error) {
+func (s *shuffler) add(dealt []byte, ends [buckets]uint32, rows int) (err error) {
 	s.records += rows
 	c := chunk{ends: ends}
 	var cuts [parts]int
 	for i := range cuts {
 		cuts[i] = int(ends[(i+1)*buckets/parts-1])
 	}
-	if s.reserve(int64(len(f.dealt) + chunkOverhead)) {
+	if s.reserve(int64(len(dealt) + chunkOverhead)) {
 		from := 0
 		for _, to := range cuts {
-			c.parts = append(c.parts, append([]byte(nil), f.dealt[from:to]...))
+			c.parts = append(c.parts, append([]byte(nil), dealt[from:to]...))
 			from = to
 		}
-	} else if c.pieces, err = s.writeParts(f.dealt, cuts[:]); err != nil {
+	} else if c.pieces, err = s.writeParts(dealt, cuts[:]); err != nil {
 		return err
 	}
 	s.chunks = append(s.chunks, c)
@@ -143,9 +166,12 @@ func (c *chunk) start(bucket int) int {
 
 // complete adds what fillings hold, whose readers have ended.
 func (s *shuffler) complete() error {
+	var dealt []byte
 	for _, f := range s.idle {
 		if rows := f.rows; rows > 0 {
-			if err := s.add(f, f.deal(s.layout), rows); err != nil {
+			var ends [buckets]uint32
+			dealt, ends = f.deal(s.layout, dealt)
+			if err := s.add(dealt, ends, rows); err != nil {
 				return err
 			}
 		}

@@ -34,7 +34,8 @@ func shuffled(t *testing.T, records [][]byte, bytes int64) (order []uint32) {
 		}
 		f.records, f.rows = append(f.records, r...), f.rows+1
 		if f.rows == 3000 {
-			if err := s.add(f, f.deal(s.layout), 3000); err != nil {
+			dealt, ends := f.deal(s.layout, nil)
+			if err := s.add(dealt, ends, 3000); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -89,6 +90,34 @@ func TestShuffledOrderDependsOnTheRecordsOnly(t *testing.T) {
 		if !slices.Equal(order, want) {
 			t.Errorf("%s: another order", name)
 		}
+	}
+}
+
+func TestChunksThatAreFilledAtOnceAreBounded(t *testing.T) {
+	plain, long, tails := &layout{record: 12, head: idBytes}, &layout{record: 4000, head: idBytes}, &layout{record: 12, head: idBytes + countBytes}
+	for _, c := range []struct {
+		layout            *layout
+		limit             int64
+		replicas, readers int
+		read, size        int
+	}{
+		{plain, 0, 4, 8, 8, chunkBytes},
+		{long, 0, 4, 8, 8, chunkRows * 4000},
+		{long, 0, 64, 16, 15, fillingBytes / 65 / 15},
+		{plain, 4 << 30, 64, 16, 16, fillingBytes * 4 / 65 / 16},
+		{tails, 0, 1024, 64, 1, fillingBytes / 1025},
+	} {
+		read, size := fillingSize(c.layout, c.limit, c.replicas, c.readers)
+		if read != c.read || size != c.size {
+			t.Errorf("%d replicas and %d readers: %d read chunks of %d bytes, want %d of %d", c.replicas, c.readers, read, size, c.read, c.size)
+		}
+	}
+	f := new(filling)
+	for room := f.room(tails, 1<<16); room > 0; room = f.room(tails, 1<<16) {
+		f.records, f.rows = append(f.records, make([]byte, 512*room)...), f.rows+room
+	}
+	if len(f.records) > 1<<16 || len(f.records) < 1<<16-512 {
+		t.Errorf("a chunk of 64 KiB has %d bytes of rows with tails", len(f.records))
 	}
 }
 
