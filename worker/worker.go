@@ -76,6 +76,9 @@ type Connections interface {
 	Known() pipeline.Connections
 }
 
+// DefaultCacheBytes is the default of Config.CacheBytes.
+const DefaultCacheBytes = 1 << 30
+
 // Config is what a worker needs to know.
 type Config struct {
 	ID          thalweg.WorkerID // unique in the cluster; required
@@ -91,7 +94,7 @@ type Config struct {
 	// StateBucket holds checkpoints and partial results; default thalweg.
 	StateBucket string
 	// CacheBytes bounds the training rows kept in memory; beyond it they spill to
-	// Dir. Default 1 GiB.
+	// Dir. Default DefaultCacheBytes.
 	CacheBytes int64
 	// KeepBytes bounds the prepared rows of a pipeline in the state bucket; rows
 	// beyond are read from the dataset each time. Default 64 GiB.
@@ -126,7 +129,7 @@ func (c Config) withDefaults() Config {
 	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
 	c.Slots = cmp.Or(c.Slots, 2)
 	c.StateBucket = cmp.Or(c.StateBucket, "thalweg")
-	c.CacheBytes = cmp.Or(c.CacheBytes, 1<<30)
+	c.CacheBytes = cmp.Or(c.CacheBytes, DefaultCacheBytes)
 	c.KeepBytes = cmp.Or(c.KeepBytes, 64<<30)
 	c.PollWait = cmp.Or(c.PollWait, time.Second)
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
@@ -266,6 +269,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		for retry.Sleep(ctx, giveBackEvery) == nil {
+			w.cfg.Memory.Relieve()
 			w.cfg.Memory.GiveBack()
 		}
 		return nil

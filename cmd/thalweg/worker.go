@@ -42,7 +42,7 @@ func newWorker(g *globals) *cobra.Command {
 			if cfg.Gate, err = process.CrashGate(); err != nil {
 				return err
 			}
-			if cfg.Memory, err = process.StreamMemory(streamBytes, process.RuntimeBytes); err != nil {
+			if cfg.Memory, err = process.StreamMemory(streamBytes, process.RuntimeBytes, cfg.CacheBytes); err != nil {
 				return err
 			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.State

@@ -283,7 +283,7 @@ func (c *Cluster) runWorkers(ctx context.Context) error {
 			return err
 		}
 	}
-	memory, err := process.StreamMemory(budget.DefaultMemory, process.RuntimeBytes+ownBytes)
+	memory, err := process.StreamMemory(budget.DefaultMemory, process.RuntimeBytes+ownBytes, int64(c.cfg.Workers)*worker.DefaultCacheBytes)
 	if err != nil {
 		return err
 	}

@@ -15,18 +15,22 @@ import (
 // than it should be.
 const RuntimeBytes = 112 << 20
 
+// trainingBytes is what a heap may hold besides while runs train: batches, models, a bucket
+// of rows that is sorted.
+const trainingBytes = 70 << 20
+
 // minStreamBytes is the least that streams can work with.
 const minStreamBytes = 8 << 20
 
 // StreamMemory returns the memory of the streams of this process, of which the
-// heap may hold so much more.
-func StreamMemory(bytes, more int64) (*budget.Memory, error) {
+// heap may hold so much more, and while runs train as many rows as are cached.
+func StreamMemory(bytes, more, cached int64) (*budget.Memory, error) {
 	if bytes < minStreamBytes {
 		return nil, terminal.UsageError("--stream-bytes", strconv.FormatInt(bytes, 10), fmt.Sprintf("at least %d, 8 MiB", minStreamBytes))
 	}
 	m := budget.NewMemory(bytes, runtime.GOMAXPROCS(0))
 	if os.Getenv("GOMEMLIMIT") == "" {
-		m.SetSoftLimit(bytes + more)
+		m.SetSoftLimit(bytes+more, bytes+more+cached+trainingBytes)
 	}
 	return m, nil
 }

@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"testing"
 
@@ -87,9 +88,10 @@ func TestPartitionsThatAllNeedMuchAskForEqualParts(t *testing.T) {
 	}
 }
 
-// Training beside streams has no limit to live at, but its garbage waits for less than the
-// heap to double; alone it is left to the runtime.
+// Training has a limit of its own, and beside streams its garbage waits for less than the
+// heap to double.
 func TestTrainingBesideStreamsHasItsGarbageCollectedSooner(t *testing.T) {
+	const training = 4 * DefaultMemory
 	growth := func() int {
 		now := debug.SetGCPercent(100)
 		debug.SetGCPercent(now)
@@ -98,24 +100,24 @@ func TestTrainingBesideStreamsHasItsGarbageCollectedSooner(t *testing.T) {
 	usual := growth()
 	t.Cleanup(func() { debug.SetGCPercent(usual); debug.SetMemoryLimit(math.MaxInt64) })
 	m := NewMemory(DefaultMemory, 2)
-	m.SetSoftLimit(DefaultMemory)
+	m.SetSoftLimit(DefaultMemory, training)
 	for _, step := range []struct {
 		do    func() func()
-		limit bool
+		limit int64
 	}{
-		{func() func() { return func() {} }, true},
-		{m.Lift, false},
-		{func() func() { return m.Share().Close }, true},
+		{func() func() { return func() {} }, DefaultMemory},
+		{m.Lift, training},
+		{func() func() { return m.Share().Close }, DefaultMemory},
 	} {
 		undo := step.do()
-		if got := debug.SetMemoryLimit(-1) == DefaultMemory; got != step.limit || growth() != usual {
-			t.Errorf("the limit holds: %v, the heap grows by %d %%", got, growth())
+		if got := debug.SetMemoryLimit(-1); got != step.limit || growth() != usual {
+			t.Errorf("the limit is %d, the heap grows by %d %%", got, growth())
 		}
 		undo()
 	}
 	share, trained, also := m.Share(), m.Lift(), m.Lift()
 	trained()
-	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 || growth() != besideStreams {
+	if got := debug.SetMemoryLimit(-1); got != training || growth() != besideStreams {
 		t.Errorf("beside a stream the limit is %d, the heap grows by %d %%", got, growth())
 	}
 	share.Close()
@@ -137,6 +139,33 @@ func TestTrainingBesideStreamsHasItsGarbageCollectedSooner(t *testing.T) {
 	share.Close()
 	if growth() != besideStreams/2 {
 		t.Errorf("the heap grows by %d %%", growth())
+	}
+}
+
+// TestTrainingThatHoldsMoreThanItsLimitIsNotCollectedAllTheTime: the limit rises above what
+// is live, until training ends.
+func TestTrainingThatHoldsMoreThanItsLimitIsNotCollectedAllTheTime(t *testing.T) {
+	t.Cleanup(func() { debug.SetMemoryLimit(math.MaxInt64) })
+	const live = 8 << 20
+	held := make([]byte, live)
+	runtime.GC()
+	m := NewMemory(DefaultMemory, 2)
+	m.SetSoftLimit(1, 2)
+	m.Relieve()
+	if got := debug.SetMemoryLimit(-1); got != 1 {
+		t.Errorf("without training the limit is %d", got)
+	}
+	restore := m.Lift()
+	m.Relieve()
+	if got := debug.SetMemoryLimit(-1); got < live {
+		t.Errorf("with %d bytes live the limit is %d", live, got)
+	}
+	runtime.KeepAlive(held)
+	restore()
+	restore = m.Lift()
+	defer restore()
+	if got := debug.SetMemoryLimit(-1); got != 2 {
+		t.Errorf("the next run begins with a limit of %d", got)
 	}
 }
 
