@@ -32,21 +32,41 @@ func newSlab(bytes int) *slab {
 	return &slab{expected: bytes}
 }
 
-// block returns memory for n float32s and then for some bytes.
-func (s *slab) block(n, small int) ([]float32, []byte) {
-	if s == nil {
-		return make([]float32, n), make([]byte, small)
-	}
+// block returns memory for n float32s and then for some bytes, which is reserved in a space, or
+// reports that the bound has no room.
+func (s *slab) block(in *space, n, small int) ([]float32, []byte, bool) {
 	size := 4*n + small
+	if s == nil {
+		if !in.reserve(int64(size)) {
+			return nil, nil, false
+		}
+		return make([]float32, n), make([]byte, small), true
+	}
+	s.expected = max(s.expected-size, 0)
 	room := (size + lineBytes - 1) / lineBytes * lineBytes
-	if len(s.free) < room {
-		whole := aligned(max(min(s.expected+s.expected/64, slabBytes), room))
-		s.taken = append(s.taken, whole)
-		s.free = whole
+	if len(s.free) < room && !s.take(in, room) {
+		return (*slab)(nil).block(in, n, small)
 	}
 	block := s.free[:size:size]
-	s.free, s.expected = s.free[room:], max(s.expected-size, 0)
-	return encoding.Words[float32](block[: 4*n : 4*n]), block[4*n:]
+	s.free = s.free[room:]
+	return encoding.Words[float32](block[: 4*n : 4*n]), block[4*n:], true
+}
+
+// take reserves another slab, of which the next block takes room: a smaller one where the bound
+// has no room for a whole one.
+func (s *slab) take(in *space, room int) bool {
+	want := room + s.expected + s.expected/64
+	if want > slabBytes {
+		want = max(slabBytes/room, 1) * room
+	}
+	for !in.reserve(int64(want + hugePage)) {
+		if want = want / 2 / room * room; want < slabLeast {
+			return false
+		}
+	}
+	s.free = aligned(want)
+	s.taken = append(s.taken, s.free)
+	return true
 }
 
 // filled tells the system that the slabs were filled.

@@ -50,9 +50,8 @@ func (b *block) prefetch() (ahead []float32) {
 func (s *store) put(p *packer) (b block, err error) {
 	b = block{rows: p.rows, set: p.set}
 	terms := p.termBytes()
-	if s.reserve(int64(p.rows*s.layout.row() + terms)) {
-		b.floats, b.small = p.slab.block(p.rows*s.layout.floats, p.rows*s.layout.small+terms)
-		b.floats, b.small = p.columns(b.floats[:0], b.small[:0])
+	if floats, small, ok := p.slab.block(&s.space, p.rows*s.layout.floats, p.rows*s.layout.small+terms); ok {
+		b.floats, b.small = p.columns(floats[:0], small[:0])
 	} else {
 		p.packedFloats, p.packedSmall = p.columns(p.packedFloats[:0], p.packedSmall[:0])
 		p.bytes = append(kernel.AppendFloats(p.bytes[:0], p.packedFloats), p.packedSmall...)
