@@ -28,7 +28,8 @@ func newDLQReplay(g *globals) *cobra.Command {
 			"\n" +
 			"Events that are withheld, since columns have pii, are read from the topic again by\n" +
 			"their offsets; Kafka is asked for these only. Those that retention or compaction\n" +
-			"took are named by partition and offsets, and a topic that was made anew is refused.\n" +
+			"took are named by partition and offsets, and a topic that was made anew is refused:\n" +
+			"select later ones. What was claimed before it was made anew stays dead letters.\n" +
 			"Events that were truncated (longer than the bound of an event, or never fetched)\n" +
 			"cannot be scored; they are counted.",
 		Example: "  thalweg dlq replay flight-delays --where \"stage == '2 filter' && offset >= 1000\"\n" +
@@ -40,9 +41,9 @@ func newDLQReplay(g *globals) *cobra.Command {
 			}
 			sum, err := c.replayLetters(cmd, args[0], where, version)
 			return answer{value: sum, table: func(w io.Writer) {
-				terminal.Row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "LOST TO RETENTION", "TO COMPACTION", "RECOVERED", "SLOTS")
+				terminal.Row(w, "SELECTED", "SCORED", "FAILED AGAIN", "TRUNCATED", "ALREADY REPLAYED", "LOST TO RETENTION", "TO COMPACTION", "TO RECREATION", "RECOVERED", "SLOTS")
 				terminal.Row(w, humanize.Comma(sum.Selected), humanize.Comma(sum.Scored), humanize.Comma(sum.Dead), humanize.Comma(sum.Truncated), humanize.Comma(sum.Already),
-					humanize.Comma(sum.Retention), humanize.Comma(sum.Compaction), humanize.Comma(sum.Recovered), humanize.Comma(sum.Slots))
+					humanize.Comma(sum.Retention), humanize.Comma(sum.Compaction), humanize.Comma(sum.Recreation), humanize.Comma(sum.Recovered), humanize.Comma(sum.Slots))
 				sum.printLost(w)
 			}}, interrupted(cmd.Context(), "replay dead letters", args[0], err)
 		}),

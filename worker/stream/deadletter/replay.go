@@ -61,7 +61,7 @@ type ReplayConfig struct {
 }
 
 // ReplaySummary says what became of the dead letters that a replay selected:
-// Selected is the sum of the next seven.
+// Selected is the sum of the next eight.
 type ReplaySummary struct {
 	Selected int64 `json:"selected"`
 	Scored   int64 `json:"scored"`     // became rows
@@ -71,10 +71,11 @@ type ReplaySummary struct {
 	// the headers of their records.
 	Truncated int64 `json:"truncated"`
 	Already   int64 `json:"already_replayed"` // had become rows by an earlier replay
-	// Retention and Compaction are those whose events neither the letters nor the topic has
-	// any more, by what took them.
+	// Retention, Compaction and Recreation are those whose events neither the letters nor the
+	// topic has any more, by what took them; the last since they were claimed.
 	Retention  int64 `json:"lost_to_retention"`
 	Compaction int64 `json:"lost_to_compaction"`
+	Recreation int64 `json:"lost_to_recreation"`
 	// Recovered are rows and dead letters of claims of others, or of an earlier
 	// replay, that were found unfinished and carried out.
 	Recovered int64 `json:"recovered"`
@@ -212,10 +213,13 @@ func (r *replayer) partition(ctx context.Context, partition int) error {
 
 // lose counts letters whose events are nowhere.
 func (s *ReplaySummary) lose(why string, n int64) {
-	if why == Retention {
+	switch why {
+	case Retention:
 		s.Retention += n
-	} else {
+	case Compaction:
 		s.Compaction += n
+	default:
+		s.Recreation += n
 	}
 }
 
@@ -229,6 +233,7 @@ func (r *replayer) count(chunk chunk) {
 	r.summary.Already += c.Already
 	r.summary.Retention += c.Retention
 	r.summary.Compaction += c.Compaction
+	r.summary.Recreation += c.Recreation
 	if r.cfg.Lost != nil {
 		for _, l := range chunk.lost {
 			r.cfg.Lost(l)
@@ -350,8 +355,8 @@ func (r *replayer) plan(ctx context.Context, main *commitlog.Log, topics *topicI
 // intent and what was committed before it, whoever carries it out. Where rows
 // are partitioned by days it ends before the event that would be of one day too
 // many, and tells where that is.
-// Events that the topic has lost since the claim are left as they are, but for rows
-// that another has made of them; those that it has lost are told too.
+// Events that the topic has lost since the claim, or all of them if it was made anew, are
+// left as they are, but for rows that another has made of them; those are told too.
 func (r *replayer) carryOut(ctx context.Context, main, again *commitlog.Log, history *replayHistory, in commitlog.Intent) (_ commitlog.Done, cut place, lost losses, err error) {
 	for tries := 1; ; tries++ {
 		out, cut, lost, err := r.rescore(ctx, main, history, in)
@@ -479,17 +484,30 @@ func (r *replayer) reread(ctx context.Context, in commitlog.Intent, needs connec
 		return nil, err
 	}
 	events := &connectors.Records{Want: needs}
-	adjacent := false
-	return events, r.topic.each(ctx, in.Partition, in.TopicID, needs, letters, func(_ *engine.DeadLetter, from *connectors.Records, i int) {
+	why := make(map[int64]string)
+	err := r.topic.each(ctx, in.Partition, in.TopicID, needs, letters, func(_ *engine.DeadLetter, from *connectors.Records, i int) {
 		events.AppendRecords(from, i, i+1)
-		adjacent = false
-	}, func(l *engine.DeadLetter, why string) {
-		if n := len(out.Missing); n == 0 || out.Missing[n-1] < l.Offset {
-			out.Missing = append(out.Missing, l.Offset)
-			lost.add(in.Partition, l.Offset, why, adjacent)
+	}, func(l *engine.DeadLetter, reason string) { why[l.Offset] = reason })
+	if errors.Is(err, errRecreated) { // the slot would stay claimed for good; what looked like one of these is none
+		events, err = &connectors.Records{Want: needs}, nil
+		for i := range letters {
+			why[letters[i].Offset] = Recreation
+		}
+	}
+	adjacent := false
+	for i := range letters {
+		at := letters[i].Offset
+		if why[at] == "" {
+			adjacent = false
+			continue
+		}
+		if place, known := slices.BinarySearch(out.Missing, at); !known {
+			out.Missing = slices.Insert(out.Missing, place, at)
+			lost.add(in.Partition, at, why[at], adjacent)
 		}
 		adjacent = true
-	})
+	}
+	return events, err
 }
 
 // open opens the topic, if it is not.

@@ -24,7 +24,13 @@ const (
 const (
 	Retention  = "retention"  // it was before the first offset that is kept
 	Compaction = "compaction" // the offsets around it are there
+	// Recreation: the topic was made anew since the claim, and its offsets are those of
+	// other events. What nobody has claimed is not lost so but refused.
+	Recreation = "recreation"
 )
+
+// errRecreated says that a letter is of a topic that is gone.
+var errRecreated = errors.New("the topic was deleted and made anew")
 
 // Loss is selected dead letters without their events, which the topic does not have any
 // more either: no other that was selected lies between.
@@ -33,7 +39,7 @@ type Loss struct {
 	From      int64  `json:"from"` // the first's offset
 	To        int64  `json:"to"`   // one past the last's
 	Events    int64  `json:"events"`
-	Why       string `json:"why"` // Retention or Compaction
+	Why       string `json:"why"` // Retention, Compaction or Recreation
 }
 
 // losses are ranges of letters, in order.
@@ -119,6 +125,6 @@ func (r *rereader) at(l *engine.DeadLetter) string {
 
 // anew says that a letter is of a topic that is gone.
 func (r *rereader) anew(l *engine.DeadLetter, why error) error {
-	return &thalweg.Error{Op: "read dead letters again", Kind: thalweg.Lost, Subject: r.at(l), Err: fmt.Errorf("the topic was deleted and made anew: %w", why),
+	return &thalweg.Error{Op: "read dead letters again", Kind: thalweg.Lost, Subject: r.at(l), Err: fmt.Errorf("%w: %w", errRecreated, why),
 		Hint: "events of dead letters from before are gone with it; select later ones: --where \"timestamp >= …\""}
 }

@@ -179,3 +179,36 @@ func TestATopicMadeAnewIsNotReadForDeadLettersOfTheFormer(t *testing.T) {
 		t.Errorf("%d rows of other events", len(rows))
 	}
 }
+
+// A replay dies once it has claimed events, or published rows of them, and the topic is
+// made anew: the claim is finished without a row of other events, and later dead letters of
+// the partition can be replayed.
+func TestAClaimOfATopicThatWasMadeAnewSinceIsFinished(t *testing.T) {
+	for part, published := range map[string]int{"/data/": 0, ".done.json": 2} {
+		w, s := withheld(t, 20)
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		whole := w.sink
+		w.sink = &broken{Bucket: whole, part: part}
+		if _, _, err := w.reread("stage == '2 filter'"); !thalweg.Is(err, thalweg.Unavailable) {
+			t.Fatalf("%s: %v", part, err)
+		}
+		w.sink = whole
+		w.remake()
+		w.produce(mixed(50)...)
+		// What is not claimed is refused as ever, once the claim is out of the way.
+		if sum, _, err := w.reread(""); !thalweg.Is(err, thalweg.Lost) || !strings.Contains(err.Error(), "made anew") || sum.Slots != 1 || sum.Recovered != int64(published) {
+			t.Errorf("%s: %+v, %v", part, sum, err)
+		}
+		if sum, lost, err := w.reread("offset >= 20"); err != nil || lost != nil || sum != (deadletter.ReplaySummary{}) {
+			t.Errorf("%s: %+v, %v, %v", part, sum, lost, err)
+		}
+		if rows := w.replayed(0); len(rows) != published {
+			t.Errorf("%s: %d rows, %d were published", part, len(rows), published)
+		}
+		if v := w.judge(); v.Replayed != int64(published) {
+			t.Errorf("%s: fsck: %+v", part, v)
+		}
+	}
+}
