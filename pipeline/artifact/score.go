@@ -51,7 +51,7 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 			return nil, err
 		}
 	}
-	s := &Scorer{artifact: a, answer: a.Answer(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewWorkspace(), mem: memory.DefaultAllocator}
+	s := &Scorer{artifact: a, answer: a.Answer(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
 	if phase == pipeline.InScoring {
 		s.tests = quality.New(a.plan, phase)
 	}

@@ -41,6 +41,12 @@ func (o *MLP) Check(at pipeline.Place) {
 	for i, n := range o.Hidden {
 		if n < 1 || n > maxHidden {
 			at.Problem(fmt.Sprintf("hidden[%d]", i), "", "%d is out of range: it must be at least 1 and at most %d", n, maxHidden)
+			return
+		}
+	}
+	if layers, err := o.layers(kernel.Shape{}); err == nil {
+		if err := checkWorkspace(layers); err != nil {
+			at.Problem("hidden", "", "%v", err)
 		}
 	}
 }
@@ -71,6 +77,16 @@ func (*MLP) EarlyStop() int { return 40 }
 
 // New implements Spec.
 func (o *MLP) New(loss Loss, shape kernel.Shape) (*Model, error) {
+	layers, err := o.layers(shape)
+	if err != nil {
+		return nil, err
+	}
+	last := o.Hidden[len(o.Hidden)-1]
+	return NewNetwork("mlp", shape, loss, append(layers, layer.NewDense("output", last, loss.Outputs(), 1))...)
+}
+
+// layers returns the hidden layers.
+func (o *MLP) layers(shape kernel.Shape) ([]Layer, error) {
 	f, ok := layer.FindActivation(o.Activation)
 	switch {
 	case !ok:
@@ -104,6 +120,5 @@ func (o *MLP) New(loss Loss, shape kernel.Shape) (*Model, error) {
 			layers = append(layers, layer.NewDropout(n, o.Dropout))
 		}
 	}
-	last := o.Hidden[len(o.Hidden)-1]
-	return NewNetwork("mlp", shape, loss, append(layers, layer.NewDense("output", last, loss.Outputs(), 1))...)
+	return layers, nil
 }

@@ -18,6 +18,26 @@ const chunkRows = 512
 // scratch: memory is read faster in runs of a page.
 const longRows = 2 * chunkRows
 
+// maxWorkspace bounds the bytes of a workspace, which is not bounded by the parameters: a narrow
+// layer between wide ones has few of them.
+const maxWorkspace = 512 << 20
+
+// checkWorkspace returns what is wrong with layers whose values take too much memory.
+func checkWorkspace(layers []Layer) error {
+	const bound = maxWorkspace / (4 * chunkRows)
+	floats := 0
+	for _, l := range layers {
+		floats += 2*l.Outputs() + l.Scratch()
+	}
+	if floats <= bound {
+		return nil
+	}
+	if first := layers[0].Scratch(); first > floats/2 {
+		return fmt.Errorf("its numbers and embeddings want %d values of memory for a row, of %d in all layers, the bound is %d: lower the size of the encoders that embed, or embed fewer categories", first, floats, bound)
+	}
+	return fmt.Errorf("its layers want %d values of memory for a row, the bound is %d: lower model.hidden, or leave dropout or normalization out", floats, bound)
+}
+
 // Model is a function from parameters and rows to predictions, and the gradient
 // of its loss: layers, each reading the values of the one before, and a loss of the
 // last one's values. It is immutable, and its methods may be called concurrently with
@@ -63,6 +83,9 @@ func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (*M
 	}
 	if offset > MaxSize {
 		return nil, fmt.Errorf("%d parameters, the bound is %d", offset, MaxSize)
+	}
+	if err := checkWorkspace(layers); err != nil {
+		return nil, err
 	}
 	last := layers[len(layers)-1]
 	if last.Outputs() != loss.Outputs() {
@@ -148,6 +171,7 @@ type Workspace struct {
 	// layer, whose values the loss overwrites), and the layer's scratch.
 	values, grads, scratch [][]float32
 	kept                   []any // by layer
+	predicts               bool  // has no memory for gradients
 }
 
 // NewWorkspace returns the memory that one goroutine needs for Gradient and Predict.
@@ -163,6 +187,25 @@ func (m *Model) NewWorkspace() *Workspace {
 		if i+1 < len(m.layers) {
 			w.grads = append(w.grads, make([]float32, chunkRows*l.Outputs()))
 		}
+	}
+	return w
+}
+
+// NewPredictor returns the memory that one goroutine needs for Predict alone: two layers' values
+// at a time, and one layer's scratch.
+func (m *Model) NewPredictor() *Workspace {
+	w := &Workspace{owner: m, kept: make([]any, len(m.layers)), predicts: true}
+	var values [2]int
+	scratch := 0
+	for i, l := range m.layers {
+		scratch = max(scratch, l.Scratch())
+		if i+1 < len(m.layers) { // the last one's go to where predictions are wanted
+			values[i%2] = max(values[i%2], l.Outputs())
+		}
+	}
+	turns, shared := [2][]float32{make([]float32, chunkRows*values[0]), make([]float32, chunkRows*values[1])}, make([]float32, chunkRows*scratch)
+	for i := range m.layers {
+		w.values, w.scratch = append(w.values, turns[i%2]), append(w.scratch, shared)
 	}
 	return w
 }
@@ -220,7 +263,7 @@ func (m *Model) Gradient(w *Workspace, params []float32, b *kernel.Block, seed u
 func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
 	m.check(params, b)
 	m.check(grad, nil)
-	if len(b.Labels) != b.Rows || b.Rows == 0 || w.owner != m && (m.of == nil || w.owner != m.of) {
+	if len(b.Labels) != b.Rows || b.Rows == 0 || w.predicts || w.owner != m && (m.of == nil || w.owner != m.of) {
 		panic("model: a gradient needs labelled rows and a workspace of the model")
 	}
 	weight := 1 / float32(b.Rows)
@@ -304,6 +347,9 @@ func (m *Model) PredictKeeps() int {
 // of the loss's Scale.
 func (m *Model) LossOf(w *Workspace, params []float32, b *kernel.Block) (loss float64) {
 	m.check(params, b)
+	if w.predicts {
+		panic("model: a loss needs a workspace, not a predictor's")
+	}
 	outputs := m.Outputs()
 	for from := 0; from < b.Rows; from += chunkRows {
 		to := min(from+chunkRows, b.Rows)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -170,6 +171,40 @@ func TestNetworkRefusesLayersThatDoNotFit(t *testing.T) {
 	} {
 		if _, err := NewNetwork("n", arrays, new(Squared), layers...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want %q", err, says)
+		}
+	}
+}
+
+func TestNetworksOfTooMuchMemoryAreRefused(t *testing.T) {
+	wide := &MLP{Activation: "gelu", Normalization: "layer", Dropout: 0.5, Hidden: []int{8192, 1, 8192, 1, 8192, 1, 8192, 1}}
+	if _, err := wide.New(new(Squared), arrays); err == nil || !strings.Contains(err.Error(), "lower model.hidden") {
+		t.Errorf("wide layers: %v", err)
+	}
+	shape := kernel.Shape{}
+	for i := range 1000 {
+		shape.Cardinalities, shape.Embeddings = append(shape.Cardinalities, 2), append(shape.Embeddings, 1024)
+		shape.CategoryNames = append(shape.CategoryNames, fmt.Sprint("c", i))
+	}
+	narrow := &MLP{Activation: "relu", Hidden: []int{1}}
+	if _, err := narrow.New(new(Squared), shape); err == nil || !strings.Contains(err.Error(), "lower the size of the encoders") {
+		t.Errorf("many embeddings: %v", err)
+	}
+}
+
+func TestAPredictorHasTheBitsOfAWorkspace(t *testing.T) {
+	for _, normalization := range []string{"none", "layer", "batch"} {
+		o := &MLP{Activation: "gelu", Normalization: normalization, Dropout: 0.5, Hidden: []int{7, 3, 9, 5}}
+		m, err := o.New(new(CrossEntropy), arrays)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, params := sample(arrays, Binary, 1100), make([]float32, m.Size())
+		m.Init(params, 7, 0.5)
+		want, got := make([]float32, b.Rows), make([]float32, b.Rows)
+		m.Predict(m.NewWorkspace(), params, b, want)
+		m.Predict(m.NewPredictor(), params, b, got)
+		if !equalBits(got, want) {
+			t.Errorf("normalization %s: other predictions", normalization)
 		}
 	}
 }
