@@ -37,6 +37,9 @@ const (
 	// maxDays ends the files of a part, which are in memory: rows that do not come by
 	// their days make more and smaller ones.
 	maxDays = 400
+	// maxPartFiles bounds the files of a part: rows of more than maxDays days in no order of
+	// time would make one of each day and batch. Ten years in order of time are within it.
+	maxPartFiles = 4000
 	// maxRejectBytes ends an object of rejected rows, which are in memory.
 	maxRejectBytes = 64 << 20
 )
@@ -206,7 +209,8 @@ type Writer struct {
 	table   *Table
 	part    Part
 	cfg     dataset.WriterConfig
-	column  string // of days, "" where rows are not partitioned
+	by      string // the column whose days files are of, "" where rows are not partitioned
+	days    map[string]bool
 	files   engine.Files
 	rows    int64 // in files
 	flushed int
@@ -217,11 +221,7 @@ type Writer struct {
 // Create returns a writer of the part of a name. Its objects have keys that follow from
 // the name, and bytes that follow from the rows.
 func (t *Table) Create(name, look, partitionBy string, cfg dataset.WriterConfig) *Writer {
-	w := &Writer{table: t, part: Part{Name: name, Look: look}, cfg: cfg, files: engine.Files{Config: cfg}}
-	if partitionBy != "" {
-		w.column = commitlog.PartitionColumn(partitionBy)
-	}
-	return w
+	return &Writer{table: t, part: Part{Name: name, Look: look}, cfg: cfg, by: partitionBy, days: make(map[string]bool), files: engine.Files{Config: cfg}}
 }
 
 // Write adds rows of a day, "" where the table is not partitioned. They stay the
@@ -252,9 +252,17 @@ func (w *Writer) flush(ctx context.Context) error {
 		return err
 	}
 	for _, f := range files {
+		w.days[f.Day] = true
+	}
+	if n := len(w.part.Files) + len(files); n > maxPartFiles { // one commit names the files of all parts
+		return &thalweg.Error{Op: "partition rows", Kind: thalweg.Invalid, Subject: "column " + w.by,
+			Err:  fmt.Errorf("a shard has rows of %d days in no order of time, or of too many: so far they make %d files, at most %d are written", len(w.days), n, maxPartFiles),
+			Hint: fmt.Sprintf("leave out partition_by, name a column of fewer days, or sort the source by %s", w.by)}
+	}
+	for _, f := range files {
 		path := dataDir
-		if w.column != "" {
-			path += w.column + "=" + f.Day + "/"
+		if w.by != "" {
+			path += commitlog.PartitionColumn(w.by) + "=" + f.Day + "/"
 		}
 		path += fmt.Sprintf("%s-%02d.parquet", w.part.Name, w.flushed)
 		if _, err := w.table.Bucket.Put(ctx, w.table.Prefix+path, f.Body); err != nil {

@@ -357,6 +357,54 @@ func TestFilesAndRejectedRowsAreBounded(t *testing.T) {
 	}
 }
 
+// Rows of many days in no order of time end early, by an error that names the column and
+// the days, and not with a file of each day and batch; in order of time they are written.
+func TestRowsOfTooManyDaysInNoOrderEndEarly(t *testing.T) {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, oneColumn)
+	defer b.Release()
+	b.Field(0).(*array.Int64Builder).Append(1)
+	rec := b.NewRecord()
+	defer rec.Release()
+	day := func(i int) string { return time.Unix(0, 0).UTC().AddDate(0, 0, i).Format(time.DateOnly) }
+	write := func(of ...int) (*Table, error) {
+		table := newTable(t)
+		w := table.Create("a", "", "at", dataset.WriterConfig{})
+		for _, i := range of {
+			if err := w.Write(t.Context(), day(i), rec); err != nil {
+				return table, err
+			}
+		}
+		_, err := w.Close(t.Context(), pipeline.Report{RowsIn: int64(len(of)), RowsOut: int64(len(of))})
+		return table, err
+	}
+	var sorted, mixed []int
+	for i := range 3652 {
+		sorted = append(sorted, i)
+	}
+	for range 100 {
+		for i := range 1000 {
+			mixed = append(mixed, i)
+		}
+	}
+	if _, err := write(sorted...); err != nil {
+		t.Errorf("ten years in order of time: %v", err)
+	}
+	table, err := write(mixed...)
+	if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(err.Error(), "column at: a shard has rows of 1000 days") || !strings.Contains(err.Error(), "sort the source by at") {
+		t.Errorf("%v", err)
+	}
+	n := 0
+	for _, err := range table.Bucket.List(t.Context(), table.Prefix+dataDir, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n > maxPartFiles {
+		t.Errorf("%d files were written", n)
+	}
+}
+
 // Files of days are partitions of the table, those of rows without a day of null.
 func TestPartitionsAreDaysOfTheTable(t *testing.T) {
 	table := newTable(t)
