@@ -90,14 +90,15 @@ func (c *compiler) input(have table.Schema) table.Schema {
 	if c.zone != time.UTC {
 		out.Timezone = c.spec.Spec.Schema.Timezone
 	}
-	if len(declared) == 0 {
+	labels := c.spec.Spec.Sources.Train.LabelFile
+	joined := func(d ColumnSpec) bool { return labels != nil && slices.Contains(labels.Columns, d.Name) }
+	if !slices.ContainsFunc(declared, func(d ColumnSpec) bool { return !joined(d) }) {
 		out.Columns = slices.Clone(have.Columns)
 		return out
 	}
-	labels := c.spec.Spec.Sources.Train.LabelFile
 	for i, d := range declared {
-		if labels != nil && slices.Contains(labels.Columns, d.Name) {
-			continue // which are joined
+		if joined(d) {
+			continue
 		}
 		path := fmt.Sprintf("spec.schema.columns[%d]", i)
 		_, found, ok := have.Lookup(d.Name)

@@ -283,6 +283,8 @@ func (c *compiler) distribution(i int) {
 		return
 	}
 	switch _, column, ok := c.training.schema.Lookup(t.Column); {
+	case !c.spec.Trains():
+		c.found.add(path, "test its range or accepted_values", "%s compares rows with those of a version, and a pipeline with output has none", t.Test.Name)
 	case !ok:
 		c.missing(path+".column", t.Column, c.training.schema, c.training)
 	case !slices.Contains([]table.Type{table.Int64, table.Float64, table.String, table.Bool}, column.Type):

@@ -230,6 +230,9 @@ func (b *Body) checkHalves(at Place) {
 	if !at.Omits("sources.events") {
 		at.Problem("sources.events", "leave it out", "a pipeline with output scores no events")
 	}
+	if b.Preprocessing.Split.Folds > 0 {
+		at.Problem("preprocessing.split.folds", "leave it out", "folds measure models, and a pipeline with output trains none")
+	}
 	for i, step := range b.Preprocessing.Clean {
 		if s, ok := step.Options.(StepSpec); ok && !slices.Contains(s.Phases().ApplyTo, InTraining) {
 			at.in("preprocessing.clean").item(i).in(step.Name).Problem("apply_to", "leave it out", "the step applies to no row: a pipeline with output scores none")

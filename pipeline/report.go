@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -121,7 +122,9 @@ func (r *Report) NotMatched(step string, n int64) { count(&r.Unmatched, step, n)
 func (r *Report) Repeat(step string, n int64) { count(&r.Repeated, step, n) }
 
 // Balance counts n training rows that balancing leaves of a value.
-func (r *Report) Balance(value string, n int64) { count(&r.Balanced, value, n) }
+func (r *Report) Balance(value string, n int64) {
+	count(&r.Balanced, strings.Clone(value), n) // its memory may be of a batch
+}
 
 func count(counts *map[string]int64, key string, n int64) {
 	if n == 0 {

@@ -149,7 +149,7 @@ func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 		}
 		for j, name := range shape.CategoryNames {
 			v, ok := model.Find(m, "category."+name+".weight")
-			if !ok || v.Size() != shape.Cardinalities[j] {
+			if !ok || m.Deep() || v.Size() != shape.Cardinalities[j] {
 				continue
 			}
 			weights := v.Of(s.artifact.Params)

@@ -1,6 +1,10 @@
 package artifact
 
-import "github.com/thalweg/thalweg/pipeline/model"
+import (
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline/model"
+)
 
 // outputLayer is how the views of a network's last layer begin.
 const outputLayer = "output"
@@ -9,6 +13,8 @@ const outputLayer = "output"
 // by the outputs that were matched, and makes the outputs those of the first layer, whose
 // weights are matched by the features.
 func (s *start) deeper() {
+	initial := make([]float32, len(s.params))
+	s.to.Model.Init(initial, s.to.plan.Spec.Spec.Trainer.Seed, 0)
 	for _, v := range s.to.Model.Views() {
 		to, from := v.Of(s.params), s.of(s.from, v.Name, s.from.Params)
 		switch {
@@ -21,6 +27,10 @@ func (s *start) deeper() {
 			}
 		case v.Offset >= s.to.Model.First() && v.Name != outputLayer+".bias" || v.Name == "bias":
 			copy(to, from)
+		case strings.HasSuffix(v.Name, ".embedding"):
+			// With its weights zero it says nothing yet; were it zero too, neither had a
+			// gradient.
+			copy(to, v.Of(initial))
 		}
 	}
 	first, _ := model.Find(s.to.Model, "bias")

@@ -154,6 +154,27 @@ func startsAlike(t *testing.T, kind, label, rest string) {
 	}
 }
 
+// An embedding of another size, and of a new feature, learns: its numbers are not zero where
+// their weights are.
+func TestANewEmbeddingCanLearn(t *testing.T) {
+	sized := func(size string) string {
+		return strings.Replace(rest, "origin, type: category", "origin, type: category, encoder: {type: embedding, size: "+size+"}", 1)
+	}
+	for name, before := range map[string]string{"of another size": sized("3"), "of one-hot": rest} {
+		parent := warmed(t, before, "binary", "mlp, hidden: [6, 4]", 0, 50)
+		next := warmed(t, sized("5"), "binary", "mlp, hidden: [6, 4]", 10, 60)
+		params, got, err := next.StartFrom(parent)
+		if err != nil || !slices.Contains(got.New, "origin") {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		weights, _ := model.Find(next.Model, "category.origin.weight")
+		numbers, _ := model.Find(next.Model, "category.origin.embedding")
+		if slices.ContainsFunc(weights.Of(params), func(w float32) bool { return w != 0 }) || slices.Contains(numbers.Of(params), 0) {
+			t.Errorf("%s: weights %v of numbers %v", name, weights.Of(params), numbers.Of(params))
+		}
+	}
+}
+
 // What the parent does not know starts as what it never saw: a column without a say, a
 // value of a category as the unknown one.
 func TestWhatIsNewStartsAsUnseen(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -41,10 +42,14 @@ func (c Counts) Observe(by string, batch arrow.Record, rows table.Mask) error {
 	if err != nil {
 		return err
 	}
+	of := make(map[string]int64) // whose keys may be of the batch's memory
 	for i := range rows.Marked() {
 		if v, ok := value(i); ok {
-			c[v]++
+			of[v]++
 		}
+	}
+	for v, n := range of {
+		c[strings.Clone(v)] += n
 	}
 	return c.check(by)
 }

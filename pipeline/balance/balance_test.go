@@ -164,3 +164,26 @@ func TestBoundsAreNamed(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+func TestCountsOutliveTheirBatches(t *testing.T) {
+	counts, rep := make(Counts), &pipeline.Report{}
+	training := table.NewMask(3).Not()
+	for _, values := range [][]any{{"aa", "bb", "bb"}, {"bb", "cc", "aa"}} {
+		batch := tabletest.Batch(tabletest.Recycling{Allocator: memory.NewGoAllocator()}, columns, 0, []any{values[0], nil, nil}, []any{values[1], nil, nil}, []any{values[2], nil, nil})
+		if err := counts.Observe("s", batch, training); err != nil {
+			t.Fatal(err)
+		}
+		of := New(pipeline.Balance{Step: "balance", By: "s", Method: pipeline.Upsample}, Counts{"aa": 1, "bb": 1, "cc": 1})
+		if _, _, err := of.Copies(batch, training, hash, rep, nil); err != nil {
+			t.Fatal(err)
+		}
+		batch.Release()
+	}
+	want := map[string]int64{"aa": 2, "bb": 3, "cc": 1}
+	if got := fmt.Sprint(map[string]int64(counts)); got != fmt.Sprint(want) {
+		t.Errorf("counted %v", got)
+	}
+	if got := fmt.Sprint(rep.Balanced); got != fmt.Sprint(want) {
+		t.Errorf("reported %v", got)
+	}
+}

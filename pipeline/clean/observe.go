@@ -194,10 +194,9 @@ func (c *frequencies) addText(s string, n int64) {
 		c.Texts = make(map[string]int64)
 	}
 	if _, known := c.Texts[s]; !known {
-		s = strings.Clone(s)
 		c.bytes += len(s)
 	}
-	c.Texts[s] += n
+	c.Texts[strings.Clone(s)] += n // its memory may be of a batch, and an assignment takes a known key's too
 }
 
 func (c *frequencies) addNumber(v, n int64) {

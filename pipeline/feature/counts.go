@@ -143,10 +143,9 @@ func (c *counter) observeText(a *array.Dictionary, indices []int32, use table.Ma
 func (c *counter) addText(s string, n int64) error {
 	s = key(s)
 	if _, ok := c.texts[s]; !ok {
-		s = strings.Clone(s)
 		c.bytes += len(s)
 	}
-	c.texts[s] += n
+	c.texts[strings.Clone(s)] += n // its memory may be of a batch, and an assignment takes a known key's too
 	return c.bound()
 }
 

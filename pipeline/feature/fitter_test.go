@@ -36,6 +36,32 @@ func TestBatchBoundariesDoNotChangeAPartial(t *testing.T) {
 	})
 }
 
+func TestAPartialKeepsNothingOfItsBatches(t *testing.T) {
+	plan := planOf(category("s", pipeline.FeatureOptions{}), category("i", pipeline.FeatureOptions{}))
+	in := func(mem memory.Allocator) string {
+		f := NewFitter(plan)
+		for _, values := range [][]any{{"aa", "bb", "bb"}, {"bb", "cc", "aa"}, {"aa", "aa", "dd"}} {
+			var rows [][]any
+			for i, v := range values {
+				rows = append(rows, []any{v, int64(i), float64(i), true, true})
+			}
+			batch := tabletest.Batch(mem, everyType, 0, rows...)
+			if err := f.Observe(batch, make([]uint8, len(rows))); err != nil {
+				t.Fatal(err)
+			}
+			batch.Release()
+		}
+		data, err := f.Partial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	if got, want := in(tabletest.Recycling{Allocator: memory.NewGoAllocator()}), in(memory.NewGoAllocator()); got != want {
+		t.Errorf("where memory is used again\n%s, else\n%s", got, want)
+	}
+}
+
 func TestManyValuesInAnyPortionsGiveTheSameMoments(t *testing.T) {
 	values := make([]float64, 5000)
 	x := uint64(1)

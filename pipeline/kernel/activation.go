@@ -100,6 +100,7 @@ func GELUSlope(dst, d, s, z []float32) {
 	checkLen(len(z), len(d))
 	dst, d, s = dst[:len(z)], d[:len(z)], s[:len(z)]
 	for i, v := range z {
+		v = min(max(v, -16), 16)                                     // beyond, s is 0 or 1, and the cube may be infinite
 		rise := float32(v * (float32(3*gelu3*float32(v*v)) + gelu1)) // z times the slope of u
 		dst[i] = d[i] * (s[i] + float32(rise*float32(s[i]*(1-s[i]))))
 	}

@@ -43,6 +43,9 @@ func (o *MLP) Check(at pipeline.Place) {
 			at.Problem(fmt.Sprintf("hidden[%d]", i), "", "%d is out of range: it must be at least 1 and at most %d", n, maxHidden)
 			return
 		}
+		if n == 1 && o.Normalization == "layer" {
+			at.Problem(fmt.Sprintf("hidden[%d]", i), "write normalization: batch, or 2 and more values", "normalization: layer makes zero of a layer's only value")
+		}
 	}
 	if layers, err := o.layers(kernel.Shape{}); err == nil {
 		if err := checkWorkspace(layers); err != nil {

@@ -132,7 +132,12 @@ func (m *Model) part(v []float32, i int) []float32 {
 }
 
 // layerSeed makes the seeds of layers differ.
-func layerSeed(seed uint64, layer int) uint64 { return seed + uint64(layer)*kernel.Golden }
+func layerSeed(seed uint64, layer int) uint64 {
+	if layer == 0 {
+		return seed
+	}
+	return kernel.Mix(seed + uint64(layer)*kernel.Golden)
+}
 
 // Init sets the parameters from which training starts, given the mean of the labels
 // as they are learned. The same seed gives the same bits on every machine.

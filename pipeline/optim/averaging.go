@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/model/layer"
 	"github.com/thalweg/thalweg/pipeline/schedule"
 )
 
@@ -31,6 +32,8 @@ type averaging struct {
 	// weights are the parts of the parameters that regularization applies to, as
 	// [from, to), adjacent ones joined.
 	weights [][2]int
+	// tracked are the statistics among them, which are averaged and nothing else.
+	tracked []layer.View
 	// wide: steps are made of the parameters that their batch touches.
 	wide bool
 	// narrows: batches are kept as narrowed, since what a step moves fits no cache.
@@ -42,6 +45,9 @@ type averaging struct {
 func newAveraging(m *model.Model, t *pipeline.Trainer, o Optimizer) (*averaging, error) {
 	a := &averaging{model: m, trainer: t, optimizer: o, params: m.Size()}
 	for _, v := range m.Views() {
+		if v.Tracked {
+			a.tracked = append(a.tracked, v)
+		}
 		if v.Bias {
 			continue
 		}
@@ -244,6 +250,12 @@ func (a *averaging) outer(before, mean []float32) []float32 {
 			}
 		}
 		after[i] = before[i] - float32(rate*g)
+	}
+	for _, v := range a.tracked {
+		copy(v.Of(after), v.Of(mean))
+		if momentum > 0 {
+			clear(v.Of(velocity))
+		}
 	}
 	return after
 }

@@ -145,12 +145,16 @@ func see(rep *pipeline.Report, column string, batch arrow.Record) error {
 		return &thalweg.Error{Op: "test rows", Kind: thalweg.Invalid, Subject: "column " + column, Err: fmt.Errorf("has no values that can be compared")}
 	}
 	d := rep.Saw(column, summary.NewTexts)
+	counts := make(map[string]int64)
 	for row := range a.Len() {
 		if a.IsNull(row) {
 			d.Missing++
 		} else {
-			d.AddText(text(row), 1)
+			counts[text(row)]++
 		}
+	}
+	for text, n := range counts {
+		d.AddText(text, n)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package summary
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/murmur3"
 )
@@ -79,7 +80,7 @@ func (d *Distribution) name(text string, n int64) {
 	if d.Texts == nil {
 		d.Texts = make(map[string]int64)
 	}
-	d.Texts[text] += n
+	d.Texts[strings.Clone(text)] += n // its memory may be of a batch, and an assignment takes a known key's too
 }
 
 // Rows is how many values there are, the missing ones included.

@@ -37,8 +37,8 @@ func (l *batchNorm) Scratch() int { return l.width } // normalised values
 
 func (l *batchNorm) Views() []View {
 	return append(affineViews(l.name, l.width),
-		View{Name: l.name + ".mean", Shape: []int{l.width}, Offset: 2 * l.width, Bias: true},
-		View{Name: l.name + ".variance", Shape: []int{l.width}, Offset: 3 * l.width, Bias: true})
+		View{Name: l.name + ".mean", Shape: []int{l.width}, Offset: 2 * l.width, Bias: true, Tracked: true},
+		View{Name: l.name + ".variance", Shape: []int{l.width}, Offset: 3 * l.width, Bias: true, Tracked: true})
 }
 
 func (l *batchNorm) Init(params []float32, _ uint64) {

@@ -14,6 +14,8 @@ type View struct {
 	Offset int
 	// Bias: the view is not a weight, and regularization leaves it alone.
 	Bias bool
+	// Tracked: it is a statistic of rows, which no gradient moves.
+	Tracked bool
 }
 
 // Size returns the count of the view's elements.

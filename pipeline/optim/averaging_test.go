@@ -1,0 +1,41 @@
+package optim
+
+import (
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// Running means of mean and variance have no gradient: an outer optimizer that took their way
+// for one would drive variances below zero.
+func TestAnOuterOptimizerAveragesStatistics(t *testing.T) {
+	loss, err := model.Bind(pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)}, model.Labels{Type: model.Binary})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.New(pipeline.Choice{Name: "mlp", Options: &model.MLP{Hidden: []int{3}, Activation: "relu", Normalization: "batch"}}, loss, kernel.Shape{Numbers: 1, NumberNames: []string{"x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer := &pipeline.Trainer{BatchSize: 8}
+	trainer.Distributed.OuterOptimizer = pipeline.OuterOptimizer{Type: "nesterov", LearningRate: 0.7, Momentum: 0.9, Nesterov: true}
+	a, err := newAveraging(m, trainer, new(SGD))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, mean := make([]float32, a.Size()), make([]float32, a.Size())
+	kernel.Fill(before, 1)
+	kernel.Fill(mean, 0.1)
+	after := a.outer(before, mean)
+	for _, v := range m.Views() {
+		at := v.Of(after)[0]
+		if v.Tracked != (at == mean[0]) {
+			t.Errorf("%s is %v after an average of %v", v.Name, at, mean[0])
+		}
+	}
+	if variance, ok := model.Find(m, "normalization.0.variance"); !ok || !variance.Tracked || variance.Of(after)[0] != mean[0] {
+		t.Error("the variance is none of the statistics")
+	}
+}
