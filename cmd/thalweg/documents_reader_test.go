@@ -107,7 +107,7 @@ func (r *reader) turnTo(c documented) {
 	}
 	dir := r.files
 	switch {
-	case c.file == "README.md":
+	case c.file == "README.md" || filepath.Dir(c.file) == "docs": // read where the clone is
 		dir = r.clone
 	case r.client != nil && r.kafka == "":
 		r.prepare()
