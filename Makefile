@@ -70,8 +70,8 @@ fused: ## report products that arm64 would add before it rounds them: bits must 
 tidy:
 	go mod tidy -diff
 
-model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
-	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
+model: ## test the stream's protocol and training in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
+	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... ./worker/train | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...

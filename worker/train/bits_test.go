@@ -5,10 +5,10 @@ package train_test
 var bits = map[string]string{
 	"adam":              "bafc3b4d73c11d738e6e1340c333b529533a4749e79e4eedaa0b73cedde6c038",
 	"classes":           "ed9cbe2a28bf27cbed92be7321c4fff26915304db59631c6fbd17f88f63c5a56",
-	"lbfgs category":    "b08915099fa59d343c8fd2bbaac97fa0169aaa6c45e9389c4d368f6447f1686d",
+	"lbfgs category":    "3d0d15cca2f1c0439d2ef5ac61a226ada4e580b30cdaa141bf5905e9061e2af2",
 	"hardly a row":      "a24eab2bce54973e8248007cb20a19f944d157111d86676028260ca8458d4356",
-	"lbfgs binary":      "6062c7e365110345bebefa8fd2d4155fe7dc44458ca81dba7d47e6421de73726",
-	"lbfgs number":      "b86a35cb737331608a301116d20b0c2b2566cf4019b09b48145dc95c2b0e2e69",
+	"lbfgs binary":      "9eeb27133d787aae0b684036e2084c29d4baf79d3ca1b9e5c957d2876604190b",
+	"lbfgs number":      "ea0627f6d18275223171c351bbf5fcecc520f1d472421171f1bf29db925d119a",
 	"mlp":               "72f3a198e3175f113c33db5cb35bf185ee2ca815754aec6832d335829d7fc0c2",
 	"mlp classes":       "3a95c162ec929306faabbc4192b97482bce102924cb6712e232a6ad962c5ad08",
 	"mlp normalized":    "cdf957627a5c60cc51a13b85cd27043955ec1dabe6aea8f994cc306130f1bfa8",
@@ -21,6 +21,6 @@ var bits = map[string]string{
 	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
 	"warm adam":         "6faac49bfaee2f4cd326e1bc0e4bab1073ce1b82e191c2e92d406fe9245f4455",
 	"warm trees":        "5e0c26421e466101d11884ffa7dcb74cf7e9f9b0d44b95e3766c2481b1d66fb3",
-	"warm lbfgs number": "897c513b121f2e2db5a319019e5be74b2f65f1cdb7f71ce034b0c37c55070edb",
+	"warm lbfgs number": "b1c3534a4b5d2d058883d1f07db0052b1dfd125c4a8a7ed9e585eb7353719025",
 	"sgd":               "7471c7ab3be046c9d104036f1dcd591434cb30545c1579134f49c0fecf0461a2",
 }

@@ -42,7 +42,7 @@ func jobs(t testing.TB) map[string]train.Job {
 	for _, label := range []string{"binary", "number", "category"} {
 		job := newJob(t, dataset{shards: 3, rows: 1500, label: label, seed: 5}, 4)
 		job.Trainer.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &optim.LBFGS{Memory: 5, Tolerance: 1e-4, WarmEpochs: 1}}
-		job.Trainer.Epochs = 100
+		job.Trainer.Epochs = 15
 		all["lbfgs "+label] = job
 		if label != "category" {
 			all["trees "+label] = treesJob(t, label)

@@ -1,5 +1,6 @@
-// Package effort says how much work the tests of the stream's protocols do. They
-// share it, so that `make model` reaches all of them wherever they are:
+// Package effort says how much work tests do that play many seeds: those of the
+// stream's protocols and of training under kills. They share it, so that `make model`
+// reaches all of them wherever they are:
 //
 //   - unit tests (`make test`, `make race`) take a sample of the seeds, of the
 //     crash points and of the wrong variants;
