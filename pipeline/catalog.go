@@ -38,6 +38,8 @@ const (
 	// Tests are what data tests ask of rows.
 	Tests            Kind = "tests"
 	DeadLetterTopics Kind = "dead_letter_topics"
+	// Uncertainties are the ways in which models say how far answers may be off.
+	Uncertainties Kind = "uncertainties"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,

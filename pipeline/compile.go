@@ -265,6 +265,9 @@ func (c *compiler) label() {
 	o := c.spec.Spec.OutputFeatures[0]
 	column, program, t, reads := c.value(path, o.Name, o.Expression)
 	c.plan.Label = Label{Name: o.Name, Type: o.Type, Answer: o.answer(), Column: column, Expression: program, Loss: o.Loss}
+	if u := c.spec.Uncertainty(); u != nil {
+		c.plan.Label.Besides = u.Columns(c.plan.Label.Answer)
+	}
 	if o.Threshold != nil {
 		c.plan.Label.Threshold, c.plan.Label.Optimize = o.Threshold.Value, o.Threshold.Optimize
 	}
@@ -464,7 +467,7 @@ func (c *compiler) outputColumns() {
 		}
 		names[folded] = name
 	}
-	for _, added := range OutputColumns(c.plan.Label.Answer, c.spec.SaysSplit()) {
+	for _, added := range OutputColumns(c.plan.Label.Answer, c.spec.SaysSplit(), c.plan.Label.Besides...) {
 		switch name, taken := names[strings.ToLower(added.Name)]; {
 		case taken && name == added.Name:
 			c.found.add(path, leaveOut, "scored rows have a column %s of their own", name)

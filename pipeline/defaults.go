@@ -41,6 +41,11 @@ func fillDefaults(v reflect.Value, at Place) {
 			d.Defaults(at)
 		}
 		if c, ok := optionsOf(v).(Conditional); ok && !c.HasDefaults() {
+			for _, f := range fields(v) {
+				if f.value.Type() == choiceType { // what is chosen has its own
+					fillDefaults(f.value, at.in(f.name))
+				}
+			}
 			return
 		}
 		b, _ := v.Addr().Interface().(*Body)

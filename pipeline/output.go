@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/thalweg/thalweg/pipeline/conformal"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -26,6 +27,8 @@ type Answer struct {
 	Classes []string `json:",omitempty"`
 	// Levels are those of quantiles.
 	Levels []float64 `json:",omitempty"`
+	// Conformal says how far answers may be off; nil: it is not known.
+	Conformal *conformal.Conformal `json:",omitempty"`
 }
 
 // Middle is the quantile that stands for all: the one whose level is nearest to 0.5.
@@ -58,6 +61,17 @@ type Sampled interface {
 // its label.
 type Answering interface{ Answers() string }
 
+// Threshold is a probability, which may stand for the mapping, or how one is chosen.
+type Threshold struct {
+	// Value is the probability.
+	Value float64 `yaml:"value,omitempty" json:"value,omitempty" jsonschema:"minimum=0,maximum=1"`
+	// Optimize, instead of a value, is the metric that is to be best: f1, if only a split is
+	// named. What was chosen is part of the version.
+	Optimize string `yaml:"optimize,omitempty" json:"optimize,omitempty" jsonschema:"enum=f1,enum=accuracy"`
+	// Split has the rows by which it is chosen. Default validation.
+	Split string `yaml:"split,omitempty" json:"split,omitempty" jsonschema:"enum=validation"`
+}
+
 // decodeShort implements shortForm: the probability.
 func (t *Threshold) decodeShort(d *decoder, n ast.Node, path string) bool {
 	if isMapping(n) || isNull(n) {
@@ -76,6 +90,90 @@ func (o *OutputFeature) answer() string {
 		return l.Answers()
 	}
 	return o.Type
+}
+
+// The calibrations that rules name; pipeline/calibration has all.
+const (
+	noCalibration = "none"
+	temperature   = "temperature"
+)
+
+// Calibration names the calibration of the spec's output; "" where there is none.
+func (s *Spec) Calibration() string {
+	if len(s.Spec.OutputFeatures) == 0 {
+		return ""
+	}
+	return s.Spec.OutputFeatures[0].Calibration
+}
+
+// Halves reports whether half of the validation rows are kept for what is made of the
+// trained model: the others alone stop training early and choose the threshold.
+func (s *Spec) Halves() bool {
+	_, conformal := s.Conformal()
+	return conformal || s.Calibration() != ""
+}
+
+// Uncertain is the options that all models have.
+type Uncertain struct {
+	// Uncertainty adds columns to scored rows that say how far their answers may be off, and
+	// metrics that say of how many rows that is true.
+	Uncertainty Choice `yaml:"uncertainty,omitempty" json:"uncertainty,omitempty" catalog:"uncertainties" refused:"mc_dropout,bootstrap"`
+}
+
+func (u *Uncertain) uncertainty() any { return u.Uncertainty.Options }
+
+// UncertaintySpec is the options of an entry of the kind Uncertainties.
+type UncertaintySpec interface {
+	// Columns are those that scored rows have besides, for a type of answer.
+	Columns(answer string) []table.Column
+	// Refuses says with which field of the options, and why, a model with a loss cannot have
+	// it, and what can be done; "" where it can.
+	Refuses(model, loss any, answer string) (field, why, hint string)
+}
+
+// ConformalSpec is an UncertaintySpec that is found in validation rows which training does
+// not look at.
+type ConformalSpec interface {
+	UncertaintySpec
+	// Conformal returns what is to be found for a type of answer.
+	Conformal(answer string) conformal.Conformal
+}
+
+// UncertaintyMetric is options of a metric that may be of intervals or sets of labels, and
+// reports whether it is.
+type UncertaintyMetric interface{ OfUncertainty() bool }
+
+// uncertainty returns that of the model; nil where there is none.
+func (b *Body) uncertainty() UncertaintySpec {
+	if m, ok := b.Model.Options.(interface{ uncertainty() any }); ok {
+		u, _ := m.uncertainty().(UncertaintySpec)
+		return u
+	}
+	return nil
+}
+
+// Uncertainty returns the options of the model's; nil where there are none.
+func (s *Spec) Uncertainty() UncertaintySpec { return s.Spec.uncertainty() }
+
+// Conformal returns what is to be found in the validation rows that training does not look
+// at; ok is false where nothing is.
+func (s *Spec) Conformal() (of conformal.Conformal, ok bool) {
+	if u, ok := s.Uncertainty().(ConformalSpec); ok && len(s.Spec.OutputFeatures) > 0 {
+		return u.Conformal(s.Spec.OutputFeatures[0].answer()), true
+	}
+	return of, false
+}
+
+// metrics are the names of those that an answer can have: of intervals and sets only where
+// there are some.
+func (b *Body) metrics(c Catalog, answer string) []string {
+	_, conformal := b.uncertainty().(ConformalSpec)
+	return slices.DeleteFunc(c.namesFor(Metrics, answer), func(name string) bool {
+		return !conformal && slices.ContainsFunc(c[Metrics], func(e Entry) bool {
+			m, ok := e.Options.(UncertaintyMetric)
+			return e.Name == name && ok && m.OfUncertainty()
+		})
+	})
 }
 
 // answerColumns are the columns that a type of answer adds to a scored row,
@@ -115,19 +213,20 @@ var (
 var splitColumn = table.Column{Name: "_split", Type: table.String}
 
 // OutputColumns returns the columns that scoring adds after the user's, for an
-// answer of the given type, with the split or without. A cleaned column of one of
+// answer of the given type, with the split or without, and with what the model says
+// besides. A cleaned column of one of
 // these names could not be carried.
-func OutputColumns(answer string, split bool) []table.Column {
-	return outputColumns(answer, split, originColumns)
+func OutputColumns(answer string, split bool, besides ...table.Column) []table.Column {
+	return outputColumns(answer, split, besides, originColumns)
 }
 
 // DatasetColumns returns the columns that scoring adds to the rows of a dataset.
-func DatasetColumns(answer string, split bool) []table.Column {
-	return outputColumns(answer, split, datasetColumns)
+func DatasetColumns(answer string, split bool, besides ...table.Column) []table.Column {
+	return outputColumns(answer, split, besides, datasetColumns)
 }
 
-func outputColumns(answer string, split bool, origin []table.Column) []table.Column {
-	out := slices.Concat(answerColumns[answer], origin)
+func outputColumns(answer string, split bool, besides, origin []table.Column) []table.Column {
+	out := slices.Concat(answerColumns[answer], besides, origin)
 	if split {
 		out = append(out, splitColumn)
 	}
@@ -289,7 +388,7 @@ func (c *compiler) partition(names map[string]string) {
 		return
 	}
 	const path = "spec.scoring.sink.partition_by[0]"
-	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Answer, false))}
+	rows := table.Schema{Columns: slices.Concat(c.scoring.schema.Columns, OutputColumns(c.plan.Label.Answer, false, c.plan.Label.Besides...))}
 	c.partitioned(path, by[0], rows, c.scoring, names)
 }
 

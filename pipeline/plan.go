@@ -119,6 +119,9 @@ type Label struct {
 	// Optimize is the metric by which the threshold is chosen instead; mostly empty.
 	Optimize string
 	Loss     Choice
+	// Besides are the columns that scored rows have of what the model says besides its
+	// answer.
+	Besides []table.Column
 }
 
 // Importer is options of a model that may have been grown elsewhere.

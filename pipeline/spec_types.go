@@ -214,20 +214,16 @@ type OutputFeature struct {
 	// a number, or how it is chosen once the model is trained. Default 0.5. With loss
 	// hinge there is none.
 	Threshold *Threshold `yaml:"threshold,omitempty" json:"threshold,omitempty"`
+	// Calibration of a binary output or a category makes probabilities as frequent as they
+	// say: platt (a logistic regression on the model's output), isotonic (any rising function
+	// of it, which wants a thousand rows and more) or temperature (the outputs divided by a
+	// number; of several classes the only one). It is fitted to half of the validation rows,
+	// drawn by hash; the others alone stop training early and choose the threshold, which is
+	// one of calibrated probabilities. Default none.
+	Calibration string `yaml:"calibration,omitempty" json:"calibration,omitempty" jsonschema:"enum=none,enum=platt,enum=isotonic,enum=temperature"`
 	// Loss is what training minimises. Default cross_entropy for a binary output or a
 	// category, squared for a number, poisson for a count.
 	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal"`
-}
-
-// Threshold is a probability, which may stand for the mapping, or how one is chosen.
-type Threshold struct {
-	// Value is the probability.
-	Value float64 `yaml:"value,omitempty" json:"value,omitempty" jsonschema:"minimum=0,maximum=1"`
-	// Optimize, instead of a value, is the metric that is to be best: f1, if only a split is
-	// named. What was chosen is part of the version.
-	Optimize string `yaml:"optimize,omitempty" json:"optimize,omitempty" jsonschema:"enum=f1,enum=accuracy"`
-	// Split has the rows by which it is chosen. Default validation.
-	Split string `yaml:"split,omitempty" json:"split,omitempty" jsonschema:"enum=validation"`
 }
 
 // Trainer is how the model is trained.

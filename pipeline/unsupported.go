@@ -33,14 +33,12 @@ var unsupportedFields = map[string]map[string]any{
 	"InputFeature": {
 		"shape": nil,
 	},
-	"OutputFeature": {
-		"calibration": "none",
-	},
 	"losses": {
 		"label_smoothing": 0.0,
 	},
-	"models": {
-		"uncertainty": nil,
+	"uncertainties": {
+		"samples": nil,
+		"members": nil,
 	},
 	"Trainer": {
 		"resume":  "auto",

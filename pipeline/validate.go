@@ -212,6 +212,16 @@ func (o *OutputFeature) Check(at Place) {
 	case t.Split != "":
 		at.Problem("threshold.split", "leave it out, or write optimize: f1", "a split has no meaning where nothing is chosen")
 	}
+	if o.Calibration == noCalibration { // as if nothing were written, so that no version depends on it
+		o.Calibration = ""
+	}
+	switch {
+	case o.Calibration == "" || o.Type == "":
+	case o.answer() != outputBinary && o.answer() != outputCategory:
+		at.Problem("calibration", "leave it out", "a %s has no probability to calibrate", o.answer())
+	case o.Type == outputCategory && o.Calibration != temperature:
+		at.Unsupported("calibration", "write calibration: temperature", o.Calibration+" of a category")
+	}
 	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {
 		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, strings.Join(types, " or "))
 	}
@@ -338,9 +348,9 @@ func (s *Sink) Check(at Place) {
 // maxSliceSpecs bounds the ways of slicing, each of which may have many slices.
 const maxSliceSpecs = 8
 
-// check applies the rules of an evaluation to that of an output of a type.
-func (e *Evaluation) check(at Place, output string, folds bool) {
-	allowed := at.found.catalog.namesFor(Metrics, output)
+// check applies the rules of an evaluation to that of an output of a type, which has some
+// metrics.
+func (e *Evaluation) check(at Place, allowed []string, output string, folds bool) {
 	for i, name := range e.Metrics {
 		at.in("metrics").item(i).among("", name, allowed, output)
 	}
@@ -452,11 +462,22 @@ func (b *Body) checkModel(at Place) {
 		if m, ok := b.Model.Options.(Selective); ok && kind != "" && !slices.Contains(m.AnswersWith(), kind) {
 			at.Unsupported("model.type", "write model: {type: linear}", fmt.Sprintf("a %s output of a model of type %s", kind, b.Model.Name))
 		}
-		at.among("trainer.validation_metric", b.Trainer.ValidationMetric, at.found.catalog.namesFor(Metrics, kind), kind)
-		b.Evaluation.check(at.in("evaluation"), kind, b.Preprocessing.Split.Folds > 0)
+		at.among("trainer.validation_metric", b.Trainer.ValidationMetric, (&Body{}).metrics(at.found.catalog, kind), kind)
+		b.Evaluation.check(at.in("evaluation"), b.metrics(at.found.catalog, kind), kind, b.Preprocessing.Split.Folds > 0)
 		shares := b.Preprocessing.Split.Probabilities
 		if t := b.OutputFeatures[0].Threshold; t != nil && t.Optimize != "" && len(shares) > 1 && shares[1] == 0 {
 			outputs.item(0).Problem("threshold", "write a number, or give validation a share of the rows", "there are no validation rows to choose it by")
+		}
+		if u := b.uncertainty(); u != nil && kind != "" {
+			if field, why, hint := u.Refuses(b.Model.Options, b.OutputFeatures[0].Loss.Options, kind); why != "" {
+				at.Problem("model.uncertainty."+field, hint, "%s", why)
+			}
+			if _, ok := u.(ConformalSpec); ok && len(shares) > 1 && shares[1] == 0 {
+				at.Problem("model.uncertainty", "leave it out, or give validation a share of the rows", "there are no validation rows to find it in")
+			}
+		}
+		if b.OutputFeatures[0].Calibration != "" && len(shares) > 1 && shares[1] == 0 {
+			outputs.item(0).Problem("calibration", "leave it out, or give validation a share of the rows", "there are no validation rows to fit it to")
 		}
 	}
 	for i, f := range b.InputFeatures {

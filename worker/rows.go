@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -51,7 +52,7 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 			return
 		}
 		d := *r.data // several shards may be read at a time
-		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier()}
+		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier(), half: d.halves(shard)}
 		reading.out.Block = new(kernel.Block)
 		for rows, err := range d.prepared(ctx, shard, false, &reading.rep) {
 			if err != nil {
@@ -74,6 +75,7 @@ type reading struct {
 	out       train.Batch
 	labels    []float32
 	part      kernel.Block
+	half      func(row int64) uint64 // nil: validation rows are not halved
 }
 
 // textRows bounds the rows of a batch where features are texts, whose terms no other bound
@@ -145,6 +147,11 @@ func (r *reading) yield(rows *compact.Batch, yield func(*train.Batch, error) boo
 	r.out.Split, r.out.Row = feature.Splits(rows.Tail, r.out.Split), table.Rows(rows.Tail)
 	for i, ok := range valid {
 		if !ok {
+			r.out.Split[i] = train.Unused
+		}
+	}
+	for i, row := range r.out.Row {
+		if r.half != nil && r.out.Split[i] == train.Validation && split.Held(r.half(row)) {
 			r.out.Split[i] = train.Unused
 		}
 	}

@@ -35,6 +35,8 @@ type evaluated struct {
 	Sums [len(evaluatedSplits)]json.RawMessage `json:"sums"`
 	// UnknownClasses counts the rows of these splits whose class no training row has.
 	UnknownClasses int64 `json:"unknown_classes,omitempty"`
+	// Before is a sample of the judged split as it was before probabilities were calibrated.
+	Before json.RawMessage `json:"before,omitempty"`
 	// Slices are of the judged split.
 	Slices json.RawMessage `json:"slices,omitempty"`
 	// Groups are those slices by sensitive columns.
@@ -145,7 +147,15 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			return out, err
 		}
 	}
+	before, err := d.newUncalibrated(trained)
+	if err != nil {
+		return out, err
+	}
+	half := d.halves(shard)
 	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone, evaluatedSplits[:]...) {
+		if err == nil {
+			err = before.score(scored.Record)
+		}
 		if err != nil {
 			return out, err
 		}
@@ -165,6 +175,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			for row, of := range splits {
 				switch {
 				case of != s:
+				case s == split.Validation && half != nil && split.Held(half(numbers[row])): // what was fitted knows them
 				case valid == nil || valid[row]:
 					c.which = append(c.which, row)
 					c.predictions = append(c.predictions, predictions[row*width:(row+1)*width]...)
@@ -179,6 +190,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 				if err := compared.observe(rows, &now, numbers); err != nil {
 					return out, err
 				}
+				before.observe(&now)
 				for _, of := range []*evaluation.Slices{slices, groups} {
 					if err := of.Observe(rows, now.which, now.predictions, now.labels, now.parts); err != nil {
 						return out, err
@@ -195,6 +207,9 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 		if out.Sums[i], err = json.Marshal(samples[i]); err != nil {
 			return out, err
 		}
+	}
+	if out.Before, err = before.encoded(); err != nil {
+		return out, err
 	}
 	if out.Pair, err = compared.encoded(); err != nil {
 		return out, err
@@ -329,6 +344,9 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if doc.Fairness, err = groups.Fairness(d.plan.Spec); err != nil {
 		return err
 	}
+	if err := d.calibrated(trained, &doc, all); err != nil {
+		return err
+	}
 	if doc.Sliced, err = slices.Measure(d.plan.Spec); err != nil {
 		return err
 	}
@@ -393,6 +411,9 @@ func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Docu
 	judged := doc.Splits[doc.Judged]
 	if table := judged.ConfusionTable(api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["confusion"] = table
+	}
+	if table := doc.Calibration.Table(api.MaxOutputBytes); table != "" {
+		t.Report.Outputs["calibration"] = table
 	}
 	if table := doc.SliceTable(d.plan.Spec, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["slices"] = table

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/thalweg/thalweg"
@@ -11,9 +12,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/compact"
+	"github.com/thalweg/thalweg/pipeline/conformal"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // fitPartial is what the fit stage learns from one shard: statistics of its
@@ -21,7 +24,9 @@ import (
 type fitPartial struct {
 	Statistics json.RawMessage    `json:"statistics"`
 	Rows       [split.Count]int64 `json:"rows"`
-	Report     pipeline.Report    `json:"report"`
+	// Held are those of the validation rows that are kept for what is made of the trained model.
+	Held   int64           `json:"held,omitempty"`
+	Report pipeline.Report `json:"report"`
 	// Labels are counted by the sensitive columns of the spec.
 	Labels evaluation.Labels `json:"labels,omitempty"`
 	// Failing refers to the rows that fail data tests.
@@ -51,7 +56,7 @@ func mapFit(ctx context.Context, t *Task) error {
 			var parts []uint8
 			for rows, err := range d.prepared(ctx, shard, true, &out.Report) {
 				for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
-					parts, err = d.fit(fitter, rows, chunk, parts, &out)
+					parts, err = d.fit(fitter, rows, chunk, shard, parts, &out)
 				}
 				if err != nil {
 					return out, err
@@ -68,7 +73,7 @@ func mapFit(ctx context.Context, t *Task) error {
 }
 
 // fit shows the rows of a chunk to a fitter, and counts them.
-func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk int, parts []uint8, out *fitPartial) ([]uint8, error) {
+func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk, shard int, parts []uint8, out *fitPartial) ([]uint8, error) {
 	batch, err := rows.Chunk(chunk)
 	if err != nil {
 		return nil, err
@@ -94,9 +99,13 @@ func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk int, parts
 			return nil, err
 		}
 	}
+	half, numbers := d.halves(shard), table.Rows(batch)
 	for i, p := range parts {
 		if (all || usable.Has(i)) && p != split.Unused {
 			out.Rows[p]++
+			if half != nil && p == split.Validation && split.Held(half(numbers[i])) {
+				out.Held++
+			}
 		}
 	}
 	return parts, fitter.Observe(batch, parts)
@@ -111,6 +120,7 @@ func reduceFit(ctx context.Context, t *Task) error {
 	statistics := make([][]byte, len(all))
 	var out fitted
 	var total [split.Count]int64
+	var held int64
 	var report pipeline.Report
 	failing := make([]string, len(all))
 	labels := make(evaluation.Labels)
@@ -120,6 +130,7 @@ func reduceFit(ctx context.Context, t *Task) error {
 		statistics[i] = p.Statistics
 		report.Merge(&p.Report)
 		out.Rows = append(out.Rows, p.Rows)
+		held += p.Held
 		for s, n := range p.Rows {
 			total[s] += n
 		}
@@ -129,6 +140,14 @@ func reduceFit(ctx context.Context, t *Task) error {
 	}
 	if err := t.judge(ctx, d, true, &report, failing); err != nil {
 		return err
+	}
+	if d.plan.Spec.Halves() {
+		total[split.Validation] -= held
+		t.Report.Counts["rows.calibration"] = held
+		if of, ok := d.plan.Spec.Conformal(); ok && held < int64(conformal.Least(of.Coverage)) {
+			return &thalweg.Error{Op: "fit transform", Kind: thalweg.Invalid, Subject: "model.uncertainty", Hint: "give validation more rows, half of which are for calibration, or lower coverage",
+				Err: fmt.Errorf("a coverage of %v needs at least %d rows for calibration, there are %d", of.Coverage, conformal.Least(of.Coverage), held)}
+		}
 	}
 	for s, name := range split.Names {
 		t.Report.Counts["rows."+name] = total[s]

@@ -91,6 +91,9 @@ func (d *data) try(ctx context.Context, v variant) (out evaluation.Fold, err err
 		return out, err
 	}
 	model, err := d.trainAlone(ctx, v, rows)
+	if err == nil {
+		model, err = d.adjustAlone(ctx, model, &rows.fit)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -108,7 +111,7 @@ func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*
 		var parts []uint8
 		for rows, err := range d.prepared(ctx, shard, false, &out.Report) {
 			for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
-				parts, err = d.fit(fitter, rows, chunk, parts, &out)
+				parts, err = d.fit(fitter, rows, chunk, shard, parts, &out)
 			}
 			if err != nil {
 				return out, err
@@ -119,7 +122,7 @@ func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*
 	}, func(p fitPartial) error {
 		statistics, r.fit.Rows = append(statistics, p.Statistics), append(r.fit.Rows, p.Rows)
 		out.Trained += p.Rows[split.Train]
-		out.Validated += p.Rows[split.Validation]
+		out.Validated += p.Rows[split.Validation] - p.Held
 		return nil
 	})
 	if err == nil && out.Trained == 0 {
@@ -165,6 +168,21 @@ func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows) (*art
 		return nil, err
 	}
 	return in.trained(&result.Checkpoint), nil
+}
+
+// adjustAlone does to the model of a variant what the calibrate stage does.
+func (d *data) adjustAlone(ctx context.Context, model *artifact.Artifact, fit *fitted) (*artifact.Artifact, error) {
+	if !d.plan.Spec.Halves() {
+		return model, nil
+	}
+	var all []heldOut
+	err := eachShard(ctx, d, func(ctx context.Context, d *data, shard int) (heldOut, error) { return d.hold(ctx, model, fit, shard) },
+		func(h heldOut) error { all = append(all, h); return nil })
+	if err != nil {
+		return nil, err
+	}
+	adjusted, _, err := d.adjust(model, all)
+	return adjusted, err
 }
 
 // measureAlone measures a model on the test rows of the view.

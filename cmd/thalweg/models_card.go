@@ -221,6 +221,9 @@ func (d *card) measured(w io.Writer) {
 		fmt.Fprintf(w, "\nPredictions are true from the probability %.6g on.\n", *t)
 	}
 	d.confused(w)
+	if text := d.Evaluation.Calibration.Table(1 << 20); text != "" {
+		fmt.Fprintf(w, "\n## Calibration\n\nMethod %s, fitted to %d validation rows that training did not look at.\n\n```\n%s\n```\n", d.Evaluation.Calibration.Method, d.Evaluation.Calibration.Rows, text)
+	}
 	if f := d.Evaluation.Folds; f != nil {
 		writeFolds(w, f)
 	}

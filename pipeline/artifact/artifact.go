@@ -45,6 +45,9 @@ type Artifact struct {
 	// EventSchema is the Avro schema of events, where the spec names a file that it
 	// was read from; else empty.
 	EventSchema string
+	// Adjustment is what was made of the trained model; nil where the spec asks for nothing,
+	// and before it is. Model is calibrated where it has a calibration.
+	Adjustment *Adjustment
 	// Cuts are the split's where the spec wants scored rows to say it; else nil.
 	Cuts *split.Cuts
 	// Schemas is the registry that knows the schemas of events, where the spec
@@ -59,6 +62,8 @@ type Artifact struct {
 
 	plan    *pipeline.Plan
 	catalog pipeline.Catalog
+	// bare artifacts score without what their spec makes of the trained model.
+	bare bool
 	// rendered is the spec as it is written.
 	rendered []byte
 }
@@ -80,6 +85,8 @@ type Provenance struct {
 	Labels *table.LabelObjects `json:"label_file,omitempty"`
 	// Imported is the sha256 of the imported model; empty where there is none.
 	Imported string `json:"imported,omitempty"`
+	// Calibration is the sha256 of the part PartCalibration; empty where there is none.
+	Calibration string `json:"calibration,omitempty"`
 	// Key is the ID of the key that columns were hashed with; empty where none was, and in
 	// artifacts of builds that kept none.
 	Key string `json:"key,omitempty"`
@@ -175,6 +182,9 @@ func (a *Artifact) Answer() pipeline.Answer {
 	answer.Threshold = a.plan.Label.Threshold
 	if t := a.Provenance.Threshold; t != nil {
 		answer.Threshold = *t
+	}
+	if a.Adjustment != nil {
+		answer.Conformal = a.Adjustment.Conformal
 	}
 	return answer
 }

@@ -39,5 +39,5 @@ func (a *Artifact) DatasetInput(have table.Schema) (table.Schema, error) {
 		return out, &thalweg.Error{Op: "score dataset", Kind: thalweg.Invalid, Subject: "columns", Err: errors.New("it has no " + strings.Join(lacking, ", no ")),
 			Hint: "give it the columns that the model was trained on; the label's is not needed"}
 	}
-	return out, checkColumns(a.carried(a.plan.ScoringCleaned), pipeline.DatasetColumns(a.plan.Label.Answer, true))
+	return out, checkColumns(a.carried(a.plan.ScoringCleaned), pipeline.DatasetColumns(a.plan.Label.Answer, true, a.plan.Label.Besides...))
 }

@@ -63,12 +63,12 @@ func (a *Artifact) carried(cleaned table.Schema) table.Schema {
 // OutputSchema returns the columns of a scored row: the cleaned ones that the spec
 // wants there, then those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil, s.artifact.says()...))}
 }
 
 // DatasetSchema returns the columns of a scored row of a dataset.
 func (s *Scorer) DatasetSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.DatasetColumns(s.answer.Type, s.artifact.Cuts != nil))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.DatasetColumns(s.answer.Type, s.artifact.Cuts != nil, s.artifact.says()...))}
 }
 
 // DatasetArrow is DatasetSchema as Output has it.
@@ -112,6 +112,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 	default:
 		columns = append(columns, s.widened(predictions), s.widened(predictions))
 	}
+	columns = s.besides(columns, predictions)
 	schema, rows := s.output, cleaned.Column(last)
 	if from.Object == "" {
 		rows.Retain()

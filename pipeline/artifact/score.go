@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/clean"
 	"github.com/thalweg/thalweg/pipeline/feature"
@@ -47,9 +48,13 @@ func (s *Scorer) Tests() *quality.Tests { return s.tests }
 func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	chain := clean.Alone(a.plan, phase)
 	if a.Spec.Spec.Scoring != nil {
-		if err := checkColumns(a.carried(chain.Schema()), pipeline.OutputColumns(a.plan.Label.Answer, true)); err != nil {
+		if err := checkColumns(a.carried(chain.Schema()), pipeline.OutputColumns(a.plan.Label.Answer, true, a.plan.Label.Besides...)); err != nil {
 			return nil, err
 		}
+	}
+	if a.Spec.Halves() && a.Adjustment == nil && !a.bare {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: PartCalibration, Err: errMissing,
+			Hint: "the checkpoint is of a run that has not calibrated its model: score with the version that it registers"}
 	}
 	s := &Scorer{artifact: a, answer: a.Answer(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
 	if phase == pipeline.InScoring {

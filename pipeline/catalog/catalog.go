@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/schedule"
 	"github.com/thalweg/thalweg/pipeline/split"
+	"github.com/thalweg/thalweg/pipeline/uncertainty"
 )
 
 // All returns the catalog of this build.
@@ -36,5 +37,6 @@ func All() pipeline.Catalog {
 		pipeline.Splits:           split.Catalog(),
 		pipeline.MissingValues:    feature.MissingValues(),
 		pipeline.Tests:            quality.Catalog(),
+		pipeline.Uncertainties:    uncertainty.Catalog(),
 	}
 }

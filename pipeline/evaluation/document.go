@@ -25,6 +25,8 @@ type Document struct {
 	Sliced
 	// Fairness is by the sensitive columns of the spec, in order.
 	Fairness []Fairness `json:"fairness,omitempty"`
+	// Calibration is what it changed of the judged split; nil where there is none.
+	Calibration *Calibration `json:"calibration,omitempty"`
 	// Folds are of cross-validation, where the spec asks for it.
 	Folds *Folds `json:"folds,omitempty"`
 	// Champion is the version that the alias named, where a gate is versus it.
@@ -80,7 +82,7 @@ func namedMetrics(spec *pipeline.Spec, has func(name string) bool) (names []stri
 			all = append(all, e.Name)
 		}
 	}
-	for _, name := range all {
+	for _, name := range slices.Concat([]string{metric.Coverage}, all) {
 		if has(name) && !slices.Contains(names, name) && len(names) < maxTableMetrics {
 			names = append(names, name)
 		}
@@ -145,6 +147,9 @@ func estimates(spec *pipeline.Spec, s *metric.Sample) (map[string]metric.Estimat
 	if wanted := spec.Spec.Evaluation.Metrics; len(wanted) > 0 {
 		for _, e := range spec.Entries(pipeline.Metrics) {
 			gate := slices.ContainsFunc(spec.Spec.Evaluation.Gates, func(g pipeline.GateSpec) bool { return g.Metric == e.Name })
+			if u, ok := e.Options.(pipeline.UncertaintyMetric); ok && u.OfUncertainty() {
+				continue // the model is asked for it
+			}
 			if !gate && !slices.Contains(wanted, e.Name) {
 				delete(all, e.Name)
 			}

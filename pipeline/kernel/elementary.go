@@ -18,7 +18,7 @@ func Log1p(x float64) float64 {
 
 // Expm1 returns e^x - 1 as exactly as Log1p its logarithm.
 func Expm1(x float64) float64 {
-	u := exp64(x)
+	u := Exp64(x)
 	switch d := u - 1; {
 	case u == 1:
 		return x
@@ -29,8 +29,8 @@ func Expm1(x float64) float64 {
 	}
 }
 
-// exp64 is e^x: FreeBSD's e_exp.c like math.Exp, with every product rounded by itself.
-func exp64(x float64) float64 {
+// Exp64 returns e^x, the same bits on every machine: FreeBSD's e_exp.c like math.Exp, with every product rounded by itself.
+func Exp64(x float64) float64 {
 	const (
 		ln2Hi = 6.93147180369123816490e-01
 		ln2Lo = 1.90821492927058770002e-10

@@ -24,6 +24,7 @@ type binaryCounts struct {
 	Alarms    int64   `json:"alarms"`  // rows labelled 0 from the threshold on
 	Squared   float64 `json:"squared"` // sum of the squares of prediction - label
 	Threshold float64 `json:"threshold"`
+	coverage
 }
 
 func (a *binarySums) Observe(predictions, labels []float32) {
@@ -51,6 +52,7 @@ func (a *binarySums) Observe(predictions, labels []float32) {
 		}
 	}
 	a.Count += int64(len(predictions))
+	a.observe(predictions, labels, 1)
 }
 
 func (a *binarySums) Merge(other Accumulator) error {
@@ -68,6 +70,7 @@ func (a *binarySums) Merge(other Accumulator) error {
 	a.Hits += b.Hits
 	a.Alarms += b.Alarms
 	a.Squared += b.Squared
+	a.merge(&b.coverage)
 	return nil
 }
 
@@ -132,6 +135,10 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	}
 	if in.Threshold != a.Threshold {
 		return fmt.Errorf("threshold is %v, not %v", in.Threshold, a.Threshold)
+	}
+	in.by = a.by
+	if flaw := in.flaw(in.Count); flaw != "" {
+		return fmt.Errorf("the sums contradict each other: %s", flaw)
 	}
 	out := binarySums{binaryCounts: in.binaryCounts, measures: a.measures, counts: histogram{shift: a.counts.shift}}
 	ones, err := out.counts.decode(1, in.Positives)

@@ -27,6 +27,8 @@ type Measure struct {
 	// variation is about the coefficient of variation of the rows' values whose mean the
 	// metric is; 0: 1, that of exponentially distributed values.
 	variation float64
+	// uncertain: it is of intervals or sets that not all answers have.
+	uncertain bool
 }
 
 // StandardError is about that of a value over so many rows.
@@ -51,7 +53,7 @@ func (m *Measure) Rises() bool { return m.HigherIsBetter }
 // is a line here.
 func Catalog() []pipeline.Entry {
 	inf := math.Inf(1)
-	return []pipeline.Entry{
+	return slices.Concat([]pipeline.Entry{
 		measure("binary", LogLoss, false, 0, inf, func(a *binarySums) (float64, bool) { return -a.loss.Value() / float64(a.Count), true }),
 		measure("binary", ROCAUC, true, 0, 1, ranked.auc),
 		share("binary", Accuracy, ranked.right),
@@ -66,6 +68,7 @@ func Catalog() []pipeline.Entry {
 		measure("category", F1Macro, true, 0, 1, (*classSums).macroF1),
 		share("category", F1Micro, (*classSums).right),
 		measure("category", Brier, false, 0, 2, func(a *classSums) (float64, bool) { return a.Squared / float64(a.Count), true }),
+		measure("category", CalibrationError, false, 0, 1, (*classSums).calibrationError),
 		measure("margin", HingeLoss, false, 0, inf, func(a *marginSums) (float64, bool) { return a.Hinge / float64(a.Count), true }),
 		measure("margin", ROCAUC, true, 0, 1, ranked.auc),
 		share("margin", Accuracy, ranked.right),
@@ -83,7 +86,8 @@ func Catalog() []pipeline.Entry {
 		varying(math.Sqrt2/2, measure("number", RMSE, false, 0, inf, (*numberSums).rmse)),
 		measure("number", MAE, false, 0, inf, (*numberSums).mae),
 		varying(math.Sqrt2, measure("number", R2, true, -inf, 1, (*numberSums).r2)),
-	}
+	}, coverages("binary", SetSize), coverages("category", SetSize), coverages("count", IntervalWidth),
+		coverages("quantiles", IntervalWidth), coverages("number", IntervalWidth))
 }
 
 func measure[Sums Accumulator](output, name string, higher bool, least, most float64, value func(Sums) (float64, bool)) pipeline.Entry {

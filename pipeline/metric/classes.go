@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -23,6 +24,27 @@ type classCounts struct {
 	Squared float64 `json:"squared"` // sum of the squares of probabilities - label, over the classes too
 	// ByClass are the classes that rows have or are taken for, in order.
 	ByClass []classCount `json:"by_class,omitempty"`
+	// Confidence are the rows by the probability of the class that they are taken for, in
+	// bins of equal width.
+	Confidence [calibrationBins]confidence `json:"confidence"`
+	coverage
+}
+
+// confidence is the rows of a bin: how many, how many are right, and the sum of the
+// probabilities.
+type confidence struct {
+	Rows    int64   `json:"rows,omitempty"`
+	Correct int64   `json:"correct,omitempty"`
+	Sum     float64 `json:"sum,omitempty"`
+}
+
+// calibrationError is the mean difference of the likeliest class's probability and the
+// share of right rows over the bins, by their rows.
+func (a *classSums) calibrationError() (sum float64, ok bool) {
+	for _, b := range a.Confidence {
+		sum += math.Abs(b.Sum-float64(b.Correct)) / float64(a.Count)
+	}
+	return sum, true
 }
 
 // classCount counts the rows of a class, those taken for it, and those right.
@@ -49,8 +71,11 @@ func (c *classCounts) right() (part, of int64) {
 	return part, c.Count
 }
 
-// flaw says why the counts of classes cannot be, "" if they can.
-func (c *classCounts) flaw(classes int) string {
+// wrong says why the counts of classes cannot be, "" if they can.
+func (c *classCounts) wrong(classes int) string {
+	if flaw := c.flaw(c.Count); flaw != "" {
+		return flaw
+	}
 	var of, taken int64
 	before := -1
 	for _, k := range c.ByClass {
@@ -58,6 +83,16 @@ func (c *classCounts) flaw(classes int) string {
 			return fmt.Sprintf("class %d of %d has %d rows, %d taken for it and %d right", k.Class, classes, k.Of, k.Taken, k.Correct)
 		}
 		before, of, taken = k.Class, of+k.Of, taken+k.Taken
+	}
+	rows := int64(0)
+	for i, b := range c.Confidence {
+		if b.Rows < 0 || b.Rows > c.Count-rows || b.Correct < 0 || b.Correct > b.Rows || !(b.Sum >= 0 && b.Sum <= float64(b.Rows)) {
+			return fmt.Sprintf("bin %d of probabilities has %d rows, %d right and a sum of %v", i, b.Rows, b.Correct, b.Sum)
+		}
+		rows += b.Rows
+	}
+	if rows != c.Count {
+		return fmt.Sprintf("the bins of probabilities have %d rows of %d", rows, c.Count)
 	}
 	if of != c.Count || taken != c.Count {
 		return fmt.Sprintf("classes have %d rows, and %d are taken for one, of %d", of, taken, c.Count)
@@ -102,12 +137,17 @@ func (a *classSums) Observe(predictions, labels []float32) {
 		a.class(taken).Taken++
 		of := a.class(int(y))
 		of.Of++
+		sure := &a.Confidence[min(int(row[taken]*calibrationBins), calibrationBins-1)]
+		sure.Rows++
+		sure.Sum += float64(row[taken])
 		if taken == int(y) {
 			of.Correct++
+			sure.Correct++
 		}
 		a.pairs.add(int(y), taken)
 	}
 	a.Count += int64(len(labels))
+	a.observe(predictions, labels, a.classes)
 }
 
 func (a *classSums) Merge(other Accumulator) error {
@@ -120,10 +160,15 @@ func (a *classSums) Merge(other Accumulator) error {
 	}
 	a.Count += b.Count
 	a.Squared += b.Squared
+	for i, bin := range b.Confidence {
+		c := &a.Confidence[i]
+		c.Rows, c.Correct, c.Sum = c.Rows+bin.Rows, c.Correct+bin.Correct, c.Sum+bin.Sum
+	}
 	for _, k := range b.ByClass {
 		c := a.class(k.Class)
 		c.Of, c.Taken, c.Correct = c.Of+k.Of, c.Taken+k.Taken, c.Correct+k.Correct
 	}
+	a.coverage.merge(&b.coverage)
 	a.loss.Merge(b.loss.Value())
 	a.pairs.merge(b.pairs)
 	return nil
@@ -153,12 +198,13 @@ func (a *classSums) UnmarshalJSON(data []byte) error {
 	if in.Classes != a.classes || in.Count < 0 || !(in.Squared >= 0) || !(in.LogSum <= 0) {
 		return fmt.Errorf("the sums contradict each other: %d classes, not %d, %d rows, squares %v, log sum %v", in.Classes, a.classes, in.Count, in.Squared, in.LogSum)
 	}
-	if flaw := in.flaw(a.classes); flaw != "" {
+	if flaw := in.wrong(a.classes); flaw != "" {
 		return fmt.Errorf("the sums contradict each other: %s", flaw)
 	}
 	if err := a.pairs.set(in.Pairs, in.ByClass); err != nil {
 		return fmt.Errorf("the sums contradict each other: %w", err)
 	}
+	in.by = a.by
 	*a = classSums{classCounts: in.classCounts, classes: a.classes, measures: a.measures, pairs: a.pairs}
 	a.loss.Merge(in.LogSum)
 	return nil

@@ -51,7 +51,7 @@ const (
 	Precision = "precision" // binary: of the rows from the threshold on, the share labelled 1
 	Recall    = "recall"    // binary: of the rows labelled 1, the share from the threshold on
 	// binary: mean difference of probability and share of 1 over bins of equal width, by
-	// their rows
+	// their rows; category: of the likeliest class's probability and the accuracy
 	CalibrationError = "calibration_error"
 	MSE              = "mse"  // number: mean squared error
 	RMSE             = "rmse" // number: square root of mse
@@ -66,6 +66,14 @@ const (
 // New returns an empty accumulator for a model's answers, whose Values are the
 // metrics of a catalog.
 func New(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) {
+	a, err := newSums(catalog, answer)
+	if c, ok := a.(covered); ok && answer.Conformal != nil {
+		c.covering().by = answer.Conformal
+	}
+	return a, err
+}
+
+func newSums(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) {
 	of := measures(catalog, answer.Type)
 	switch answer.Type {
 	case "binary":

@@ -338,7 +338,7 @@ func TestDirections(t *testing.T) {
 			t.Errorf("%+v: %+v", test, m)
 		}
 	}
-	if got := metric.Names(metric.Catalog(), "number"); got != "mae, mse, r2, rmse" {
+	if got := metric.Names(metric.Catalog(), "number"); got != "coverage, interval_width, mae, mse, r2, rmse" {
 		t.Errorf("names: %s", got)
 	}
 }

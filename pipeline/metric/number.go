@@ -41,6 +41,7 @@ type numberTotals struct {
 	Labels   Moments `json:"labels"`
 	// Loss is the sum of what the type of answer has besides.
 	Loss float64 `json:"loss,omitempty"`
+	coverage
 }
 
 func (a *numberSums) Observe(predictions, labels []float32) {
@@ -59,6 +60,7 @@ func (a *numberSums) Observe(predictions, labels []float32) {
 		a.Labels.Add(float64(y))
 	}
 	a.Count += int64(len(labels))
+	a.observe(predictions, labels, width)
 }
 
 func (a *numberSums) Merge(other Accumulator) error {
@@ -71,6 +73,7 @@ func (a *numberSums) Merge(other Accumulator) error {
 	a.Squared += b.Squared
 	a.Absolute += b.Absolute
 	a.Labels.Merge(b.Labels)
+	a.merge(&b.coverage)
 	return nil
 }
 
@@ -96,6 +99,10 @@ func (a *numberSums) UnmarshalJSON(data []byte) error {
 	if in.Count < 0 || in.Labels.Count != in.Count || !(in.Squared >= 0) || !(in.Absolute >= 0) || !(in.Loss >= 0) || !(in.Labels.Squares >= 0) {
 		return fmt.Errorf("the sums contradict each other: %d rows, %d labels, squares %v, absolutes %v", in.Count, in.Labels.Count, in.Squared, in.Absolute)
 	}
+	if flaw := in.flaw(in.Count); flaw != "" {
+		return fmt.Errorf("the sums contradict each other: %s", flaw)
+	}
+	in.by = a.by
 	a.numberTotals = in
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -14,7 +15,9 @@ var linearSource string
 // Linear is the model of one linear layer: logistic regression with the cross
 // entropy, of several classes too, least squares with the squared error, a linear
 // support vector machine with the hinge loss.
-type Linear struct{}
+type Linear struct {
+	pipeline.Uncertain `yaml:",inline" json:",inline"`
+}
 
 // New implements Spec.
 func (*Linear) New(loss Loss, shape kernel.Shape) (*Model, error) {

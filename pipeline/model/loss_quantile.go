@@ -43,6 +43,9 @@ func (o *Quantile) Check(at pipeline.Place) {
 	}
 }
 
+// QuantileLevels returns the levels.
+func (o *Quantile) QuantileLevels() []float64 { return o.Levels }
+
 // For implements pipeline.Typed.
 func (*Quantile) For() string { return Number }
 

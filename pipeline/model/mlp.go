@@ -28,6 +28,8 @@ type MLP struct {
 	// and in predictions by the means that training keeps. Then each value has a scale and
 	// a shift of its own.
 	Normalization string `yaml:"normalization,omitempty" json:"normalization,omitempty" jsonschema:"enum=none,enum=layer,enum=batch" default:"none"`
+
+	pipeline.Uncertain `yaml:",inline" json:",inline"`
 }
 
 // maxHidden bounds a hidden layer.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/thalweg/thalweg/pipeline/calibration"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
@@ -52,6 +53,10 @@ type Model struct {
 	ends   []int  // by layer: the offset behind its parameters
 	of     *Model // that this one is a narrow one of, or nil
 	tracks bool   // a layer is a Tracker
+	// calibration makes predictions of the outputs instead of the loss, unless it is nil; raw:
+	// nothing does.
+	calibration *calibration.Calibration
+	raw         bool
 }
 
 // NewNetwork returns the model of the given layers, the first of which reads
@@ -156,15 +161,6 @@ func (m *Model) Init(params []float32, seed uint64, mean float64) {
 		}
 		r.Rescale(m.part(params, last), start, 1)
 	}
-}
-
-// Constant returns the prediction of a row of which nothing is known, given the mean
-// of the training labels.
-func (m *Model) Constant(mean float64) []float32 {
-	if l, ok := m.loss.(interface{ Constant() []float32 }); ok {
-		return l.Constant()
-	}
-	return []float32{float32(mean)}
 }
 
 // Workspace is all the memory that a model's loops need besides their
@@ -321,7 +317,7 @@ func (m *Model) Predict(w *Workspace, params []float32, b *kernel.Block, out []f
 		w.chunk = Chunk{Block: b, From: from, To: to}
 		values := out[from*outputs : to*outputs]
 		m.forward(w, params, values, 0)
-		m.loss.Predict(values)
+		m.Finish(values)
 	}
 	w.chunk = Chunk{}
 }
@@ -337,7 +333,7 @@ func (m *Model) PredictAgain(w *Workspace, params []float32, b *kernel.Block, ou
 	}
 	m.check(params, b)
 	f.forwardAgain(&w.kept[0], params, b, out, memo)
-	m.loss.Predict(out)
+	m.Finish(out)
 }
 
 // PredictKeeps is how many bytes a row PredictAgain keeps.

@@ -48,6 +48,8 @@ type Trees struct {
 	// From is a model of LightGBM or XGBoost that was imported: what `thalweg models
 	// import` has printed. It is used as it is, and nothing is trained.
 	From string `yaml:"from,omitempty" json:"from,omitempty" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*@[0-9a-f]{16}$" means:"write what thalweg models import has printed, NAME@HASH" example:"flights-lightgbm@627095d9f7c03a13"`
+
+	pipeline.Uncertain `yaml:",inline" json:",inline"`
 }
 
 // Averages implements pipeline.Averaging: a forest's prediction is the mean of its trees'.
@@ -94,7 +96,7 @@ func (o *Trees) Check(at pipeline.Place) {
 		return
 	}
 	for _, name := range at.Beside("from") {
-		if name != "type" {
+		if name != "type" && name != "uncertainty" {
 			at.Problem(name, "leave it out", "the trees are imported, none is grown")
 		}
 	}

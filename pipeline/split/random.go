@@ -73,6 +73,16 @@ func (o Origin) Draw(seed uint64) func(row int64) uint64 {
 	return o.hash(kernel.Mix(kernel.Mix(seed + kernel.Golden)))
 }
 
+// Half returns the hash of a row by its number in the shard, another one than those above,
+// whose highest bit says in which half of the validation rows it is.
+func (o Origin) Half(seed uint64) func(row int64) uint64 {
+	return o.hash(kernel.Mix(kernel.Mix(kernel.Mix(seed + kernel.Golden))))
+}
+
+// Held reports whether a hash of Half is of the half that is kept for what is made of the
+// trained model.
+func Held(half uint64) bool { return half>>63 == 1 }
+
 // threshold maps a probability to the hash values below it; 1 maps to the
 // largest, which leaves out one value in 2^64.
 func threshold(p float64) uint64 {
