@@ -117,7 +117,7 @@ func (s *Spec) Halves() bool {
 type Uncertain struct {
 	// Uncertainty adds columns to scored rows that say how far their answers may be off, and
 	// metrics that say of how many rows that is true.
-	Uncertainty Choice `yaml:"uncertainty,omitempty" json:"uncertainty,omitempty" catalog:"uncertainties" refused:"mc_dropout,bootstrap"`
+	Uncertainty Choice `yaml:"uncertainty,omitempty" json:"uncertainty,omitempty" catalog:"uncertainties" refused:"bootstrap"`
 }
 
 func (u *Uncertain) uncertainty() any { return u.Uncertainty.Options }
@@ -137,6 +137,13 @@ type ConformalSpec interface {
 	UncertaintySpec
 	// Conformal returns what is to be found for a type of answer.
 	Conformal(answer string) conformal.Conformal
+}
+
+// SamplingSpec is an UncertaintySpec that predicts each row several times.
+type SamplingSpec interface {
+	UncertaintySpec
+	// Sampling returns how often, and the levels of the quantiles of what comes out.
+	Sampling() (samples int, levels []float64)
 }
 
 // UncertaintyMetric is options of a metric that may be of intervals or sets of labels, and

@@ -37,7 +37,6 @@ var unsupportedFields = map[string]map[string]any{
 		"label_smoothing": 0.0,
 	},
 	"uncertainties": {
-		"samples": nil,
 		"members": nil,
 	},
 	"Trainer": {

@@ -54,6 +54,9 @@ spec:
 // network is document with a model of several layers.
 var network = strings.Replace(document, "  output_features:", "  model: {type: mlp, hidden: [9, 20], activation: gelu, dropout: 0.5, normalization: batch}\n  output_features:", 1)
 
+// thinned is network whose predictions are sampled too.
+var thinned = strings.Replace(network, "dropout: 0.5,", "dropout: 0.5, uncertainty: {type: mc_dropout, samples: 3},", 1)
+
 const (
 	binary = `{name: delayed, type: binary, expression: "delay > 15", threshold: 0.25}`
 	number = `{name: delay, type: number}`

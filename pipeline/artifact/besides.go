@@ -12,17 +12,19 @@ import (
 )
 
 // says returns the columns of what the model says besides its answer.
-func (a *Artifact) says() []table.Column {
-	if a.bare {
+func (s *Scorer) says() []table.Column {
+	if s.answer.Conformal == nil && s.sampling == nil {
 		return nil
 	}
-	return a.plan.Label.Besides
+	return s.artifact.plan.Label.Besides
 }
 
-// besides adds the columns of what the model says besides its answer.
-func (s *Scorer) besides(columns []arrow.Array, predictions []float32) []arrow.Array {
-	c, n := s.answer.Conformal, len(predictions)/s.width
+// besides adds these columns.
+func (s *Scorer) besides(columns []arrow.Array, predictions, sampled []float32) []arrow.Array {
+	c, n := s.answer.Conformal, len(predictions)/s.outputs
 	switch {
+	case s.sampling != nil:
+		return s.sampling.columns(s, columns, sampled)
 	case c == nil:
 		return columns
 	case !c.Numbers():
@@ -31,7 +33,7 @@ func (s *Scorer) besides(columns []arrow.Array, predictions []float32) []arrow.A
 	lowBuf, low := table.Alloc(s.mem, n, arrow.Float64Traits)
 	highBuf, high := table.Alloc(s.mem, n, arrow.Float64Traits)
 	for i := range n {
-		low[i], high[i] = c.Interval(predictions[i*s.width : (i+1)*s.width])
+		low[i], high[i] = c.Interval(predictions[i*s.outputs : (i+1)*s.outputs])
 	}
 	return append(columns, table.NewColumn(s.mem, table.Float64, n, lowBuf, table.Mask{}), table.NewColumn(s.mem, table.Float64, n, highBuf, table.Mask{}))
 }
@@ -45,13 +47,13 @@ func (s *Scorer) sets(predictions []float32) arrow.Array {
 			names = append(names, quoted(name))
 		}
 	}
-	n := len(predictions) / s.width
+	n := len(predictions) / s.outputs
 	buf, which := table.Alloc(s.mem, n, arrow.Int32Traits)
 	in, key, known := make([]bool, len(names)), make([]byte, 0, len(names)), make(map[string]int32)
 	b := array.NewStringBuilder(s.mem)
 	defer b.Release()
 	for i := range n {
-		s.answer.Conformal.Set(predictions[i*s.width:(i+1)*s.width], in)
+		s.answer.Conformal.Set(predictions[i*s.outputs:(i+1)*s.outputs], in)
 		key = key[:0]
 		for _, yes := range in {
 			if yes {

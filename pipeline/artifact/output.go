@@ -63,12 +63,12 @@ func (a *Artifact) carried(cleaned table.Schema) table.Schema {
 // OutputSchema returns the columns of a scored row: the cleaned ones that the spec
 // wants there, then those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil, s.artifact.says()...))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil, s.says()...))}
 }
 
 // DatasetSchema returns the columns of a scored row of a dataset.
 func (s *Scorer) DatasetSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.DatasetColumns(s.answer.Type, s.artifact.Cuts != nil, s.artifact.says()...))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.DatasetColumns(s.answer.Type, s.artifact.Cuts != nil, s.says()...))}
 }
 
 // DatasetArrow is DatasetSchema as Output has it.
@@ -83,6 +83,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 		return nil, &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid,
 			Err: fmt.Errorf("%d predictions for %d rows of %v are not what Score returned", n, cleaned.NumRows(), cleaned.Schema().Fields())}
 	}
+	predictions, sampled := s.parted(predictions, n)
 	last := int(cleaned.NumCols()) - 1
 	columns := make([]arrow.Array, 0, s.output.NumFields())
 	defer func() {
@@ -106,13 +107,13 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 	case model.Quantiles:
 		middle := make([]float32, n)
 		for i := range middle {
-			middle[i] = predictions[i*s.width+s.answer.Middle()]
+			middle[i] = predictions[i*s.outputs+s.answer.Middle()]
 		}
-		columns = append(columns, s.widened(middle), s.widened(middle), s.lists(predictions))
+		columns = append(columns, s.widened(middle), s.widened(middle), s.lists(predictions, s.outputs))
 	default:
 		columns = append(columns, s.widened(predictions), s.widened(predictions))
 	}
-	columns = s.besides(columns, predictions)
+	columns = s.besides(columns, predictions, sampled)
 	schema, rows := s.output, cleaned.Column(last)
 	if from.Object == "" {
 		rows.Retain()
@@ -157,11 +158,11 @@ func (s *Scorer) decisions(predictions []float32) arrow.Array {
 
 // classes adds the likeliest class of each row, its probability, and those of all.
 func (s *Scorer) classes(columns []arrow.Array, predictions []float32) []arrow.Array {
-	n := len(predictions) / s.width
+	n := len(predictions) / s.outputs
 	buf, likeliest := table.Alloc(s.mem, n, arrow.Int32Traits)
 	top := make([]float32, n)
 	for i := range n {
-		row := predictions[i*s.width : (i+1)*s.width]
+		row := predictions[i*s.outputs : (i+1)*s.outputs]
 		k := metric.Likeliest(row)
 		likeliest[i], top[i] = int32(k), row[k]
 	}
@@ -170,15 +171,15 @@ func (s *Scorer) classes(columns []arrow.Array, predictions []float32) []arrow.A
 	b.AppendValues(s.answer.Classes, nil)
 	names := b.NewArray()
 	defer names.Release()
-	return append(columns, table.NewText(s.mem, n, buf, table.Mask{}, names), s.widened(top), s.lists(predictions))
+	return append(columns, table.NewText(s.mem, n, buf, table.Mask{}, names), s.widened(top), s.lists(predictions, s.outputs))
 }
 
-// lists returns the predictions of each row as a list.
-func (s *Scorer) lists(predictions []float32) arrow.Array {
-	n := len(predictions) / s.width
+// lists returns the predictions of each row, so many, as a list.
+func (s *Scorer) lists(predictions []float32, width int) arrow.Array {
+	n := len(predictions) / width
 	buf, offsets := table.Alloc(s.mem, n+1, arrow.Int32Traits)
 	for i := range offsets {
-		offsets[i] = int32(i * s.width)
+		offsets[i] = int32(i * width)
 	}
 	elements := s.widened(predictions)
 	defer elements.Release()

@@ -23,7 +23,8 @@ import (
 type Scorer struct {
 	artifact *Artifact
 	answer   pipeline.Answer
-	width    int       // of a row's predictions
+	outputs  int       // of the model for a row
+	width    int       // of a row's predictions: outputs, and what samples say
 	constant []float32 // the prediction of a row of which nothing is known
 	chain    *clean.Chain
 	tests    *quality.Tests // of events; nil: none
@@ -36,6 +37,8 @@ type Scorer struct {
 	block       kernel.Block
 	workspace   *model.Workspace
 	predictions []float32
+	predicted   []float32  // outputs of rows on their way to predictions
+	sampling    *sampling  // nil: rows are predicted once
 	finiteRows  table.Mask // those of block that have predictions; no words: all
 }
 
@@ -56,7 +59,11 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: PartCalibration, Err: errMissing,
 			Hint: "the checkpoint is of a run that has not calibrated its model: score with the version that it registers"}
 	}
-	s := &Scorer{artifact: a, answer: a.Answer(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
+	s := &Scorer{artifact: a, answer: a.Answer(), outputs: a.Model.Outputs(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
+	if u, ok := a.Spec.Uncertainty().(pipeline.SamplingSpec); ok && phase == pipeline.InScoring && !a.bare {
+		s.sampling = newSampling(u, a.Spec.Spec.Trainer.Seed)
+		s.width, s.workspace = s.outputs+s.sampling.width(), a.Model.NewSampler()
+	}
 	if phase == pipeline.InScoring {
 		s.tests = quality.New(a.plan, phase)
 	}
@@ -87,7 +94,7 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 //
 // The batch stays the caller's. The caller releases cleaned; predictions has
 // as many elements for each of its rows as the model has outputs, one after the
-// other, and is valid until the next call.
+// other, in scoring and what samples of the model say, and is valid until the next call.
 func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error) {
 	if rep == nil {
 		rep = new(pipeline.Report)
@@ -119,16 +126,29 @@ func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned 
 	n := int(kept.NumRows())
 	s.predictions = slices.Grow(s.predictions[:0], n*s.width)[:n*s.width]
 	if n > 0 {
-		s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, s.predictions)
-		for i := range s.applier.Blank().Marked() {
-			copy(s.predictions[i*s.width:(i+1)*s.width], s.constant)
-		}
+		s.predict(n)
 	}
 	if cleaned, err = s.finite(kept, rep); err != nil {
 		return nil, nil, err
 	}
 	rep.RowsOut -= rows.NumRows() - cleaned.NumRows()
 	return cleaned, s.predictions, nil
+}
+
+// predict predicts the rows of the block.
+func (s *Scorer) predict(n int) {
+	out := s.predictions
+	if s.sampling != nil {
+		s.predicted = slices.Grow(s.predicted[:0], n*s.outputs)[:n*s.outputs]
+		out = s.predicted
+	}
+	s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, out)
+	for i := range s.applier.Blank().Marked() {
+		copy(out[i*s.outputs:(i+1)*s.outputs], s.constant)
+	}
+	if s.sampling != nil {
+		s.sampling.predict(s, n)
+	}
 }
 
 // Parts yields what each feature brought to the rows that the last Score returned: a

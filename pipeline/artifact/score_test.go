@@ -43,7 +43,7 @@ func asEvents(rec arrow.Record) arrow.Record {
 func TestBatchBoundariesChangeNoBit(t *testing.T) {
 	artifacts := []*Artifact{trained(t, binary), trained(t, number), trained(t, category)}
 	for _, label := range []string{binary, number, category} {
-		artifacts = append(artifacts, trainedBy(t, network, label))
+		artifacts = append(artifacts, trainedBy(t, network, label), trainedBy(t, thinned, label))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		a := rapid.SampledFrom(artifacts).Draw(rt, "artifact")

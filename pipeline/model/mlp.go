@@ -59,6 +59,9 @@ func (o *MLP) Check(at pipeline.Place) {
 // LearnsEmbeddings implements pipeline.Embedding.
 func (*MLP) LearnsEmbeddings() {}
 
+// Drops reports whether there is dropout, by which predictions can be sampled.
+func (o *MLP) Drops() bool { return o.Dropout > 0 }
+
 // StartsWarm implements pipeline.WarmStarter.
 func (*MLP) StartsWarm() bool { return true }
 

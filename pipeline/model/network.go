@@ -173,6 +173,7 @@ type Workspace struct {
 	values, grads, scratch [][]float32
 	kept                   []any // by layer
 	predicts               bool  // has no memory for gradients
+	samples                bool  // has memory for Sample
 }
 
 // NewWorkspace returns the memory that one goroutine needs for Gradient and Predict.

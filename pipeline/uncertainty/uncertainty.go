@@ -8,5 +8,6 @@ import "github.com/thalweg/thalweg/pipeline"
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "conformal", Options: new(Conformal), Source: conformalSource},
+		{Name: "mc_dropout", Options: new(MCDropout), Source: mcDropoutSource},
 	}
 }

@@ -20,7 +20,18 @@ func (l *dropout) Scratch() int           { return l.width } // the factors
 func (l *dropout) Views() []View          { return nil }
 func (l *dropout) Init([]float32, uint64) {}
 
+// Samples implements Sampler.
+func (l *dropout) Samples() bool { return true }
+
 func (l *dropout) Forward(c *Chunk, _, out []float32) {
+	if c.Sampled {
+		factors := c.Scratch[:l.width]
+		kernel.Drop(factors, c.Seed, 0, l.keep, float32(1<<16)/float32(l.keep))
+		for i := 0; i < len(out); i += l.width {
+			kernel.Multiply(out[i:i+l.width], c.In[i:i+l.width], factors)
+		}
+		return
+	}
 	if !c.Training {
 		copy(out, c.In)
 		return

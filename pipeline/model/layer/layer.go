@@ -58,6 +58,9 @@ type Rescaler interface {
 	Rescale(params []float32, offsets []float64, scale float64)
 }
 
+// Sampler is a Layer that may draw when predictions are sampled, and reports whether it does.
+type Sampler interface{ Samples() bool }
+
 // Chunk is the rows that a layer works on, and its memory for them.
 type Chunk struct {
 	// Block and [From, To) are the rows of the input; the first layer reads them.
@@ -76,6 +79,8 @@ type Chunk struct {
 	Keep *any
 	// Training tells a step of training from a prediction.
 	Training bool
+	// Sampled is a prediction for which layers draw, the same for every row, from Seed alone.
+	Sampled bool
 	// Seed is what a layer that draws at random (dropout) draws from while
 	// training, together with the row's index in the block. It differs from step to
 	// step and from layer to layer.
