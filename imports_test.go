@@ -95,6 +95,7 @@ var ranks = map[string]int{
 	"pipeline/endpoint": 5,
 	"pipeline/optim":    5,
 	"pipeline/profile":  5,
+	"pipeline/search":   5,
 
 	"coordinator":         6,
 	"pipeline/artifact":   6,

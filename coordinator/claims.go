@@ -90,7 +90,7 @@ func (c *Coordinator) writers() ([]*writer, error) {
 		}
 		have, ok := c.claims.of[w.name]
 		if !ok || have.generation != w.newest.Generation {
-			other, err := pipeline.Parse(c.cfg.SpecCatalog, "", []byte(w.newest.Text))
+			other, err := pipeline.ParseAccepted(c.cfg.SpecCatalog, "", []byte(w.newest.Text))
 			if err != nil {
 				w.unknown = true // of another build: what it means, this one does not know
 				continue

@@ -40,6 +40,8 @@ const (
 	DeadLetterTopics Kind = "dead_letter_topics"
 	// Uncertainties are the ways in which models say how far answers may be off.
 	Uncertainties Kind = "uncertainties"
+	// SearchAlgorithms say which values of fields are tried.
+	SearchAlgorithms Kind = "search_algorithms"
 )
 
 // Catalog is all that a spec can choose by name, by kind. It is handed to Parse,

@@ -162,6 +162,7 @@ func (b *Body) defaults(at Place, pipeline string) {
 		}
 		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, metric)
 	}
+	b.searchDefaults(at)
 	for i := range b.Evaluation.Gates {
 		g := &b.Evaluation.Gates[i]
 		judge := "value"

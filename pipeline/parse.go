@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -61,11 +64,27 @@ func (s *Spec) Cite(file string, text []byte) {
 
 // parse returns what it could read of a spec, and what is wrong with it.
 func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
+	s, found := parseEdited(catalog, file, data, nil)
+	if s.Searches() && len(found.list) == 0 {
+		s.checkCorners(data, found)
+	}
+	return s, found
+}
+
+// parseEdited is parse of the document that edit returns, unless it is nil.
+func parseEdited(catalog Catalog, file string, data []byte, edit func(root ast.Node) (ast.Node, error)) (*Spec, *diagnostics) {
 	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}
 	found := &diagnostics{source: s.source, catalog: catalog, checkSyntax: true}
 	data = WithoutMark(data)
 	if root := document(data, "spec", found); root != nil {
 		s.source.lines = strings.Split(string(data), "\n")
+		if edit != nil {
+			var err error
+			if root, err = edit(root); err != nil {
+				found.add("", "", "%v", err)
+				return s, found
+			}
+		}
 		d := &decoder{source: s.source, found: found}
 		d.value(root, "", reflect.ValueOf(s).Elem())
 		if found.full() {
@@ -77,6 +96,131 @@ func parse(catalog Catalog, file string, data []byte) (*Spec, *diagnostics) {
 		checkRules(reflect.ValueOf(s).Elem(), Place{found: found})
 	}
 	return s, found
+}
+
+// ParseAccepted is Parse of a spec that Parse has accepted: the specs of its trials are not
+// tried again.
+func ParseAccepted(catalog Catalog, file string, data []byte) (*Spec, error) {
+	s, found := parseEdited(catalog, file, data, nil)
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ParseWith is Parse of a spec with values put into it, and without its search: the spec of
+// a trial.
+func ParseWith(catalog Catalog, file string, data []byte, values Values) (*Spec, error) {
+	s, found := parseWith(catalog, file, data, values)
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// parseWith is parse of a document with values in it and without a search.
+func parseWith(catalog Catalog, file string, data []byte, values Values) (*Spec, *diagnostics) {
+	return parseEdited(catalog, file, data, func(root ast.Node) (ast.Node, error) {
+		root = without(root, "spec", "search")
+		for _, path := range slices.Sorted(maps.Keys(values)) {
+			value, err := nodeOf(values[path])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			root = assigned(root, append([]string{"spec"}, strings.Split(path, ".")...), value)
+		}
+		return root, nil
+	})
+}
+
+// nodeOf reads a value on one line.
+func nodeOf(text string) (ast.Node, error) {
+	file, err := parser.ParseBytes([]byte("value: "+text+"\n"), 0)
+	if err != nil || len(file.Docs) != 1 {
+		return nil, fmt.Errorf("%s is no value", quoteShort(text))
+	}
+	values, ok := entries(file.Docs[0].Body)
+	if !ok || len(values) != 1 {
+		return nil, fmt.Errorf("%s is no value", quoteShort(text))
+	}
+	return values[0].Value, nil
+}
+
+// without removes a field from a document.
+func without(n ast.Node, path ...string) ast.Node {
+	values, _ := entries(n)
+	for i, e := range values {
+		if keyText(e) != path[0] {
+			continue
+		}
+		if len(path) > 1 {
+			e.Value = without(e.Value, path[1:]...)
+		} else if m, ok := n.(*ast.MappingNode); ok {
+			m.Values = slices.Delete(m.Values, i, i+1)
+		} else {
+			return ast.Null(n.GetToken())
+		}
+		return n
+	}
+	return n
+}
+
+func keyText(e *ast.MappingValueNode) string {
+	if k, ok := e.Key.(*ast.StringNode); ok {
+		return k.Value
+	}
+	return ""
+}
+
+// assigned returns a node with a value at a path: fields that are not there are added, and
+// an item of a list is named by its name or its number. A path that leads nowhere is left
+// for the decoder to refuse, under the name of the list.
+func assigned(n ast.Node, path []string, value ast.Node) ast.Node {
+	if len(path) == 0 {
+		return value
+	}
+	if list, ok := n.(*ast.SequenceNode); ok {
+		for i, item := range list.Values {
+			if path[0] == strconv.Itoa(i) || path[0] == nameOf(item) {
+				list.Values[i] = assigned(item, path[1:], value)
+				return n
+			}
+		}
+		return value
+	}
+	values, ok := entries(n)
+	if !ok {
+		return value
+	}
+	for _, e := range values {
+		if keyText(e) == path[0] {
+			e.Value = assigned(e.Value, path[1:], value)
+			return n
+		}
+	}
+	added, err := nodeOf("{" + strconv.Quote(path[0]) + ": null}")
+	if err != nil {
+		return value
+	}
+	m := added.(*ast.MappingNode)
+	m.Values[0].Value = assigned(m.Values[0].Value, path[1:], value)
+	m.Values = append(slices.Clone(values), m.Values[0])
+	if whole, ok := n.(*ast.MappingNode); ok {
+		whole.Values = m.Values
+		return whole
+	}
+	return m
+}
+
+// nameOf returns the name of an item of a list, or "".
+func nameOf(n ast.Node) string {
+	values, _ := entries(n)
+	for _, e := range values {
+		if text, ok := e.Value.(*ast.StringNode); ok && keyText(e) == "name" {
+			return text.Value
+		}
+	}
+	return ""
 }
 
 // DecodeFile reads a YAML file of another kind than a spec, called what, into

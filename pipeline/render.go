@@ -85,10 +85,9 @@ func renderValue(w *strings.Builder, v reflect.Value, indent string) {
 		renderFields(w, v, indent+"  ")
 	case reflect.Map:
 		w.WriteByte('\n')
-		keys := v.MapKeys()
-		slices.SortFunc(keys, func(x, y reflect.Value) int { return cmp.Compare(x.String(), y.String()) })
-		for _, key := range keys {
-			w.WriteString(indent + "  " + quoted(key.String()) + ": " + scalarText(v.MapIndex(key)) + "\n")
+		for _, key := range sortedKeys(v) {
+			w.WriteString(indent + "  " + quoted(key.String()) + ":")
+			renderValue(w, v.MapIndex(key), indent+"  ")
 		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Struct {
@@ -99,17 +98,18 @@ func renderValue(w *strings.Builder, v reflect.Value, indent string) {
 			}
 			return
 		}
-		items := make([]string, v.Len())
-		for i := range items {
-			items[i] = scalarText(v.Index(i))
-		}
-		w.WriteString(" [" + strings.Join(items, ", ") + "]\n")
+		w.WriteString(" " + scalarText(v) + "\n")
 	default:
 		w.WriteString(" " + scalarText(v) + "\n")
 	}
 }
 
-// scalarText returns a scalar as YAML.
+// sortedKeys returns the keys of a map by strings in order.
+func sortedKeys(v reflect.Value) []reflect.Value {
+	return slices.SortedFunc(slices.Values(v.MapKeys()), func(x, y reflect.Value) int { return cmp.Compare(x.String(), y.String()) })
+}
+
+// scalarText returns a scalar, or a list of them, as YAML on one line.
 func scalarText(v reflect.Value) string {
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		text, err := m.MarshalText()
@@ -124,6 +124,12 @@ func scalarText(v reflect.Value) string {
 			return "null"
 		}
 		return scalarText(v.Elem())
+	case reflect.Slice:
+		items := make([]string, v.Len())
+		for i := range items {
+			items[i] = scalarText(v.Index(i))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
 	case reflect.String:
 		return quoted(v.String())
 	case reflect.Float64:

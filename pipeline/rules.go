@@ -19,7 +19,7 @@ type rule struct {
 	enum    []string
 	fitting []string // of enum, what goes with the type beside the field; nil: all
 	refused []string // values of the format that this build cannot fulfil
-	instead string   // a=b: what elsewhere is called a is b here
+	instead string   // a=b,…: what elsewhere is called a is b here
 	pattern string
 	means   string // the pattern in words
 	example string // what to write where a required field is missing
@@ -94,6 +94,15 @@ func checkRules(v reflect.Value, at Place) {
 	case reflect.Pointer:
 		if !v.IsNil() {
 			checkRules(v.Elem(), at)
+		}
+	case reflect.Map:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return
+		}
+		for _, key := range sortedKeys(v) {
+			item := reflect.New(v.Type().Elem())
+			item.Elem().Set(v.MapIndex(key))
+			checkRules(item, Place{join(at.path, key.String()), at.found})
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
@@ -181,8 +190,10 @@ func checkText(s, path string, r rule, found *diagnostics) {
 			return
 		}
 		hint := spelling.Hint(s, slices.Values(slices.Concat(fitting, r.refused)))
-		if name, ours, ok := strings.Cut(r.instead, "="); ok && s == name {
-			hint = "write " + ours + ", which does that"
+		for pair := range strings.SplitSeq(r.instead, ",") {
+			if name, ours, ok := strings.Cut(pair, "="); ok && s == name {
+				hint = "write " + ours + ", which does that"
+			}
 		}
 		if hint == "" {
 			hint = oneOf(fitting)

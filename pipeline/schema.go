@@ -72,7 +72,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 // those of a catalog: "package.Type." and "package.Type.Field".
 func descriptions(catalog Catalog) (map[string]string, error) {
 	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, outputSource, dataTestSource, lookupSource)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, outputSource, dataTestSource, lookupSource, searchSource)
 	for _, entries := range catalog {
 		for _, e := range entries {
 			if e.Source != "" {

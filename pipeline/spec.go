@@ -85,6 +85,9 @@ type Body struct {
 	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" refused:"fm" default:"linear"`
 	// Trainer says how the model is trained.
 	Trainer Trainer `yaml:"trainer,omitempty" json:"trainer,omitempty"`
+	// Search looks for the values of fields with which the model is best. Default: the spec
+	// is trained as it stands.
+	Search *SearchSpec `yaml:"search,omitempty" json:"search,omitempty"`
 	// Evaluation says how a version is judged.
 	Evaluation Evaluation `yaml:"evaluation,omitempty" json:"evaluation,omitempty"`
 	// Registry says where trained models go.

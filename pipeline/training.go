@@ -40,6 +40,11 @@ func trainingText(s *Spec) string {
 		c.Spec.Tests[i].StoreFailures = nil // what is kept for people is no part of a version
 	}
 	c.Spec.Trainer.KeepCheckpoints = 0 // what becomes of versions is no part of them
+	if search := c.Spec.Search; search != nil {
+		s := *search
+		s.ParallelTrials = 0
+		c.Spec.Search = &s
+	}
 	if output := c.Spec.Output; output != nil {
 		o := *output
 		o.Retention = 0
@@ -85,7 +90,7 @@ func FittingHash(s *Spec) string {
 	c := *s
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
-	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output = nil, nil, nil
+	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output, c.Spec.Search = nil, nil, nil, nil
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	return hashOf(fieldsText(c))
 }

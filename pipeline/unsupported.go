@@ -13,7 +13,6 @@ import (
 // that struct, and a line less here.
 var unsupportedFields = map[string]map[string]any{
 	"Body": {
-		"search":     nil,
 		"rollout":    nil,
 		"monitoring": nil,
 		"resources":  nil,

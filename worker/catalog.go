@@ -52,6 +52,8 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "balance", Over: stages.OverShards, Reducers: 1, Outputs: []string{"balance"}}, Needed: (*pipeline.Spec).Balances, Map: mapBalance, Reduce: reduceBalance},
 	}, trained([]Stage{
 		{Plan: stages.Plan{Name: "fit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Map: mapFit, Reduce: reduceFit},
+		{Plan: stages.Plan{Name: "search", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"search", valuesInput}}, Needed: (*pipeline.Spec).Searches, Size: sizeSearch, Map: mapTrial, Reduce: reduceTrials},
+		{Plan: stages.Plan{Name: "refit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Needed: (*pipeline.Spec).SearchesFeatures, Map: mapFit, Reduce: reduceFit},
 		{Plan: stages.Plan{Name: "cross_validate", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"cross_validation"}}, Needed: hasFolds, Size: sizeFolds, Map: mapFold, Reduce: reduceFolds},
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "calibrate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"checkpoint"}}, Needed: (*pipeline.Spec).Halves, Map: mapCalibrate, Reduce: reduceCalibrate},
@@ -122,9 +124,9 @@ func outdated(op, subject string, err error) error {
 	return &thalweg.Error{Op: op, Kind: thalweg.Unavailable, Subject: subject, Hint: "the coordinator is newer than this worker", Err: err}
 }
 
-// spec reads the spec of a lease.
+// spec reads the spec of a lease, with the values that its run's search has found.
 func (w *Worker) spec(lease *apiv1.Lease) (*pipeline.Spec, error) {
-	spec, err := pipeline.Parse(w.cfg.SpecCatalog, lease.Pipeline+".yaml", []byte(lease.Spec))
+	spec, err := w.specOf(lease)
 	if err != nil {
 		return nil, outdated("read spec", "pipeline "+lease.Pipeline, err)
 	}

@@ -74,7 +74,7 @@ func (d *data) origin(shard int) split.Origin { return split.Origin(d.manifest.O
 // openData returns the dataset of a lease, for one task.
 func (w *Worker) openData(ctx context.Context, lease *apiv1.Lease) (*data, error) {
 	key := strings.Join([]string{lease.RunId, lease.Spec, lease.SpecFile, lease.SpecWritten,
-		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"], lease.Inputs["balance"], shuffled(lease.Inputs)}, "\x00")
+		lease.Inputs["manifest"], lease.Inputs["learnt"], lease.Inputs["split"], lease.Inputs["balance"], lease.Inputs[valuesInput], shuffled(lease.Inputs)}, "\x00")
 	opened, err := w.datasets.of(key, func() (*data, error) { return w.compile(ctx, lease) })
 	if err != nil {
 		return nil, err

@@ -169,6 +169,14 @@ func (b *batchHalf) reported(stage stages.Plan, tasks uint32) *apiv1.TaskReport 
 		if stage.Over == stages.OverShards {
 			lease.ShardFrom, lease.ShardTo = i*shards/tasks, (i+1)*shards/tasks
 		}
+		before := uint32(0)
+		for _, n := range stage.Waves {
+			if i < before+n {
+				lease.Partials = partials[0][:before]
+				break
+			}
+			before += n
+		}
 		report := b.task(lease)
 		if report.Error != "" {
 			return report

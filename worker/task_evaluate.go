@@ -358,6 +358,11 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			return err
 		}
 	}
+	if t.Lease.Inputs[searchInput] != "" {
+		if err := t.Input(ctx, searchInput, &doc.Search); err != nil {
+			return err
+		}
+	}
 	doc.Judge(d.plan.Spec)
 	for _, text := range doc.Skipped {
 		t.warn("%s", text)

@@ -50,26 +50,30 @@ func (f *fitted) has(shard int, splits ...uint8) bool {
 // mapFit gathers the statistics of shards' training rows.
 func mapFit(ctx context.Context, t *Task) error {
 	return mapShards(ctx, t, func(d *data, shard int) (fitPartial, error) {
-		out, err := remembered(ctx, d, shard, d.keeping.fit, func() (out fitPartial, err error) {
-			fitter := feature.NewFitter(d.plan)
-			out.Labels = make(evaluation.Labels)
-			var parts []uint8
-			for rows, err := range d.prepared(ctx, shard, true, &out.Report) {
-				for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
-					parts, err = d.fit(fitter, rows, chunk, shard, parts, &out)
-				}
-				if err != nil {
-					return out, err
-				}
-			}
-			out.Statistics, err = fitter.Partial()
-			return out, err
-		})
+		out, err := remembered(ctx, d, shard, d.keeping.fit, func() (fitPartial, error) { return d.fitShard(ctx, shard, true) })
 		if err == nil {
 			out.Failing, err = t.setAside(ctx, shard, &out.Report)
 		}
 		return out, err
 	})
+}
+
+// fitShard gathers the statistics of a shard's training rows; keep says that its prepared
+// rows shall be kept.
+func (d *data) fitShard(ctx context.Context, shard int, keep bool) (out fitPartial, err error) {
+	fitter := feature.NewFitter(d.plan)
+	out.Labels = make(evaluation.Labels)
+	var parts []uint8
+	for rows, err := range d.prepared(ctx, shard, keep, &out.Report) {
+		for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
+			parts, err = d.fit(fitter, rows, chunk, shard, parts, &out)
+		}
+		if err != nil {
+			return out, err
+		}
+	}
+	out.Statistics, err = fitter.Partial()
+	return out, err
 }
 
 // fit shows the rows of a chunk to a fitter, and counts them.

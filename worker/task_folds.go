@@ -40,7 +40,8 @@ func mapFold(ctx context.Context, t *Task) error {
 	d.progress, d.view = &t.rowsDone, split.Without(fold)
 	const passes = 3 // fit, train, measure
 	t.rowsTotal.Store(passes * d.manifest.Rows)
-	found, err := d.try(ctx, variant{run: thalweg.RunID(t.Lease.RunId), name: fmt.Sprintf("fold %d", fold)})
+	found, err := d.try(ctx, variant{run: thalweg.RunID(t.Lease.RunId), name: fmt.Sprintf("fold %d", fold),
+		empty: "no row of the other folds is left to train on", hint: "write fewer folds, or give training a larger share of the rows"})
 	if err != nil {
 		return err
 	}
@@ -81,6 +82,8 @@ func reduceFolds(ctx context.Context, t *Task) error {
 type variant struct {
 	run  thalweg.RunID
 	name string
+	// empty says that no row is left to train on, and hint what to do then.
+	empty, hint string
 }
 
 // try fits, trains and measures a variant: on the training and validation rows of the
@@ -90,7 +93,7 @@ func (d *data) try(ctx context.Context, v variant) (out evaluation.Fold, err err
 	if err != nil {
 		return out, err
 	}
-	model, err := d.trainAlone(ctx, v, rows)
+	model, _, err := d.trainAlone(ctx, v, rows, train.Hooks{})
 	if err == nil {
 		model, err = d.adjustAlone(ctx, model, &rows.fit)
 	}
@@ -105,20 +108,11 @@ func (d *data) try(ctx context.Context, v variant) (out evaluation.Fold, err err
 func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*shardRows, error) {
 	r := &shardRows{data: d}
 	var statistics [][]byte
-	err := eachShard(ctx, d, func(ctx context.Context, d *data, shard int) (out fitPartial, err error) {
-		fitter := feature.NewFitter(d.plan)
-		out.Labels = make(evaluation.Labels)
-		var parts []uint8
-		for rows, err := range d.prepared(ctx, shard, false, &out.Report) {
-			for chunk := 0; err == nil && chunk < rows.Chunks(); chunk++ {
-				parts, err = d.fit(fitter, rows, chunk, shard, parts, &out)
-			}
-			if err != nil {
-				return out, err
-			}
+	err := eachShard(ctx, d, func(ctx context.Context, d *data, shard int) (fitPartial, error) {
+		if d.view != split.Whole {
+			return d.fitShard(ctx, shard, false)
 		}
-		out.Statistics, err = fitter.Partial()
-		return out, err
+		return remembered(ctx, d, shard, d.keeping.fit, func() (fitPartial, error) { return d.fitShard(ctx, shard, false) })
 	}, func(p fitPartial) error {
 		statistics, r.fit.Rows = append(statistics, p.Statistics), append(r.fit.Rows, p.Rows)
 		out.Trained += p.Rows[split.Train]
@@ -127,7 +121,7 @@ func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*
 	})
 	if err == nil && out.Trained == 0 {
 		err = &thalweg.Error{Op: "train " + v.name, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s", v.run),
-			Err: errors.New("no row of the other folds is left to train on"), Hint: "write fewer folds, or give training a larger share of the rows"}
+			Err: errors.New(v.empty), Hint: v.hint}
 	}
 	if err != nil {
 		return nil, err
@@ -146,10 +140,10 @@ func (l loneWorker) Assignment() (average.Assignment, <-chan struct{}) {
 
 // trainAlone trains a variant, on this worker: as many replicas as it has elsewhere, so
 // that the result is the same.
-func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows) (*artifact.Artifact, error) {
+func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows, hooks train.Hooks) (*artifact.Artifact, *train.Result, error) {
 	in, err := newTraining(rows, thalweg.RunID(fmt.Sprintf("%s, %s", v.run, v.name)), v.name+" "+rows.transform.Hash())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	held := make(loneWorker, in.job.Trainer.Distributed.Replicas)
 	for i := range held {
@@ -158,16 +152,16 @@ func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows) (*art
 	session, err := average.NewServer().Join(average.Run{ID: in.job.Run, Worker: d.worker.cfg.ID, Fingerprint: in.job.Fingerprint()},
 		held, average.Config{Logger: d.worker.log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer session.Leave()
 	// As many tasks as there are slots share the memory of one training.
-	result, err := train.Run(ctx, in.job, session, train.Hooks{}, train.Config{
+	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
 		Dir: d.worker.cfg.spillDir(), MemoryBytes: max(1, d.worker.cfg.CacheBytes/int64(d.worker.cfg.Slots)), Logger: d.worker.log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return in.trained(&result.Checkpoint), nil
+	return in.trained(&result.Checkpoint), result, nil
 }
 
 // adjustAlone does to the model of a variant what the calibrate stage does.

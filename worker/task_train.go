@@ -232,6 +232,9 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	if _, ok := result.Metrics[metric.Threshold]; in.job.Optimize != "" && !ok {
 		warnings = append(warnings, fmt.Sprintf("no threshold could be chosen by %s of the validation rows: it is %v", in.job.Optimize, undecided))
 	}
+	if want := t.first.Inputs[trialModelInput]; want != "" && want != outputs["model_sha256"] {
+		warnings = append(warnings, fmt.Sprintf("the model is not the one of the best trial, %s: workers may be of different builds", want))
+	}
 	return &apiv1.TaskReport{Warnings: warnings, Outputs: outputs, Metrics: metrics}, nil
 }
 

@@ -166,10 +166,10 @@ func (p *plan) avoids(t *state.Task) bool {
 
 // readsOf counts the partials that a task reads.
 func readsOf(t *state.Task) uint32 {
-	if !t.Reduce {
+	if t.Stage == nil {
 		return 0
 	}
-	return t.Stage.Maps
+	return t.Stage.Reads(t)
 }
 
 func count(tasks []*state.Task, counts func(*state.Task) bool) int {

@@ -27,7 +27,11 @@ func (p *plan) batchTasks() {
 		}
 		left, helpers := len(stage.Tasks)-int(stage.Done), p.helpers(r)
 		mine := count(p.me.held, func(t *state.Task) bool { return t.Stage == stage })
-		free -= p.take(stage.Tasks, min(free, (left+helpers-1)/helpers-mine))
+		share := (left+helpers-1)/helpers - mine
+		if most := int(stage.Together); most > 0 {
+			share = min(share, most-count(stage.Tasks, func(t *state.Task) bool { return t.State == state.TaskLeased }))
+		}
+		free -= p.take(stage.Tasks, min(free, share))
 	}
 }
 

@@ -31,6 +31,8 @@ const (
 	MaxWarnings       = 32      // of a run; further ones are not kept
 	MaxReplicas       = 1024    // of one training
 	MaxTasks          = 1 << 16 // map tasks of one stage: some 400 bytes of state each
+	MaxWaves          = 1024    // of one stage
+	MaxWavingTasks    = 4096    // of one stage whose tasks come in waves, each of which may read all before it
 	enoughTasks       = 32      // of a stage over shards, to share among workers; of more shards
 	shardsTogether    = 4       // so many are a task, as each costs its report, its lease and two writes to the log
 	MaxShards         = 1 << 24 // of a dataset; beyond MaxTasks a task gets several

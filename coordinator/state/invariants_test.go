@@ -1,6 +1,10 @@
 package state
 
-import "github.com/thalweg/thalweg"
+import (
+	"slices"
+
+	"github.com/thalweg/thalweg"
+)
 
 // tester is what tests, fuzz tests and property tests have in common.
 type tester interface {
@@ -57,6 +61,9 @@ func checkInvariants(t tester, s *State) {
 				if stage := r.Current(); stage != nil {
 					live += len(stage.Tasks)
 					for _, task := range stage.Tasks {
+						if read := stage.Partials(task); uint32(len(read)) != stage.Reads(task) || slices.Contains(read, "") { // S12: what a task reads is there
+							t.Fatalf("S12: %s reads %q of %d", task.ID, read, stage.Reads(task))
+						}
 						if b := task.Backup; b != nil { // S11: a backup does a task that another worker does or did, and ends with it
 							live++
 							if s.tasks[b.ID] != b || b.Of != task || (b.State == TaskDone) != (task.State == TaskDone) || b.Worker == task.Worker && b.Worker != "" {

@@ -201,6 +201,12 @@ func (s *State) restoreStage(r *Run) error {
 		return damaged("run "+string(r.ID), fmt.Errorf("stage %s has %d tasks of %d, %d done of %d",
 			stage.Name, len(stage.Tasks), stage.Total, done, stage.Done))
 	}
+	if n := len(stage.Tasks); n > 0 {
+		read := stage.Tasks[:stage.Reads(stage.Tasks[n-1])]
+		if i := slices.IndexFunc(read, func(t *Task) bool { return t.State != TaskDone }); i >= 0 {
+			return damaged(string(read[i].ID), errors.New("it is not done, but what reads it is there"))
+		}
+	}
 	return nil
 }
 

@@ -138,7 +138,7 @@ func specPlan(replicas uint32) []stages.Plan {
 	}
 }
 
-// planOf reads "name:over:number:reducers:output;…", or ":backup_after" besides.
+// planOf reads "name:over:number:reducers:output;…", or ":backup_after:wave,wave" besides.
 func planOf(text string) []stages.Plan {
 	var plans []stages.Plan
 	for part := range strings.SplitSeq(text, ";") {
@@ -154,6 +154,12 @@ func planOf(text string) []stages.Plan {
 		}
 		if len(fields) > 5 {
 			p.BackupAfter, _ = strconv.ParseFloat(fields[5], 64)
+		}
+		if len(fields) > 6 {
+			for n := range strings.SplitSeq(fields[6], ",") {
+				wave, _ := strconv.ParseUint(n, 10, 32)
+				p.Waves = append(p.Waves, uint32(wave))
+			}
 		}
 		plans = append(plans, p)
 	}

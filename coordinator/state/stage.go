@@ -60,6 +60,9 @@ func flawOfStage(p stages.Plan, last bool) string {
 			return fmt.Sprintf("%.80q is no name of an output", name)
 		}
 	}
+	if p.Over != stages.OverTasks && (len(p.Waves) > 0 || p.Together > 0) {
+		return "tasks over " + string(p.Over) + " have no waves"
+	}
 	switch p.Over {
 	case stages.OverTasks:
 		switch {
@@ -70,6 +73,7 @@ func flawOfStage(p stages.Plan, last bool) string {
 		case uint64(p.Number)*uint64(p.Reducers) > MaxPartials:
 			return fmt.Sprintf("%d tasks address %d partials each; at most %d partials are possible", p.Number, p.Reducers, MaxPartials)
 		}
+		return flawOfWaves(p)
 	case stages.OverReplicas:
 		if p.Number > MaxReplicas || p.Reducers > 0 {
 			return fmt.Sprintf("%d replicas and %d reducers; at most %d replicas without a reducer are possible", p.Number, p.Reducers, MaxReplicas)
@@ -84,6 +88,26 @@ func flawOfStage(p stages.Plan, last bool) string {
 		}
 	default:
 		return fmt.Sprintf("tasks over %q", p.Over)
+	}
+	return ""
+}
+
+// flawOfWaves says why tasks cannot come in the waves of a plan, "" if they can.
+func flawOfWaves(p stages.Plan) string {
+	if len(p.Waves) == 0 {
+		return ""
+	}
+	if len(p.Waves) > MaxWaves || p.Number > MaxWavingTasks || p.Reducers != 1 {
+		return fmt.Sprintf("%d tasks in %d waves for %d reducers; at most %d in %d waves for one are possible", p.Number, len(p.Waves), p.Reducers, MaxWavingTasks, MaxWaves)
+	}
+	sum := uint64(0)
+	for _, n := range p.Waves {
+		if sum += uint64(n); n == 0 {
+			return "a wave has no tasks"
+		}
+	}
+	if sum != uint64(p.Number) {
+		return fmt.Sprintf("waves of %d tasks, of %d", sum, p.Number)
 	}
 	return ""
 }
@@ -111,13 +135,35 @@ func (p *Stage) size(counts map[string]int64) (flaw string) {
 	return ""
 }
 
-// begun is the number of tasks that a running stage has: the map tasks and, once
-// those are done, the reducers.
+// begun is the number of tasks that a running stage has: the map tasks, of waves as far
+// as those before are done, and, once all are done, the reducers.
 func (p *Stage) begun() uint32 {
-	if p.Done < p.Maps {
+	if p.Done >= p.Maps {
+		return p.Total
+	}
+	sum := uint32(0)
+	for _, n := range p.Waves {
+		if sum += n; p.Done < sum {
+			return sum
+		}
+	}
+	return p.Maps
+}
+
+// Reads returns how many map tasks, from the first one on, wrote what a task reads: all
+// for a reducer, and those of the waves before for a map task.
+func (p *Stage) Reads(t *Task) uint32 {
+	if t.Reduce {
 		return p.Maps
 	}
-	return p.Total
+	sum := uint32(0)
+	for _, n := range p.Waves {
+		if t.Index < sum+n {
+			return sum
+		}
+		sum += n
+	}
+	return 0
 }
 
 // Range returns the shards [from, to) of a map task: ranges of all tasks cover
@@ -130,14 +176,18 @@ func (p *Stage) Range(t *Task) (from, to uint32) {
 	return at(t.Index), at(t.Index + 1)
 }
 
-// Partials returns what the map tasks addressed to a reducer, in index order.
-func (p *Stage) Partials(reducer *Task) []string {
-	if !reducer.Reduce {
+// Partials returns what map tasks addressed to a task that reads them, in index order.
+func (p *Stage) Partials(reader *Task) []string {
+	reads, reducer := p.Reads(reader), uint32(0)
+	if reads == 0 {
 		return nil
 	}
-	partials := make([]string, 0, p.Maps)
-	for _, t := range p.Tasks[:p.Maps] {
-		partials = append(partials, t.Partials[reducer.Index])
+	if reader.Reduce {
+		reducer = reader.Index
+	}
+	partials := make([]string, 0, reads)
+	for _, t := range p.Tasks[:reads] {
+		partials = append(partials, t.Partials[reducer])
 	}
 	return partials
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/schedule"
+	"github.com/thalweg/thalweg/pipeline/search"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/uncertainty"
 )
@@ -25,6 +26,7 @@ func All() pipeline.Catalog {
 		pipeline.Losses:           model.Losses(),
 		pipeline.Optimizers:       optim.Catalog(),
 		pipeline.Schedulers:       schedule.Catalog(),
+		pipeline.SearchAlgorithms: search.Catalog(),
 		pipeline.Encoders:         feature.Encoders(),
 		pipeline.Normalizations:   feature.Normalizations(),
 		pipeline.Metrics:          metric.Catalog(),

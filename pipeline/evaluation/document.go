@@ -11,6 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/search"
 )
 
 // Document is all that is known of how good a version is.
@@ -29,6 +30,9 @@ type Document struct {
 	Calibration *Calibration `json:"calibration,omitempty"`
 	// Folds are of cross-validation, where the spec asks for it.
 	Folds *Folds `json:"folds,omitempty"`
+	// Search has the trials that the values of the spec were chosen by, where it was
+	// searched.
+	Search *search.Result `json:"search,omitempty"`
 	// Champion is the version that the alias named, where a gate is versus it.
 	Champion *Champion `json:"champion,omitempty"`
 	// Gates are those of the spec in order.

@@ -60,6 +60,14 @@ type Plan struct {
 	// Outputs must be there when the stage is done: of each reducer or, in a stage
 	// without, of its map tasks, which must all report the same.
 	Outputs []string `json:"outputs,omitempty"`
+	// Waves cut the map tasks over tasks into parts, one after the other, and add up to
+	// Number: the tasks of a wave are made once all of those before it are done, and get
+	// the partials that these addressed to the stage's only reducer. None: all are made at
+	// once, and get nothing.
+	Waves []uint32 `json:"waves,omitempty"`
+	// Together is how many map tasks over tasks are with workers at once at most; 0: as
+	// many as these have slots for.
+	Together uint32 `json:"together,omitempty"`
 	// BackupAfter is how many times the median of the stage a task may take before an
 	// idle worker does it too; 0: DefaultBackupAfter. Replicas have no backups.
 	BackupAfter float64 `json:"backup_after,omitempty"`
