@@ -127,7 +127,12 @@ type FeatureDefaulter interface {
 
 // Averaging is options of a model that may be the mean of others, and reports whether it is:
 // losses of it are OfMeans and do not weigh.
-type Averaging interface{ Averages() bool }
+type Averaging interface {
+	Averages() bool
+	// Mean is what the mean is called, and Instead what is a model of any loss.
+	Mean() string
+	Instead() string
+}
 
 // OfMeans is options of a loss whose best outputs for some rows follow from the mean of
 // their labels, or of classes from their shares.
@@ -149,6 +154,15 @@ type Penalized interface{ L2(output string) float64 }
 
 // Patient is options of a model that wants a trainer.early_stop of its own by default.
 type Patient interface{ EarlyStop() int }
+
+// Reader is options of a model that does not read every type of feature: it returns those
+// that it reads.
+type Reader interface{ Reads() []string }
+
+// Batched is options of a model that learns from so many rows of a batch at least, and why.
+type Batched interface {
+	LeastBatch() (rows int, why, instead string)
+}
 
 // WarmStarter is options of a model whose training can start from a version's weights.
 type WarmStarter interface{ StartsWarm() bool }

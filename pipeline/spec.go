@@ -82,7 +82,7 @@ type Body struct {
 	// OutputFeatures are what the model learns: one.
 	OutputFeatures []OutputFeature `yaml:"output_features,omitempty" json:"output_features,omitempty" jsonschema:"minItems=1"`
 	// Model chooses the kind of model.
-	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" refused:"fm" default:"linear"`
+	Model Choice `yaml:"model,omitempty" json:"model,omitempty" catalog:"models" default:"linear"`
 	// Trainer says how the model is trained.
 	Trainer Trainer `yaml:"trainer,omitempty" json:"trainer,omitempty"`
 	// Search looks for the values of fields with which the model is best. Default: the spec

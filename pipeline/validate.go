@@ -493,6 +493,18 @@ func (b *Body) checkModel(at Place) {
 			}
 		}
 	}
+	if m, ok := b.Model.Options.(Reader); ok {
+		for i, f := range b.InputFeatures {
+			if reads := m.Reads(); f.Type != "" && !slices.Contains(reads, f.Type) {
+				inputs.item(i).Unsupported("type", "it reads "+strings.Join(reads, ", ")+": leave the feature out, or write model: {type: linear}", "a "+f.Type+" of a model of type "+b.Model.Name)
+			}
+		}
+	}
+	if m, ok := b.Model.Options.(Batched); ok {
+		if least, why, instead := m.LeastBatch(); b.Trainer.BatchSize > 0 && int(b.Trainer.BatchSize) < least {
+			at.Problem("trainer.batch_size", instead, "%s", why)
+		}
+	}
 	m, ok := b.Model.Options.(Trained)
 	if ok && b.Trainer.Optimizer.Name != "auto" && b.Trainer.Optimizer.Name != m.TrainedBy() {
 		at.Problem("trainer.optimizer.type", "leave the optimizer out", "a model of type %s is trained by %s", b.Model.Name, m.TrainedBy())
@@ -506,7 +518,7 @@ func (b *Body) checkModel(at Place) {
 		}
 	}
 	if w, ok := b.Model.Options.(WarmStarter); b.Trainer.WarmStart != FromNone && b.Model.Name != "" && (!ok || !w.StartsWarm()) {
-		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear} or trees that are not imported", "a start of a model of type "+b.Model.Name+" from a version")
+		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear}, {type: mlp} or trees that are not imported", "a start of a model of type "+b.Model.Name+" from a version")
 	}
 	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
 		_, most := m.FeatureDefaults(inputCategory)
@@ -542,9 +554,9 @@ func (b *Body) checkModel(at Place) {
 	if m, ok := b.Model.Options.(Averaging); ok && m.Averages() {
 		for i, o := range b.OutputFeatures {
 			if _, ok := o.Loss.Options.(OfMeans); !ok && o.Loss.Name != "" {
-				outputs.item(i).Unsupported("loss.type", "write boosting: gbdt", "the loss "+o.Loss.Name+" of a forest")
+				outputs.item(i).Unsupported("loss.type", m.Instead(), "the loss "+o.Loss.Name+" of "+m.Mean())
 			} else if w, ok := o.Loss.Options.(Weighing); ok && w.Weighs() {
-				outputs.item(i).Unsupported("loss.positive_class_weight", "write boosting: gbdt", "a weight of the positive class in a forest")
+				outputs.item(i).Unsupported("loss.positive_class_weight", m.Instead(), "a weight of the positive class in "+m.Mean())
 			}
 		}
 	}

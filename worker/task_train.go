@@ -220,6 +220,8 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	if f := encoded.Model.Forest(); f != nil {
 		outputs["importance"] = api.Table(encoded.Model.Importance(result.Params))
 		metrics["train.trees"] = float64(f.Count(result.Params))
+	} else if n := encoded.Model.Keeps(); n > 0 {
+		metrics["train.kept_rows"] = float64(n)
 	} else if encoded.Model.Deep() {
 		metrics["train.parameters"] = float64(encoded.Model.Size())
 	} else {

@@ -173,7 +173,11 @@ func newModel(plan *pipeline.Plan, transform *feature.Transform) (*model.Model, 
 	if e := plan.Imported; e != nil {
 		return model.NewImported(e, loss, transform.Shape())
 	}
-	return model.New(plan.Spec.Spec.Model, loss, transform.Shape())
+	chosen := plan.Spec.Spec.Model
+	if k, ok := chosen.Options.(model.RowKeeper); ok {
+		chosen.Options = k.Keeping(label.Statistics.Count)
+	}
+	return model.New(chosen, loss, transform.Shape())
 }
 
 // Answer says what the model's predictions mean.
@@ -205,17 +209,18 @@ func (a *Artifact) SetParams(params []float32) {
 		if f.Category == nil || f.Category.Unknown > 0 || len(f.Category.Values) == 0 {
 			continue
 		}
-		v, ok := model.Find(a.Model, "category."+f.Name+".embedding")
-		if !ok {
-			v, ok = model.Find(a.Model, "category."+f.Name+".weight")
-		}
-		if !ok {
-			continue
-		}
-		weights := v.Of(a.Params)
-		width := len(weights) / (len(f.Category.Values) + 1)
-		for k := range width {
-			weights[k] = float32(meanWeight(f.Category, weights, width, k))
+		embeds := false
+		for _, what := range []string{"embedding", "weight", "factors"} {
+			v, ok := model.Find(a.Model, "category."+f.Name+"."+what)
+			if !ok || embeds { // the weights of what is embedded are not by value
+				continue
+			}
+			embeds = what == "embedding"
+			weights := v.Of(a.Params)
+			width := len(weights) / (len(f.Category.Values) + 1)
+			for k := range width {
+				weights[k] = float32(meanWeight(f.Category, weights, width, k))
+			}
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 )
@@ -62,6 +63,12 @@ const (
 	number = `{name: delay, type: number}`
 )
 
+// factored and nearest are document with a factorization machine and with neighbours.
+var (
+	factored = strings.Replace(document, "  output_features:", "  model: {type: fm, factors: 3}\n  output_features:", 1)
+	nearest  = strings.Replace(document, "  output_features:", "  model: {type: knn, neighbours: 3}\n  output_features:", 1)
+)
+
 var sourceColumns = table.Schema{Columns: []table.Column{
 	{Name: "date", Type: table.Timestamp, Nullable: true},
 	{Name: "delay", Type: table.Int64, Nullable: true},
@@ -97,6 +104,11 @@ func trainedBy(t testing.TB, document, label string) *Artifact {
 	a.Params = make([]float32, a.Model.Size())
 	for i := range a.Params {
 		a.Params[i] = float32(math.Sin(float64(i*i))) / 3
+	}
+	if v, ok := model.Find(a.Model, "labels"); ok {
+		for i := range v.Of(a.Params) {
+			v.Of(a.Params)[i] = float32(i % 2)
+		}
 	}
 	a.Dataset = []byte(`{"objects":[{"key":"flights/a.parquet","size_bytes":9,"etag":"e"}]}`)
 	a.Provenance.Dataset, a.Provenance.Epochs = sum(a.Dataset), 3

@@ -43,7 +43,9 @@ func asEvents(rec arrow.Record) arrow.Record {
 func TestBatchBoundariesChangeNoBit(t *testing.T) {
 	artifacts := []*Artifact{trained(t, binary), trained(t, number), trained(t, category)}
 	for _, label := range []string{binary, number, category} {
-		artifacts = append(artifacts, trainedBy(t, network, label), trainedBy(t, thinned, label))
+		for _, document := range []string{network, thinned, factored, nearest} {
+			artifacts = append(artifacts, trainedBy(t, document, label))
+		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		a := rapid.SampledFrom(artifacts).Draw(rt, "artifact")
@@ -92,7 +94,7 @@ func counts(r *pipeline.Report) map[string]int64 {
 func TestADecodedArtifactScoresTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rec := tabletest.Draw(rt, memory.DefaultAllocator, sourceColumns, 20)
-		a := trainedBy(t, rapid.SampledFrom([]string{document, network}).Draw(rt, "model"), binary)
+		a := trainedBy(t, rapid.SampledFrom([]string{document, network, factored, nearest}).Draw(rt, "model"), binary)
 		b, err := Decode(catalog.All(), encode(t, a))
 		if err != nil {
 			t.Fatal(err)

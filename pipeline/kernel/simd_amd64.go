@@ -2,7 +2,7 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-//go:generate go run -modfile=../../tools/avo.mod simd_generate.go simd_generate_logistic.go simd_generate_cycle.go simd_generate_gemm.go simd_generate_activation.go -out simd_amd64.s -stubs simd_stubs_amd64.go -pkg kernel
+//go:generate go run -modfile=../../tools/avo.mod simd_generate.go simd_generate_logistic.go simd_generate_cycle.go simd_generate_gemm.go simd_generate_activation.go simd_generate_distance.go -out simd_amd64.s -stubs simd_stubs_amd64.go -pkg kernel
 
 // avx2 chooses the loops with AVX2. GODEBUG=cpu.avx2=off has the others run.
 var avx2 = cpu.X86.HasAVX2

@@ -2174,3 +2174,95 @@ loop36:
 	JLT     loop36
 	VZEROUPPER
 	RET
+
+// func squaredAVX2(dst *[16]float64, query []float32, panel []float32)
+// Requires: AVX
+TEXT ·squaredAVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    query_base+8(FP), CX
+	MOVQ    query_len+16(FP), DX
+	MOVQ    panel_base+32(FP), BX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	XORQ    SI, SI
+
+loop37:
+	VBROADCASTSS (CX)(SI*4), X4
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    (BX), Y5
+	VSUBPD       Y5, Y4, Y5
+	VMULPD       Y5, Y5, Y5
+	VADDPD       Y5, Y0, Y0
+	VCVTPS2PD    16(BX), Y5
+	VSUBPD       Y5, Y4, Y5
+	VMULPD       Y5, Y5, Y5
+	VADDPD       Y5, Y1, Y1
+	VCVTPS2PD    32(BX), Y5
+	VSUBPD       Y5, Y4, Y5
+	VMULPD       Y5, Y5, Y5
+	VADDPD       Y5, Y2, Y2
+	VCVTPS2PD    48(BX), Y5
+	VSUBPD       Y5, Y4, Y5
+	VMULPD       Y5, Y5, Y5
+	VADDPD       Y5, Y3, Y3
+	ADDQ         $0x40, BX
+	ADDQ         $0x01, SI
+	CMPQ         SI, DX
+	JLT          loop37
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 32(AX)
+	VMOVUPD      Y2, 64(AX)
+	VMOVUPD      Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+DATA lanes4_4000000000000000<>+0(SB)/8, $0x4000000000000000
+DATA lanes4_4000000000000000<>+8(SB)/8, $0x4000000000000000
+DATA lanes4_4000000000000000<>+16(SB)/8, $0x4000000000000000
+DATA lanes4_4000000000000000<>+24(SB)/8, $0x4000000000000000
+GLOBL lanes4_4000000000000000<>(SB), RODATA|NOPTR, $32
+
+// func unequalAVX2(dst *[16]float64, query []float32, panel []float32)
+// Requires: AVX
+TEXT ·unequalAVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    query_base+8(FP), CX
+	MOVQ    query_len+16(FP), DX
+	MOVQ    panel_base+32(FP), BX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	XORQ    SI, SI
+
+loop38:
+	VBROADCASTSS (CX)(SI*4), X4
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    (BX), Y5
+	VCMPPD       $0x04, Y5, Y4, Y5
+	VANDPD       lanes4_4000000000000000<>+0(SB), Y5, Y5
+	VADDPD       Y5, Y0, Y0
+	VCVTPS2PD    16(BX), Y5
+	VCMPPD       $0x04, Y5, Y4, Y5
+	VANDPD       lanes4_4000000000000000<>+0(SB), Y5, Y5
+	VADDPD       Y5, Y1, Y1
+	VCVTPS2PD    32(BX), Y5
+	VCMPPD       $0x04, Y5, Y4, Y5
+	VANDPD       lanes4_4000000000000000<>+0(SB), Y5, Y5
+	VADDPD       Y5, Y2, Y2
+	VCVTPS2PD    48(BX), Y5
+	VCMPPD       $0x04, Y5, Y4, Y5
+	VANDPD       lanes4_4000000000000000<>+0(SB), Y5, Y5
+	VADDPD       Y5, Y3, Y3
+	ADDQ         $0x40, BX
+	ADDQ         $0x01, SI
+	CMPQ         SI, DX
+	JLT          loop38
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 32(AX)
+	VMOVUPD      Y2, 64(AX)
+	VMOVUPD      Y3, 96(AX)
+	VZEROUPPER
+	RET

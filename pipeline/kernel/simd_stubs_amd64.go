@@ -127,3 +127,9 @@ func multiplyAVX2(dst []float32, x []float32, y []float32)
 
 //go:noescape
 func addAVX2(z []float32, x []float32)
+
+//go:noescape
+func squaredAVX2(dst *[16]float64, query []float32, panel []float32)
+
+//go:noescape
+func unequalAVX2(dst *[16]float64, query []float32, panel []float32)

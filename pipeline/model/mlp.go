@@ -79,6 +79,14 @@ func (o *MLP) Unlike(before *MLP) string {
 	return ""
 }
 
+// LeastBatch implements pipeline.Batched.
+func (o *MLP) LeastBatch() (rows int, why, instead string) {
+	if o.Normalization == "batch" {
+		return 2, "normalization: batch takes mean and deviation over the rows of a batch, and one row has none", "write 2 or more, auto, or model.normalization: layer"
+	}
+	return 0, "", ""
+}
+
 // EarlyStop implements pipeline.Patient: what validation rows say of a network falls for a
 // long time, and not with every epoch. Three epochs cost small tables a tenth of the loss.
 func (*MLP) EarlyStop() int { return 40 }

@@ -55,6 +55,12 @@ type Trees struct {
 // Averages implements pipeline.Averaging: a forest's prediction is the mean of its trees'.
 func (o *Trees) Averages() bool { return o.Boosting == "forest" }
 
+// Mean implements pipeline.Averaging.
+func (*Trees) Mean() string { return "a forest" }
+
+// Instead implements pipeline.Averaging.
+func (*Trees) Instead() string { return "write boosting: gbdt" }
+
 // Defaults implements pipeline.Defaulter: those of a forest.
 func (o *Trees) Defaults(at pipeline.Place) {
 	if !o.Averages() || o.From != "" {

@@ -106,6 +106,8 @@ type Replica struct {
 	Workspace *model.Workspace
 	// Rows is how many training rows all replicas have together.
 	Rows int64
+	// Before is how many of them the replicas before have.
+	Before int64
 	// Batches is how many the largest replica has: the steps of an epoch.
 	Batches int
 	// Gradient is memory of the parameters' length, with anything in it.

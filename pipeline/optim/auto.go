@@ -45,7 +45,10 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 	many := model.Convex(chosen) && wide(kernel.Shape{Cardinalities: shape.Cardinalities}, int(t.BatchSize))
 	if _, ok := t.Optimizer.Options.(*Auto); ok {
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
+		m, trained := chosen.Options.(pipeline.Trained)
 		switch {
+		case trained && m.TrainedBy() == "memorize":
+			t.Optimizer, t.Epochs = pipeline.Choice{Name: m.TrainedBy(), Options: new(Memorize)}, 1
 		case grows && trees.From != "":
 			t.Optimizer, t.Epochs = pipeline.Choice{Name: trees.TrainedBy(), Options: new(None)}, 1
 		case grows:

@@ -19,6 +19,7 @@ func Catalog() []pipeline.Entry {
 		{Name: "ftrl", Options: new(FTRL), Source: ftrlSource},
 		{Name: "lbfgs", Options: new(LBFGS), Source: lbfgsSource},
 		{Name: "boosting", Options: new(Boosting), Source: boostingSource},
+		{Name: "memorize", Options: new(Memorize), Source: memorizeSource},
 		{Name: "none", Options: new(None), Source: noneSource},
 	}
 }

@@ -176,6 +176,10 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("mlp", func(t *testing.T) {
 		sameBitsWithKills(t, mlpJob(t, dataset{shards: 3, rows: 600, label: "binary", seed: 5}, 4, model.MLP{Hidden: []int{9, 5}, Activation: "relu", Dropout: 0.1}))
 	})
+	others := make(map[string]train.Job)
+	addOthers(t, others)
+	t.Run("fm", func(t *testing.T) { sameBitsWithKills(t, others["fm"]) })
+	t.Run("knn", func(t *testing.T) { sameBitsWithKills(t, others["knn binary"]) })
 	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })
 	t.Run("trees that are refitted", func(t *testing.T) { sameBitsWithKills(t, warm(forestJob(t), 5)) })
 	t.Run("trees of quantiles", func(t *testing.T) { sameBitsWithKills(t, quantileTreesJob(t)) })

@@ -98,7 +98,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 // their losses.
 func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at optim.Round) (contribution, error) {
 	var used RowSet
-	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Batches: t.state.plan.blocks, Gradient: ln.grad,
+	r := optim.Replica{Workspace: ln.workspace, Rows: t.state.plan.expected.Rows, Before: t.before(index), Batches: t.state.plan.blocks, Gradient: ln.grad,
 		Steps: t.steps(ctx, ln, m, index, &used), Again: t.steps(ctx, ln, m, index, nil)}
 	v, loss, err := t.algorithm.Contribute(&r, &t.state.State, at)
 	if err != nil {
@@ -110,6 +110,14 @@ func (t *trainer) learn(ctx context.Context, ln *lane, m *matrix, index int, at 
 	c, err := note(usage{RowSet: used, Loss: loss})
 	c.weight, c.vector = float64(used.Rows), v
 	return c, err
+}
+
+// before counts the training rows of the replicas before one.
+func (t *trainer) before(replica int) (rows int64) {
+	for _, f := range t.state.Facts[:replica] {
+		rows += f.Rows.Rows
+	}
+	return rows
 }
 
 // evaluate computes a replica's validation metrics of params, which predict in

@@ -94,7 +94,9 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		}
 		values := metric.Optimized(t.job.Metrics, t.job.Model.Loss().Answer().Type, t.job.Optimize, merged)
 		t.judge(&s, at.Epoch, values)
-		p.observe(t.lossOf(&s, at.Epoch, values), s.Stopped != "")
+		if t.job.Model.Keeps() == 0 { // else the training rows lose nothing: each is the nearest to itself
+			p.observe(t.lossOf(&s, at.Epoch, values), s.Stopped != "")
+		}
 		s.Candidate, s.Blended = nil, 0
 		due = s.Stopped != "" || (at.Epoch+1)%max(1, s.plan.schedule.CheckpointEvery) == 0
 	}

@@ -52,6 +52,7 @@ func jobs(t testing.TB) map[string]train.Job {
 		}
 	}
 	addNetworks(t, all)
+	addOthers(t, all)
 	words := newJob(t, dataset{shards: 3, rows: 1500, label: "binary", seed: 8, terms: 20_000}, 2)
 	words.Trainer.Epochs = 2
 	all["wide terms"] = words

@@ -43,40 +43,51 @@ func (t table) of(v []float32) []float32 { return v[t.from:t.to] }
 // NewInput returns the first layer of a network that reads blocks of a shape, of so many
 // outputs.
 func NewInput(shape kernel.Shape, outputs int, gain float64) Layer {
-	l := &input{shape: shape, outputs: outputs, gain: gain}
+	l := newInput(shape, "weight", outputs)
+	l.gain = gain
+	l.bias = l.all
+	l.views = append(l.views, View{Name: "bias", Shape: []int{outputs}, Offset: l.all, Bias: true})
+	l.all += outputs
+	return l
+}
+
+// newInput returns the layer without biases, which have no place: bias is where they would be.
+// What it has of numbers, elements and ids is called so.
+func newInput(shape kernel.Shape, called string, outputs int) *input {
+	l := &input{shape: shape, outputs: outputs}
 	view := func(name string, dimensions ...int) (at int) {
-		v := View{Name: name, Shape: dimensions, Offset: l.all, Bias: name == "bias"}
+		v := View{Name: name, Shape: dimensions, Offset: l.all}
 		l.all += v.Size()
 		l.views = append(l.views, v)
 		return v.Offset
 	}
-	add := func(name string, dimensions ...int) (at int) {
-		return view(name, append(slices.Clone(dimensions), outputs)...)
+	add := func(kind, name string, dimensions ...int) (at int) {
+		return view(kind+"."+name+"."+called, append(slices.Clone(dimensions), outputs)...)
 	}
 	for _, name := range shape.NumberNames {
-		add(fmt.Sprintf("number.%s.weight", name))
+		add("number", name)
 	}
 	for i, dimensions := range shape.Lists {
-		l.lists = append(l.lists, add(fmt.Sprintf("list.%s.weight", shape.ListNames[i]), dimensions...))
+		l.lists = append(l.lists, add("list", shape.ListNames[i], dimensions...))
 	}
 	l.tables = make([]table, len(shape.Cardinalities)+len(shape.Terms))
 	for j, name := range shape.CategoryNames {
 		if size := shape.Embedding(j); size > 0 {
-			l.tables[j] = table{width: size, embeds: true, weights: add(fmt.Sprintf("category.%s.weight", name), size), at: l.embedded}
+			l.tables[j] = table{width: size, embeds: true, weights: add("category", name, size), at: l.embedded}
 			l.embedded += size
 		}
 	}
 	l.dense = l.all
-	whole := func(slot int, name string, n int) {
-		l.tables[slot] = table{from: add(name, n), to: l.all, width: outputs}
+	whole := func(slot int, kind, name string, n int) {
+		l.tables[slot] = table{from: add(kind, name, n), to: l.all, width: outputs}
 	}
 	for j, n := range shape.Cardinalities {
 		if !l.tables[j].embeds {
-			whole(j, fmt.Sprintf("category.%s.weight", shape.CategoryNames[j]), n)
+			whole(j, "category", shape.CategoryNames[j], n)
 		}
 	}
 	for t, n := range shape.Terms {
-		whole(len(shape.Cardinalities)+t, fmt.Sprintf("terms.%s.weight", shape.TermNames[t]), n)
+		whole(len(shape.Cardinalities)+t, "terms", shape.TermNames[t], n)
 	}
 	l.embeddings = l.all
 	for j, n := range shape.Cardinalities {
@@ -85,7 +96,7 @@ func NewInput(shape kernel.Shape, outputs int, gain float64) Layer {
 			t.to = l.all
 		}
 	}
-	l.bias = add("bias")
+	l.bias = l.all
 	return l
 }
 
@@ -124,8 +135,13 @@ func (l *input) list(c *Chunk, slot int) (kernel.Strided, int) {
 }
 
 func (l *input) Forward(c *Chunk, params, out []float32) {
-	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
 	repeat(out, params[l.bias:])
+	l.add(c, params, out)
+}
+
+// add adds all but the biases to out.
+func (l *input) add(c *Chunk, params, out []float32) {
+	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
 	for k, column := range b.Numbers {
 		copy(c.Scratch[k*rows:], column[from:end])
 	}
@@ -162,8 +178,13 @@ func (l *input) Forward(c *Chunk, params, out []float32) {
 }
 
 func (l *input) Backward(c *Chunk, params, outGrad, grad []float32) {
-	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
 	kernel.AddColumns(grad[l.bias:], outGrad)
+	l.descend(c, params, outGrad, grad)
+}
+
+// descend is the backward of add.
+func (l *input) descend(c *Chunk, params, outGrad, grad []float32) {
+	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
 	kernel.Gemm(grad, width, kernel.Strided{Values: c.Scratch, Row: rows, Column: 1}, outGrad, width, l.shape.Numbers, width, rows)
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)

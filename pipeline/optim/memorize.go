@@ -1,0 +1,82 @@
+package optim
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+//go:embed memorize.go
+var memorizeSource string
+
+// Memorize makes the training rows the model, the one algorithm for a model of type knn. It
+// has one epoch, in which each row is read once.
+type Memorize struct{}
+
+// Without implements pipeline.Restricted.
+func (*Memorize) Without() map[string]string {
+	without := stepsOnly("leave it out: rows are kept as they are")
+	without["regularization.l1"] = "leave it out: rows are kept as they are"
+	return without
+}
+
+// New implements Spec.
+func (*Memorize) New(m *model.Model, _ *pipeline.Trainer) (Algorithm, error) {
+	if m.Keeps() == 0 {
+		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer memorize", Err: fmt.Errorf("a %s model keeps no rows", m.Type())}
+	}
+	return memorize{m}, nil
+}
+
+type memorize struct{ model *model.Model }
+
+// Size implements Algorithm.
+func (a memorize) Size() int { return a.model.Size() }
+
+// Schedule implements Algorithm.
+func (memorize) Schedule(int) Schedule { return Schedule{Rounds: 1, Passes: 1, Converges: true} }
+
+// Zeros implements Algorithm: the bits of two parameters are one integer. Each is of one
+// replica's rows, so that the sum is what it has.
+func (a memorize) Zeros(*State, Round) kernel.Vector {
+	return kernel.Vector{Int64: make([]int64, (a.model.Size()+1)/2)}
+}
+
+// Contribute implements Algorithm.
+func (a memorize) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, _ float64, err error) {
+	if r.Rows != int64(a.model.Keeps()) {
+		return v, 0, fmt.Errorf("there are %d training rows, and the model is of %d", r.Rows, a.model.Keeps())
+	}
+	params, next := make([]float32, a.model.Size()), int(r.Before)
+	for step, err := range r.Steps(at.Epoch, 0, math.MaxInt) {
+		if err != nil {
+			return v, 0, err
+		}
+		a.model.Remember(params, next, step.Block)
+		next += step.Block.Rows
+	}
+	v = a.Zeros(s, at)
+	for i, x := range params {
+		v.Int64[i/2] |= int64(math.Float32bits(x)) << (i % 2 * 32)
+	}
+	return v, 0, nil
+}
+
+// Apply implements Algorithm.
+func (a memorize) Apply(s *State, _ Round, sum kernel.Vector) (bool, error) {
+	params := make([]float32, a.model.Size())
+	for i := range params {
+		params[i] = math.Float32frombits(uint32(sum.Int64[i/2] >> (i % 2 * 32)))
+	}
+	if i := kernel.Finite(params); i >= 0 {
+		return false, fmt.Errorf("value %d of the training rows is not finite", i)
+	}
+	s.Vector, s.Converged = params, true
+	s.Blend(params)
+	return false, nil
+}
