@@ -92,6 +92,7 @@ integration-deps: build
 	@integration/maven.sh spark dependency:copy-dependencies
 	@integration/maven.sh flink dependency:copy-dependencies
 	@integration/python.sh readers
+	@integration/python.sh onnx
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

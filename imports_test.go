@@ -105,6 +105,8 @@ var ranks = map[string]int{
 	"cmd/thalweg/connections": 6,
 
 	"pipeline/artifact/artifacttest": 7,
+	"pipeline/onnx":                  7,
+	"pipeline/onnx/onnxtest":         8,
 	"worker/average":                 7,
 	"worker/stream/engine":           7,
 	"worker/partition":               7,

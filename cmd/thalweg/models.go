@@ -16,7 +16,6 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/spelling"
-	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 func newModels(g *globals) *cobra.Command {
@@ -249,36 +248,4 @@ func checkpointOf(model string, v *apiv1.ModelVersion) (thalweg.CheckpointRef, e
 			Hint: "its checkpoint was collected (trainer.keep_checkpoints); `thalweg models` tells which versions have theirs"}
 	}
 	return thalweg.ParseObjectRef(v.Checkpoint)
-}
-
-func newModelsExport(g *globals) *cobra.Command {
-	var dir string
-	cmd := &cobra.Command{
-		Use:         "export MODEL VERSION --dir DIR",
-		Short:       "Write a version's verified files (safetensors, transform, spec, provenance) to a directory",
-		Example:     "  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
-		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			v, err := findVersion(cmd.Context(), c, args[0], args[1])
-			if err != nil {
-				return answer{}, err
-			}
-			names, err := c.export(cmd.Context(), v.Checkpoint, dir)
-			return answer{value: names, table: func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
-		}),
-	}
-	cmd.Flags().StringVar(&dir, "dir", ".", "where to write")
-	return cmd
-}
-
-func (c *cluster) export(ctx context.Context, ref thalweg.CheckpointRef, dir string) ([]string, error) {
-	state, err := c.conns.Bucket(ctx, "", c.stateBucket)
-	if err != nil {
-		return nil, err
-	}
-	parts, err := checkpoint.Load(ctx, state, ref)
-	if err != nil {
-		return nil, err
-	}
-	return terminal.WriteFiles(dir, parts)
 }

@@ -151,6 +151,23 @@ func (s *Scorer) predict(n int) {
 	}
 }
 
+// Raw returns what the predictions of the last Score were made of: the log-odds of a binary
+// label for example.
+func (s *Scorer) Raw() []float32 {
+	out := make([]float32, s.block.Rows*s.outputs)
+	if s.block.Rows > 0 {
+		s.artifact.Model.Raw(s.artifact.Model.NewPredictor(), s.artifact.Params, &s.block, out)
+	}
+	if s.finiteRows.Words == nil {
+		return out
+	}
+	left := out[:0]
+	for i := range s.finiteRows.Marked() {
+		left = append(left, out[i*s.outputs:(i+1)*s.outputs]...)
+	}
+	return left
+}
+
 // Parts yields what each feature brought to the rows that the last Score returned: a
 // number itself, of a category the weight of its value, of a text the sum of its terms',
 // where the model has one for each. A list is many inputs, and none of them. A part is

@@ -1,0 +1,111 @@
+package onnx
+
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg/pipeline/imported"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model"
+)
+
+// buildTrees adds trees up as scoring does, to the bit.
+func buildTrees(x *exporter, shape kernel.Shape) (value, error) {
+	if x.plan.Imported != nil {
+		return x.importedTrees(x.plan.Imported, shape)
+	}
+	m, params := x.artifact.Model, x.artifact.Params
+	f, outputs := m.Forest(), m.Outputs()
+	for _, v := range m.Views() {
+		x.used[v.Name] = true
+	}
+	n := f.Count(params)
+	if n%outputs != 0 {
+		return "", fmt.Errorf("%d trees of %d outputs", n, outputs)
+	}
+	trees := make([]tree, n)
+	for t := range trees {
+		one := f.Tree(params, t)
+		trees[t] = grown{&one}
+	}
+	bias := x.floats("bias", f.Bias(params), 1, outputs)
+	start := bias
+	if f.Averages() {
+		start = x.floats("zeros", make([]float32, outputs), 1, outputs)
+	}
+	if n == 0 { // so that there is a row for each row
+		zero := x.op("Mul", x.column(x.cast(x.blank, float32Type)), x.float(0))
+		start = x.op("Add", start, zero)
+	}
+	sum := x.ensemble(trees, shape.Cardinalities, start, outputs, float32Type)
+	if f.Averages() {
+		sum = x.op("Add", bias, x.op("Div", sum, x.float(float32(max(1, n/outputs)))))
+		var err error
+		if sum, err = x.fromMeans(sum); err != nil {
+			return "", err
+		}
+	}
+	if outputs == 1 {
+		sum = x.row(sum)
+	}
+	return sum, nil
+}
+
+// leastShare is what the mean of trees is drawn to from 0 and 1 before it becomes an output.
+const leastShare = 1e-6
+
+// fromMeans makes outputs of the means of a forest, as the loss does.
+func (x *exporter) fromMeans(means value) (value, error) {
+	loss := x.artifact.Model.Loss()
+	p := x.cast(means, float64Type)
+	switch loss.For() + " " + loss.Type() {
+	case model.Number + " squared":
+		return means, nil
+	case model.Binary + " cross_entropy":
+		q := x.op("Clip", p, x.double(leastShare), x.double(1-leastShare))
+		p = x.op("Log", x.op("Div", q, x.op("Sub", x.double(1), q)))
+	case model.Category + " cross_entropy":
+		p = x.op("Log", x.op("Max", p, x.double(leastShare)))
+	default:
+		return "", refused("model trees", fmt.Errorf("a forest's means of loss %s have no form in ONNX", loss.Type()))
+	}
+	return x.cast(p, float32Type), nil
+}
+
+// importedTree is a tree of another library, whose inputs are slots.
+type importedTree struct {
+	*imported.Tree
+	slots []int
+}
+
+func (t importedTree) size() int { return len(t.Splits) }
+
+func (t importedTree) split(i int) (slot, left, right int) {
+	s := &t.Splits[i]
+	return t.slots[s.Input], s.Yes, s.No
+}
+
+func (t importedTree) has(i, id int) bool { return t.Splits[i].Has(id) }
+func (t importedTree) leaf(i int) float64 { return t.Values[i] }
+
+// importedTrees adds up the trees of another library as that does.
+func (x *exporter) importedTrees(e *imported.Ensemble, shape kernel.Shape) (value, error) {
+	x.used["bias"] = true
+	slots := make([]int, len(e.Inputs))
+	for i := range e.Inputs {
+		for j, name := range shape.CategoryNames {
+			if name == e.Inputs[i].Name {
+				slots[i] = j
+			}
+		}
+	}
+	trees := make([]tree, len(e.Trees))
+	for t := range trees {
+		trees[t] = importedTree{&e.Trees[t], slots}
+	}
+	of, base := float64Type, x.double(e.Base)
+	if e.Single {
+		of, base = float32Type, x.float(float32(e.Base))
+	}
+	sum := x.cast(x.ensemble(trees, shape.Cardinalities, base, 1, of), float64Type)
+	return x.row(x.cast(x.op("Mul", sum, x.double(e.Slope)), float32Type)), nil
+}
