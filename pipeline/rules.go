@@ -77,6 +77,7 @@ func ruleOf(tag reflect.StructTag) rule {
 var typeValues = map[reflect.Type][]string{
 	reflect.TypeFor[Phase]():          {string(InTraining), string(InScoring)},
 	reflect.TypeFor[table.Type]():     typeNames(),
+	reflect.TypeFor[ExportFormat]():   {string(ONNX)},
 	reflect.TypeFor[FairnessMetric](): {string(DemographicParity), string(EqualOpportunity)},
 }
 

@@ -45,9 +45,6 @@ var unsupportedFields = map[string]map[string]any{
 	"DistributedSpec": {
 		"min_workers": 1.0,
 	},
-	"Registry": {
-		"export": []any{},
-	},
 	"Scoring": {
 		"scale": nil,
 	},

@@ -58,6 +58,7 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
 		{Plan: stages.Plan{Name: "calibrate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"checkpoint"}}, Needed: (*pipeline.Spec).Halves, Map: mapCalibrate, Reduce: reduceCalibrate},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
+		{Plan: stages.Plan{Name: "export", Over: stages.OverTasks, Reducers: 1}, Needed: exports, Size: checkExports, Reduce: runExport},
 		{Plan: stages.Plan{Name: "register", Over: stages.OverNothing}},
 	}))}
 }

@@ -88,6 +88,9 @@ func newModelsShow(g *globals) *cobra.Command {
 				if v.Parent > 0 {
 					fmt.Fprintf(w, "\nstarted from version %d\n", v.Parent)
 				}
+				for _, format := range slices.Sorted(maps.Keys(v.Exports)) {
+					fmt.Fprintf(w, "\n%s: %s\n", format, v.Exports[format])
+				}
 				for _, text := range v.Warnings {
 					fmt.Fprintln(w, "\nwarning: "+text)
 				}

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -52,6 +53,14 @@ func (c *RegisterModel) apply(s *State) Answer {
 		Run: r.ID, Pipeline: r.Pipeline, Generation: r.Generation, RegisteredMS: s.timeMS, Index: s.index,
 		Metrics: maps.Clone(r.Metrics), Warnings: r.Warnings, ModelSHA256: r.Outputs["model_sha256"], TransformHash: r.Outputs["transform_hash"],
 		Objects: r.Outputs[stages.ObjectsOutput],
+	}
+	for name, object := range r.Outputs {
+		if format, ok := strings.CutPrefix(name, stages.ExportOutput); ok {
+			if v.Exports == nil {
+				v.Exports = make(map[string]string)
+			}
+			v.Exports[format] = object
+		}
 	}
 	if r.Parent != nil {
 		v.Parent = r.Parent.Version

@@ -34,6 +34,8 @@ type ModelVersion struct {
 	Warnings      []string             `json:"warnings,omitempty"` // of the run
 	ModelSHA256   string               `json:"model_sha256,omitempty"`
 	TransformHash string               `json:"transform_hash,omitempty"`
+	// Exports are its objects in other formats, key#sha256 by format.
+	Exports map[string]string `json:"exports,omitempty"`
 	// Rejected says which gates it did not pass, so that the alias did not move to it;
 	// empty: all.
 	Rejected string `json:"rejected,omitempty"`

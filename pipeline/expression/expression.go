@@ -32,6 +32,7 @@ type Program struct {
 	// reads are the columns in the order in which the nodes number them.
 	reads []table.Column
 	names []string
+	zone  *time.Location
 }
 
 // Compile parses and type-checks source against columns; timestamps are read
@@ -53,7 +54,7 @@ func Compile(source string, columns table.Schema, zone *time.Location) (*Program
 			return p
 		}))
 	}
-	p := &Program{source: source, root: root, reads: c.reads}
+	p := &Program{source: source, root: root, reads: c.reads, zone: zone}
 	for _, r := range c.reads {
 		p.names = append(p.names, r.Name)
 	}

@@ -121,6 +121,20 @@ func Export(a *artifact.Artifact) (*Model, error) {
 	return x.finish()
 }
 
+// Check reports what of a spec is known to have no form in ONNX, before anything is trained.
+func Check(spec *pipeline.Spec) error {
+	body := &spec.Spec
+	if _, ok := Models()[body.Model.Name]; !ok {
+		return refused("spec.model", fmt.Errorf("a model of type %s has no form in ONNX", body.Model.Name))
+	}
+	for i, f := range body.InputFeatures {
+		if _, ok := Encoders()[f.Encoder.Name]; !ok {
+			return refused(fmt.Sprintf("spec.input_features[%d].encoder", i), fmt.Errorf("encoder %s of a %s has no form in ONNX", f.Encoder.Name, f.Type))
+		}
+	}
+	return nil
+}
+
 // features makes the slots.
 func (x *exporter) features() error {
 	encoders := Encoders()

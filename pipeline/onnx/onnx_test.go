@@ -70,13 +70,15 @@ func TestInputsAreTheColumnsThatFeaturesRead(t *testing.T) {
 	a := onnxtest.Artifact(t, `- {name: s, type: category}
     - {name: again, type: category, expression: "s"}
     - {name: weekday, type: category, expression: "weekday(date)"}
+    - {name: upper, type: category, expression: "upper(s)"}
     - {name: l, type: list}
     - {name: f, type: number}`, "binary", "{type: linear}")
 	m, err := onnx.Export(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []onnx.Input{{Name: "s", Type: "string", Width: 1}, {Name: "weekday(date)", Type: "int64", Width: 1, Expression: true},
+	want := []onnx.Input{{Name: "s", Type: "string", Width: 1}, {Name: "date", Type: "timestamp", Width: 1},
+		{Name: "upper(s)", Type: "string", Width: 1, Expression: true},
 		{Name: "l", Type: "list<float64>", Width: 3}, {Name: "f", Type: "float64", Width: 1}}
 	if !slices.Equal(m.Inputs, want) {
 		t.Errorf("%+v", m.Inputs)

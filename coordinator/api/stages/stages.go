@@ -43,6 +43,8 @@ const (
 	EndOutput = "nothing_new"
 	// RejectedOutput says why the alias must not move to the run's version.
 	RejectedOutput = "rejected"
+	// ExportOutput begins the names of outputs that are the version in other formats.
+	ExportOutput = "export."
 )
 
 // Plan is one stage as planned. The log keeps it as it is.

@@ -2025,6 +2025,7 @@ type ModelVersion struct {
 	Collected          bool                   `protobuf:"varint,13,opt,name=collected,proto3" json:"collected,omitempty"`                                                                       // its checkpoint was removed
 	Parent             uint64                 `protobuf:"varint,14,opt,name=parent,proto3" json:"parent,omitempty"`                                                                             // version whose weights training started from; 0: none
 	Rejected           string                 `protobuf:"bytes,15,opt,name=rejected,proto3" json:"rejected,omitempty"`                                                                          // gates that it did not pass, so that the alias did not move to it; empty: none
+	Exports            map[string]string      `protobuf:"bytes,16,rep,name=exports,proto3" json:"exports,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`  // objects in other formats as key#sha256, by format
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -2162,6 +2163,13 @@ func (x *ModelVersion) GetRejected() string {
 		return x.Rejected
 	}
 	return ""
+}
+
+func (x *ModelVersion) GetExports() map[string]string {
+	if x != nil {
+		return x.Exports
+	}
+	return nil
 }
 
 // PromoteRequest points an alias at a version.
@@ -4364,7 +4372,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
 	"\x05value\x18\x02 \x01(\v2 .thalweg.coordinator.v1.VersionsR\x05value:\x028\x01\"&\n" +
 	"\bVersions\x12\x1a\n" +
-	"\bversions\x18\x01 \x03(\x04R\bversions\"\xd4\x04\n" +
+	"\bversions\x18\x01 \x03(\x04R\bversions\"\xdd\x05\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -4385,10 +4393,14 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aretired\x18\f \x01(\bR\aretired\x12\x1c\n" +
 	"\tcollected\x18\r \x01(\bR\tcollected\x12\x16\n" +
 	"\x06parent\x18\x0e \x01(\x04R\x06parent\x12\x1a\n" +
-	"\brejected\x18\x0f \x01(\tR\brejected\x1a:\n" +
+	"\brejected\x18\x0f \x01(\tR\brejected\x12K\n" +
+	"\aexports\x18\x10 \x03(\v21.thalweg.coordinator.v1.ModelVersion.ExportsEntryR\aexports\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"u\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a:\n" +
+	"\fExportsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
 	"\x0ePromoteRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -4621,7 +4633,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -4686,11 +4698,12 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	nil,                            // 60: thalweg.coordinator.v1.Model.AliasesEntry
 	nil,                            // 61: thalweg.coordinator.v1.Model.ReplacedEntry
 	nil,                            // 62: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 63: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 64: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 65: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 66: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 67: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	nil,                            // 63: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 64: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 65: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 66: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 67: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 68: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
@@ -4714,63 +4727,64 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	60, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
 	61, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
 	62, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	33, // 21: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	39, // 22: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	33, // 23: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	42, // 24: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	43, // 25: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	47, // 26: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	48, // 27: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	39, // 28: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	49, // 29: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	46, // 30: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	45, // 31: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	63, // 32: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	64, // 33: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	65, // 34: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	52, // 35: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	51, // 36: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	66, // 37: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	53, // 38: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	67, // 39: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	29, // 40: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	33, // 41: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	28, // 42: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,  // 43: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 44: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	7,  // 45: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	9,  // 46: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	11, // 47: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	13, // 48: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	15, // 49: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	17, // 50: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	25, // 51: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	30, // 52: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	32, // 53: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	35, // 54: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	37, // 55: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	40, // 56: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	44, // 57: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 58: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 59: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 60: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 61: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 62: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 63: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 64: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 65: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 66: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	31, // 67: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	34, // 68: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	36, // 69: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	38, // 70: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	41, // 71: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	50, // 72: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	58, // [58:73] is the sub-list for method output_type
-	43, // [43:58] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	63, // 21: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	33, // 22: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	39, // 23: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	33, // 24: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	42, // 25: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	43, // 26: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	47, // 27: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	48, // 28: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	39, // 29: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	49, // 30: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	46, // 31: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	45, // 32: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	64, // 33: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	65, // 34: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	66, // 35: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	52, // 36: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	51, // 37: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	67, // 38: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	53, // 39: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	68, // 40: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	29, // 41: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	33, // 42: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	28, // 43: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,  // 44: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 45: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	7,  // 46: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	9,  // 47: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	11, // 48: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	13, // 49: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	15, // 50: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	17, // 51: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	25, // 52: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	30, // 53: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	32, // 54: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	35, // 55: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	37, // 56: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	40, // 57: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	44, // 58: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 59: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 60: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 61: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 62: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 63: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 64: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 65: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 66: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 67: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	31, // 68: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	34, // 69: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	36, // 70: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	38, // 71: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	41, // 72: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	50, // 73: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	59, // [59:74] is the sub-list for method output_type
+	44, // [44:59] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -4785,7 +4799,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,7 @@ var columns = table.Schema{Columns: []table.Column{
 	{Name: "s", Type: table.String, Nullable: true},
 	{Name: "u", Type: table.String, Nullable: true},
 	{Name: "date", Type: table.Timestamp, Nullable: true},
+	{Name: "since", Type: table.Timestamp, Nullable: true},
 	{Name: "l", Type: table.Float64List, Nullable: true},
 	{Name: "il", Type: table.Int64List, Nullable: true},
 	{Name: "y", Type: table.Float64, TrainingOnly: true},
@@ -72,6 +73,33 @@ const categories = `
     - {name: hashed,   type: category, expression: "s", encoder: {type: hash, buckets: 60}}
     - {name: hashint,  type: category, expression: "i", encoder: {type: hash, buckets: 64}}
     - {name: hashbool, type: category, expression: "b", encoder: {type: hash, buckets: 13}, fill_value: maybe}
+`
+
+// computed are features whose expressions the graph computes.
+const computed = `
+    - {name: sum,      type: number, expression: "f * 2 + i", encoder: {type: bins, count: 9}}
+    - {name: whole sum, type: number, expression: "i + i * i - 3", encoder: {type: bins, count: 9}, missing_value_strategy: own_bin}
+    - {name: share,    type: number, expression: "f / (i - 3)", encoder: {type: bins, count: 9}}
+    - {name: rest,     type: category, expression: "i % 7"}
+    - {name: rounded,  type: category, expression: "int(round(f / 3))"}
+    - {name: floors,   type: number, expression: "floor(f) + ceil(f / 2) - abs(f) + min(i, 5) + max(f, 1.5) + sqrt(abs(f)) - -f", encoder: {type: bins, count: 20}}
+    - {name: chosen,   type: number, expression: "b ? f : null", encoder: {type: bins, count: 5}, missing_value_strategy: own_bin}
+    - {name: known,    type: number, expression: "coalesce(f, i, 3)", encoder: {type: bins, count: 9}}
+    - {name: both,     type: category, expression: "i > 5 and (f < 3 or not b)"}
+    - {name: hubs,     type: category, expression: "s in ['JFK', '東京'] || u == s"}
+    - {name: several,  type: category, expression: "i in [1, 2, 3] ? 'few' : s ?? 'none'"}
+    - {name: absent,   type: category, expression: "i == null"}
+    - {name: route,    type: category, expression: "s + '-' + u"}
+    - {name: digits,   type: category, expression: "string(i) + string(b)"}
+    - {name: late days, type: category, expression: "date > '1983-01-01' and date != null"}
+    - {name: year,     type: category, expression: "year(date)"}
+    - {name: month,    type: category, expression: "month(date)"}
+    - {name: day,      type: category, expression: "day(date)"}
+    - {name: hour,     type: category, expression: "hour(date)"}
+    - {name: minute,   type: number, expression: "minute(date)", encoder: {type: bins, count: 20}}
+    - {name: second,   type: number, expression: "second(date)", encoder: {type: bins, count: 20}}
+    - {name: age,      type: number, expression: "secondsBetween(date, since) / 86400", encoder: {type: bins, count: 20}}
+    - {name: not computed, type: category, expression: "upper(s)"}
 `
 
 const embeddings = `
@@ -123,10 +151,10 @@ func Cases(t testing.TB) (all []Case) {
 		return a
 	}
 	for _, output := range []string{"binary", "margin", "number", "huber", "quantiles", "count", "category"} {
-		a := add("linear "+output, document(numbers+categories+crosses, outputs[output], "{type: linear}"), false)
+		a := add("linear "+output, document(numbers+categories+computed+crosses, outputs[output], "{type: linear}"), false)
 		soften(a)
 		if output != "margin" {
-			grown(add("trees "+output, document(categories, outputs[output], "{type: trees, trees: 90, max_leaves: 16}"), true))
+			grown(add("trees "+output, document(categories+computed, outputs[output], "{type: trees, trees: 90, max_leaves: 16}"), true))
 		}
 	}
 	for _, output := range []string{"binary", "number", "category"} {
@@ -236,7 +264,7 @@ func row(random *rand.Rand, words []string) []any {
 	list := []any{maybe(random.NormFloat64()), random.NormFloat64() * 10, maybe(float64(random.IntN(4)))}
 	ints := []any{int64(random.IntN(9)), maybe(int64(random.IntN(3)))}
 	return []any{maybe(random.NormFloat64() * 20), maybe(int64(random.IntN(30) - 4)), maybe(random.IntN(3) == 0), maybe(words[random.IntN(len(words))]),
-		maybe(words[random.IntN(5)]), maybe(int64(random.IntN(1<<30)) * 1_000_003), maybe(list), maybe(ints),
+		maybe(words[random.IntN(5)]), maybe(int64(random.IntN(1<<30)) * 1_000_003), maybe(int64(random.IntN(1<<30)) * 1_000_003), maybe(list), maybe(ints),
 		math.Abs(random.NormFloat64() * 9), random.IntN(3) == 0, fmt.Sprintf("k%d", random.IntN(4))}
 }
 
@@ -261,9 +289,9 @@ func Rows() arrow.Record {
 		case 5:
 			r[0], r[5] = -1e300, int64(-62135596800000000)
 		case 6:
-			r[0], r[6] = math.Copysign(0, -1), []any{math.NaN(), math.Inf(1), 1e200}
+			r[0], r[7] = math.Copysign(0, -1), []any{math.NaN(), math.Inf(1), 1e200}
 		case 7:
-			r[0], r[6], r[7] = 5e-324, []any{1.0}, []any{}
+			r[0], r[7], r[8] = 5e-324, []any{1.0}, []any{}
 		case 8: // nothing known, though texts are there
 			for k := range r {
 				r[k] = nil
