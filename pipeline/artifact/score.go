@@ -156,7 +156,8 @@ func (s *Scorer) predict(n int) {
 func (s *Scorer) Raw() []float32 {
 	out := make([]float32, s.block.Rows*s.outputs)
 	if s.block.Rows > 0 {
-		s.artifact.Model.Raw(s.artifact.Model.NewPredictor(), s.artifact.Params, &s.block, out)
+		raw := s.artifact.Model.Raw()
+		raw.Predict(raw.NewPredictor(), s.artifact.Params, &s.block, out)
 	}
 	if s.finiteRows.Words == nil {
 		return out

@@ -323,21 +323,6 @@ func (m *Model) Predict(w *Workspace, params []float32, b *kernel.Block, out []f
 	w.chunk = Chunk{}
 }
 
-// Raw sets out to what predictions are made of: the last layer's values, row-major.
-func (m *Model) Raw(w *Workspace, params []float32, b *kernel.Block, out []float32) {
-	m.check(params, b)
-	outputs := m.Outputs()
-	if len(out) != b.Rows*outputs || w.owner != m {
-		panic("model: raw values need room for each row's and a workspace of the model")
-	}
-	for from := 0; from < b.Rows; from += chunkRows {
-		to := min(from+chunkRows, b.Rows)
-		w.chunk = Chunk{Block: b, From: from, To: to}
-		m.forward(w, params, out[from*outputs:to*outputs], 0)
-	}
-	w.chunk = Chunk{}
-}
-
 // PredictAgain is Predict of a block that may have been predicted before, with
 // parameters that may begin with the same trees: those are not walked again. memo is
 // what it keeps of the block, PredictKeeps bytes a row; it begins as nil.

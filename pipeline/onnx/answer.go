@@ -54,6 +54,9 @@ func (x *exporter) answer(raw value) error {
 
 // predict makes predictions of what the model says.
 func (x *exporter) predict(raw value, answer pipeline.Answer) (value, error) {
+	if c := x.artifact.Model.Calibration(); c != nil {
+		return x.calibrated(raw, c)
+	}
 	if e := x.plan.Imported; e != nil {
 		switch e.Link {
 		case imported.Logistic:

@@ -57,6 +57,7 @@ func (m *Model) Sample(a *artifact.Artifact, scorer *artifact.Scorer, cleaned ar
 		return nil, err
 	}
 	defer rows.Release()
+	predictions = first(predictions, int(rows.NumRows()), a.Model.Outputs())
 	bits := func(v []float32) string { return base64.StdEncoding.EncodeToString(kernel.AppendFloats(nil, v)) }
 	s := &Sample{Rows: int(rows.NumRows()), Inputs: map[string]*SampleInput{}, Outputs: a.Model.Outputs(),
 		Predictions: bits(predictions), Raw: bits(scorer.Raw())}
@@ -87,6 +88,20 @@ func (m *Model) Sample(a *artifact.Artifact, scorer *artifact.Scorer, cleaned ar
 		values.Release()
 	}
 	return s, nil
+}
+
+// first returns the first of so many predictions of each row: those besides are of samples of
+// the model.
+func first(predictions []float32, rows, outputs int) []float32 {
+	if len(predictions) == rows*outputs {
+		return predictions
+	}
+	width := len(predictions) / max(rows, 1)
+	out := make([]float32, 0, rows*outputs)
+	for i := range rows {
+		out = append(out, predictions[i*width:i*width+outputs]...)
+	}
+	return out
 }
 
 // JSON returns the sample's one form.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
+	"github.com/thalweg/thalweg/pipeline/calibration"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
@@ -159,6 +160,16 @@ func Cases(t testing.TB) (all []Case) {
 	}
 	for _, output := range []string{"binary", "number", "category"} {
 		grown(add("forest "+output, document(categories, outputs[output], "{type: trees, boosting: forest, trees: 11}"), true))
+	}
+	for _, c := range []calibration.Calibration{{Method: calibration.Platt, Slope: 1.3, Offset: -0.2}, {Method: calibration.Temperature, Slope: 0.7},
+		{Method: calibration.Isotonic, X: []float64{-0.5, -0.1, 0.2, 0.9}, Y: []float64{0.05, 0.3, 0.3, 0.8}}} {
+		for _, output := range []string{"binary", "category"} {
+			if output == "binary" || c.Method == calibration.Temperature {
+				a := add("calibrated "+c.Method+" "+output, document(categories, outputs[output], "{type: linear}"), false)
+				soften(a)
+				a.Adjust(&artifact.Adjustment{Calibration: &c}, nil)
+			}
+		}
 	}
 	for _, network := range []string{
 		"activation: relu", "activation: gelu, normalization: layer", "activation: tanh, normalization: batch, dropout: 0.1", "activation: sigmoid, hidden: [8]"} {
