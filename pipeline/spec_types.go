@@ -429,23 +429,6 @@ type SliceSpec struct {
 	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"100"`
 }
 
-// Registry says where a trained model goes.
-type Registry struct {
-	// Model names the line of versions. Default metadata.name.
-	Model string `yaml:"model,omitempty" json:"model,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$" means:"a name has lower-case letters, digits, and '-' between them, at most 63"`
-	// Alias is what streams follow. Default champion.
-	Alias string `yaml:"alias,omitempty" json:"alias,omitempty" jsonschema:"pattern=^[a-z0-9]([-a-z0-9]{0\\,61}[a-z0-9])?$" means:"a name has lower-case letters, digits, and '-' between them, at most 63"`
-	// Export lists the formats that a version is kept in besides its own: onnx, one model
-	// of features and model from cleaned rows on. `thalweg models show` names the objects.
-	Export []ExportFormat `yaml:"export,omitempty" json:"export,omitempty"`
-}
-
-// ExportFormat is a format of versions besides their own.
-type ExportFormat string
-
-// ONNX is what onnxruntime runs.
-const ONNX ExportFormat = "onnx"
-
 // Scoring is the stream half.
 type Scoring struct {
 	// Source names the source of events.
