@@ -117,7 +117,7 @@ func (s *Spec) Halves() bool {
 type Uncertain struct {
 	// Uncertainty adds columns to scored rows that say how far their answers may be off, and
 	// metrics that say of how many rows that is true.
-	Uncertainty Choice `yaml:"uncertainty,omitempty" json:"uncertainty,omitempty" catalog:"uncertainties" refused:"bootstrap"`
+	Uncertainty Choice `yaml:"uncertainty,omitempty" json:"uncertainty,omitempty" catalog:"uncertainties"`
 }
 
 func (u *Uncertain) uncertainty() any { return u.Uncertainty.Options }
@@ -145,6 +145,25 @@ type SamplingSpec interface {
 	// Sampling returns how often, and the levels of the quantiles of what comes out.
 	Sampling() (samples int, levels []float64)
 }
+
+// MemberSpec is a SamplingSpec whose predictions are those of models that are trained beside
+// the version's.
+type MemberSpec interface {
+	SamplingSpec
+	// MemberModels returns how many there are.
+	MemberModels() int
+}
+
+// Members returns how many models are trained beside the version's; 0: none.
+func (s *Spec) Members() int {
+	if u, ok := s.Uncertainty().(MemberSpec); ok {
+		return u.MemberModels()
+	}
+	return 0
+}
+
+// HasMembers reports whether models are trained beside the version's.
+func (s *Spec) HasMembers() bool { return s.Members() > 0 }
 
 // UncertaintyMetric is options of a metric that may be of intervals or sets of labels, and
 // reports whether it is.

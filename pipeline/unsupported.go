@@ -35,9 +35,6 @@ var unsupportedFields = map[string]map[string]any{
 	"losses": {
 		"label_smoothing": 0.0,
 	},
-	"uncertainties": {
-		"members": nil,
-	},
 	"Trainer": {
 		"resume":  "auto",
 		"privacy": nil,

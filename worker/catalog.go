@@ -56,6 +56,7 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "refit", Over: stages.OverShards, Reducers: 1, Outputs: []string{"transform"}}, Needed: (*pipeline.Spec).SearchesFeatures, Map: mapFit, Reduce: reduceFit},
 		{Plan: stages.Plan{Name: "cross_validate", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"cross_validation"}}, Needed: hasFolds, Size: sizeFolds, Map: mapFold, Reduce: reduceFolds},
 		{Plan: stages.Plan{Name: "train", Over: stages.OverReplicas, Outputs: []string{"checkpoint", "model_sha256"}}, begin: newTrainTask},
+		{Plan: stages.Plan{Name: "bootstrap", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"checkpoint"}}, Needed: (*pipeline.Spec).HasMembers, Size: sizeMembers, Map: mapMember, Reduce: reduceMembers},
 		{Plan: stages.Plan{Name: "calibrate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"checkpoint"}}, Needed: (*pipeline.Spec).Halves, Map: mapCalibrate, Reduce: reduceCalibrate},
 		{Plan: stages.Plan{Name: "evaluate", Over: stages.OverShards, Reducers: 1, Outputs: []string{"evaluation"}}, Map: mapEvaluate, Reduce: reduceEvaluate},
 		{Plan: stages.Plan{Name: "export", Over: stages.OverTasks, Reducers: 1}, Needed: exports, Size: checkExports, Reduce: runExport},

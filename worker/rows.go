@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -25,6 +26,9 @@ type shardRows struct {
 	*data
 	transform *feature.Transform
 	fit       fitted
+	// member is the number, from 1, of the member that the training rows are drawn for; 0:
+	// they are as they are.
+	member int
 }
 
 // openRows reads the outputs of the stages before training.
@@ -53,6 +57,9 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 		}
 		d := *r.data // several shards may be read at a time
 		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier(), half: d.halves(shard)}
+		if r.member > 0 {
+			reading.draw = d.drawn(shard, r.member)
+		}
 		reading.out.Block = new(kernel.Block)
 		for rows, err := range d.prepared(ctx, shard, false, &reading.rep) {
 			if err != nil {
@@ -76,6 +83,8 @@ type reading struct {
 	labels    []float32
 	part      kernel.Block
 	half      func(row int64) uint64 // nil: validation rows are not halved
+	draw      func(row int64) int    // how often a training row is there; nil: once
+	times     []int
 }
 
 // textRows bounds the rows of a batch where features are texts, whose terms no other bound
@@ -156,7 +165,42 @@ func (r *reading) yield(rows *compact.Batch, yield func(*train.Batch, error) boo
 		}
 	}
 	r.out.Fill = func(keep table.Mask) error { return r.located(r.fill(rows, keep)) }
-	return yield(&r.out, nil)
+	if r.draw == nil {
+		return yield(&r.out, nil)
+	}
+	return r.repeat(yield)
+}
+
+// copyBit is where the number of a copy stands in the number of a row, beyond those of
+// balanced rows.
+const copyBit = 52
+
+// repeat hands the rows of a batch on as often as they are drawn: once for each copy, in
+// which those that are not there so often are unused.
+func (r *reading) repeat(yield func(*train.Batch, error) bool) bool {
+	most := 1
+	r.times = slices.Grow(r.times[:0], len(r.out.Row))[:len(r.out.Row)]
+	for i, row := range r.out.Row {
+		r.times[i] = 1
+		if r.out.Split[i] == train.Training {
+			r.times[i] = r.draw(row)
+			most = max(most, r.times[i])
+		}
+	}
+	names := r.out.Row
+	for k := range most {
+		r.out.Row = make([]int64, len(names))
+		for i, row := range names {
+			r.out.Row[i] = row | int64(k)<<copyBit
+			if r.times[i] <= k {
+				r.out.Split[i] = train.Unused
+			}
+		}
+		if !yield(&r.out, nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // fill makes a block of the rows of a batch that are kept.

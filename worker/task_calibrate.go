@@ -150,7 +150,13 @@ func reduceCalibrate(ctx context.Context, t *Task) error {
 	for _, text := range warnings {
 		t.warn("%s", text)
 	}
-	parts, err := adjusted.Encode(trained.Extra)
+	return t.saveAgain(ctx, adjusted)
+}
+
+// saveAgain writes what a stage has made of the trained model as another checkpoint of it,
+// beside the one before.
+func (t *Task) saveAgain(ctx context.Context, a *artifact.Artifact) error {
+	parts, err := a.Encode(a.Extra)
 	if err != nil {
 		return err
 	}

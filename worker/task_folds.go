@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -84,6 +87,8 @@ type variant struct {
 	name string
 	// empty says that no row is left to train on, and hint what to do then.
 	empty, hint string
+	// seed is that of its training; 0: the spec's.
+	seed uint64
 }
 
 // try fits, trains and measures a variant: on the training and validation rows of the
@@ -145,6 +150,7 @@ func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows, hooks
 	if err != nil {
 		return nil, nil, err
 	}
+	in.job.Trainer.Seed = cmp.Or(v.seed, in.job.Trainer.Seed)
 	held := make(loneWorker, in.job.Trainer.Distributed.Replicas)
 	for i := range held {
 		held[i].Worker = d.worker.cfg.ID
@@ -275,4 +281,61 @@ func eachShard[T any](ctx context.Context, d *data, do func(ctx context.Context,
 		}
 	}
 	return nil
+}
+
+// sizeMembers makes each member a task.
+func sizeMembers(plan *stages.Plan, spec *pipeline.Spec, _ map[string]string) error {
+	plan.Number = uint32(spec.Members())
+	return nil
+}
+
+// drawn returns how often a training row of a shard is there for a member: by a Poisson
+// distribution of mean 1, and a hash of the row.
+func (d *data) drawn(shard, member int) func(row int64) int {
+	hash := d.origin(shard).Draw(kernel.Mix(d.plan.Spec.Spec.Trainer.Seed + uint64(member)*kernel.Golden))
+	return func(row int64) int {
+		u, times := float64(hash(row)>>11)/(1<<53), 0
+		for times < len(poisson) && u >= poisson[times] {
+			times++
+		}
+		return times
+	}
+}
+
+// poisson are the probabilities of at most 0, 1, 2, … of a Poisson distribution of mean 1.
+var poisson = [...]float64{0.36787944117144233, 0.7357588823428847, 0.9196986029286058, 0.9810118431238462, 0.9963401531726563, 0.9994058151824183, 0.9999167588507119, 0.9999897508033253, 0.9999988747974020}
+
+// mapMember trains a member on rows that are drawn for it.
+func mapMember(ctx context.Context, t *Task) error {
+	rows, err := t.worker.openRows(ctx, t.Lease)
+	if err != nil {
+		return err
+	}
+	rows.data.progress, rows.member = &t.rowsDone, int(t.Lease.Index)+1
+	t.rowsTotal.Store(rows.manifest.Rows)
+	name := fmt.Sprintf("member %d", rows.member)
+	member, _, err := rows.trainAlone(ctx, variant{run: thalweg.RunID(t.Lease.RunId), name: name, seed: kernel.Mix(rows.plan.Spec.Spec.Trainer.Seed ^ uint64(rows.member)*kernel.Golden)}, rows, train.Hooks{})
+	if err != nil {
+		return err
+	}
+	if n := rows.plan.Spec.Members(); member.Model.Size() > artifact.MaxMemberValues/n {
+		return &thalweg.Error{Op: "train " + name, Kind: thalweg.Invalid, Subject: "model.uncertainty.members", Hint: "write fewer members, or a smaller model",
+			Err: fmt.Errorf("%d members of %d parameters are more than the %d that a version may have", n, member.Model.Size(), artifact.MaxMemberValues)}
+	}
+	return t.SavePartial(ctx, floats(member.Params))
+}
+
+// reduceMembers puts the members beside the trained model.
+func reduceMembers(ctx context.Context, t *Task) error {
+	all, err := Partials[floats](ctx, t)
+	if err != nil {
+		return err
+	}
+	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	if err != nil {
+		return err
+	}
+	with := *trained
+	with.SetMembers(slices.Concat(all...))
+	return t.saveAgain(ctx, &with)
 }

@@ -45,6 +45,9 @@ type Artifact struct {
 	// EventSchema is the Avro schema of events, where the spec names a file that it
 	// was read from; else empty.
 	EventSchema string
+	// Members are the parameters of the models that were trained beside it, one after the
+	// other; nil where the spec asks for none, and before they are.
+	Members []float32
 	// Adjustment is what was made of the trained model; nil where the spec asks for nothing,
 	// and before it is. Model is calibrated where it has a calibration.
 	Adjustment *Adjustment
@@ -64,6 +67,8 @@ type Artifact struct {
 	catalog pipeline.Catalog
 	// bare artifacts score without what their spec makes of the trained model.
 	bare bool
+	// memberHash is the sha256 of the part that Members were read from.
+	memberHash string
 	// rendered is the spec as it is written.
 	rendered []byte
 }
@@ -85,6 +90,8 @@ type Provenance struct {
 	Labels *table.LabelObjects `json:"label_file,omitempty"`
 	// Imported is the sha256 of the imported model; empty where there is none.
 	Imported string `json:"imported,omitempty"`
+	// Members is the sha256 of the part PartMembers; empty where there is none.
+	Members string `json:"members,omitempty"`
 	// Calibration is the sha256 of the part PartCalibration; empty where there is none.
 	Calibration string `json:"calibration,omitempty"`
 	// Key is the ID of the key that columns were hashed with; empty where none was, and in

@@ -21,18 +21,19 @@ import (
 
 // The parts of an artifact.
 const (
-	PartModel       = "model.safetensors" // the parameters
-	PartTransform   = "transform.json"    // the fitted transform
-	PartSteps       = "steps.json"        // what cleaning steps have learnt; absent where none learns
-	PartImported    = "imported.json"     // the trees that the spec imports; absent where it does not
-	PartSpec        = "spec.yaml"         // the spec with every default written out
-	PartSchema      = "schema.json"       // the columns of the spec's source
-	PartProvenance  = "provenance.json"   // what the model came from
-	PartDataset     = "dataset.json"      // the manifest of the training data; may be absent
-	PartReference   = "reference.json"    // the values of columns that training saw; absent where no test compares with them
-	PartEvents      = "events.avsc"       // the schema of events, where the spec names its file
-	PartCalibration = "calibration.json"  // what was made of the trained model; absent where the spec asks for nothing, and before
-	PartSplit       = "split.json"        // the split's cut points, where scored rows say their split
+	PartModel       = "model.safetensors"   // the parameters
+	PartTransform   = "transform.json"      // the fitted transform
+	PartSteps       = "steps.json"          // what cleaning steps have learnt; absent where none learns
+	PartImported    = "imported.json"       // the trees that the spec imports; absent where it does not
+	PartSpec        = "spec.yaml"           // the spec with every default written out
+	PartSchema      = "schema.json"         // the columns of the spec's source
+	PartProvenance  = "provenance.json"     // what the model came from
+	PartDataset     = "dataset.json"        // the manifest of the training data; may be absent
+	PartReference   = "reference.json"      // the values of columns that training saw; absent where no test compares with them
+	PartEvents      = "events.avsc"         // the schema of events, where the spec names its file
+	PartMembers     = "members.safetensors" // the parameters of models that were trained beside it; absent where the spec asks for none, and before
+	PartCalibration = "calibration.json"    // what was made of the trained model; absent where the spec asks for nothing, and before
+	PartSplit       = "split.json"          // the split's cut points, where scored rows say their split
 )
 
 // maxDocumentBytes bounds the spec, the schema, the provenance and what steps
@@ -95,6 +96,12 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 		}
 		parts[PartReference] = data
 	}
+	if a.Members != nil {
+		if err := a.checkMembers(); err != nil {
+			return nil, fail(PartMembers, err)
+		}
+		parts[PartMembers] = a.encodeMembers()
+	}
 	if a.Adjustment != nil {
 		parts[PartCalibration] = a.Adjustment.encode()
 	}
@@ -135,12 +142,13 @@ func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error
 		{PartImported, a.decodeImported},
 		{PartTransform, a.decodeTransform},
 		{PartModel, a.decodeModel},
+		{PartMembers, a.decodeMembers},
 		{PartCalibration, a.decodeAdjustment},
 		{PartProvenance, a.decodeProvenance},
 		{PartSplit, a.decodeSplit},
 	} {
 		data, ok := parts[step.part]
-		if step.part == PartSteps && !a.Spec.Learns() || step.part == PartSplit && !a.Spec.SaysSplit() || step.part == PartImported && a.Spec.Imports() == "" || step.part == PartCalibration && !ok {
+		if step.part == PartSteps && !a.Spec.Learns() || step.part == PartSplit && !a.Spec.SaysSplit() || step.part == PartImported && a.Spec.Imports() == "" || (step.part == PartCalibration || step.part == PartMembers) && !ok {
 			continue
 		}
 		err := errMissing
@@ -292,6 +300,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	}
 	if t := a.Provenance.Threshold; (t != nil) != (a.plan.Label.Optimize != "") || t != nil && !(*t >= 0 && *t <= 1) {
 		return fmt.Errorf("its threshold is not one that the spec has chosen")
+	}
+	if a.Provenance.Members != a.memberHash {
+		return fmt.Errorf("is of members %s, the members are %s", a.Provenance.Members, a.memberHash)
 	}
 	if have := a.Adjustment.hash(); a.Provenance.Calibration != have {
 		return fmt.Errorf("is of calibration %s, the calibration is %s", a.Provenance.Calibration, have)

@@ -20,6 +20,10 @@ type sampling struct {
 	seed    uint64
 	values  []float32 // of a row, one sample after the other
 	sorted  []float64 // of one row
+	// members are the memory of models that were trained beside the version's; none: samples
+	// are of the model itself.
+	members   []*model.Workspace
+	predicted []float32
 }
 
 func newSampling(of pipeline.SamplingSpec, seed uint64) *sampling {
@@ -45,11 +49,19 @@ func (p *sampling) predict(s *Scorer, n int) {
 		}
 		return middle
 	}
-	s.artifact.Model.Sample(s.workspace, s.artifact.Params, &s.block, p.seed, p.samples, func(sample, from int, predictions []float32) {
+	take := func(sample, from int, predictions []float32) {
 		for i := 0; i*s.outputs < len(predictions); i++ {
 			p.values[(from+i)*p.samples+sample] = predictions[i*s.outputs+which(from+i)]
 		}
-	})
+	}
+	for k, w := range p.members {
+		p.predicted = slices.Grow(p.predicted[:0], n*s.outputs)[:n*s.outputs]
+		s.artifact.Model.Predict(w, s.artifact.member(k), &s.block, p.predicted)
+		take(k, 0, p.predicted)
+	}
+	if p.members == nil {
+		s.artifact.Model.Sample(s.workspace, s.artifact.Params, &s.block, p.seed, p.samples, take)
+	}
 	for i := range s.applier.Blank().Marked() { // nothing that was drawn bears on them
 		for k := range p.samples {
 			p.values[i*p.samples+k] = s.predicted[i*s.outputs+which(i)]

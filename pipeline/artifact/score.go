@@ -59,10 +59,21 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: PartCalibration, Err: errMissing,
 			Hint: "the checkpoint is of a run that has not calibrated its model: score with the version that it registers"}
 	}
+	if a.Spec.HasMembers() && a.Members == nil && !a.bare && phase == pipeline.InScoring {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: PartMembers, Err: errMissing,
+			Hint: "the checkpoint is of a run that has not trained its members: score with the version that it registers"}
+	}
 	s := &Scorer{artifact: a, answer: a.Answer(), outputs: a.Model.Outputs(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
 	if u, ok := a.Spec.Uncertainty().(pipeline.SamplingSpec); ok && phase == pipeline.InScoring && !a.bare {
 		s.sampling = newSampling(u, a.Spec.Spec.Trainer.Seed)
-		s.width, s.workspace = s.outputs+s.sampling.width(), a.Model.NewSampler()
+		s.width = s.outputs + s.sampling.width()
+		if n := a.Spec.Members(); n > 0 {
+			for range n {
+				s.sampling.members = append(s.sampling.members, a.Model.NewPredictor())
+			}
+		} else {
+			s.workspace = a.Model.NewSampler()
+		}
 	}
 	if phase == pipeline.InScoring {
 		s.tests = quality.New(a.plan, phase)

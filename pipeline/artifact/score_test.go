@@ -47,6 +47,7 @@ func TestBatchBoundariesChangeNoBit(t *testing.T) {
 			artifacts = append(artifacts, trainedBy(t, document, label))
 		}
 	}
+	artifacts = append(artifacts, withMembers(t, category))
 	rapid.Check(t, func(rt *rapid.T) {
 		a := rapid.SampledFrom(artifacts).Draw(rt, "artifact")
 		phase := rapid.SampledFrom([]pipeline.Phase{pipeline.InTraining, pipeline.InScoring}).Draw(rt, "phase")

@@ -31,18 +31,10 @@ func (o *MCDropout) Defaults(at pipeline.Place) {
 }
 
 // Check implements pipeline.Checker.
-func (o *MCDropout) Check(at pipeline.Place) {
-	for i, level := range o.Quantiles {
-		if !(level >= 0 && level <= 1) || i > 0 && level <= o.Quantiles[i-1] {
-			at.Problem("quantiles", "write shares such as 0.05, the smallest first, each once", "%v is no level between 0 and 1 that comes after the one before it", level)
-		}
-	}
-}
+func (o *MCDropout) Check(at pipeline.Place) { checkLevels(at, o.Quantiles) }
 
 // Columns implements pipeline.UncertaintySpec.
-func (*MCDropout) Columns(string) []table.Column {
-	return []table.Column{{Name: "sample_mean", Type: table.Float64}, {Name: "sample_deviation", Type: table.Float64}, {Name: "sample_quantiles", Type: table.Float64List}}
-}
+func (*MCDropout) Columns(string) []table.Column { return sampleColumns() }
 
 // dropping is options of a model that may have dropout, and reports whether it does.
 type dropping interface{ Drops() bool }

@@ -1,0 +1,68 @@
+package worker
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// memberSpec is flightSpec with two members beside the model.
+var memberSpec = strings.Replace(flightSpec, "  trainer:", "  model: {type: linear, uncertainty: {type: bootstrap, members: 2}}\n  trainer:", 1)
+
+func TestMembersAreOfRowsDrawnForThemAndTheSameWhoeverTrainsThem(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = memberSpec
+	want, metrics, _ := b.all(flightShards)
+	a, err := b.worker.artifact(t.Context(), b.inputs["checkpoint"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := a.Model.Size()
+	if len(a.Members) != 2*size || slices.Equal(a.Members[:size], a.Members[size:]) || slices.Equal(a.Members[:size], a.Params) {
+		t.Errorf("%d parameters of members of %d", len(a.Members), size)
+	}
+	plain := newBatchHalf(t)
+	_, without, _ := plain.all(1)
+	if metrics["test.log_loss"] != without["test.log_loss"] || b.inputs["model_sha256"] != plain.inputs["model_sha256"] {
+		t.Error("members change the model that they are beside")
+	}
+	again := newBatchHalf(t)
+	again.spec = memberSpec
+	if got, _, _ := again.all(1); !maps.Equal(got, want) {
+		t.Errorf("by 1 task: %v, by one a shard: %v", got, want)
+	}
+}
+
+// As many rows are there so often as Poisson's distribution says, of each member others.
+func TestRowsAreDrawnByPoisson(t *testing.T) {
+	b := newBatchHalf(t)
+	if r := b.upTo("clean", 1); r.Error != "" {
+		t.Fatal(r.Error)
+	}
+	d, err := b.worker.openData(t.Context(), b.lease())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = 20_000
+	first, second := d.drawn(0, 1), d.drawn(0, 2)
+	var counts [10]float64
+	same := 0
+	for row := range int64(rows) {
+		counts[first(row)]++
+		if first(row) == second(row) {
+			same++
+		}
+	}
+	p := math.Exp(-1)
+	for k := range 6 {
+		if got := counts[k] / rows; math.Abs(got-p) > 4*math.Sqrt(p*(1-p)/rows) {
+			t.Errorf("%v of rows are there %d times, want %v", got, k, p)
+		}
+		p /= float64(k + 1)
+	}
+	if share := float64(same) / rows; share < 0.28 || share > 0.34 { // the sum of the squares
+		t.Errorf("%v of rows are drawn alike for two members", share)
+	}
+}
