@@ -260,7 +260,7 @@ func (b *Body) checkSearch(at Place) {
 	}
 	if len(b.OutputFeatures) == 1 {
 		kind := b.OutputFeatures[0].answer()
-		at.among("metric", s.Metric, at.found.catalog.namesFor(Metrics, kind), kind)
+		at.among("metric", s.Metric, (&Body{}).metrics(at.found.catalog, kind), kind)
 		if rises, ok := at.found.catalog.rises(s.Metric, kind); ok && s.Goal != goalOf(rises) {
 			at.Problem("goal", "write "+goalOf(rises)+", or leave it out", "of %s %s is better", s.Metric, map[bool]string{true: "more", false: "less"}[rises])
 		}
