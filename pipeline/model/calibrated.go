@@ -41,7 +41,10 @@ func (m *Model) Finish(out []float32) {
 // of the training labels.
 func (m *Model) Constant(mean float64) []float32 {
 	loss := m.loss
-	if l, ok := loss.(linked); ok {
+	switch l := loss.(type) { // what a Loss may have besides, one that holds it has not
+	case linked:
+		loss = l.Loss
+	case asTheyAre:
 		loss = l.Loss
 	}
 	constant := []float32{float32(mean)}

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
@@ -18,6 +19,8 @@ var fmSource string
 type FM struct {
 	// Factors is how many factors each number, value, element and term has.
 	Factors int `yaml:"factors,omitempty" json:"factors,omitempty" jsonschema:"minimum=1,maximum=256" default:"8"`
+
+	pipeline.Uncertain `yaml:",inline" json:",inline"`
 }
 
 // maxFactored bounds the factors of a thing for all outputs: so many values of memory a row

@@ -25,6 +25,8 @@ type KNN struct {
 	Neighbours int `yaml:"neighbours,omitempty" json:"neighbours,omitempty" jsonschema:"minimum=1,maximum=1024" default:"5"`
 	// On is what is compared: the features.
 	On string `yaml:"on,omitempty" json:"on,omitempty" jsonschema:"enum=features" default:"features" refused:"hidden"`
+
+	pipeline.Uncertain `yaml:",inline" json:",inline"`
 }
 
 // maxKept bounds the values of all training rows, labels included, that a model keeps.

@@ -41,6 +41,9 @@ func (*Bootstrap) Refuses(model, _ any, _ string) (field, why, hint string) {
 	if m, ok := model.(pipeline.Importer); ok && m.Imports() != "" {
 		return "type", "the model is imported, and no member can be trained", "write uncertainty: {type: conformal}"
 	}
+	if m, ok := model.(pipeline.Trained); ok && m.TrainedBy() == "memorize" {
+		return "type", "the model is its training rows, of which members have other numbers", "write uncertainty: {type: conformal}"
+	}
 	return "", "", ""
 }
 

@@ -1,0 +1,56 @@
+package model
+
+import (
+	"math"
+	"testing"
+
+	"github.com/thalweg/thalweg/pipeline/calibration"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+)
+
+// A row of which nothing is known has as many predictions as another, and is calibrated as
+// it is; a calibration that does nothing leaves predictions within a rounding.
+func TestCalibrationIsOfOutputsAndOfTheConstant(t *testing.T) {
+	shape := kernel.Shape{Numbers: 1, NumberNames: []string{"a"}}
+	for name, l := range losses(t) {
+		if answer := l.Answer().Type; answer != Binary && answer != Category {
+			continue
+		}
+		models := []Spec{&Linear{}}
+		if w, ok := l.(interface{ Weighs() bool }); !ok || !w.Weighs() {
+			models = append(models, (&KNN{Neighbours: 3, On: "features"}).Keeping(20))
+		}
+		for _, spec := range models {
+			m, err := spec.New(l, shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := sample(shape, l.For(), 50)
+			params := make([]float32, m.Size())
+			for i := range params {
+				params[i] = float32(i%3) / 3
+			}
+			same := m.Calibrated(&calibration.Calibration{Method: calibration.Temperature, Slope: 1})
+			raw := m.Raw()
+			want, got, outputs := make([]float32, b.Rows*m.Outputs()), make([]float32, b.Rows*m.Outputs()), make([]float32, b.Rows*m.Outputs())
+			m.Predict(m.NewPredictor(), params, b, want)
+			same.Predict(same.NewPredictor(), params, b, got)
+			raw.Predict(raw.NewPredictor(), params, b, outputs)
+			m.Finish(outputs)
+			constant, known := m.Constant(0.3), same.Constant(0.3)
+			if len(constant) != m.Outputs() || len(known) != m.Outputs() {
+				t.Fatalf("%s, %s: %d and %d values for %d outputs", m.Type(), name, len(constant), len(known), m.Outputs())
+			}
+			for i := range want {
+				if math.Abs(float64(want[i]-got[i])) > 1e-6 || want[i] != outputs[i] {
+					t.Fatalf("%s, %s: prediction %d is %v, calibrated by nothing %v, finished %v", m.Type(), name, i, want[i], got[i], outputs[i])
+				}
+			}
+			for k := range constant {
+				if math.Abs(float64(constant[k]-known[k])) > 1e-6 {
+					t.Errorf("%s, %s: constant %v, calibrated by nothing %v", m.Type(), name, constant, known)
+				}
+			}
+		}
+	}
+}
