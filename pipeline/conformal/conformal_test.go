@@ -20,14 +20,14 @@ func TestIntervalsAndSetsAreThoseOfMAPIE(t *testing.T) {
 		Method          string
 		Coverage        float64
 		Predictions, At [][]float32
-		Labels          []float32
+		Labels, Draws   []float32
 		Want            [][]float64
 	}
 	if err := json.Unmarshal(reference, &all); err != nil {
 		t.Fatal(err)
 	}
 	for n, e := range all {
-		c := fit(t, conformal.Conformal{Method: e.Method, Coverage: e.Coverage}, e.Predictions, e.Labels, nil)
+		c := fit(t, conformal.Conformal{Method: e.Method, Coverage: e.Coverage}, e.Predictions, e.Labels, e.Draws)
 		if err := c.Check(); err != nil {
 			t.Error(err)
 		}

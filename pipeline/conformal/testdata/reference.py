@@ -80,4 +80,9 @@ for n, coverage in ((60, 0.9), (59, 0.8), (25, 0.95), (41, 0.5)):
         at = single(random.dirichlet([0.7] * width, 12))
         m = SplitConformalClassifier(Likely().fit(p, y), confidence_level=coverage, prefit=True, conformity_score="lac").conformalize(p, y)
         case("lac", coverage, p, y, at, m.predict_set(at)[1][:, :, 0].astype(int))
+        if width == 2:
+            continue  # MAPIE has no such sets of two labels
+        m = SplitConformalClassifier(Likely().fit(p, y), confidence_level=coverage, prefit=True, conformity_score="aps", random_state=7).conformalize(p, y)
+        case("aps", coverage, p, y, at, m.predict_set(at, conformity_score_params={"include_last_label": True})[1][:, :, 0].astype(int))
+        cases[-1]["draws"] = np.random.RandomState(7).uniform(size=n).tolist()
 print("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]")
