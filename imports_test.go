@@ -79,6 +79,7 @@ var ranks = map[string]int{
 	"pipeline/balance":     4,
 	"pipeline/clean":       4,
 	"pipeline/drift":       2,
+	"pipeline/privacy":     2,
 	"pipeline/event":       4,
 	"pipeline/feature":     4,
 	"pipeline/metric":      4,

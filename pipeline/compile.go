@@ -44,6 +44,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 		c.crosses()
 		c.slicing()
 		c.removals()
+		c.private()
 	}
 	c.outputColumns()
 	c.cleanedColumns()

@@ -272,6 +272,8 @@ type Trainer struct {
 	// anew by the new rows, one tree after the other, and then others are grown until there
 	// are model.trees; a leaf of fewer rows than min_child_rows keeps its value. Default none.
 	WarmStart WarmStart `yaml:"warm_start,omitempty" json:"warm_start,omitempty"`
+	// Privacy makes training differentially private. Default: it is not.
+	Privacy *Privacy `yaml:"privacy,omitempty" json:"privacy,omitempty"`
 	// Distributed cuts the work into replicas.
 	Distributed DistributedSpec `yaml:"distributed" json:"distributed,omitempty"`
 }

@@ -36,8 +36,7 @@ var unsupportedFields = map[string]map[string]any{
 		"label_smoothing": 0.0,
 	},
 	"Trainer": {
-		"resume":  "auto",
-		"privacy": nil,
+		"resume": "auto",
 	},
 	"DistributedSpec": {
 		"min_workers": 1.0,

@@ -262,6 +262,7 @@ func (o *OuterOptimizer) Check(at Place) {
 // Check implements Checker.
 func (t *Trainer) Check(at Place) {
 	t.checkWithout(t.Optimizer.Options, "optimizer "+t.Optimizer.Name, at)
+	t.checkPrivacy(at)
 	if s, ok := t.LearningRateScheduler.Options.(Staller); ok && t.EarlyStop > 0 && s.Stalls() >= t.EarlyStop {
 		at.Problem("learning_rate_scheduler.patience", fmt.Sprintf("at most %d, or a larger early_stop", t.EarlyStop-1),
 			"training ends after %d evaluations without improvement", t.EarlyStop)
@@ -280,6 +281,7 @@ func (t *Trainer) stepwise() (set []string) {
 		{"regularization.l1", t.Regularization.L1 > 0},
 		{"regularization.decoupled", t.Regularization.Decoupled},
 		{"distributed.outer_optimizer", !t.Distributed.OuterOptimizer.Plain()},
+		{"privacy", t.Privacy != nil},
 	} {
 		if f.set {
 			set = append(set, f.path)

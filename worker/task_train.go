@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/privacy"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/train"
@@ -227,6 +228,9 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	} else {
 		outputs["weights"] = api.Table(shortWeights(encoded))
 	}
+	if s := result.Spent; s != nil {
+		metrics["train.epsilon"], metrics["train.delta"], metrics["train.private_steps"] = s.Epsilon, s.Delta, float64(s.Steps)
+	}
 	if in.started != "" {
 		outputs["started"] = in.started
 	}
@@ -290,6 +294,16 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 		in.model.Provenance.Parent = &artifact.Parent{Version: parent.number, Model: parent.ModelSHA256()}
 		in.started = parent.inheritedText(got)
 	}
+	if name := rows.plan.Spec.NoiseKey(); name != "" {
+		key, err := w.connections.Key(name)
+		if err != nil {
+			return nil, err
+		}
+		// Neither the run nor who trains is in it: the same key, rows and spec give the same model.
+		p := in.model.Provenance
+		in.job.Noise = privacy.NewSource(key.Derive("thalweg private training"), rows.manifest.Hash()+" "+p.Spec+" "+p.Transform)
+		in.job.Input += " " + key.ID()
+	}
 	if ref, ok := lease.Inputs["reference"]; ok {
 		if err := w.load(ctx, ref, "reference", &in.model.References); err != nil {
 			return nil, err
@@ -330,7 +344,7 @@ func (in *trainingInputs) trained(c *train.Checkpoint) *artifact.Artifact {
 	a.SetParams(c.Params)
 	a.Dataset = in.manifest.JSON()
 	a.Provenance.Dataset, a.Provenance.Key = in.manifest.Hash(), in.source.Key.ID()
-	a.Provenance.Epochs, a.Provenance.Rounds = c.Epochs, int64(c.Rounds)
+	a.Provenance.Epochs, a.Provenance.Rounds, a.Provenance.Privacy = c.Epochs, int64(c.Rounds), c.Spent
 	a.Provenance.Metrics = make(map[string]float64, len(c.Metrics))
 	for name, v := range c.Metrics {
 		a.Provenance.Metrics["validation."+name] = v

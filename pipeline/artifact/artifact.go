@@ -113,6 +113,9 @@ type Provenance struct {
 	// Metrics are "validation.log_loss" and the like, as far as they are known
 	// when the artifact is written.
 	Metrics map[string]float64 `json:"metrics,omitempty"`
+	// Privacy is what the weights tell of any one training row at most; nil where training was
+	// not private. Statistics of features and reports of the run are not in it.
+	Privacy *optim.Spent `json:"privacy,omitempty"`
 }
 
 // New returns an artifact without parameters: the model that a plan asks for,

@@ -53,3 +53,35 @@ func (b *Block) Slot(j int) (bytes []uint8, shorts []uint16, words []uint32) {
 	}
 	return bytes, shorts, words
 }
+
+// Row makes dst the block of one row, which shares the memory of b.
+func (b *Block) Row(i int, dst *Block) {
+	dst.Rows, dst.Ahead, dst.Labels = 1, nil, nil
+	dst.Numbers = cell(dst.Numbers, b.Numbers, i)
+	dst.Categories, dst.Bytes, dst.Shorts = cell(dst.Categories, b.Categories, i), cell(dst.Bytes, b.Bytes, i), cell(dst.Shorts, b.Shorts, i)
+	dst.Terms = cell(dst.Terms, b.Terms, i)
+	dst.Octets = dst.Octets[:0]
+	for _, group := range b.Octets {
+		dst.Octets = append(dst.Octets, group[8*i:8*i+8:8*i+8])
+	}
+	dst.Lists = dst.Lists[:0]
+	for _, list := range b.Lists {
+		n := len(list) / b.Rows
+		dst.Lists = append(dst.Lists, list[n*i:n*i+n:n*i+n])
+	}
+	if b.Labels != nil {
+		dst.Labels = b.Labels[i : i+1 : i+1]
+	}
+}
+
+// cell appends row i of each column to dst, which is overwritten.
+func cell[T any](dst, columns [][]T, i int) [][]T {
+	dst = dst[:0]
+	for _, c := range columns {
+		if c != nil {
+			c = c[i : i+1 : i+1]
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

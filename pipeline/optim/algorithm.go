@@ -170,7 +170,12 @@ func New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 		return o.New(m, t)
 	case Optimizer:
 		err := o.Validate()
-		if err == nil {
+		if err == nil && t.Privacy != nil {
+			var a *private
+			if a, err = newPrivate(m, t, o); err == nil {
+				return a, nil
+			}
+		} else if err == nil {
 			var a *averaging
 			if a, err = newAveraging(m, t, o); err == nil {
 				return a, nil

@@ -74,7 +74,7 @@ func (*LBFGS) Without() map[string]string {
 
 // stepsOnly is Without of what makes no steps on batches.
 func stepsOnly(hint string) map[string]string {
-	return map[string]string{"learning_rate_scheduler": hint, "gradient_clipping": hint, "regularization.decoupled": hint, "distributed.outer_optimizer": hint}
+	return map[string]string{"learning_rate_scheduler": hint, "gradient_clipping": hint, "regularization.decoupled": hint, "distributed.outer_optimizer": hint, "privacy": hint}
 }
 
 // lbfgs is the algorithm. Its vector, in parts of the parameters' length, is

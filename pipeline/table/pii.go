@@ -60,6 +60,14 @@ func (k Key) ID() string {
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
+// Derive returns what stands for the secret in one purpose, and tells nothing of it.
+func (k Key) Derive(purpose string) (out [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, k.secret)
+	_, _ = io.WriteString(mac, purpose) // never fails
+	copy(out[:], mac.Sum(nil))
+	return out
+}
+
 // Check refuses a key of a name that is not the one of an ID; "" is any.
 func (k Key) Check(name, id string) error {
 	if id == "" || id == k.ID() {

@@ -21,6 +21,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/privacy"
 )
 
 const (
@@ -51,6 +53,8 @@ type Job struct {
 	// Start is the parameters, in the label's unit, that training starts from; nil: those
 	// of Model.Init.
 	Start  []float32
+	// Noise is what private training draws from, and nothing else does.
+	Noise privacy.Source
 	Shards int // of Rows
 	Rows   Rows
 	// Input identifies what the rows are made of (the dataset's manifest, the
@@ -126,6 +130,8 @@ type Checkpoint struct {
 	// Metrics are the validation metrics of Params; empty without validation rows.
 	Metrics map[string]float64
 	Ledger  Ledger
+	// Spent is what private training has told of any one row so far; else nil.
+	Spent *optim.Spent
 }
 
 // Result is what training found. It is the same on every worker that was there

@@ -39,6 +39,9 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 		}
 		p.Ledger.Expected, p.Ledger.Passes = s.plan.expected, s.plan.schedule.Passes
 		s.Vector = make([]float32, t.algorithm.Size())
+		if _, private := t.algorithm.(optim.Private); private {
+			s.plan.mean = 0.5 // the share of true labels is not for the weights to tell
+		}
 		t.job.Model.Init(s.Vector[:t.params], t.job.Trainer.Seed, s.plan.mean)
 		if t.job.Start != nil {
 			initial := slices.Clone(s.Vector[:t.params])
@@ -131,6 +134,8 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 		e.Evaluated(&s.State, p.Stale)
 	}
 	switch {
+	case s.Converged && trainer.Privacy != nil:
+		p.Stopped = "another epoch would spend more than epsilon_max"
 	case s.Converged:
 		p.Stopped = "converged"
 	case trainer.EarlyStop > 0 && p.Stale >= trainer.EarlyStop:

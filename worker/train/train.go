@@ -91,6 +91,9 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p, ok := algorithm.(optim.Private); ok {
+		algorithm = p.With(job.Noise)
+	}
 	return &trainer{
 		job: job, algorithm: algorithm, layout: newLayout(job.Model), params: job.Model.Size(), config: config,
 		log: config.Logger.With("run", string(job.Run)), lanes: make(chan *lane, config.Parallelism), memory: &memory{limit: config.MemoryBytes},
@@ -377,6 +380,10 @@ func (t *trainer) checkpoint() (*Checkpoint, error) {
 		params = s.Vector[:t.params]
 	}
 	c.Params = t.inUnits(params)
+	if p, ok := t.algorithm.(optim.Private); ok {
+		spent := p.Spent(s.Ledger.Expected.Rows, int64(c.Rounds))
+		c.Spent = &spent
+	}
 	return c, nil
 }
 
