@@ -116,3 +116,111 @@ func (p *Plan) WithLearnt(learnt Learnt) (*Plan, error) {
 	}
 	return &out, nil
 }
+
+// Privacy makes training differentially private: what a model's weights tell about any one
+// training row is bounded by ε at δ, whoever sees them. Neighbours are datasets where one row is
+// there or not.
+type Privacy struct {
+	// Type is dp_sgd (Abadi et al. 2016): each step is of a Poisson sample of the rows,
+	// the gradient of each row is shortened to clip_norm, and their sum gets Gaussian noise.
+	Type string `yaml:"type" json:"type,omitempty" jsonschema:"enum=dp_sgd" default:"dp_sgd"`
+	// Key names the registered key that samples and noise follow from: the same key and
+	// data give the same model, and who has the key can take the noise off.
+	Key string `yaml:"key" json:"key" jsonschema:"minLength=1"`
+	// ClipNorm is the largest Euclidean norm of a row's gradient; a longer one is shortened.
+	ClipNorm float64 `yaml:"clip_norm" json:"clip_norm,omitempty" jsonschema:"exclusiveMinimum=0" default:"1"`
+	// NoiseMultiplier is the noise's standard deviation, in units of clip_norm.
+	NoiseMultiplier float64 `yaml:"noise_multiplier" json:"noise_multiplier,omitempty" jsonschema:"exclusiveMinimum=0" default:"1"`
+	// Delta is the probability that ε may not hold with: less than one in the number of rows.
+	Delta float64 `yaml:"delta" json:"delta" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
+	// EpsilonMax ends training before more is spent. 0: all epochs are trained, and what
+	// was spent is shown.
+	EpsilonMax float64 `yaml:"epsilon_max,omitempty" json:"epsilon_max,omitempty" jsonschema:"minimum=0"`
+}
+
+// checkPrivacy notes what has no meaning beside private steps.
+func (t *Trainer) checkPrivacy(at Place) {
+	if t.Privacy == nil {
+		return
+	}
+	const together = "replicas make each step together"
+	for _, f := range []struct {
+		path string
+		set  bool
+		why  string
+	}{
+		{"gradient_clipping", t.GradientClipping != nil, "each row's gradient is clipped, by privacy.clip_norm"},
+		{"regularization.l1", t.Regularization.L1 > 0, "noise leaves no weight at zero"},
+		{"warm_start", t.WarmStart != FromNone, "weights from before tell of rows without noise"},
+		{"distributed.outer_optimizer", !t.Distributed.OuterOptimizer.Plain(), together},
+		{"distributed.sync_every", t.Distributed.SyncEvery > 0, together},
+		{"steps_per_checkpoint", t.StepsPerCheckpoint > 0, "checkpoints are made at the end of epochs"},
+	} {
+		if f.set {
+			at.Problem(f.path, "leave it out", "private training has no %s: %s", f.path, f.why)
+		}
+	}
+}
+
+// private notes what would tell of training rows besides the noisy steps.
+func (c *compiler) private() {
+	spec := &c.spec.Spec
+	if spec.Trainer.Privacy == nil {
+		return
+	}
+	const hint = "the noise of trainer.privacy covers the steps of training only"
+	if spec.Preprocessing.Split.Folds > 0 {
+		c.found.add("spec.preprocessing.split.folds", "leave them out", "each fold trains a model, and spends as much again")
+	}
+	if spec.Search != nil {
+		c.found.add("spec.search", "leave it out", "each trial trains a model, and spends as much again")
+	}
+	if t := spec.OutputFeatures[0].Type; t != outputBinary {
+		c.found.add("spec.output_features[0].type", hint, "the label of private training is binary: what a %s is scaled or told apart by is learnt from its rows", t)
+	}
+	if l, ok := spec.OutputFeatures[0].Loss.Options.(interface{ Weighs() bool }); ok && l.Weighs() {
+		c.found.add("spec.output_features[0].loss.positive_class_weight", hint, "private training has no weights of rows")
+	}
+	for i, s := range spec.Preprocessing.Clean {
+		shuffles, _ := s.Options.(ShufflingSpec)
+		balances, _ := s.Options.(BalancingSpec)
+		if step, ok := s.Options.(StepSpec); ok && learns(step) || shuffles != nil || balances != nil {
+			c.found.add(fmt.Sprintf("spec.preprocessing.clean[%d]", i), hint, "step %q changes rows by what other rows are", s.Name)
+		}
+	}
+	for i := range spec.InputFeatures {
+		f := &spec.InputFeatures[i]
+		at := fmt.Sprintf("spec.input_features[%d]", i)
+		switch f.Type {
+		case inputNumber, inputList:
+			if n := f.Normalization; n != "none" && n != "log1p" && f.Encoder.Name != "periodic" {
+				c.found.add(at+".normalization", "write normalization: none, and scale by an expression: distance / 1000", "normalization %s of feature %s is fitted to the training rows", n, f.Name)
+			}
+			if f.Type == inputList && f.Length == nil {
+				c.found.add(at, "write length", "the length of list %s is that of the training rows", f.Name)
+			}
+			if f.Encoder.Name == "bins" {
+				c.found.add(at+".encoder.type", "leave it out", "the bins of feature %s are fitted to the training rows", f.Name)
+			}
+		case inputCategory:
+			if _, ok := f.Encoder.Options.(Hasher); !ok {
+				c.found.add(at+".encoder.type", "write encoder: {type: hash}", "the values that encoder %s of feature %s knows are those of the training rows", f.Encoder.Name, f.Name)
+			}
+		default:
+			if f.Encoder.Name != "hashing" {
+				c.found.add(at+".encoder.type", "write encoder: {type: hashing}", "encoder %s of feature %s is fitted to the training rows", f.Encoder.Name, f.Name)
+			}
+		}
+		if m := f.MissingValueStrategy; m != "fill_with_const" && m != "drop_row" {
+			c.found.add(at+".missing_value_strategy", "write missing_value_strategy: fill_with_const", "%s of feature %s is learnt from the training rows", m, f.Name)
+		}
+	}
+}
+
+// NoiseKey names the key of private training, "" where training is not.
+func (s *Spec) NoiseKey() string {
+	if p := s.Spec.Trainer.Privacy; p != nil {
+		return p.Key
+	}
+	return ""
+}

@@ -269,58 +269,6 @@ func (t *Trainer) Check(at Place) {
 	}
 }
 
-// stepwise lists the fields that are set and mean something only to rules that make
-// steps on batches, and L1, which not all have.
-func (t *Trainer) stepwise() (set []string) {
-	for _, f := range []struct {
-		path string
-		set  bool
-	}{
-		{"learning_rate_scheduler", !t.steady()},
-		{"gradient_clipping", t.GradientClipping != nil},
-		{"regularization.l1", t.Regularization.L1 > 0},
-		{"regularization.decoupled", t.Regularization.Decoupled},
-		{"distributed.outer_optimizer", !t.Distributed.OuterOptimizer.Plain()},
-		{"privacy", t.Privacy != nil},
-	} {
-		if f.set {
-			set = append(set, f.path)
-		}
-	}
-	return set
-}
-
-// steady reports whether the learning rate is always the same.
-func (t *Trainer) steady() bool {
-	w, ok := t.LearningRateScheduler.Options.(interface{ Warm() int })
-	return t.LearningRateScheduler.Name == "" || t.LearningRateScheduler.Name == "constant" && (!ok || w.Warm() == 0)
-}
-
-// Sparse reports whether training looks for weights that are zero.
-func (t *Trainer) Sparse() bool {
-	s, ok := t.Optimizer.Options.(interface{ Sparse() bool })
-	return t.Regularization.L1 > 0 || ok && s.Sparse()
-}
-
-// Allows reports whether an optimizer has a meaning for all that is set.
-func (t *Trainer) Allows(optimizer any) bool {
-	r, ok := optimizer.(Restricted)
-	return !ok || !slices.ContainsFunc(t.stepwise(), func(path string) bool { return r.Without()[path] != "" })
-}
-
-// checkWithout notes what is set that an optimizer has no meaning for.
-func (t *Trainer) checkWithout(optimizer any, what string, at Place) {
-	r, ok := optimizer.(Restricted)
-	if !ok {
-		return
-	}
-	for _, path := range t.stepwise() {
-		if hint := r.Without()[path]; hint != "" {
-			at.Problem(path, hint, "%s has no %s", what, path)
-		}
-	}
-}
-
 // maxFileBytes bounds what a scorer holds in memory of a file: its events until it
 // is committed, of which a second file's worth may be waiting, or merged rows.
 const maxFileBytes = 512 << 20

@@ -176,6 +176,10 @@ func (d *card) markdown(w io.Writer) {
 			fmt.Fprintf(w, "- %s: `%s`\n", step, strings.ReplaceAll(shorten(string(d.Learnt[step]), 500), "`", "'"))
 		}
 	}
+	if s := p.Privacy; s != nil {
+		fmt.Fprintf(w, "\n## Privacy\n\nTrained by DP-SGD: ε = %.4g at δ = %.2g, after %d steps on samples of %.3g %% of the rows, with noise of %.3g times the clip norm.\n"+
+			"It bounds what the weights tell of any one training row. Counts, statistics of features, names of values and metrics in this card and in the version are not covered.\n", s.Epsilon, s.Delta, s.Steps, 100*s.Rate, s.Noise)
+	}
 	d.measured(w)
 	fmt.Fprint(w, "\n## Warnings\n\n")
 	for _, text := range v.Warnings {

@@ -52,9 +52,9 @@ type Job struct {
 	Optimize string
 	// Start is the parameters, in the label's unit, that training starts from; nil: those
 	// of Model.Init.
-	Start  []float32
+	Start []float32
 	// Noise is what private training draws from, and nothing else does.
-	Noise privacy.Source
+	Noise  privacy.Source
 	Shards int // of Rows
 	Rows   Rows
 	// Input identifies what the rows are made of (the dataset's manifest, the
