@@ -53,6 +53,7 @@ var ranks = map[string]int{
 	"pipeline/expression":            2,
 	"pipeline/imported":              2,
 	"pipeline/model/layer":           2,
+	"pipeline/model/shapley":         2,
 	"pipeline/imported/importedtest": 2,
 	"pipeline/table/tabletest":       2,
 	"storage/devserver":              2,

@@ -269,6 +269,7 @@ func (c *compiler) label() {
 	if u := c.spec.Uncertainty(); u != nil {
 		c.plan.Label.Besides = u.Columns(c.plan.Label.Answer)
 	}
+	c.plan.Label.Besides = append(c.plan.Label.Besides, ExplanationColumns(c.spec.Explains())...)
 	if o.Threshold != nil {
 		c.plan.Label.Threshold, c.plan.Label.Optimize = o.Threshold.Value, o.Threshold.Optimize
 	}

@@ -259,6 +259,56 @@ func outputColumns(answer string, split bool, besides, origin []table.Column) []
 	return out
 }
 
+// MaxExplained bounds Explanations.Top.
+const MaxExplained = 20
+
+// Explanations add to each scored row the inputs that brought most to its raw score (the
+// log-odds of a binary label, the logarithm of a count's mean, of several classes that of
+// the likeliest one, else the value itself) and what each brought: _feature_1,
+// _contribution_1 and so on, _other_contributions, _base_score and _raw_score, which is the
+// sum of all. Trees are explained by TreeSHAP, linear models by weight times distance from
+// the mean of the training rows, networks by integrated gradients.
+type Explanations struct {
+	// Top is how many inputs are named, the strongest first.
+	Top int `yaml:"top,omitempty" json:"top,omitempty" jsonschema:"minimum=1,maximum=20" default:"3"`
+}
+
+// Explained is options of a model whose predictions can be explained.
+type Explained interface{ Explains() }
+
+// Explains returns how many inputs are named of each scored row; 0 where rows are not
+// explained.
+func (s *Spec) Explains() int {
+	if s.Spec.Scoring == nil || s.Spec.Scoring.Explanations == nil {
+		return 0
+	}
+	return s.Spec.Scoring.Explanations.Top
+}
+
+// ExplanationColumns are those of a scored row that explain it. The raw score is the sum
+// of the base, of what the named inputs brought and of what the others brought together.
+func ExplanationColumns(top int) []table.Column {
+	if top == 0 {
+		return nil
+	}
+	number := func(name string) table.Column { return table.Column{Name: name, Type: table.Float64, Nullable: true} }
+	out := []table.Column{number("_raw_score"), number("_base_score")}
+	for k := range top {
+		out = append(out, table.Column{Name: fmt.Sprintf("_feature_%d", k+1), Type: table.String, Nullable: true}, number(fmt.Sprintf("_contribution_%d", k+1)))
+	}
+	return append(out, number("_other_contributions"))
+}
+
+// checkExplanations refuses explanations of a model that has none.
+func (b *Body) checkExplanations(at Place) {
+	if b.Scoring == nil || b.Scoring.Explanations == nil || b.Model.Options == nil {
+		return
+	}
+	if _, ok := b.Model.Options.(Explained); !ok {
+		at.Unsupported("scoring.explanations", "leave it out, or choose another model", "explanations of a "+b.Model.Name+" model")
+	}
+}
+
 // SaysSplit reports whether scored rows say which split they would be in.
 func (s *Spec) SaysSplit() bool { return s.Spec.Scoring != nil && s.Spec.Scoring.OutputColumns.Split }
 

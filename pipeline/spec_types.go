@@ -439,6 +439,8 @@ type Scoring struct {
 	Batching Batching `yaml:"batching,omitempty" json:"batching,omitempty"`
 	// OutputColumns are those of the user's columns that scored rows have.
 	OutputColumns CarriedColumns `yaml:"output_columns,omitempty" json:"output_columns,omitempty"`
+	// Explanations say of each scored row which inputs brought most to its score.
+	Explanations *Explanations `yaml:"explanations,omitempty" json:"explanations,omitempty"`
 	// Sink is where scored rows go.
 	Sink Sink `yaml:"sink" json:"sink"`
 	// DeadLetter says what becomes of events that cannot be scored, besides the

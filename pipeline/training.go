@@ -30,7 +30,7 @@ func trainingText(s *Spec) string {
 		// That there is a stream half counts, since a run checks that rows of it can
 		// be written; and which columns its rows have and are partitioned by, since
 		// only a run knows the columns.
-		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
+		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Explanations: scoring.Explanations, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	c.Spec.Schedule = nil

@@ -71,6 +71,8 @@ type Artifact struct {
 	memberHash string
 	// rendered is the spec as it is written.
 	rendered []byte
+	// explained is shared with copies that have other parameters.
+	explained *explained
 }
 
 // Provenance says what a model came from. The same data, spec and seed give
@@ -144,7 +146,7 @@ func New(plan *pipeline.Plan, transform *feature.Transform) (*Artifact, error) {
 			Trainer:   trainer.Text(),
 			Rows:      map[string]int64{"train": transform.Label().Statistics.Count},
 		},
-		plan: plan, rendered: rendered,
+		plan: plan, rendered: rendered, explained: new(explained),
 	}, nil
 }
 

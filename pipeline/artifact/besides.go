@@ -3,20 +3,23 @@ package artifact
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // says returns the columns of what the model says besides its answer.
 func (s *Scorer) says() []table.Column {
+	all, explained := s.artifact.plan.Label.Besides, pipeline.ExplanationColumns(s.top())
 	if s.answer.Conformal == nil && s.sampling == nil {
-		return nil
+		return explained
 	}
-	return s.artifact.plan.Label.Besides
+	return slices.Concat(all[:len(all)-len(pipeline.ExplanationColumns(s.artifact.top()))], explained)
 }
 
 // besides adds these columns.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg"
@@ -47,26 +48,22 @@ func sample(t *testing.T, name string) (schema table.Schema, rows [][]any, raw [
 	return schema, rows, raw
 }
 
-// An imported model goes through fit, checkpoint and scoring as one of our own does,
-// and says of each row what its library says.
-func TestImportedModelsArePartOfTheArtifactAndScoreAsTheirLibrary(t *testing.T) {
-	for _, name := range []string{"lightgbm-binary.txt", "lightgbm-integers.txt", "lightgbm-forest.txt", "lightgbm-fine.txt", "lightgbm-slope.txt", "xgboost-hist.json", "xgboost-exact.json"} {
-		e, err := imported.Parse(name, importedtest.Model(t, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema, rows, raw := sample(t, name)
-		var features, output strings.Builder
-		for i := range e.Inputs {
-			kind := map[bool]string{true: "category", false: "number"}[e.Inputs[i].Category()]
-			fmt.Fprintf(&features, "    - {name: %s, type: %s}\n", e.Inputs[i].Name, kind)
-		}
-		output.WriteString(`{name: y, type: number, expression: "label"}`)
-		if e.Link == imported.Logistic {
-			output.Reset()
-			output.WriteString(`{name: y, type: binary, expression: "label > 0.5"}`)
-		}
-		text := fmt.Sprintf(`
+// takenOver returns what became of an imported model, and the rows that its library has
+// scored.
+func takenOver(t *testing.T, name string, e *imported.Ensemble) (*Artifact, arrow.Record, []float64) {
+	t.Helper()
+	schema, rows, raw := sample(t, name)
+	var features, output strings.Builder
+	for i := range e.Inputs {
+		kind := map[bool]string{true: "category", false: "number"}[e.Inputs[i].Category()]
+		fmt.Fprintf(&features, "    - {name: %s, type: %s}\n", e.Inputs[i].Name, kind)
+	}
+	output.WriteString(`{name: y, type: number, expression: "label"}`)
+	if e.Link == imported.Logistic {
+		output.Reset()
+		output.WriteString(`{name: y, type: binary, expression: "label > 0.5"}`)
+	}
+	text := fmt.Sprintf(`
 apiVersion: thalweg/v1
 kind: Pipeline
 metadata: {name: taken-over}
@@ -76,28 +73,41 @@ spec:
 %s  output_features: [%s]
   model: {type: trees, from: %s}
 `, features.String(), output.String(), imported.Reference("given", e))
-		spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(text))
+	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pipeline.Compile(spec, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan, err = plan.WithImported(e); err != nil {
+		t.Fatal(err)
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, schema, 0, rows...)
+	a := fitted(t, plan, batch)
+	a.SetParams(make([]float32, a.Model.Size()))
+	parts, err := a.Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Decode(catalog.All(), parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, batch, raw
+}
+
+// An imported model goes through fit, checkpoint and scoring as one of our own does,
+// and says of each row what its library says.
+func TestImportedModelsArePartOfTheArtifactAndScoreAsTheirLibrary(t *testing.T) {
+	for _, name := range []string{"lightgbm-binary.txt", "lightgbm-integers.txt", "lightgbm-forest.txt", "lightgbm-fine.txt", "lightgbm-slope.txt", "xgboost-hist.json", "xgboost-exact.json"} {
+		e, err := imported.Parse(name, importedtest.Model(t, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := pipeline.Compile(spec, schema)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if plan, err = plan.WithImported(e); err != nil {
-			t.Fatal(err)
-		}
-		batch := tabletest.Batch(memory.DefaultAllocator, schema, 0, rows...)
-		a := fitted(t, plan, batch)
-		a.SetParams(make([]float32, a.Model.Size()))
-		parts, err := a.Encode(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := Decode(catalog.All(), parts)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b, batch, raw := takenOver(t, name, e)
+		parts := encode(t, b)
 		got, _ := score(t, b, pipeline.InTraining, batch)
 		for i, row := range got {
 			want := raw[i] * e.Slope

@@ -78,11 +78,13 @@ func (s *Scorer) DatasetArrow() *arrow.Schema { return s.dataset }
 // Score returned, and where it came from. Cleaned columns are shared, not copied. The caller
 // releases it. Output may run beside Score and beside itself.
 func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin) (arrow.Record, error) {
-	n := len(predictions) / s.width
-	if int(cleaned.NumRows()) != n || n*s.width != len(predictions) || !cleaned.Schema().Equal(s.cleaned) {
+	stride := s.width + s.explains.width()
+	n := len(predictions) / stride
+	if int(cleaned.NumRows()) != n || n*stride != len(predictions) || !cleaned.Schema().Equal(s.cleaned) {
 		return nil, &thalweg.Error{Op: "lay out scored rows", Kind: thalweg.Invalid,
 			Err: fmt.Errorf("%d predictions for %d rows of %v are not what Score returned", n, cleaned.NumRows(), cleaned.Schema().Fields())}
 	}
+	predictions, said := s.split(predictions)
 	predictions, sampled := s.parted(predictions, n)
 	last := int(cleaned.NumCols()) - 1
 	columns := make([]arrow.Array, 0, s.output.NumFields())
@@ -113,7 +115,7 @@ func (s *Scorer) Output(cleaned arrow.Record, predictions []float32, from Origin
 	default:
 		columns = append(columns, s.widened(predictions), s.widened(predictions))
 	}
-	columns = s.besides(columns, predictions, sampled)
+	columns = s.explanations(s.besides(columns, predictions, sampled), said)
 	schema, rows := s.output, cleaned.Column(last)
 	if from.Object == "" {
 		rows.Retain()

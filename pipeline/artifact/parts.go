@@ -131,7 +131,7 @@ func (a *Artifact) Encode(extra map[string][]byte) (map[string][]byte, error) {
 // in Extra. It fails with thalweg.Corrupt naming the part that is not there, is
 // not what Encode writes, or belongs to another artifact than the others.
 func Decode(catalog pipeline.Catalog, parts map[string][]byte) (*Artifact, error) {
-	a := &Artifact{Extra: maps.Clone(parts), catalog: catalog}
+	a := &Artifact{Extra: maps.Clone(parts), catalog: catalog, explained: new(explained)}
 	for _, step := range []struct {
 		part   string
 		decode func([]byte) error

@@ -23,9 +23,10 @@ import (
 type Scorer struct {
 	artifact *Artifact
 	answer   pipeline.Answer
-	outputs  int       // of the model for a row
-	width    int       // of a row's predictions: outputs, and what samples say
-	constant []float32 // the prediction of a row of which nothing is known
+	outputs  int         // of the model for a row
+	width    int         // of a row's predictions: outputs, and what samples say
+	constant []float32   // the prediction of a row of which nothing is known
+	explains *explaining // nil: no row is
 	chain    *clean.Chain
 	tests    *quality.Tests // of events; nil: none
 	applier  *feature.Applier
@@ -77,6 +78,12 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	}
 	if phase == pipeline.InScoring {
 		s.tests = quality.New(a.plan, phase)
+		if top := a.top(); top > 0 {
+			var err error
+			if s.explains, err = newExplaining(a, top); err != nil {
+				return nil, err
+			}
+		}
 	}
 	s.cleaned = s.Cleaned().Arrow()
 	// The row number becomes the offset and is no column of its own.
@@ -105,7 +112,8 @@ func (s *Scorer) Cleaned() table.Schema { return s.chain.Schema() }
 //
 // The batch stays the caller's. The caller releases cleaned; predictions has
 // as many elements for each of its rows as the model has outputs, one after the
-// other, in scoring and what samples of the model say, and is valid until the next call.
+// other, in scoring and what samples of the model and explanations say, for Output, and is
+// valid until the next call.
 func (s *Scorer) Score(ctx context.Context, batch arrow.Record, rep *pipeline.Report) (cleaned arrow.Record, predictions []float32, err error) {
 	if rep == nil {
 		rep = new(pipeline.Report)
@@ -143,6 +151,9 @@ func (s *Scorer) ScoreCleaned(rows arrow.Record, rep *pipeline.Report) (cleaned 
 		return nil, nil, err
 	}
 	rep.RowsOut -= rows.NumRows() - cleaned.NumRows()
+	if s.explains != nil && len(s.predictions) > 0 {
+		s.explain()
+	}
 	return cleaned, s.predictions, nil
 }
 

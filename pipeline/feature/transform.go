@@ -179,3 +179,87 @@ func (t *Transform) Spread(feature int) float64 {
 // Label returns what training knows of the output feature: the mean of a binary
 // label is the base rate.
 func (t *Transform) Label() Label { return t.data.Label }
+
+// Origins says which input each slot is of, by its place in names: the features in the
+// order of the spec, then the crosses.
+func (t *Transform) Origins() (names []string, numbers, categories, lists, terms []int) {
+	upTo := func(slots *[]int, n, input int) {
+		for len(*slots) < n {
+			*slots = append(*slots, input)
+		}
+	}
+	for i, f := range t.plan.Features {
+		to := t.places[i].to
+		upTo(&numbers, to.Numbers, i)
+		upTo(&categories, len(to.Cardinalities), i)
+		upTo(&lists, len(to.Lists), i)
+		upTo(&terms, len(to.Terms), i)
+		names = append(names, f.Name)
+	}
+	for _, c := range t.plan.Crosses {
+		categories = append(categories, len(names))
+		names = append(names, c.Name)
+	}
+	return names, numbers, categories, lists, terms
+}
+
+// Means returns what slots are in the mean of the training rows, as far as it is known: a
+// number that is warped is at the mean of what came before; of categories the shares of
+// the ids, nil of bins, crosses and those that are hashed and have too many values.
+func (t *Transform) Means() (numbers []float32, lists [][]float32, categories [][]float64) {
+	numbers = make([]float32, t.shape.Numbers)
+	categories = make([][]float64, len(t.shape.Cardinalities))
+	for i := range t.data.Features {
+		f, at, e := &t.data.Features[i], t.places[i], t.encodings[i]
+		if both, ok := e.(*indicated); ok {
+			e = both.Encoding
+			numbers[at.to.Numbers-1] = float32(f.Missed())
+		}
+		switch e := e.(type) {
+		case *scaled:
+			numbers[at.from.Numbers] = e.mean(f.Number.Statistics)
+		case *elements:
+			list := make([]float32, len(e.numbers))
+			for k, number := range e.numbers {
+				list[k] = number.mean(f.List.Elements[k].Statistics)
+			}
+			lists = append(lists, list)
+		}
+		switch {
+		case f.Category != nil:
+			categories[len(at.from.Cardinalities)] = f.Category.shares(len(f.Category.Values)+1, func(i int) int { return i + 1 })
+		case f.Hashed != nil && len(f.Hashed.Values) > 0:
+			n := uint32(f.Hashed.Buckets)
+			categories[len(at.from.Cardinalities)] = f.Hashed.shares(f.Hashed.Buckets, func(i int) int { return int(bucket(hashOf(f.Hashed.Values[i]), n)) })
+		}
+	}
+	return numbers, lists, categories
+}
+
+// mean returns the mean of the training rows' numbers, those that were missing included.
+func (e *scaled) mean(m Moments) float32 {
+	rows := float64(m.Count + m.Missing)
+	if rows == 0 {
+		return 0
+	}
+	mean := float64(clip(e.value(m.Mean)) * (float64(m.Count) / rows))
+	return float32(mean + float64(float64(e.fill)*(float64(m.Missing)/rows)))
+}
+
+// shares returns the shares of the training rows by id, of which value i has that of id;
+// nil where there are none.
+func (c *Category) shares(ids int, id func(i int) int) []float64 {
+	total := c.Unknown
+	for _, n := range c.Counts {
+		total += n
+	}
+	if total == 0 {
+		return nil
+	}
+	out := make([]float64, ids)
+	out[0] = float64(c.Unknown) / float64(total)
+	for i, n := range c.Counts {
+		out[id(i)] += float64(n) / float64(total)
+	}
+	return out
+}

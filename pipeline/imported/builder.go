@@ -25,6 +25,8 @@ type tree struct {
 	splits []split
 	values []float64
 	root   int
+	// covers are those of splits and of leaves; none where they are not known.
+	covers, leafCovers []float64
 }
 
 // split asks a question of an input.
@@ -119,6 +121,8 @@ func (b *builder) collect(t *tree) error {
 
 // tree brings one tree into pre-order.
 func (b *builder) tree(t *tree, places []int) (out Tree, err error) {
+	var covers, leafCovers []float64
+	known := len(t.covers) == len(t.splits) && len(t.leafCovers) == len(t.values)
 	seenSplits, seenLeaves := make([]bool, len(t.splits)), make([]bool, len(t.values))
 	var visit func(node int) (int, error)
 	visit = func(node int) (int, error) {
@@ -128,6 +132,9 @@ func (b *builder) tree(t *tree, places []int) (out Tree, err error) {
 			}
 			seenLeaves[^node] = true
 			out.Values = append(out.Values, t.values[^node])
+			if known {
+				leafCovers = append(leafCovers, t.leafCovers[^node])
+			}
 			return ^(len(out.Values) - 1), nil
 		}
 		if node >= len(t.splits) || seenSplits[node] {
@@ -137,6 +144,9 @@ func (b *builder) tree(t *tree, places []int) (out Tree, err error) {
 		s := &t.splits[node]
 		in := &b.inputs[s.input]
 		at := len(out.Splits)
+		if known {
+			covers = append(covers, t.covers[node])
+		}
 		out.Splits = append(out.Splits, Split{Input: places[s.input], Left: s.borders(in)})
 		yes, err := visit(s.left)
 		if err != nil {
@@ -147,6 +157,7 @@ func (b *builder) tree(t *tree, places []int) (out Tree, err error) {
 		return at, err
 	}
 	_, err = visit(t.root)
+	out.Cover = append(covers, leafCovers...)
 	return out, err
 }
 

@@ -82,6 +82,10 @@ func (in *Input) IDs() int {
 type Tree struct {
 	Splits []Split   `json:"splits,omitempty"`
 	Values []float64 `json:"values"`
+	// Cover is how many training rows the splits and then the leaves had, or what the
+	// library has instead: of XGBoost the sum of their second derivatives. None where the
+	// file does not say.
+	Cover []float64 `json:"cover,omitempty"`
 }
 
 // Split sends ids of an input to the left.
@@ -240,6 +244,14 @@ func (t *Tree) check(inputs []Input) error {
 	for _, v := range t.Values {
 		if !finite(v) {
 			return fmt.Errorf("a leaf has the value %v", v)
+		}
+	}
+	if n := len(t.Cover); n > 0 && n != len(t.Splits)+len(t.Values) {
+		return fmt.Errorf("%d leaves and %d splits with the cover of %d", len(t.Values), len(t.Splits), n)
+	}
+	for _, c := range t.Cover {
+		if !finite(c) || c < 0 {
+			return fmt.Errorf("a node has the cover %v", c)
 		}
 	}
 	for i := range t.Splits {

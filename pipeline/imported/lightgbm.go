@@ -235,6 +235,9 @@ func (b *builder) lgbTree(fields map[string]string) (t tree, err error) {
 	if t.values, err = numbers(fields, "leaf_value", leaves); err != nil {
 		return t, err
 	}
+	if err := t.lgbCovers(fields, leaves); err != nil {
+		return t, err
+	}
 	if leaves == 1 {
 		t.root = ^0
 		return t, nil
@@ -279,6 +282,18 @@ func (b *builder) lgbTree(fields map[string]string) (t tree, err error) {
 		t.splits = append(t.splits, s)
 	}
 	return t, nil
+}
+
+// lgbCovers reads how many training rows nodes had, where the file says. A tree of one
+// leaf, and the leaves of a model that was made by hand, may be without.
+func (t *tree) lgbCovers(fields map[string]string, leaves int) (err error) {
+	if fields["leaf_count"] == "" || leaves > 1 && fields["internal_count"] == "" {
+		return nil
+	}
+	if t.leafCovers, err = numbers(fields, "leaf_count", leaves); err == nil && leaves > 1 {
+		t.covers, err = numbers(fields, "internal_count", leaves-1)
+	}
+	return err
 }
 
 // lgbSets reads a tree's sets of categories: words of 32 bits, and where each set

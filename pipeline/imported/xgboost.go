@@ -51,6 +51,7 @@ type xgbTree struct {
 	Right      []int     `json:"right_children"`
 	Feature    []int     `json:"split_indices"`
 	Condition  []float32 `json:"split_conditions"`
+	Cover      []float64 `json:"sum_hessian"`
 	Default    []xgbBool `json:"default_left"`
 	Type       []int     `json:"split_type"`
 	Categories []int     `json:"categories"`
@@ -224,6 +225,9 @@ func (b *builder) xgbTree(x *xgbTree) (t tree, err error) {
 		return t, fmt.Errorf("has %d left_children, %d right_children, %d split_indices, %d split_conditions, %d default_left, %d split_type",
 			n, len(x.Right), len(x.Feature), len(x.Condition), len(x.Default), len(x.Type))
 	}
+	if len(x.Cover) != 0 && len(x.Cover) != n {
+		return t, fmt.Errorf("has %d sum_hessian of %d nodes", len(x.Cover), n)
+	}
 	sets, err := x.sets()
 	if err != nil {
 		return t, err
@@ -237,6 +241,13 @@ func (b *builder) xgbTree(x *xgbTree) (t tree, err error) {
 		} else {
 			places[i] = splits
 			splits++
+		}
+	}
+	for i, c := range x.Cover {
+		if x.Left[i] < 0 {
+			t.leafCovers = append(t.leafCovers, c)
+		} else {
+			t.covers = append(t.covers, c)
 		}
 	}
 	t.root = places[0]

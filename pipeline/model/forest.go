@@ -23,6 +23,8 @@ func (s *IDSet) Has(id int) bool { return s[id/64]>>(id%64)&1 == 1 }
 type Tree struct {
 	Splits []Split // the first is the root
 	Values []float32
+	// Rows are the training rows that each leaf had, rounded to a float32.
+	Rows []float32
 }
 
 // Root returns the split that rows begin at; without splits the leaf, as its complement.
@@ -70,6 +72,7 @@ const (
 	viewSets
 	viewGains
 	viewValues
+	viewRows
 	viewBias
 )
 
@@ -79,7 +82,7 @@ func newForest(o *Trees, shape kernel.Shape, outputs int) *Forest {
 	for _, v := range []View{{Name: "trees.leaves", Shape: []int{f.most}}, {Name: "trees.slot", Shape: []int{f.most, splits}},
 		{Name: "trees.left", Shape: []int{f.most, splits}}, {Name: "trees.right", Shape: []int{f.most, splits}},
 		{Name: "trees.set", Shape: []int{f.most, splits, setParts}}, {Name: "trees.gain", Shape: []int{f.most, splits}},
-		{Name: "trees.value", Shape: []int{f.most, o.MaxLeaves}},
+		{Name: "trees.value", Shape: []int{f.most, o.MaxLeaves}}, {Name: "trees.rows", Shape: []int{f.most, o.MaxLeaves}},
 		{Name: "bias", Shape: []int{outputs}, Bias: true}} {
 		v.Offset = next
 		next += v.Size()
@@ -319,6 +322,7 @@ func (f *Forest) Put(params []float32, t int, tree *Tree) {
 		}
 	}
 	copy(f.row(params, viewValues, t), tree.Values)
+	copy(f.row(params, viewRows, t), tree.Rows)
 }
 
 // Tree reads tree t of parameters that Check has passed.
@@ -326,7 +330,7 @@ func (f *Forest) Tree(params []float32, t int) (tree Tree) {
 	leaves := int(f.views[viewLeaves].Of(params)[t])
 	slots, left, right, sets := f.row(params, viewSlots, t), f.row(params, viewLeft, t), f.row(params, viewRight, t), f.row(params, viewSets, t)
 	gains := f.row(params, viewGains, t)
-	tree.Values = f.row(params, viewValues, t)[:leaves]
+	tree.Values, tree.Rows = f.row(params, viewValues, t)[:leaves], f.row(params, viewRows, t)[:leaves]
 	for i := range leaves - 1 {
 		s := Split{Slot: int(slots[i]), Left: int(left[i]), Right: int(right[i]), Gain: gains[i]}
 		for id := range MaxIDs {
@@ -347,9 +351,11 @@ func (f *Forest) Check(params []float32) error {
 			return fmt.Errorf("parameter %s[%d] is %v", f.views[name].Name, i, f.views[name].Of(params)[i])
 		}
 	}
-	for i, g := range f.views[viewGains].Of(params) {
-		if !(g >= 0) {
-			return fmt.Errorf("parameter %s[%d] is %v", f.views[viewGains].Name, i, g)
+	for _, view := range []int{viewGains, viewRows} {
+		for i, x := range f.views[view].Of(params) {
+			if !(x >= 0) {
+				return fmt.Errorf("parameter %s[%d] is %v", f.views[view].Name, i, x)
+			}
 		}
 	}
 	for _, view := range []int{viewLeft, viewRight} {

@@ -69,7 +69,8 @@ func (t importedTree) split(i int) (slot, left, right int) {
 
 func (t importedTree) has(i, id int) bool { return t.Splits[i].Has(id) }
 
-func newImportedLayer(e *imported.Ensemble, shape kernel.Shape) (*importedLayer, error) {
+// slotsOf returns the slot of each input.
+func slotsOf(e *imported.Ensemble, shape kernel.Shape) ([]int, error) {
 	slots := make([]int, len(e.Inputs))
 	for i := range e.Inputs {
 		in := &e.Inputs[i]
@@ -82,6 +83,14 @@ func newImportedLayer(e *imported.Ensemble, shape kernel.Shape) (*importedLayer,
 		if slots[i] < 0 {
 			return nil, fmt.Errorf("no slot %q of %d ids", in.Name, in.IDs())
 		}
+	}
+	return slots, nil
+}
+
+func newImportedLayer(e *imported.Ensemble, shape kernel.Shape) (*importedLayer, error) {
+	slots, err := slotsOf(e, shape)
+	if err != nil {
+		return nil, err
 	}
 	l := &importedLayer{ensemble: e}
 	bytes := 0

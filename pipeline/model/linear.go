@@ -24,6 +24,9 @@ func (*Linear) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	return NewNetwork("linear", shape, loss, newLinearLayer(shape, loss.Outputs()))
 }
 
+// Explains implements pipeline.Explained.
+func (*Linear) Explains() {}
+
 // StartsWarm implements pipeline.WarmStarter.
 func (*Linear) StartsWarm() bool { return true }
 

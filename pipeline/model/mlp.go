@@ -59,6 +59,9 @@ func (o *MLP) Check(at pipeline.Place) {
 // LearnsEmbeddings implements pipeline.Embedding.
 func (*MLP) LearnsEmbeddings() {}
 
+// Explains implements pipeline.Explained.
+func (*MLP) Explains() {}
+
 // Drops reports whether there is dropout, by which predictions can be sampled.
 func (o *MLP) Drops() bool { return o.Dropout > 0 }
 

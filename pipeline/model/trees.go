@@ -142,6 +142,9 @@ func (*Trees) L2(output string) float64 {
 	return 1
 }
 
+// Explains implements pipeline.Explained.
+func (*Trees) Explains() {}
+
 // StartsWarm implements pipeline.WarmStarter: leaves of the version's trees are refitted.
 // What is imported stays as it is.
 func (o *Trees) StartsWarm() bool { return o.From == "" }

@@ -31,6 +31,11 @@ func randomTree(random *rand.Rand, leaves int) *Tree {
 			}
 		}
 	}
+	defer func() {
+		for range t.Values {
+			t.Rows = append(t.Rows, float32(random.IntN(1000)))
+		}
+	}()
 	for len(t.Values) < leaves {
 		leaf := random.IntN(len(t.Values))
 		s := Split{Slot: random.IntN(3), Left: ^leaf, Right: ^len(t.Values), Gain: random.Float32()}

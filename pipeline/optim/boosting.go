@@ -519,6 +519,7 @@ func (b *boosting) finish(params []float32, tree int, grown growing) {
 			value = renewedValue(grown.cells[0][k*rankInts:], n.rows)
 		}
 		t.Values[k] = float32(b.options.LearningRate * value)
+		t.Rows = append(t.Rows, float32(n.rows))
 	}
 	b.forest.Put(params, tree, t)
 }

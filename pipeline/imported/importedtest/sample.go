@@ -23,7 +23,7 @@ func Models(t testing.TB) (names []string) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if name := f.Name(); !strings.HasSuffix(name, ".py") && !strings.HasSuffix(name, ".sample.json") {
+		if name := f.Name(); !strings.HasSuffix(name, ".py") && !strings.HasSuffix(name, ".sample.json") && !strings.HasSuffix(name, ".shares.json") {
 			names = append(names, name)
 		}
 	}
@@ -55,4 +55,14 @@ func Sample(t testing.TB, model string) (columns map[string][]any, raw []float64
 	}
 	delete(columns, "raw")
 	return columns, raw
+}
+
+// Shares returns what the library says that each column brought to the sums of the first
+// rows of Sample, by column, and the base that all share, in "base".
+func Shares(t testing.TB, model string) (shares map[string][]float64) {
+	t.Helper()
+	if err := json.Unmarshal(Model(t, strings.TrimSuffix(model, path.Ext(model))+".shares.json"), &shares); err != nil {
+		t.Fatal(err)
+	}
+	return shares
 }

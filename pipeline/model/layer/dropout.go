@@ -45,5 +45,9 @@ func (l *dropout) Forward(c *Chunk, _, out []float32) {
 }
 
 func (l *dropout) Backward(c *Chunk, _, outGrad, _ []float32) {
+	if !c.Training {
+		copy(c.InGrad, outGrad)
+		return
+	}
 	kernel.Multiply(c.InGrad, outGrad, c.Scratch)
 }

@@ -42,7 +42,7 @@ func (o *outcome) event() string {
 	if o.batch == nil {
 		return ""
 	}
-	added := pipeline.OutputColumns("", true) // those that say where the row came from and what scored it
+	added := pipeline.OutputColumns("", true, pipeline.ExplanationColumns(pipeline.MaxExplained)...) // those that say where the row came from and what scored it
 	var fields []arrow.Field
 	var columns []arrow.Array
 	for i, f := range o.batch.Schema().Fields() {

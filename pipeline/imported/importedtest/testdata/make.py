@@ -1,5 +1,5 @@
 # Makes the files beside it: models of LightGBM 4.7.0 and XGBoost 3.2.0, and for each a
-# sample of rows with the sums of the trees. To make them again: pip install
+# sample of rows with the sums of the trees, and what each column brought to those (SHAP). To make them again: pip install
 # lightgbm==4.7.0 xgboost-cpu==3.2.0 pandas==3.1.1, and python make.py.
 import json
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xgboost
 
-ROWS, SAMPLE = 600, 60
+ROWS, SAMPLE, EXPLAINED = 600, 60, 25
 
 
 def table(seed):
@@ -34,7 +34,11 @@ def table(seed):
     return d, y - y.min()
 
 
-def write(name, d, raw):
+def write(name, d, raw, shares):
+    """What inputs brought to the sums of the first rows, and the base, is in order of d's columns."""
+    names = list(d.columns) + ["base"]
+    shares = {c: [float(x) for x in shares[:EXPLAINED, i]] for i, c in enumerate(names)}
+    json.dump(shares, open(name + ".shares.json", "w"), ensure_ascii=False, separators=(",", ":"))
     d = d.iloc[:SAMPLE]
     columns = {}
     for c in d.columns:
@@ -56,7 +60,7 @@ def lgb(name, d, y, rounds=6, integers=False, **options):
     data = lightgbm.Dataset(d, y, categorical_feature=["month"] if integers else "auto", params=p)
     m = lightgbm.train(p, data, rounds)
     m.save_model(f"lightgbm-{name}.txt")
-    write(f"lightgbm-{name}", d, m.predict(d, raw_score=True))
+    write(f"lightgbm-{name}", d, m.predict(d, raw_score=True), m.predict(d, pred_contrib=True))
 
 
 def xgb(name, d, y, rounds=6, **options):
@@ -67,7 +71,7 @@ def xgb(name, d, y, rounds=6, **options):
     data = xgboost.DMatrix(d, y, enable_categorical=True)
     m = xgboost.train(p, data, rounds)
     m.save_model(f"xgboost-{name}.json")
-    write(f"xgboost-{name}", d, m.predict(data, output_margin=True))
+    write(f"xgboost-{name}", d, m.predict(data, output_margin=True), m.predict(data, pred_contribs=True))
 
 
 d, y = table(7)
