@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/compact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/onnx"
@@ -47,6 +48,8 @@ type evaluated struct {
 	// the champion.
 	Pair *[2]compared `json:"pair,omitempty"`
 	Flaw string       `json:"flaw,omitempty"`
+	// Drawn are judged rows whose inputs are to be shuffled.
+	Drawn *evaluation.PermutationRows `json:"drawn,omitempty"`
 	// Alone is by feature, in the first shard.
 	Alone map[string]alone `json:"alone,omitempty"`
 }
@@ -153,6 +156,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 		return out, err
 	}
 	half := d.halves(shard)
+	drawn := d.drawn(trained, fit)
 	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone, evaluatedSplits[:]...) {
 		if err == nil {
 			err = before.score(scored.Record)
@@ -188,6 +192,10 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			}
 			if s == judged {
 				now := chosen{c.which, c.predictions[from*width:], c.labels[from:], c.parts[from:]}
+				block, at := scorer.Encoded()
+				for k, row := range c.which {
+					drawn.Observe(block, int(at[row]), now.labels[k], kernel.Mix(metric.RowHash(seed, shard, numbers[row])))
+				}
 				if err := compared.observe(rows, &now, numbers); err != nil {
 					return out, err
 				}
@@ -215,12 +223,37 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 	if out.Pair, err = compared.encoded(); err != nil {
 		return out, err
 	}
+	out.Drawn = drawn
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
 	if out.Groups, err = json.Marshal(groups); err != nil {
 		return out, err
 	}
 	out.Slices, err = json.Marshal(slices)
 	return out, err
+}
+
+// drawn returns what draws judged rows, of which none is drawn yet.
+func (d *data) drawn(of *artifact.Artifact, fit *fitted) *evaluation.PermutationRows {
+	var rows int64
+	for _, by := range fit.Rows {
+		rows += by[d.cuts.Judged()]
+	}
+	return evaluation.NewPermutationRows(of.Model.Shape(), len(of.Inputs().Names), rows)
+}
+
+// permuted says how much worse the model is where an input says nothing.
+func (t *Task) permuted(ctx context.Context, d *data, trained *artifact.Artifact, all []evaluated) (*evaluation.Permutation, error) {
+	var fit fitted
+	if err := t.Input(ctx, "transform", &fit); err != nil {
+		return nil, err
+	}
+	drawn := d.drawn(trained, &fit)
+	for _, p := range all {
+		if err := drawn.Merge(p.Drawn); err != nil {
+			return nil, err
+		}
+	}
+	return drawn.Importance(d.plan.Spec, trained.Model, trained.Params, trained.Answer(), trained.Inputs())
 }
 
 // scoredRows are prepared rows with their predictions.
@@ -351,6 +384,9 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if doc.Sliced, err = slices.Measure(d.plan.Spec); err != nil {
 		return err
 	}
+	if doc.Permutation, err = t.permuted(ctx, d, trained, all); err != nil {
+		return err
+	}
 	if doc.Champion, err = t.compare(ctx, d, trained, all); err != nil {
 		return err
 	}
@@ -413,6 +449,9 @@ func (t *Task) saveEvaluation(ctx context.Context, d *data, doc *evaluation.Docu
 	}
 	if table := evaluation.FairnessTable(doc.Fairness, api.MaxOutputBytes); table != "" {
 		t.Report.Outputs["fairness"] = table
+	}
+	if table := doc.Permutation.Table(api.MaxOutputBytes); table != "" {
+		t.Report.Outputs["permutation"] = table
 	}
 	judged := doc.Splits[doc.Judged]
 	if table := judged.ConfusionTable(api.MaxOutputBytes); table != "" {

@@ -237,6 +237,10 @@ func (d *card) measured(w io.Writer) {
 			fmt.Fprintf(w, "| %s | %v | %s |\n", markdownCell(g.Gate), g.Passed, markdownCell(g.Found))
 		}
 	}
+	if text := d.Evaluation.Permutation.Table(1 << 20); text != "" {
+		fmt.Fprintf(w, "\n## Inputs\n\nHow much worse a metric of %d %s rows is where the values of an input are shuffled among them.\n\n```\n%s\n```\n",
+			d.Evaluation.Permutation.Rows, d.Evaluation.Judged, text)
+	}
 	if text := evaluation.FairnessTable(d.Evaluation.Fairness, 1<<20); text != "" {
 		fmt.Fprintf(w, "\n## Fairness\n\n```\n%s\n```\n", text)
 	}

@@ -22,6 +22,12 @@ type explained struct {
 	by     *model.Explainer
 }
 
+// Inputs says which input each slot of the model is of.
+func (a *Artifact) Inputs() (in model.Inputs) {
+	in.Names, in.Numbers, in.Categories, in.Lists, in.Terms = a.Transform.Origins()
+	return in
+}
+
 // Explainer returns what explains the model's predictions. Scorers share it.
 func (a *Artifact) Explainer() (*model.Explainer, error) {
 	kept := a.explained
@@ -30,11 +36,9 @@ func (a *Artifact) Explainer() (*model.Explainer, error) {
 	if kept.by != nil && &kept.params[0] == &a.Params[0] {
 		return kept.by, nil
 	}
-	var in model.Inputs
-	in.Names, in.Numbers, in.Categories, in.Lists, in.Terms = a.Transform.Origins()
 	var to model.Reference
 	to.Numbers, to.Lists, to.Categories = a.Transform.Means()
-	by, err := a.Model.NewExplainer(a.Params, in, to)
+	by, err := a.Model.NewExplainer(a.Params, a.Inputs(), to)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "explain", Kind: thalweg.Unsupported, Subject: "model " + a.Model.Type(), Err: err,
 			Hint: "leave scoring.explanations out, or train a model that can be explained"}
@@ -52,7 +56,6 @@ type explaining struct {
 	top    int
 	memory model.Explaining
 	raw    []float32
-	blank  []bool
 	rows   []int32
 	shares [][]float64 // by input, of rows
 	order  []int
@@ -90,16 +93,7 @@ func (s *Scorer) explain() {
 	e, n := s.explains, len(s.predictions)/s.width
 	e.raw = slices.Grow(e.raw[:0], s.block.Rows*s.outputs)[:s.block.Rows*s.outputs]
 	s.artifact.Model.RawScores(s.workspace, s.artifact.Params, &s.block, e.raw)
-	in := make([]int32, 0, n) // the rows of the block
-	if s.finiteRows.Words == nil {
-		for i := range n {
-			in = append(in, int32(i))
-		}
-	} else {
-		for i := range s.finiteRows.Marked() {
-			in = append(in, int32(i))
-		}
-	}
+	_, in := s.Encoded()
 	blank := s.applier.Blank()
 	stride := s.width + e.width()
 	out := make([]float32, n*stride)

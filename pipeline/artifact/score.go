@@ -244,6 +244,21 @@ func (s *Scorer) Parts() iter.Seq2[string, []float32] {
 	}
 }
 
+// Encoded returns the rows that the last Score looked at, as the model reads them, and
+// which of them each row is that it returned. They are valid until the next call.
+func (s *Scorer) Encoded() (b *kernel.Block, rows []int32) {
+	if s.finiteRows.Words == nil {
+		for i := range s.block.Rows {
+			rows = append(rows, int32(i))
+		}
+		return &s.block, rows
+	}
+	for i := range s.finiteRows.Marked() {
+		rows = append(rows, int32(i))
+	}
+	return &s.block, rows
+}
+
 // finite removes the rows whose prediction is not finite, as sums of very
 // large inputs may be.
 func (s *Scorer) finite(rows arrow.Record, rep *pipeline.Report) (arrow.Record, error) {

@@ -28,6 +28,8 @@ type Document struct {
 	Fairness []Fairness `json:"fairness,omitempty"`
 	// Calibration is what it changed of the judged split; nil where there is none.
 	Calibration *Calibration `json:"calibration,omitempty"`
+	// Permutation is of the judged split: how much worse it is without each input.
+	Permutation *Permutation `json:"permutation,omitempty"`
 	// Folds are of cross-validation, where the spec asks for it.
 	Folds *Folds `json:"folds,omitempty"`
 	// Search has the trials that the values of the spec were chosen by, where it was

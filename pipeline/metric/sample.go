@@ -23,10 +23,13 @@ const (
 	sliceShift = 4
 )
 
-// Part returns the part of a row: a hash of which row it is.
-func Part(seed uint64, shard int, row int64) uint8 {
+// Part returns the part of a row.
+func Part(seed uint64, shard int, row int64) uint8 { return uint8(RowHash(seed, shard, row) >> 59) }
+
+// RowHash is a hash of which row of the training data one is.
+func RowHash(seed uint64, shard int, row int64) uint64 {
 	id := kernel.Mix(kernel.Mix(uint64(shard)+kernel.Golden) + uint64(row))
-	return uint8(kernel.Mix(id^kernel.Mix(seed^kernel.Golden)) >> 59)
+	return kernel.Mix(id ^ kernel.Mix(seed^kernel.Golden))
 }
 
 // Sample is the sums of a set of rows, and those of its parts. It is not safe for
