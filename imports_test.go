@@ -109,6 +109,7 @@ var ranks = map[string]int{
 	"pipeline/artifact/artifacttest": 7,
 	"pipeline/onnx":                  7,
 	"pipeline/onnx/onnxtest":         8,
+	"pipeline/counterfactual":        7,
 	"worker/average":                 7,
 	"worker/stream/engine":           7,
 	"worker/partition":               7,

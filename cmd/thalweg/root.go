@@ -65,6 +65,7 @@ var commands = []struct {
 	{newResults, reads},
 	{newReplay, scores},
 	{newScore, asks},
+	{newCounterfactual, reads},
 	{newDiff, reads},
 	{newLineage, scores},
 	{newDLQ, reads},

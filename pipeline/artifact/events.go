@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -65,4 +66,21 @@ func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 	schema := a.plan.EventColumns()
 	schema.Key, cfg.Private = a.Key, a.Spec.Spec.Schema.Private()
 	return event.NewDecoder(schema, cfg)
+}
+
+// NewRowDecoder returns a decoder of rows that somebody wrote down as JSON, with the
+// columns that scored rows have: what fills a column of an event is a field, and values
+// that are hashed are so already.
+func (a *Artifact) NewRowDecoder() (*event.Decoder, error) {
+	schema := table.Schema{Timezone: a.plan.ScoringInput.Timezone, Columns: slices.Clone(a.plan.ScoringInput.Columns)}
+	for i := range schema.Columns {
+		c := &schema.Columns[i]
+		c.From, c.PII, c.Raw = "", "", ""
+		c.Nullable = true
+	}
+	zone, err := time.LoadLocation(schema.Timezone)
+	if err != nil {
+		return nil, &thalweg.Error{Op: "load time zone", Kind: thalweg.Invalid, Subject: schema.Timezone, Err: err}
+	}
+	return event.NewDecoder(schema, event.Config{Format: &event.JSONFormat{TimestampFormats: table.TimeFormats()}, Zone: zone})
 }

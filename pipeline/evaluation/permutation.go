@@ -121,11 +121,15 @@ func appendAll[T any](to, from [][]T) {
 // is validated by. It is nil where there are too few rows or too many inputs, or where the
 // rows have no such metric.
 func (p *PermutationRows) Importance(spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
+	return p.importance(spec.Entries(pipeline.Metrics), spec, m, params, answer, inputs)
+}
+
+func (p *PermutationRows) importance(catalog []pipeline.Entry, spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
 	if p == nil || len(p.Labels) < 2 || m.Type() == "knn" { // whose predictions look at all training rows
 		return nil, nil
 	}
 	name := spec.Spec.Trainer.ValidationMetric
-	measure := metric.Find(spec.Entries(pipeline.Metrics), answer.Type, name)
+	measure := metric.Find(catalog, answer.Type, name)
 	if measure == nil {
 		return nil, nil
 	}
@@ -135,7 +139,7 @@ func (p *PermutationRows) Importance(spec *pipeline.Spec, m *model.Model, params
 		if m.Predict(w, params, b, out); kernel.Finite(out) >= 0 {
 			return 0, false, nil
 		}
-		sums, err := metric.New(spec.Entries(pipeline.Metrics), answer)
+		sums, err := metric.New(catalog, answer)
 		if err != nil {
 			return 0, false, err
 		}

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // maxCombinations bounds those of a cross that are looked at for names: all of three
@@ -106,4 +110,67 @@ func (b *Binned) name(id int) string {
 		return fmt.Sprintf("above %g", b.Cuts[n-1])
 	}
 	return fmt.Sprintf("above %g to %g", b.Cuts[id-2], b.Cuts[id-1])
+}
+
+// Variable is what a row may have that features read: a column of prepared rows.
+type Variable struct {
+	// Column is its name there, Name that of the first feature that reads it.
+	Column, Name string
+	Type         table.Type
+	// Number: it is one, that training saw from Min to Max. Values are those of a category
+	// that training knows. Fixed says why it is neither.
+	Number   bool
+	Min, Max float64
+	Values   []string
+	Fixed    string
+}
+
+// Variables returns what the features of rows read, in the order of the spec, and what
+// cleaned rows have of it; the caller releases the arrays.
+func (t *Transform) Variables(batch arrow.Record) (all []Variable, values []arrow.Array, err error) {
+	at := make(map[string]int)
+	for i, f := range t.plan.Features {
+		s := sourceOf(f)
+		k, known := at[s.prepared()]
+		if !known {
+			a, err := s.read(batch)
+			if err != nil {
+				for _, v := range values {
+					v.Release()
+				}
+				return nil, nil, err
+			}
+			k = len(all)
+			at[s.prepared()] = k
+			all, values = append(all, Variable{Column: s.prepared(), Name: f.Name, Type: table.TypeOf(a.DataType())}), append(values, a)
+		}
+		all[k].learn(&t.data.Features[i])
+	}
+	return all, values, nil
+}
+
+// learn takes what training knows of a feature's values.
+func (v *Variable) learn(f *Feature) {
+	var m *Moments
+	switch {
+	case f.Number != nil:
+		m = &f.Number.Statistics
+	case f.Bins != nil:
+		m = &f.Bins.Statistics
+	case f.Periodic != nil:
+		m = &f.Periodic.Statistics
+	case f.Category != nil:
+		v.Values = f.Category.Values
+	case f.Hashed != nil:
+		v.Values = f.Hashed.Values
+	case f.Valued != nil:
+		v.Values = f.Valued.Values
+	default:
+		v.Fixed = "it is a " + f.Type
+	}
+	if m != nil && m.Count > 0 {
+		v.Number, v.Min, v.Max = true, m.Min, m.Max
+	} else if len(v.Values) == 0 && v.Fixed == "" {
+		v.Fixed = "training knows no value of it"
+	}
 }
