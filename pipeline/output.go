@@ -392,6 +392,7 @@ func (b *Body) checkHalves(at Place) {
 				at.Problem(f.name, "without a model, say in output where cleaned rows go", "the field is missing")
 			}
 		}
+		b.checkExplanations(at)
 		return
 	}
 	if !at.Omits("scoring") {

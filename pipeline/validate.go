@@ -394,7 +394,6 @@ func (b *Body) checkModel(at Place) {
 	inputs, outputs := at.in("input_features"), at.in("output_features")
 	b.checkFolds(at)
 	b.checkSearch(at)
-	b.checkExplanations(at)
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
 		names(i, f.Name)
