@@ -156,7 +156,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 		return out, err
 	}
 	half := d.halves(shard)
-	drawn := d.drawn(trained, fit)
+	drawn := d.toShuffle(trained, fit)
 	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone, evaluatedSplits[:]...) {
 		if err == nil {
 			err = before.score(scored.Record)
@@ -232,8 +232,8 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 	return out, err
 }
 
-// drawn returns what draws judged rows, of which none is drawn yet.
-func (d *data) drawn(of *artifact.Artifact, fit *fitted) *evaluation.PermutationRows {
+// toShuffle returns what draws judged rows, of which none is drawn yet.
+func (d *data) toShuffle(of *artifact.Artifact, fit *fitted) *evaluation.PermutationRows {
 	var rows int64
 	for _, by := range fit.Rows {
 		rows += by[d.cuts.Judged()]
@@ -247,7 +247,7 @@ func (t *Task) permuted(ctx context.Context, d *data, trained *artifact.Artifact
 	if err := t.Input(ctx, "transform", &fit); err != nil {
 		return nil, err
 	}
-	drawn := d.drawn(trained, &fit)
+	drawn := d.toShuffle(trained, &fit)
 	for _, p := range all {
 		if err := drawn.Merge(p.Drawn); err != nil {
 			return nil, err
