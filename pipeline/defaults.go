@@ -233,6 +233,18 @@ func (b *Body) encoder(at Place, kind string) (c Choice, mostCommon int) {
 	return c, mostCommon
 }
 
+// elements returns how many elements a shape has: 0 without one, and where it is none.
+func elements(shape []int) int {
+	n := min(len(shape), 1)
+	for _, d := range shape {
+		if d < 1 || d > MaxListLength || n > MaxListLength {
+			return 0
+		}
+		n *= d
+	}
+	return n
+}
+
 // inherit fills the options of a feature from those of its type. A fill value
 // goes with fill_with_const, and is inherited with it.
 func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
@@ -245,6 +257,9 @@ func (o *FeatureOptions) inherit(at Place, from FeatureOptions, fillValue any) {
 	}
 	if _, circle := o.Encoder.Options.(Cyclic); circle {
 		from.Normalization = noNormalization
+	}
+	if n := elements(o.Shape); n > 0 && n <= MaxListLength {
+		Default(at, "length", &o.Length, &n)
 	}
 	Default(at, "missing_value_strategy", &o.MissingValueStrategy, from.MissingValueStrategy)
 	if _, bins := o.Encoder.Options.(Binner); !bins && o.MissingValueStrategy != dropRow {
@@ -310,6 +325,13 @@ func (o FeatureOptions) check(at Place, kind string) {
 	}
 	if kind != inputList && o.Length != nil {
 		at.Problem("length", "", "a %s has no length", kind)
+	}
+	if kind != inputList && o.Shape != nil {
+		at.Problem("shape", "", "a %s has no shape", kind)
+	} else if n := elements(o.Shape); o.Shape != nil && (n < 1 || n > MaxListLength) {
+		at.Problem("shape", "", "%v has a dimension below 1, or more than %d elements in all", o.Shape, MaxListLength)
+	} else if o.Shape != nil && o.Length != nil && *o.Length != n {
+		at.Problem("length", "leave it out", "a list of shape %v has %d elements, not %d", o.Shape, n, *o.Length)
 	}
 	if _, hashed := o.Encoder.Options.(Hasher); hashed && (o.MostCommon != nil || o.MinCount != nil) {
 		at.Problem("encoder.type", "leave most_common and min_count out", "every value has an id where they are hashed")

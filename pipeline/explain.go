@@ -71,7 +71,7 @@ func NewExplainer(catalog Catalog) (*Explainer, error) {
 // nothing. A field that entries of a catalog have in common gets one explanation
 // for each.
 func (x *Explainer) Explain(path string) ([]Explanation, error) {
-	x.lists = make(map[string]bool)
+	x.lists, x.of = make(map[string]bool), make(map[string]yaml.MapItem)
 	at := []explained{x.root()}
 	path = indices.ReplaceAllString(path, "")
 	for name := range strings.SplitSeq(path, ".") {
@@ -112,7 +112,8 @@ type Explainer struct {
 	described map[string]string
 	example   *Spec
 	examples  []example
-	lists     map[string]bool // the paths of lists met on the way
+	lists     map[string]bool         // the paths of lists met on the way
+	of        map[string]yaml.MapItem // by the path of a field of some entry, met on the way: the entry
 }
 
 // example is a spec and the fields that it sets, in order.
@@ -173,6 +174,7 @@ func (x *Explainer) fields(of explained) []explained {
 		for _, e := range x.catalog[kind] {
 			for _, f := range x.structFields(of.Path, defaulted(e.new())) {
 				f.Of, f.key = e.Name, c.key()
+				x.of[f.Path] = yaml.MapItem{Key: f.key, Value: f.Of}
 				out = append(out, f)
 			}
 		}
@@ -428,6 +430,9 @@ func (x *Explainer) exampleOf(e explained) string {
 				set = append(set, yaml.MapItem{Key: f.name(), Value: f.sample})
 			}
 		}
+		if all := x.structFields(e.Path, e.value); len(set) == 0 && x.lists[e.Path] && len(all) > 0 {
+			set = yaml.MapSlice{{Key: all[0].name(), Value: yaml.MapSlice{}}} // an item of nothing says nothing
+		}
 		value = set
 		if x.lists[e.Path] {
 			value = []any{set}
@@ -441,6 +446,8 @@ func (x *Explainer) exampleOf(e explained) string {
 		m := yaml.MapSlice{{Key: name, Value: value}}
 		if e.Of != "" && i == len(names)-1 {
 			m = append(yaml.MapSlice{{Key: e.key, Value: e.Of}}, m...)
+		} else if entry, ok := x.of[strings.Join(names[:i+1], ".")]; ok && i < len(names)-1 {
+			m = append(yaml.MapSlice{entry}, m...)
 		}
 		value = m
 	}

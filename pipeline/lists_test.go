@@ -51,7 +51,7 @@ func TestSpecsOfListsSayWhatIsWrong(t *testing.T) {
 		"input_features[0].length: 0 is out of range: it must be at least 1":                                                                     feature("{name: legs, type: list, length: 0}"),
 		"input_features[0].length: 4097 is out of range: it must be at most 4096":                                                                feature("{name: legs, type: list, length: 4097}"),
 		"input_features[0].length: a number has no length":                                                                                       feature("{name: x, type: number, expression: 'legs[0]', length: 2}"),
-		"input_features[0].shape: not supported":                                                                                                 feature("{name: legs, type: list, shape: [2, 2]}"),
+		"input_features[0].shape: [2 0] has a dimension below 1":                                                                                 feature("{name: legs, type: list, shape: [2, 0]}"),
 		"input_features[0].most_common: a list has no most_common":                                                                               feature("{name: legs, type: list, most_common: 2}"),
 		"input_features[0].missing_value_strategy: a list has no fill_with_mode":                                                                 feature("{name: legs, type: list, missing_value_strategy: fill_with_mode}"),
 		"input_features[0].encoder.type: a list has no encoder onehot (it has elements)":                                                         feature("{name: legs, type: list, encoder: {type: onehot}}"),

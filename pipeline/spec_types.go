@@ -177,6 +177,10 @@ type FeatureOptions struct {
 	// Length of a list: the elements that it has. One of another length counts as
 	// missing, and is counted. Default: that of the training rows, which must be one.
 	Length *int `yaml:"length,omitempty" json:"length,omitempty" jsonschema:"minimum=1,maximum=4096"`
+	// Shape of a list: how its elements lie, for a cnn. [8, 8] is an image of 8 rows of 8, row by
+	// row, [8, 8, 3] one of three channels, side by side. The length is their product. Default:
+	// a sequence.
+	Shape []int `yaml:"shape,omitempty" json:"shape,omitempty" jsonschema:"minItems=1,maxItems=3"`
 	// Encoder is how the feature enters the model.
 	Encoder Choice `yaml:"encoder,omitempty" json:"encoder,omitempty" catalog:"encoders"`
 }

@@ -24,6 +24,7 @@ func (*Elements) For() string { return listType }
 // encoding of its own.
 type elements struct {
 	name    string
+	shape   []int
 	numbers []*scaled
 }
 
@@ -59,7 +60,13 @@ func (*Elements) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 		len(l.Elements) != l.Length || l.Missing < 0 || l.Other < 0 {
 		return nil, fmt.Errorf("data of %d elements for lists of %d", len(l.Elements), l.Length)
 	}
-	e := &elements{name: f.Name}
+	e := &elements{name: f.Name, shape: f.Options.Shape}
+	if e.shape == nil {
+		e.shape = []int{l.Length}
+	}
+	if kernel.Elements(e.shape) != l.Length {
+		return nil, fmt.Errorf("data of %d elements for lists of shape %v", l.Length, e.shape)
+	}
 	for i := range l.Elements {
 		n, err := loadNumber(f, &l.Elements[i])
 		if err != nil {
@@ -72,7 +79,7 @@ func (*Elements) Load(f pipeline.Feature, data *Feature) (Encoding, error) {
 
 // AddTo implements Encoding.
 func (e *elements) AddTo(s *kernel.Shape) {
-	s.Lists = append(s.Lists, []int{len(e.numbers)})
+	s.Lists = append(s.Lists, e.shape)
 	s.ListNames = append(s.ListNames, e.name)
 }
 

@@ -6,6 +6,7 @@ import "github.com/thalweg/thalweg/pipeline"
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "linear", Options: Spec(new(Linear)), Source: linearSource},
+		{Name: "cnn", Options: Spec(new(CNN)), Source: cnnSource},
 		{Name: "fm", Options: Spec(new(FM)), Source: fmSource},
 		{Name: "knn", Options: Spec(new(KNN)), Source: knnSource},
 		{Name: "mlp", Options: Spec(new(MLP)), Source: mlpSource},

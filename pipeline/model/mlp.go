@@ -50,11 +50,14 @@ func (o *MLP) Check(at pipeline.Place) {
 		}
 	}
 	if layers, err := o.layers(kernel.Shape{}); err == nil {
-		if err := checkWorkspace(layers); err != nil {
+		if err := checkWorkspace(layers, chunkRows); err != nil {
 			at.Problem("hidden", "", "%v", err)
 		}
 	}
 }
+
+// Descends implements Descended.
+func (*MLP) Descends() {}
 
 // LearnsEmbeddings implements pipeline.Embedding.
 func (*MLP) LearnsEmbeddings() {}

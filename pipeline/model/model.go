@@ -24,6 +24,10 @@ type Spec interface {
 	New(loss Loss, shape kernel.Shape) (*Model, error)
 }
 
+// Descended is the options of a network of several layers, whose training takes steps of its
+// own size and number by default.
+type Descended interface{ Descends() }
+
 // Convex reports whether the loss of a model is convex in its parameters, if it is
 // in the outputs: its options say so by a method of this name.
 func Convex(choice pipeline.Choice) bool {

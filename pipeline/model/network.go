@@ -24,8 +24,8 @@ const longRows = 2 * chunkRows
 const maxWorkspace = 512 << 20
 
 // checkWorkspace returns what is wrong with layers whose values take too much memory.
-func checkWorkspace(layers []Layer) error {
-	const bound = maxWorkspace / (4 * chunkRows)
+func checkWorkspace(layers []Layer, chunk int) error {
+	bound := maxWorkspace / (4 * chunk)
 	floats := 0
 	for _, l := range layers {
 		floats += 2*l.Outputs() + l.Scratch()
@@ -36,7 +36,7 @@ func checkWorkspace(layers []Layer) error {
 	if first := layers[0].Scratch(); first > floats/2 {
 		return fmt.Errorf("its numbers and embeddings want %d values of memory for a row, of %d in all layers, the bound is %d: lower the size of the encoders that embed, or embed fewer categories", first, floats, bound)
 	}
-	return fmt.Errorf("its layers want %d values of memory for a row, the bound is %d: lower model.hidden, or leave dropout or normalization out", floats, bound)
+	return fmt.Errorf("its layers want %d values of memory for a row, the bound is %d: lower model.hidden or the channels of model.layers, or leave dropout or normalization out", floats, bound)
 }
 
 // Model is a function from parameters and rows to predictions, and the gradient
@@ -57,6 +57,7 @@ type Model struct {
 	// nothing does.
 	calibration *calibration.Calibration
 	raw         bool
+	chunk       int // how many rows go through all layers at a time
 }
 
 // NewNetwork returns the model of the given layers, the first of which reads
@@ -64,10 +65,15 @@ type Model struct {
 // a Rescaler if the loss scales labels; views of two layers must not share a
 // name.
 func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (*Model, error) {
+	return newNetwork(name, shape, loss, chunkRows, layers...)
+}
+
+// newNetwork is NewNetwork of a model through which so many rows go at a time.
+func newNetwork(name string, shape kernel.Shape, loss Loss, chunk int, layers ...Layer) (*Model, error) {
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("a network without layers")
 	}
-	m := &Model{name: name, shape: shape, loss: loss, layers: layers}
+	m := &Model{name: name, shape: shape, loss: loss, layers: layers, chunk: chunk}
 	offset := 0
 	for i, l := range layers {
 		if l.Outputs() < 1 {
@@ -89,7 +95,7 @@ func NewNetwork(name string, shape kernel.Shape, loss Loss, layers ...Layer) (*M
 	if offset > MaxSize {
 		return nil, fmt.Errorf("%d parameters, the bound is %d", offset, MaxSize)
 	}
-	if err := checkWorkspace(layers); err != nil {
+	if err := checkWorkspace(layers, chunk); err != nil {
 		return nil, err
 	}
 	last := layers[len(layers)-1]
@@ -180,14 +186,14 @@ type Workspace struct {
 func (m *Model) NewWorkspace() *Workspace {
 	w := &Workspace{owner: m, kept: make([]any, len(m.layers))}
 	for i, l := range m.layers {
-		rows := chunkRows
+		rows := m.chunk
 		if len(m.layers) == 1 && l.Scratch() == 0 {
 			rows = longRows
 		}
 		w.values = append(w.values, make([]float32, rows*l.Outputs()))
-		w.scratch = append(w.scratch, make([]float32, chunkRows*l.Scratch()))
+		w.scratch = append(w.scratch, make([]float32, m.chunk*l.Scratch()))
 		if i+1 < len(m.layers) {
-			w.grads = append(w.grads, make([]float32, chunkRows*l.Outputs()))
+			w.grads = append(w.grads, make([]float32, m.chunk*l.Outputs()))
 		}
 	}
 	return w
@@ -205,7 +211,7 @@ func (m *Model) NewPredictor() *Workspace {
 			values[i%2] = max(values[i%2], l.Outputs())
 		}
 	}
-	turns, shared := [2][]float32{make([]float32, chunkRows*values[0]), make([]float32, chunkRows*values[1])}, make([]float32, chunkRows*scratch)
+	turns, shared := [2][]float32{make([]float32, m.chunk*values[0]), make([]float32, m.chunk*values[1])}, make([]float32, m.chunk*scratch)
 	for i := range m.layers {
 		w.values, w.scratch = append(w.values, turns[i%2]), append(w.scratch, shared)
 	}
@@ -271,9 +277,9 @@ func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, see
 	weight := 1 / float32(b.Rows)
 	outputs := m.Outputs()
 	values := w.values[len(w.values)-1]
-	run, step := len(values)/outputs, chunkRows
+	run, step := len(values)/outputs, m.chunk
 	if m.tracks { // chunks of about the same size, whose statistics are worth the same
-		chunks := (b.Rows + chunkRows - 1) / chunkRows
+		chunks := (b.Rows + m.chunk - 1) / m.chunk
 		step = (b.Rows + chunks - 1) / chunks
 		run = step
 	}
@@ -313,8 +319,8 @@ func (m *Model) Predict(w *Workspace, params []float32, b *kernel.Block, out []f
 	if len(out) != b.Rows*outputs || w.owner != m {
 		panic("model: a prediction needs room for each row's values and a workspace of the model")
 	}
-	for from := 0; from < b.Rows; from += chunkRows {
-		to := min(from+chunkRows, b.Rows)
+	for from := 0; from < b.Rows; from += m.chunk {
+		to := min(from+m.chunk, b.Rows)
 		w.chunk = Chunk{Block: b, From: from, To: to}
 		values := out[from*outputs : to*outputs]
 		m.forward(w, params, values, 0)
@@ -353,8 +359,8 @@ func (m *Model) LossOf(w *Workspace, params []float32, b *kernel.Block) (loss fl
 		panic("model: a loss needs a workspace, not a predictor's")
 	}
 	outputs := m.Outputs()
-	for from := 0; from < b.Rows; from += chunkRows {
-		to := min(from+chunkRows, b.Rows)
+	for from := 0; from < b.Rows; from += m.chunk {
+		to := min(from+m.chunk, b.Rows)
 		w.chunk = Chunk{Block: b, From: from, To: to}
 		out := w.values[len(w.values)-1][:(to-from)*outputs]
 		m.forward(w, params, out, 0)

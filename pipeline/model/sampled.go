@@ -22,7 +22,7 @@ func (m *Model) sampledFrom() int {
 func (m *Model) NewSampler() *Workspace {
 	w := m.NewPredictor()
 	if first := m.sampledFrom(); first > 0 && first < len(m.layers) { // what comes before is computed once
-		w.values[first-1] = make([]float32, chunkRows*m.layers[first-1].Outputs())
+		w.values[first-1] = make([]float32, m.chunk*m.layers[first-1].Outputs())
 	}
 	w.samples = true
 	return w
@@ -38,9 +38,9 @@ func (m *Model) Sample(w *Workspace, params []float32, b *kernel.Block, seed uin
 	if w.owner != m || !w.samples || first > last {
 		panic(fmt.Sprintf("model: samples need a workspace for them and a layer of the %d that draws", len(m.layers)))
 	}
-	out := make([]float32, min(b.Rows, chunkRows)*m.Outputs())
-	for from := 0; from < b.Rows; from += chunkRows {
-		to := min(from+chunkRows, b.Rows)
+	out := make([]float32, min(b.Rows, m.chunk)*m.Outputs())
+	for from := 0; from < b.Rows; from += m.chunk {
+		to := min(from+m.chunk, b.Rows)
 		w.chunk = Chunk{Block: b, From: from, To: to, Sampled: true}
 		predictions := out[:(to-from)*m.Outputs()]
 		for s := range samples {

@@ -20,7 +20,7 @@ type Auto struct{}
 // of a shape and so many training rows.
 func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, rows int64) pipeline.Trainer {
 	trees, grows := chosen.Options.(*model.Trees)
-	if _, deep := chosen.Options.(*model.MLP); deep {
+	if _, deep := chosen.Options.(model.Descended); deep {
 		t = network(t, rows)
 	}
 	if t.Distributed.Replicas == 0 && grows {

@@ -178,6 +178,7 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	})
 	others := make(map[string]train.Job)
 	addOthers(t, others)
+	t.Run("cnn", func(t *testing.T) { sameBitsWithKills(t, others["cnn"]) })
 	t.Run("fm", func(t *testing.T) { sameBitsWithKills(t, others["fm"]) })
 	t.Run("knn", func(t *testing.T) { sameBitsWithKills(t, others["knn binary"]) })
 	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })

@@ -1,9 +1,13 @@
 package train_test
 
 import (
+	"context"
+	"iter"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/worker/train"
@@ -27,6 +31,7 @@ func addOthers(t testing.TB, all map[string]train.Job) {
 		}
 		return job
 	}
+	all["cnn"] = cnnJob(t)
 	all["fm"] = of(dataset{shards: 3, rows: 1500, label: "number", seed: 5}, 4, &model.FM{Factors: 3})
 	all["fm classes"] = of(dataset{shards: 2, rows: 1500, label: "category", seed: 7, terms: 400}, 3, &model.FM{Factors: 2})
 	for _, label := range []string{"binary", "category"} {
@@ -35,6 +40,40 @@ func addOthers(t testing.TB, all map[string]train.Job) {
 		job.Trainer.Optimizer, job.Trainer.Epochs = pipeline.Choice{Name: "memorize", Options: new(optim.Memorize)}, 1
 		all["knn "+label] = job
 	}
+}
+
+// images is lists of 4 by 4, whose label is whether the left half is the brighter one.
+type images struct{ dataset }
+
+func (d images) Read(_ context.Context, shard int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) {
+		d.read(shard, func(b *train.Batch, err error) bool {
+			random := rand.New(rand.NewPCG(d.seed, uint64(b.Row[0])))
+			pixels := make([]float32, 16*b.Block.Rows)
+			for i := range pixels {
+				pixels[i] = random.Float32()
+				if half := i % 4 / 2; b.Block.Labels[i/16] == float32(half) {
+					pixels[i] += 0.3
+				}
+			}
+			b.Block.Lists, b.Block.Numbers, b.Block.Categories = [][]float32{pixels}, nil, nil
+			return yield(b, err)
+		})
+	}
+}
+
+// cnnJob is a job of a convolutional network.
+func cnnJob(t testing.TB) train.Job {
+	d := dataset{shards: 3, rows: 400, label: "binary", seed: 9}
+	job := newJob(t, d, 4)
+	options := &model.CNN{Layers: []model.CNNLayer{{Conv: &model.Conv{Channels: 3, Size: 3, Stride: 1, Padding: "same", Activation: "relu"}}, {Pool: &model.Pool{Size: 2, Kind: "max"}},
+		{Dense: &model.Dense{Size: 6, Activation: "relu", Dropout: 0.1}}}}
+	var err error
+	if job.Model, err = options.New(new(model.CrossEntropy), kernel.Shape{Lists: [][]int{{4, 4}}, ListNames: []string{"image"}}); err != nil {
+		t.Fatal(err)
+	}
+	job.Rows = images{d}
+	return job
 }
 
 // mlpJob is a job of a network.

@@ -1,0 +1,158 @@
+package model
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/model/layer"
+)
+
+//go:embed cnn.go
+var cnnSource string
+
+// CNN is a convolutional network of one list feature: a sequence, or by its shape an image.
+type CNN struct {
+	// Layers are convolutions and pools, and after them dense ones, each reading the values of
+	// the one before. One that gives the outputs follows.
+	Layers []CNNLayer `yaml:"layers,omitempty" json:"layers,omitempty" jsonschema:"minItems=1,maxItems=32" default:"[{conv: {channels: 16}}, {pool: {size: 2}}, {conv: {channels: 32}}, {dense: {size: 64}}]"`
+}
+
+// CNNLayer is one of the kinds of layers.
+type CNNLayer struct {
+	// Conv is a convolution: each place gets channels, weighted sums of those around it.
+	Conv *Conv `yaml:"conv,omitempty" json:"conv,omitempty"`
+	// Pool makes one place of several.
+	Pool *Pool `yaml:"pool,omitempty" json:"pool,omitempty"`
+	// Dense is values that are weighted sums of all before, as the hidden layers of an mlp are.
+	Dense *Dense `yaml:"dense,omitempty" json:"dense,omitempty"`
+}
+
+// Conv is a convolution.
+type Conv struct {
+	// Channels is how many values each place gets.
+	Channels int `yaml:"channels,omitempty" json:"channels,omitempty" jsonschema:"minimum=1,maximum=1024" default:"16"`
+	// Size is how many places a side a window has, of a sequence in all.
+	Size int `yaml:"size,omitempty" json:"size,omitempty" jsonschema:"minimum=1,maximum=64" default:"3"`
+	// Stride is how many places windows are apart.
+	Stride int `yaml:"stride,omitempty" json:"stride,omitempty" jsonschema:"minimum=1,maximum=64" default:"1"`
+	// Padding is zeros around the array, so that each place is the middle of a window (same), or
+	// nothing (valid).
+	Padding string `yaml:"padding,omitempty" json:"padding,omitempty" jsonschema:"enum=same,enum=valid" default:"same"`
+	// Activation follows.
+	Activation string `yaml:"activation,omitempty" json:"activation,omitempty" jsonschema:"enum=relu,enum=gelu,enum=tanh,enum=sigmoid" default:"relu"`
+}
+
+// Pool makes one value of those of a window, by channel. Windows lie side by side; places that
+// fill none are left out.
+type Pool struct {
+	// Size is how many places a side a window has, of a sequence in all.
+	Size int `yaml:"size,omitempty" json:"size,omitempty" jsonschema:"minimum=1,maximum=64" default:"2"`
+	// Kind is the largest value (max), or their mean.
+	Kind string `yaml:"kind,omitempty" json:"kind,omitempty" jsonschema:"enum=max,enum=mean" default:"max"`
+}
+
+// Dense is a layer of values that are weighted sums of all before.
+type Dense struct {
+	// Size is how many.
+	Size int `yaml:"size,omitempty" json:"size,omitempty" jsonschema:"minimum=1,maximum=8192" default:"64"`
+	// Activation follows.
+	Activation string `yaml:"activation,omitempty" json:"activation,omitempty" jsonschema:"enum=relu,enum=gelu,enum=tanh,enum=sigmoid" default:"relu"`
+	// Dropout is the share of the values that a step of training leaves out.
+	Dropout float64 `yaml:"dropout,omitempty" json:"dropout,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
+}
+
+// Check implements pipeline.Checker.
+func (o *CNN) Check(at pipeline.Place) {
+	dense := false
+	for i, l := range o.Layers {
+		path := fmt.Sprintf("layers[%d]", i)
+		n := 0
+		for _, has := range []bool{l.Conv != nil, l.Pool != nil, l.Dense != nil} {
+			if has {
+				n++
+			}
+		}
+		switch {
+		case n != 1:
+			at.Problem(path, "write {conv: …}, {pool: …} or {dense: …}", "a layer is one of conv, pool and dense, not %d of them", n)
+		case dense && l.Dense == nil:
+			at.Problem(path, "put it before the dense ones", "a dense layer has no places that a convolution or a pool could read")
+		}
+		dense = dense || l.Dense != nil
+	}
+}
+
+// Reads implements pipeline.Reader.
+func (*CNN) Reads() []string { return []string{"list"} }
+
+// EarlyStop implements pipeline.Patient.
+func (*CNN) EarlyStop() int { return 20 }
+
+// Descends implements Descended.
+func (*CNN) Descends() {}
+
+// convolvedRows is how many rows go through a network of arrays at a time: their values are
+// many.
+const convolvedRows = 64
+
+// New implements Spec.
+func (o *CNN) New(loss Loss, shape kernel.Shape) (*Model, error) {
+	if len(shape.Lists) != 1 || shape.Numbers+len(shape.Cardinalities)+len(shape.Terms) > 0 {
+		return nil, fmt.Errorf("a cnn reads one list, and has %d (%s) besides %d other inputs", len(shape.Lists), strings.Join(shape.ListNames, ", "), shape.Numbers+len(shape.Cardinalities)+len(shape.Terms))
+	}
+	array := layer.ArrayOf(shape.Lists[0])
+	layers := []Layer{layer.NewArray(shape, 0)}
+	width := array.Size()
+	follow := func(what string, activation string) error {
+		if width < 1 || width > maxWorkspace/(4*convolvedRows) {
+			return fmt.Errorf("%s has %d values, from 1 to %d can be: the shape %v is smaller or larger than its layers want", what, width, maxWorkspace/(4*convolvedRows), shape.Lists[0])
+		}
+		f, ok := layer.FindActivation(activation)
+		if !ok {
+			return fmt.Errorf("no activation is called %q", activation)
+		}
+		layers = append(layers, layer.NewActivation(f, width))
+		return nil
+	}
+	gain := func(activation string) float64 {
+		f, _ := layer.FindActivation(activation)
+		return f.Gain
+	}
+	for i, l := range o.Layers {
+		var next Layer
+		what := ""
+		switch {
+		case l.Conv != nil:
+			what = fmt.Sprintf("conv.%d", i)
+			next, array = layer.NewConvolution(what, array, l.Conv.Channels, l.Conv.Size, l.Conv.Stride, l.Conv.Padding == "same", gain(l.Conv.Activation))
+		case l.Pool != nil:
+			what = fmt.Sprintf("pool.%d", i)
+			next, array = layer.NewPool(array, l.Pool.Size, l.Pool.Kind == "mean")
+		default:
+			what = fmt.Sprintf("dense.%d", i)
+			next = layer.NewDense(what, width, l.Dense.Size, gain(l.Dense.Activation))
+		}
+		layers = append(layers, next)
+		width = next.Outputs()
+		activation := ""
+		switch {
+		case l.Conv != nil:
+			activation = l.Conv.Activation
+		case l.Dense != nil:
+			activation = l.Dense.Activation
+		}
+		if activation == "" && width > 0 {
+			continue
+		}
+		if err := follow(strings.Replace(what, ".", " ", 1), activation); err != nil {
+			return nil, err
+		}
+		if l.Dense != nil && l.Dense.Dropout > 0 {
+			layers = append(layers, layer.NewDropout(width, l.Dense.Dropout))
+		}
+	}
+	return newNetwork("cnn", shape, loss, convolvedRows, append(layers, layer.NewDense("output", width, loss.Outputs(), 1))...)
+}
