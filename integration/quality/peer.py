@@ -13,11 +13,12 @@ import warnings
 import mmh3
 import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, root_mean_squared_error
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
@@ -66,8 +67,18 @@ PEERS = {
     ("number", ""): (lambda: Ridge(1), HistGradientBoostingRegressor, "test.rmse", rmse),
     ("binary", "hinge"): (lambda: LinearSVC(C=1, dual=False), None, "test.hinge_loss", hinge_loss),
 }
+# Tables on which networks are tried too, by so many seeds.
+NETWORKS = ["cancer", "penguins", "mroz", "birthwt", "digits", "mpg", "hitters", "tips", "credit"]
+SEEDS = 3
 # Tables on which a support vector machine is tried too.
 MARGINS = ["cancer", "mroz", "churn", "spam"]
+
+
+def network(kind):
+    """scikit-learn's network, of a number that is scaled as the inputs are."""
+    if kind == "number":
+        return TransformedTargetRegressor(MLPRegressor(random_state=0), transformer=StandardScaler())
+    return MLPClassifier(random_state=0)
 
 
 def linear(x, train, model):
@@ -98,7 +109,10 @@ def peer(x, y, kind, model, loss, parts):
     """The test metric of the peer."""
     of_lines, of_trees, _, score = PEERS[kind, loss]
     train, test = (parts == 0) & y.notna(), (parts == 2) & y.notna()
-    x, m = trees(x, train, of_trees) if model == "trees" else linear(x, train, of_lines)
+    if model == "mlp":
+        x, m = linear(x, train, lambda: network(kind))
+    else:
+        x, m = trees(x, train, of_trees) if model == "trees" else linear(x, train, of_lines)
     m.fit(x[train], y[train])
     return score(m, x[test], y[test])
 
@@ -126,9 +140,9 @@ def main(directory, *names):
     for name in names or SETS:
         x, y, kind = load(name)
         x.assign(label=y).to_parquet(os.path.join(directory, name + ".parquet"), index=False)
-        for model, loss in [("linear", ""), ("trees", "")] + [("linear", "hinge")] * (name in MARGINS):
+        for model, loss in [("linear", ""), ("trees", "")] + [("linear", "hinge")] * (name in MARGINS) + [("mlp", "")] * (name in NETWORKS):
             specs, scores = [], []
-            for seed in range(1, 11 if len(x) < SMALL else 2):
+            for seed in range(1, 2 if len(x) >= SMALL else SEEDS + 1 if model == "mlp" else 11):
                 specs.append(spec(name, x, kind, model, loss, seed))
                 scores.append(peer(x, y, kind, model, loss, split(seed, name, len(x))))
             print(json.dumps({"name": name, "model": model, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][2], "specs": specs, "scores": scores}), flush=True)

@@ -21,8 +21,9 @@ type MLP struct {
 	// Activation follows each hidden layer.
 	Activation string `yaml:"activation,omitempty" json:"activation,omitempty" jsonschema:"enum=relu,enum=gelu,enum=tanh,enum=sigmoid" default:"relu"`
 	// Dropout is the share of each hidden layer's values that a step of training leaves out.
-	// Which follows from the seed and the row.
-	Dropout float64 `yaml:"dropout,omitempty" json:"dropout,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
+	// Which follows from the seed and the row. The default, with the l2 of 2 that networks have,
+	// holds small tables back: without, their log loss is a tenth higher on some.
+	Dropout float64 `yaml:"dropout" json:"dropout,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1" default:"0.1"`
 	// Normalization brings what each hidden layer sums to mean 0 and deviation 1 before the
 	// activation: layer, over the values of a row; batch, over up to 512 rows of a step's batch,
 	// and in predictions by the means that training keeps. Then each value has a scale and
@@ -92,6 +93,10 @@ func (o *MLP) LeastBatch() (rows int, why, instead string) {
 	}
 	return 0, "", ""
 }
+
+// L2 implements pipeline.Penalized: of 0.3, 1, 2 and 3, with dropout, it is the best on the tables
+// of make quality.
+func (*MLP) L2(string) float64 { return 2 }
 
 // EarlyStop implements pipeline.Patient: what validation rows say of a network falls for a
 // long time, and not with every epoch. Three epochs cost small tables a tenth of the loss.
