@@ -68,6 +68,10 @@ func isEmpty(v reflect.Value) bool {
 // line.
 func renderValue(w *strings.Builder, v reflect.Value, indent string) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			w.WriteString(" null\n") // of a value that stands for no value, as replace has
+			return
+		}
 		v = v.Elem()
 	}
 	if s, ok := v.Interface().(shortened); ok {
