@@ -83,7 +83,11 @@ func (x *Explainer) Explain(path string) ([]Explanation, error) {
 			known = append(known, x.fields(e)...)
 		}
 		for _, e := range known {
-			if e.name() == name {
+			// What several entries have in common within them is said once.
+			told := slices.ContainsFunc(next, func(o explained) bool {
+				return o.Path == e.Path && o.Of == e.Of && o.Meaning == e.Meaning && o.Default == e.Default
+			})
+			if e.name() == name && !told {
 				next = append(next, e)
 			}
 		}

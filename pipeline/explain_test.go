@@ -110,3 +110,13 @@ func newExplainer(t *testing.T) *pipeline.Explainer {
 	}
 	return x
 }
+
+// A field of an entry that several entries choose is explained once.
+func TestWhatModelsHaveInCommonIsExplainedOnce(t *testing.T) {
+	x := newExplainer(t)
+	for path, of := range map[string]int{"spec.model.uncertainty.coverage": 1, "spec.model.uncertainty.quantiles": 2, "spec.model.uncertainty": len(catalog.All()[pipeline.Models])} {
+		if all, err := x.Explain(path); err != nil || len(all) != of {
+			t.Errorf("%s: %d explanations, want %d, %v", path, len(all), of, err)
+		}
+	}
+}
