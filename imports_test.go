@@ -127,6 +127,7 @@ var ranks = map[string]int{
 	"worker":                10,
 	"worker/stream/lineage": 10,
 	"worker/stream/replay":  10,
+	"worker/stream/verify":  10,
 
 	"cmd/thalweg/localdata": 11,
 	"cmd/thalweg/process":   11,

@@ -4,14 +4,20 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/onnx"
 	"github.com/thalweg/thalweg/pipeline/onnx/onnxtest"
 )
@@ -24,6 +30,103 @@ const offAtMost = 1e-6
 type offBy struct {
 	Largest float64 `json:"largest_difference"`
 	Bits    int     `json:"other_bits"`
+}
+
+// onnxPython is the Python that has the packages of integration/onnx.
+func onnxPython(t *testing.T) string {
+	return filepath.Join(process.Root(t), ".cache", "python", "onnx", "bin", "python")
+}
+
+// runPython returns what a script prints.
+func runPython(t *testing.T, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(onnxPython(t), args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", args[0], err)
+	}
+	return out
+}
+
+// TestParametersAreReadByThePackageSafetensors by their names, shapes and bits.
+func TestParametersAreReadByThePackageSafetensors(t *testing.T) {
+	for _, c := range onnxtest.Cases(t) {
+		if !strings.HasSuffix(c.Name, " category") {
+			continue
+		}
+		parts, err := c.Artifact.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "model.safetensors")
+		if err := os.WriteFile(file, parts[artifact.PartModel], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var found map[string]struct {
+			Shape []int
+			Type  string
+			Bytes []byte
+		}
+		if err := json.Unmarshal(runPython(t, filepath.Join(process.Root(t), "integration", "onnx", "tensors.py"), file), &found); err != nil {
+			t.Fatal(err)
+		}
+		views := c.Artifact.Model.Views()
+		if len(found) != len(views) {
+			t.Errorf("%s: %d tensors of %d", c.Name, len(found), len(views))
+		}
+		for _, v := range views {
+			have := found[v.Name]
+			if have.Type != "float32" || !slices.Equal(have.Shape, v.Shape) || !bytes.Equal(have.Bytes, kernel.AppendFloats(nil, v.Of(c.Artifact.Params))) {
+				t.Errorf("%s: %s is %s of %v", c.Name, v.Name, have.Type, have.Shape)
+			}
+		}
+	}
+}
+
+// TestVerifyComparesBatchStreamAndONNX on rows that a stream has just scored.
+func TestVerifyComparesBatchStreamAndONNX(t *testing.T) {
+	d := startDev(t, t.TempDir(), "dev")
+	dir := t.TempDir()
+	flights := filepath.Join(process.Root(t), "deploy", "demo", "flights.parquet")
+	spec, err := os.ReadFile(filepath.Join(process.Root(t), "deploy", "demo", "flights.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "flights.yaml")
+	text := strings.Replace(string(spec), "\n  scoring:", "\n  model: {type: trees, trees: 10}\n  registry: {export: [onnx]}\n  scoring:", 1)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.run(t, "put", flights, "s3://lake/flights/")
+	d.run(t, "apply", "-f", file, "--wait")
+	if shown := d.run(t, "models", "show", "flight-delays"); !strings.Contains(shown, "onnx: checkpoints/flight-delays-1-1/") {
+		t.Errorf("no export is named:\n%s", shown)
+	}
+	d.run(t, "produce", flights, "--topic", "flights", "--from", "0.999")
+	process.Until(t, "rows to be committed", func(ctx context.Context) error {
+		cmd := exec.CommandContext(ctx, d.binary, "verify", "flight-delays")
+		cmd.Env = d.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	said := d.run(t, "verify", "flight-delays", "--python", onnxPython(t), "-o", "json")
+	var found struct {
+		Rows      int `json:"rows"`
+		OtherBits int `json:"other_bits"`
+		ONNX      struct {
+			Raw offBy `json:"raw_score"`
+		} `json:"onnx"`
+	}
+	if err := json.Unmarshal([]byte(said), &found); err != nil {
+		t.Fatalf("%v in %s", err, said)
+	}
+	if found.Rows == 0 || found.OtherBits != 0 || found.ONNX.Raw.Bits != 0 {
+		t.Errorf("%s", said)
+	}
 }
 
 // TestExportedModelsScoreAsThalwegDoes has onnxruntime run each kind of feature and model on
@@ -58,13 +161,7 @@ func TestExportedModelsScoreAsThalwegDoes(t *testing.T) {
 		}
 		args = append(args, at)
 	}
-	cmd := exec.Command(filepath.Join(root, ".cache", "python", "onnx", "bin", "python"), args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("read.py: %v", err)
-	}
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace(runPython(t, args...)), []byte("\n"))
 	if len(lines) != len(cases) {
 		t.Fatalf("%d of %d models were run", len(lines), len(cases))
 	}

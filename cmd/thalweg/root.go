@@ -69,6 +69,7 @@ var commands = []struct {
 	{newDiff, reads},
 	{newLineage, scores},
 	{newDLQ, reads},
+	{newVerify, scores},
 	{newFsck, reads},
 	{newPut, prints + "connections store"},
 	{newProduce, prints + "connections kafka schema-registry store"},

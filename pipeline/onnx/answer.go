@@ -68,9 +68,9 @@ func (x *exporter) predict(raw value, answer pipeline.Answer) (value, error) {
 	}
 	loss := x.artifact.Model.Loss().Type()
 	switch answer.Type + " " + loss {
-	case "binary cross_entropy":
+	case "binary cross_entropy", "binary focal":
 		return x.sigmoid(raw), nil
-	case "category cross_entropy":
+	case "category cross_entropy", "category focal":
 		return x.softmax(raw), nil
 	case "count poisson":
 		return x.exp(raw, 1), nil

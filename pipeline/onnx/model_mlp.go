@@ -84,31 +84,42 @@ func (x *exporter) dense(name string, v value, inputs, outputs int) value {
 
 // inputLayer is the first layer, over the slots.
 func (x *exporter) inputLayer(shape kernel.Shape, outputs int) value {
-	sum := x.floats("bias", x.parameters("bias"), outputs)
-	add := func(v value) { sum = x.op("Add", sum, v) }
+	bias := x.floats("bias", x.parameters("bias"), outputs)
+	return x.op("Add", bias, x.slotSums(shape, outputs, false, func(name string) []float32 { return x.parameters(name + ".weight") }))
+}
+
+// slotSums are the sums of what the slots have times weights, of each row so many, or of its
+// squares. Categories that are embedded enter by their numbers.
+func (x *exporter) slotSums(shape kernel.Shape, outputs int, squared bool, weightsOf func(name string) []float32) value {
+	var sum value
+	add := func(v value) { sum = x.either("Add", sum, v) }
 	var columns []value
 	var weights []float32
 	for i, name := range shape.NumberNames {
 		columns = append(columns, x.column(x.slots.numbers[i]))
-		weights = append(weights, x.parameters("number."+name+".weight")...)
+		weights = append(weights, weightsOf("number."+name)...)
 	}
 	for i, name := range shape.ListNames {
 		columns = append(columns, x.slots.lists[i])
-		weights = append(weights, x.parameters("list."+name+".weight")...)
+		weights = append(weights, weightsOf("list."+name)...)
 	}
 	for j, name := range shape.CategoryNames {
 		if size := shape.Embedding(j); size > 0 {
 			table := x.floats("category."+name+".embedding", x.parameters("category."+name+".embedding"), shape.Cardinalities[j], size)
 			columns = append(columns, x.gather(table, x.slots.categories[j].id()))
-			weights = append(weights, x.parameters("category."+name+".weight")...)
+			weights = append(weights, weightsOf("category."+name)...)
 		}
 	}
 	if len(columns) > 0 {
-		add(x.op("MatMul", x.concat(columns...), x.floats("numbers.weight", weights, len(weights)/outputs, outputs)))
+		all := x.concat(columns...)
+		if squared {
+			all = x.op("Mul", all, all)
+		}
+		add(x.op("MatMul", all, x.floats("numbers", weights, len(weights)/outputs, outputs)))
 	}
 	for j, name := range shape.CategoryNames {
 		if shape.Embedding(j) == 0 {
-			table := x.floats("category."+name+".weight", x.parameters("category."+name+".weight"), shape.Cardinalities[j], outputs)
+			table := x.floats("category."+name, weightsOf("category."+name), shape.Cardinalities[j], outputs)
 			add(x.gather(table, x.slots.categories[j].id()))
 		}
 	}

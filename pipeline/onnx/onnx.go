@@ -93,7 +93,15 @@ func refused(subject string, err error) error {
 // Export returns the model of an artifact. It fails with Unsupported naming the feature or
 // the model that has no form in ONNX, and with Exhausted where that is larger than MaxBytes.
 // Equal artifacts give equal bytes.
-func Export(a *artifact.Artifact) (*Model, error) {
+func Export(a *artifact.Artifact) (m *Model, err error) {
+	defer func() {
+		thrown := recover()
+		if name, ok := thrown.(absent); ok {
+			m, err = nil, refused("model "+a.Model.Type(), fmt.Errorf("it has no parameters %s, and no form in ONNX", string(name)))
+		} else if thrown != nil {
+			panic(thrown)
+		}
+	}()
 	x := &exporter{graph: newGraph(), artifact: a, plan: a.Plan(), operands: map[string]operand{}, members: map[int]func() value{}, used: map[string]bool{}}
 	x.counts[rawOutput]++
 	for _, name := range answers()[a.Answer().Type].outputs {
@@ -192,8 +200,12 @@ func (x *exporter) parameters(name string) []float32 {
 			return v.Of(x.artifact.Params)
 		}
 	}
-	panic("onnx: the model has no parameters " + name)
+	panic(absent(name))
 }
+
+// absent is the panic of parameters that a model has not: it is another one than its builder
+// knows.
+type absent string
 
 // unknown takes what says where nothing is known of a feature into account, and where a
 // feature that drops rows is missing.

@@ -33,8 +33,8 @@ func TestEqualArtifactsGiveEqualBytes(t *testing.T) {
 }
 
 // refused are the choices of a spec that have no form in ONNX: those of texts, which it
-// cannot cut into words.
-var refused = []string{"tfidf", "hashing", "bag", "multihot"}
+// cannot cut into words, a model that is its rows, and convolutions.
+var refused = []string{"tfidf", "hashing", "bag", "multihot", "knn", "cnn"}
 
 func TestWhatSpecsChooseIsExportedOrRefused(t *testing.T) {
 	encoders, models := onnx.Encoders(), onnx.Models()
@@ -56,8 +56,9 @@ func TestWhatSpecsChooseIsExportedOrRefused(t *testing.T) {
 	}
 }
 
-// defaults are the losses that outputs have if nothing is said.
-var defaults = []string{"cross_entropy", "squared", "poisson"}
+// defaults are the losses that outputs have if nothing is said, and one that predicts as they
+// do.
+var defaults = []string{"cross_entropy", "squared", "poisson", "focal"}
 
 func TestATextIsRefusedByName(t *testing.T) {
 	a := onnxtest.Artifact(t, "- {name: s, type: text}", "binary", "{type: linear}")
@@ -107,8 +108,8 @@ func TestASampleHasNullsAsTheyAreGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]onnx.SampleInput{"s": {Type: "string", Width: 1, Texts: []string{"<MISSING>"}},
-		"i": {Type: "int64", Width: 1, Bytes: "AAAAAAAAAIA="}} {
-		if have := s.Inputs[name]; have.Type != want.Type || have.Width != want.Width || have.Bytes != want.Bytes || !slices.Equal(have.Texts, want.Texts) {
+		"i": {Type: "int64", Width: 1, Bytes: []byte{7: 0x80}}} {
+		if have := s.Inputs[name]; have.Type != want.Type || have.Width != want.Width || !bytes.Equal(have.Bytes, want.Bytes) || !slices.Equal(have.Texts, want.Texts) {
 			t.Errorf("%s: %+v", name, have)
 		}
 	}

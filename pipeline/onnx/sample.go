@@ -2,7 +2,6 @@ package onnx
 
 import (
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -32,21 +31,21 @@ var CheckScript string
 type Sample struct {
 	Rows   int                     `json:"rows"`
 	Inputs map[string]*SampleInput `json:"inputs"`
-	// Predictions and Raw are float32s, little endian in base64, of each row Outputs.
+	// Predictions and Raw are float32s, little endian, of each row Outputs.
 	Outputs     int    `json:"outputs"`
-	Predictions string `json:"predictions"`
-	Raw         string `json:"raw_score"`
+	Predictions []byte `json:"predictions"`
+	Raw         []byte `json:"raw_score"`
 	// Answers are those of rows that have classes, or are true or false.
 	Answers []string `json:"answers,omitempty"`
 }
 
 // SampleInput is the values of an input: texts, or the bytes of int64s or float64s, little
-// endian in base64.
+// endian.
 type SampleInput struct {
 	Type  string   `json:"type"` // float64, int64 or string
 	Width int      `json:"width"`
 	Texts []string `json:"texts,omitempty"`
-	Bytes string   `json:"bytes,omitempty"`
+	Bytes []byte   `json:"bytes,omitempty"`
 }
 
 // Sample returns cleaned rows as the model reads them, with what a scorer of the artifact
@@ -58,7 +57,7 @@ func (m *Model) Sample(a *artifact.Artifact, scorer *artifact.Scorer, cleaned ar
 	}
 	defer rows.Release()
 	predictions = first(predictions, int(rows.NumRows()), a.Model.Outputs())
-	bits := func(v []float32) string { return base64.StdEncoding.EncodeToString(kernel.AppendFloats(nil, v)) }
+	bits := func(v []float32) []byte { return kernel.AppendFloats(nil, v) }
 	s := &Sample{Rows: int(rows.NumRows()), Inputs: map[string]*SampleInput{}, Outputs: a.Model.Outputs(),
 		Predictions: bits(predictions), Raw: bits(scorer.Raw())}
 	switch answer := a.Answer(); answer.Type {
@@ -104,7 +103,16 @@ func first(predictions []float32, rows, outputs int) []float32 {
 	return out
 }
 
-// JSON returns the sample's one form.
+// Append adds the rows of another sample of the model.
+func (s *Sample) Append(o *Sample) {
+	s.Rows += o.Rows
+	s.Predictions, s.Raw, s.Answers = append(s.Predictions, o.Predictions...), append(s.Raw, o.Raw...), append(s.Answers, o.Answers...)
+	for name, in := range s.Inputs {
+		in.Texts, in.Bytes = append(in.Texts, o.Inputs[name].Texts...), append(in.Bytes, o.Inputs[name].Bytes...)
+	}
+}
+
+// JSON returns the sample's one form, which has bytes in base64.
 func (s *Sample) JSON() []byte {
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -159,10 +167,10 @@ func (in Input) sample(a arrow.Array) (*SampleInput, error) {
 		if ints == nil && a.Len() > 0 {
 			return nil, refused("input "+in.Name, fmt.Errorf("%s is no type of it", a.DataType()))
 		}
-		out.Type, out.Bytes = "int64", base64.StdEncoding.EncodeToString(rawInts(ints))
+		out.Type, out.Bytes = "int64", rawInts(ints)
 		return out, nil
 	}
-	out.Bytes = base64.StdEncoding.EncodeToString(rawDoubles(floats))
+	out.Bytes = rawDoubles(floats)
 	return out, nil
 }
 

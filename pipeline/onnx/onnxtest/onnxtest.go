@@ -62,6 +62,15 @@ const numbers = `
     - {name: ints,     type: list, expression: "il", missing_value_strategy: fill_with_const, fill_value: 1}
 `
 
+// small are features of numbers that stay small whatever a row has: what two things say
+// together is the rest of squares, which would leave large ones nothing.
+const small = `
+    - {name: quantile, type: number, expression: "i", normalization: quantile, missing_indicator: true}
+    - {name: plain,    type: number, expression: "b", normalization: none}
+    - {name: hours,    type: number, expression: "hour(date)", encoder: {type: periodic, period: 24}}
+    - {name: ordinal,  type: category, expression: "s", encoder: {type: ordinal}}
+`
+
 // categories are features that every model reads.
 const categories = `
     - {name: bins,     type: number, expression: "f", encoder: {type: bins, count: 9}, missing_value_strategy: own_bin}
@@ -160,6 +169,9 @@ func Cases(t testing.TB) (all []Case) {
 	}
 	for _, output := range []string{"binary", "number", "category"} {
 		grown(add("forest "+output, document(categories, outputs[output], "{type: trees, boosting: forest, trees: 11}"), true))
+	}
+	for _, output := range []string{"binary", "number", "category"} {
+		soften(add("fm "+output, document(small+categories+crosses, outputs[output], "{type: fm, factors: 5}"), false))
 	}
 	for _, c := range []calibration.Calibration{{Method: calibration.Platt, Slope: 1.3, Offset: -0.2}, {Method: calibration.Temperature, Slope: 0.7},
 		{Method: calibration.Isotonic, X: []float64{-0.5, -0.1, 0.2, 0.9}, Y: []float64{0.05, 0.3, 0.3, 0.8}}} {

@@ -3,12 +3,27 @@ package engine
 import (
 	"context"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	events "github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
+
+// Decode returns records of a partition as rows of an artifact's events, whose numbers are
+// their offsets, without those that cannot be decoded. The caller releases them.
+func Decode(ctx context.Context, a *artifact.Artifact, partition int, r *connectors.Records) (arrow.Record, error) {
+	e := &artifactEngine{fields: FieldsOf(a)}
+	var err error
+	if e.decoder, err = a.NewDecoder(events.Config{MaxEventBytes: DefaultMaxEventBytes}); err != nil {
+		return nil, err
+	}
+	rows, _, err := e.decoder.Decode(ctx, e.events(BatchOf(r, r.Offsets[0], r.Next), partition))
+	return rows, err
+}
 
 // Rescore does with one record what the execution of an intent does: it
 // returns a Parquet file of the row, or the record's dead letter. r holds the
