@@ -132,8 +132,6 @@ func TestVerifyComparesBatchStreamAndONNX(t *testing.T) {
 // TestExportedModelsScoreAsThalwegDoes has onnxruntime run each kind of feature and model on
 // rows with nulls, unknown categories and extremes.
 func TestExportedModelsScoreAsThalwegDoes(t *testing.T) {
-	rows := onnxtest.Rows()
-	defer rows.Release()
 	root, dir := process.Root(t), t.TempDir()
 	args := []string{filepath.Join(root, "integration", "onnx", "read.py"), filepath.Join(root, "pipeline", "onnx", "check.py")}
 	cases := onnxtest.Cases(t)
@@ -146,7 +144,7 @@ func TestExportedModelsScoreAsThalwegDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sample, err := m.Sample(c.Artifact, scorer, rows)
+		sample, err := m.Sample(c.Artifact, scorer, c.Rows)
 		if err != nil {
 			t.Fatalf("%s: %v", c.Name, err)
 		}

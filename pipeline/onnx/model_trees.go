@@ -102,10 +102,10 @@ func (x *exporter) importedTrees(e *imported.Ensemble, shape kernel.Shape) (valu
 	for t := range trees {
 		trees[t] = importedTree{&e.Trees[t], slots}
 	}
-	of, base := float64Type, x.double(e.Base)
+	of, base := float64Type, x.double
 	if e.Single {
-		of, base = float32Type, x.float(float32(e.Base))
+		of, base = float32Type, func(b float64) value { return x.float(float32(b)) }
 	}
-	sum := x.cast(x.ensemble(trees, shape.Cardinalities, base, 1, of), float64Type)
+	sum := x.cast(x.ensemble(trees, shape.Cardinalities, base(e.Base), 1, of), float64Type)
 	return x.row(x.cast(x.op("Mul", sum, x.double(e.Slope)), float32Type)), nil
 }

@@ -26,6 +26,8 @@ type Case struct {
 	Artifact *artifact.Artifact
 	// Exact says that the raw scores of the export have the bits of scoring.
 	Exact bool
+	// Rows are the cleaned rows to score.
+	Rows arrow.Record
 }
 
 // columns are those of the rows.
@@ -154,10 +156,11 @@ func Artifact(t testing.TB, features, output, model string) *artifact.Artifact {
 // Cases returns the matrix.
 func Cases(t testing.TB) (all []Case) {
 	t.Helper()
+	rows := Rows()
 	add := func(name, document string, exact bool) *artifact.Artifact {
 		t.Helper()
 		a := artifacttest.Train(t, document, columns, len(all)+1, trainingRows()...)
-		all = append(all, Case{name, a, exact})
+		all = append(all, Case{name, a, exact, rows})
 		return a
 	}
 	for _, output := range []string{"binary", "margin", "number", "huber", "quantiles", "count", "category"} {
@@ -189,7 +192,7 @@ func Cases(t testing.TB) (all []Case) {
 			soften(add("mlp "+network+" "+output, document(numbers+embeddings+categories, outputs[output], "{type: mlp, "+network+"}"), false))
 		}
 	}
-	return all
+	return append(all, importedCases(t)...)
 }
 
 // soften makes parameters that were made up so small that sums are of the size of those
