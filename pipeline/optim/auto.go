@@ -53,6 +53,12 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 			t.Optimizer, t.Epochs = pipeline.Choice{Name: trees.TrainedBy(), Options: new(None)}, 1
 		case grows:
 			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
+		// Adaptive rules make steps as long where a weight has nothing but noise: adam's ROC AUC on
+		// flights was 0.52 where sgd's was 0.62.
+		case t.Privacy != nil && model.Convex(chosen):
+			t.Optimizer = pipeline.Choice{Name: "sgd", Options: &SGD{LearningRate: 4}}
+		case t.Privacy != nil:
+			t.Optimizer = pipeline.Choice{Name: "sgd", Options: &SGD{LearningRate: 0.5}}
 		case model.Convex(chosen) && !many && t.Allows(new(LBFGS)):
 			// Of many weights most are met seldom: the optimum takes hundreds of passes, and
 			// is seldom as good for rows to come as where a few of SGD end.
@@ -93,7 +99,7 @@ func network(t pipeline.Trainer, rows int64) pipeline.Trainer {
 	if t.BatchSize == 0 {
 		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 256)
 	}
-	if _, ok := t.Optimizer.Options.(*Auto); ok {
+	if _, ok := t.Optimizer.Options.(*Auto); ok && t.Privacy == nil {
 		rate := adamOfNetworks
 		rate.Betas = slices.Clone(rate.Betas)
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: &rate}
