@@ -49,7 +49,7 @@ func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1
 	for _, t := range stage.Tasks {
 		if tasks {
 			v.Tasks = append(v.Tasks, &apiv1.Task{Id: string(t.ID), State: string(t.State), Worker: string(t.Worker),
-				Token: uint64(t.Token), Attempts: t.Attempts, Error: t.LastError()})
+				Token: uint64(t.Token), Attempts: t.Attempts, Error: t.LastError(), Found: t.Outputs[stages.FoundOutput]})
 			if b := t.Backup; b != nil && b.State == state.TaskLeased {
 				v.Tasks = append(v.Tasks, &apiv1.Task{Id: string(b.ID), State: string(b.State), Worker: string(b.Worker), Token: uint64(b.Token), Attempts: b.Attempts})
 			}

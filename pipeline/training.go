@@ -95,6 +95,17 @@ func FittingHash(s *Spec) string {
 	return hashOf(fieldsText(c))
 }
 
+// FitsAlike reports whether two specs fit the same transform: they differ in options of one
+// kind of model, and in what FittingHash leaves out.
+func FitsAlike(a, b *Spec) bool {
+	kind := func(s *Spec) *Spec {
+		c := *s
+		c.Spec.Model = Choice{Name: s.Spec.Model.Name}
+		return &c
+	}
+	return FittingHash(kind(a)) == FittingHash(kind(b))
+}
+
 // ageless is a source without how old its rows may be, which each run judges.
 func (s TrainSource) ageless() TrainSource {
 	if s.Freshness != nil {

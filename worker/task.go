@@ -25,6 +25,7 @@ type Task struct {
 	do        func(ctx context.Context, t *Task) error
 	rowsDone  atomic.Int64
 	rowsTotal atomic.Int64
+	message   atomic.Value // for people, a string
 }
 
 func (t *Task) run(ctx context.Context) *apiv1.TaskReport {
@@ -40,8 +41,9 @@ func (t *Task) run(ctx context.Context) *apiv1.TaskReport {
 func (t *Task) update(*apiv1.Lease) {}
 
 func (t *Task) fill(req *apiv1.PollRequest) {
+	message, _ := t.message.Load().(string)
 	req.Progress = append(req.Progress, &apiv1.Progress{TaskId: t.Lease.TaskId, Token: t.Lease.Token,
-		RowsDone: t.rowsDone.Load(), RowsTotal: t.rowsTotal.Load()})
+		RowsDone: t.rowsDone.Load(), RowsTotal: t.rowsTotal.Load(), Message: message})
 }
 
 // failure is the report of an error. Wrong input stays wrong on any worker;

@@ -95,6 +95,7 @@ func mapTrial(ctx context.Context, t *Task) error {
 	} else if trial.Failed == "" {
 		trial.Failed = fmt.Sprintf("%s of the validation rows is undefined", problem.Metric)
 	}
+	t.Report.Outputs[stages.FoundOutput] = evaluation.TrialLine(problem.Metric, trial)
 	return t.SavePartial(ctx, trial)
 }
 
@@ -104,8 +105,13 @@ func (t *Task) try(ctx context.Context, base *pipeline.Spec, trial *search.Trial
 	if err := putValues(lease, trial.Values); err != nil {
 		return err
 	}
-	if _, err := t.worker.specOf(lease); err != nil {
+	spec, err := t.worker.specOf(lease)
+	if err != nil {
 		return err
+	}
+	if !base.SearchesFeatures() && !pipeline.FitsAlike(base, spec) {
+		return &thalweg.Error{Op: "try", Kind: thalweg.Unsupported, Subject: trial.Values.Text(),
+			Hint: "these fields of the model change how features enter it, which the run has fitted: search fields of input_features or defaults instead"}
 	}
 	rows, err := t.rowsOf(ctx, base, lease, trial.Number)
 	if err != nil {
@@ -119,8 +125,9 @@ func (t *Task) try(ctx context.Context, base *pipeline.Spec, trial *search.Trial
 		}
 		t.rowsDone.Store(done)
 		t.rowsTotal.Store(total)
+		t.message.Store(fmt.Sprintf("trial %d: %s", trial.Number, p.Message))
 	}}
-	model, result, err := rows.trainAlone(ctx, v, rows, hooks)
+	model, result, err := rows.data.trainAlone(ctx, v, rows, hooks)
 	if err != nil {
 		return err
 	}

@@ -125,6 +125,9 @@ func (d *card) write(dir string) error {
 	for _, c := range d.judged().Curves {
 		files[c.Name+".svg"] = []byte(evaluation.SVG(c))
 	}
+	if d.Evaluation != nil && d.Evaluation.Search != nil {
+		files["search.svg"] = []byte(evaluation.SearchSVG(d.Evaluation.Search))
+	}
 	_, err = terminal.WriteFiles(dir, files)
 	return err
 }
@@ -230,6 +233,9 @@ func (d *card) measured(w io.Writer) {
 	}
 	if f := d.Evaluation.Folds; f != nil {
 		writeFolds(w, f)
+	}
+	if r := d.Evaluation.Search; r != nil {
+		fmt.Fprintf(w, "\n## Search\n\nThe spec below has the values of the best trial.\n\n```\n%s\n```\n", evaluation.SearchTable(r, 1<<20))
 	}
 	if len(d.Evaluation.Gates) > 0 {
 		fmt.Fprint(w, "\n## Gates\n\n| gate | passed | found |\n|---|---|---|\n")

@@ -2,18 +2,25 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
+	"github.com/thalweg/thalweg/pipeline/search"
+	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 func newRuns(g *globals) *cobra.Command {
@@ -55,19 +62,48 @@ func newRuns(g *globals) *cobra.Command {
 }
 
 func newRunsShow(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var svg string
+	cmd := &cobra.Command{
 		Use:   "show RUN|PIPELINE",
-		Short: "Show one run, of a pipeline the latest: stages, counts and metrics",
+		Short: "Show one run, of a pipeline the latest: stages, counts, metrics and the trials of a search",
 		Example: "  thalweg runs show flight-delays\n" +
-			"  thalweg runs show flight-delays-1-1 -o json",
+			"  thalweg runs show flight-delays-1-1 -o json\n" +
+			"  thalweg runs show … --svg trials.svg   # of a search",
+		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
 		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
+			if err == nil && svg != "" {
+				err = c.drawSearch(cmd.Context(), res.Run, svg)
+			}
 			if err != nil {
 				return answer{}, err
 			}
 			return runShown(res.Run), nil
 		}),
 	}
+	cmd.Flags().StringVar(&svg, "svg", "", "write a plot of the trials of the run's search to this file")
+	return cmd
+}
+
+// drawSearch writes a plot of the trials of a run's search.
+func (c *cluster) drawSearch(ctx context.Context, run *apiv1.Run, path string) error {
+	ref, err := thalweg.ParseObjectRef(run.Outputs["search"])
+	if err != nil {
+		return &thalweg.Error{Op: "plot trials", Kind: thalweg.NotFound, Subject: "run " + run.Id, Hint: "it has found none: its spec has no search, or that has not ended"}
+	}
+	state, err := c.conns.Bucket(ctx, "", c.stateBucket)
+	if err != nil {
+		return err
+	}
+	data, err := checkpoint.GetObject(ctx, state, ref)
+	if err != nil {
+		return err
+	}
+	var found search.Result
+	if err := json.Unmarshal(data, &found); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(evaluation.SearchSVG(&found)), 0o644)
 }
 
 func newRunsStart(g *globals) *cobra.Command {
@@ -147,6 +183,7 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	for _, s := range r.Stages {
 		terminal.Row(w, s.Name, s.State, tasks(s), countOrDash(s.RowsDone), terminal.Took(s.StartedAtUnixMs, s.EndedAtUnixMs), s.Message)
 	}
+	printFound(w, r)
 	if text := r.Outputs["partitions"]; text != "" {
 		fmt.Fprintln(w, "\nCOLUMNS OF FOLDERS\n"+text)
 	}
@@ -172,6 +209,23 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	}
 	printMetrics(w, r.Metrics)
 	printEvaluation(w, r)
+}
+
+// printFound shows what the tasks of a stage that is going on have told of their results,
+// the latest.
+func printFound(w io.Writer, r *apiv1.Run) {
+	const most = 20
+	var found []string
+	for _, s := range r.Stages {
+		for _, t := range s.Tasks {
+			if t.Found != "" && s.State == "running" {
+				found = append(found, t.Found)
+			}
+		}
+	}
+	if len(found) > 0 {
+		fmt.Fprintln(w, "\nSO FAR\n"+strings.Join(found[max(0, len(found)-most):], "\n"))
+	}
 }
 
 // printEvaluation shows the tables of data tests, folds, gates, confusions and slices

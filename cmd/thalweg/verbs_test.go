@@ -381,7 +381,7 @@ func TestTheExitCodeTellsWhetherACommandSucceeded(t *testing.T) {
 func TestHelpShowsTheGlobalFlagsThatAVerbUses(t *testing.T) {
 	for line, want := range map[string]string{
 		"version": "", "render": "", "schema": "", "validate": "connections output store", "coordinator": "connections log-level state-bucket store",
-		"status": "coordinator output", "runs show": "coordinator output", "stream resume": "coordinator output",
+		"status": "coordinator output", "runs show": "connections coordinator output state-bucket store", "stream resume": "coordinator output",
 		"results": "connections coordinator output store", "dlq": "connections coordinator output store",
 		"models promote": "coordinator output", "models export": "connections coordinator output state-bucket store",
 		"dlq replay": "connections coordinator kafka output schema-registry state-bucket store",

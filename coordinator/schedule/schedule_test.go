@@ -203,6 +203,27 @@ func TestTasksAreSharedEvenly(t *testing.T) {
 	c.wantLeases("w1: clean@0 clean@1; w2: clean@2 clean@3")
 }
 
+// A plan can bound how many of its tasks are with workers, whatever slots these have.
+func TestAPlanBoundsItsTasksThatAreLeasedAtOnce(t *testing.T) {
+	c := newCluster(t)
+	plan := append([]stages.Plan{{Name: "try", Over: stages.OverTasks, Number: 6, Reducers: 1, Waves: []uint32{5, 1}, Together: 2}}, specPlan(1)...)
+	c.apply(&state.ApplySpec{Pipeline: "a", Text: "a", Model: "a", Alias: "champion", Stages: plan})
+	c.poll(8, "w1", "w2")
+	c.wantLeases("w1: try@0 try@1")
+	c.finish("try")
+	c.poll(8, "w2")
+	c.wantLeases("w2: try@2 try@3")
+	c.finish("try")
+	c.poll(8, "w1", "w2") // the last of its wave
+	c.wantLeases("w1: try@4")
+	c.finish("try")
+	c.poll(8, "w2", "w1")
+	c.wantLeases("w2: try@5")
+	c.finish("try")
+	c.poll(8, "w1")
+	c.wantLeases("w1: try.reduce")
+}
+
 func TestSlotsBoundTasksButNotReplicas(t *testing.T) {
 	c := newCluster(t)
 	c.spec("a", 5, "")

@@ -47,6 +47,15 @@ func SearchTable(r *search.Result, most int) string {
 	return w.String() + TableText(rows, most-w.Len())
 }
 
+// TrialLine is a trial on one line.
+func TrialLine(metric string, t search.Trial) string {
+	found := shortened("failed: "+t.Failed, 100)
+	if t.Score != nil {
+		found = fmt.Sprintf("%s %.6g", metric, *t.Score)
+	}
+	return shortened(fmt.Sprintf("trial %d, %s: %s", t.Number, found, t.Values.Text()), 500)
+}
+
 // shortened is the beginning of a text on one line.
 func shortened(text string, most int) string {
 	text = strings.Join(strings.Fields(text), " ")
@@ -61,14 +70,14 @@ func shortened(text string, most int) string {
 func searchPlot(r *search.Result) string {
 	var w strings.Builder
 	numbers, found := r.Found()
-	if len(found) < 2 {
-		return ""
-	}
 	scores := make(map[int]float64)
 	for _, t := range r.Trials {
 		if t.Score != nil {
 			scores[t.Number] = *t.Score
 		}
+	}
+	if len(scores) < 2 || len(found) == 0 {
+		return ""
 	}
 	least, most := found[0], found[0]
 	for _, v := range scores {

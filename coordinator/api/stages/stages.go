@@ -41,6 +41,8 @@ const (
 	ObjectsOutput = "objects"
 	// EndOutput ends the run as succeeded, and says why there is nothing left to do.
 	EndOutput = "nothing_new"
+	// FoundOutput is what a map task tells people of its result while its stage goes on.
+	FoundOutput = "found"
 	// RejectedOutput says why the alias must not move to the run's version.
 	RejectedOutput = "rejected"
 	// ExportOutput begins the names of outputs that are the version in other formats.

@@ -1719,6 +1719,7 @@ type Task struct {
 	Token         uint64                 `protobuf:"varint,4,opt,name=token,proto3" json:"token,omitempty"`       // the fence of its lease
 	Attempts      uint32                 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"` // how often it was tried
 	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`        // of the last attempt that failed
+	Found         string                 `protobuf:"bytes,7,opt,name=found,proto3" json:"found,omitempty"`        // what it tells of its result, of a stage that is going on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1791,6 +1792,13 @@ func (x *Task) GetAttempts() uint32 {
 func (x *Task) GetError() string {
 	if x != nil {
 		return x.Error
+	}
+	return ""
+}
+
+func (x *Task) GetFound() string {
+	if x != nil {
+		return x.Found
 	}
 	return ""
 }
@@ -4347,14 +4355,15 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x10ended_at_unix_ms\x18\b \x01(\x03R\rendedAtUnixMs\x122\n" +
 	"\x05tasks\x18\t \x03(\v2\x1c.thalweg.coordinator.v1.TaskR\x05tasks\x12\x18\n" +
 	"\amessage\x18\n" +
-	" \x01(\tR\amessage\"\x8c\x01\n" +
+	" \x01(\tR\amessage\"\xa2\x01\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
 	"\x06worker\x18\x03 \x01(\tR\x06worker\x12\x14\n" +
 	"\x05token\x18\x04 \x01(\x04R\x05token\x12\x1a\n" +
 	"\battempts\x18\x05 \x01(\rR\battempts\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\"C\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x12\x14\n" +
+	"\x05found\x18\a \x01(\tR\x05found\"C\n" +
 	"\x11ListModelsRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aretired\x18\x02 \x01(\bR\aretired\"K\n" +
