@@ -185,7 +185,7 @@ func (d *decoder) choice(n ast.Node, path string, tag reflect.StructTag, into re
 	name := tag.Get("default")
 	values, _ := entries(n)
 	for _, e := range values {
-		if text, ok := e.Value.(*ast.StringNode); ok && e.Key.String() == c.key() {
+		if text, ok := e.Value.(*ast.StringNode); ok && keyText(e) == c.key() {
 			name = text.Value
 		}
 	}

@@ -109,9 +109,13 @@ func ParseAccepted(catalog Catalog, file string, data []byte) (*Spec, error) {
 }
 
 // ParseWith is Parse of a spec with values put into it, and without its search: the spec of
-// a trial.
+// a trial. What is wrong with it has no place in the text.
 func ParseWith(catalog Catalog, file string, data []byte, values Values) (*Spec, error) {
 	s, found := parseWith(catalog, file, data, values)
+	for i := range found.list {
+		d := &found.list[i]
+		d.File, d.Line, d.Column = "", 0, 0
+	}
 	if err := found.err(); err != nil {
 		return nil, err
 	}

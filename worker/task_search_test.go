@@ -138,11 +138,15 @@ func TestATrialThatDivergesIsShownAndTheOthersCount(t *testing.T) {
 }
 
 // The artifact says the spec with the values in it, and nothing of a search: it is what
-// makes the version again.
+// makes the version again. Models of folds have the values too.
 func TestTheVersionsSpecHasTheValues(t *testing.T) {
 	b := newBatchHalf(t)
-	b.spec = searchSpec(`{max_trials: 2, parameters: {trainer.optimizer.learning_rate: {space: uniform, lower: 0.01, upper: 0.02}}}`)
+	b.spec = strings.Replace(searchSpec(`{max_trials: 2, parameters: {trainer.optimizer.learning_rate: {space: uniform, lower: 0.01, upper: 0.02}}}`),
+		"  preprocessing:\n", "  preprocessing:\n    split: {folds: 2}\n", 1)
 	b.all(1)
+	if best := b.found().Trials[b.found().Best-1]; best.Model != b.inputs["model_sha256"] || len(b.folds().Folds) != 2 {
+		t.Errorf("the best trial %+v, the version %s, folds %+v", best, b.inputs["model_sha256"], b.folds())
+	}
 	var values pipeline.Values
 	if err := json.Unmarshal([]byte(b.inputs[valuesInput]), &values); err != nil {
 		t.Fatal(err)
