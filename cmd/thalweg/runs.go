@@ -19,7 +19,6 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
-	"github.com/thalweg/thalweg/pipeline/search"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
@@ -85,11 +84,13 @@ func newRunsShow(g *globals) *cobra.Command {
 	return cmd
 }
 
-// drawSearch writes a plot of the trials of a run's search.
+// drawSearch writes a plot of the trials of a run's search, as its evaluation has them: the
+// other outputs of a run that ended are not kept.
 func (c *cluster) drawSearch(ctx context.Context, run *apiv1.Run, path string) error {
-	ref, err := thalweg.ParseObjectRef(run.Outputs["search"])
+	none := &thalweg.Error{Op: "plot trials", Kind: thalweg.NotFound, Subject: "run " + run.Id, Hint: "its spec has no search, or it has not been evaluated"}
+	ref, err := thalweg.ParseObjectRef(run.Outputs["evaluation"])
 	if err != nil {
-		return &thalweg.Error{Op: "plot trials", Kind: thalweg.NotFound, Subject: "run " + run.Id, Hint: "it has found none: its spec has no search, or that has not ended"}
+		return none
 	}
 	state, err := c.conns.Bucket(ctx, "", c.stateBucket)
 	if err != nil {
@@ -99,11 +100,14 @@ func (c *cluster) drawSearch(ctx context.Context, run *apiv1.Run, path string) e
 	if err != nil {
 		return err
 	}
-	var found search.Result
+	var found evaluation.Document
 	if err := json.Unmarshal(data, &found); err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(evaluation.SearchSVG(&found)), 0o644)
+	if found.Search == nil {
+		return none
+	}
+	return os.WriteFile(path, []byte(evaluation.SearchSVG(found.Search)), 0o644)
 }
 
 func newRunsStart(g *globals) *cobra.Command {
