@@ -30,6 +30,8 @@ var (
 	crossesSource string
 	//go:embed output.go
 	outputSource string
+	//go:embed learn.go
+	learnSource string
 )
 
 // JSONSchema returns the schema of a spec that chooses from a catalog, for
@@ -72,7 +74,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 // those of a catalog: "package.Type." and "package.Type.Field".
 func descriptions(catalog Catalog) (map[string]string, error) {
 	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, outputSource, dataTestSource, lookupSource, searchSource)
+	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, outputSource, dataTestSource, lookupSource, searchSource, learnSource)
 	for _, entries := range catalog {
 		for _, e := range entries {
 			if e.Source != "" {
