@@ -120,7 +120,7 @@ func effectOf(c pipeline.Change, after *pipeline.Spec) string {
 			again = "events that are not scored by then are in neither"
 		}
 		return "rows, log and table until now stay where they are; new ones begin there (or go on, if the pipeline was there before), at start_offset " + events.StartOffset + ": " + again
-	case strings.HasPrefix(c.Path, "spec.scoring.output_columns"):
+	case strings.HasPrefix(c.Path, "spec.scoring.output_columns"), strings.HasPrefix(c.Path, "spec.scoring.explanations"):
 		return "a version is trained anew, whose rows have these columns; the table gets new ones and keeps old ones, null in the other rows"
 	case protects(c):
 		return "a version is trained anew; events wait until it is promoted, as the one before would leave values as they are"

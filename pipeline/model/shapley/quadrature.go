@@ -12,13 +12,11 @@ func quadratureOf(degree int) quadrature {
 	q := quadrature{make([]float64, n), make([]float64, n)}
 	for i := range n {
 		_, x := kernel.SinCos((float64(i) + 0.75) / (float64(n) + 0.5) / 2)
-		slope := 0.0
 		for range 8 { // Newton's method doubles the digits each time
-			var value float64
-			value, slope = legendre(n, x)
+			value, slope := legendre(n, x)
 			x -= value / slope
 		}
-		_, slope = legendre(n, x)
+		_, slope := legendre(n, x)
 		q.points[i] = (1 - x) / 2
 		q.weights[i] = 1 / float64(float64(1-float64(x*x))*float64(slope*slope))
 	}
