@@ -286,14 +286,18 @@ func TestEncodeRefusesWhatCannotBeServed(t *testing.T) {
 
 // FuzzDecode replaces one part of an artifact.
 func FuzzDecode(f *testing.F) {
-	good := encode(f, trained(f, binary))
 	names := []string{PartModel, PartTransform, PartSchema, PartProvenance}
-	for i, name := range names {
-		f.Add(uint8(i), good[name])
+	var good []map[string][]byte // by kind of model
+	for _, document := range []string{document, network, factored, nearest} {
+		parts := encode(f, trainedBy(f, document, binary))
+		for i, name := range names {
+			f.Add(uint8(len(good)*len(names)+i), parts[name])
+		}
+		good = append(good, parts)
 	}
 	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, " a1"})
 	f.Fuzz(func(t *testing.T, part uint8, data []byte) {
-		parts := maps.Clone(good)
+		parts := maps.Clone(good[int(part)/len(names)%len(good)])
 		parts[names[int(part)%len(names)]] = data
 		a, err := Decode(catalog.All(), parts)
 		if err != nil {
