@@ -349,6 +349,8 @@ func typeOf(t reflect.Type, r *rule) (name string, sample any) {
 		return "percentage such as 5%", "5%"
 	case reflect.TypeFor[Factor]():
 		return "number above 0, or auto", auto
+	case reflect.TypeFor[ClassWeights]():
+		return "auto, or mapping", auto
 	case reflect.TypeFor[WarmStart]():
 		return "none, champion, or the number of a version", thalweg.DefaultAlias
 	case reflect.TypeFor[Count]():

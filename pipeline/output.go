@@ -43,12 +43,12 @@ func (a *Answer) Middle() int {
 }
 
 // Judged is options of a loss that another validation metric suits than the first of
-// its answers; "" where none does.
-type Judged interface{ ValidationMetric() string }
+// its answers, for a type of output; "" where none does.
+type Judged interface{ ValidationMetric(output string) string }
 
-// Weighing is options of a loss that can weigh rows that are true, and reports whether
-// it does.
-type Weighing interface{ Weighs() bool }
+// Weighing is options of a loss that can weigh rows or move labels, and names the option by
+// which it does, "" if it does not.
+type Weighing interface{ Weighs() string }
 
 // Sampled is options of a loss that must know more of the labels than their mean: it
 // makes constants of a sorted sample of those of the training rows, and gets these

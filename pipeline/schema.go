@@ -162,6 +162,9 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "1"}, {Type: "string", Enum: []any{auto}}}}
 	case reflect.TypeFor[Factor]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number", ExclusiveMinimum: "0"}, {Type: "string", Enum: []any{auto}}}}
+	case reflect.TypeFor[ClassWeights]():
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", Enum: []any{auto}},
+			{Type: "object", AdditionalProperties: mapType(reflect.TypeFor[Factor]())}}}
 	case reflect.TypeFor[WarmStart]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "integer", Minimum: "1"}, {Type: "string", Enum: []any{"none", thalweg.DefaultAlias}}}}
 	case reflect.TypeFor[Limit]():

@@ -227,7 +227,7 @@ type OutputFeature struct {
 	Calibration string `yaml:"calibration,omitempty" json:"calibration,omitempty" jsonschema:"enum=none,enum=platt,enum=isotonic,enum=temperature"`
 	// Loss is what training minimises. Default cross_entropy for a binary output or a
 	// category, squared for a number, poisson for a count.
-	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses" refused:"focal"`
+	Loss Choice `yaml:"loss,omitempty" json:"loss,omitempty" catalog:"losses"`
 }
 
 // Trainer is how the model is trained.

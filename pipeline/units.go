@@ -3,9 +3,12 @@ package pipeline
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/thalweg/thalweg"
 )
@@ -210,3 +213,29 @@ func (w WarmStart) String() string {
 
 // MarshalText implements encoding.TextMarshaler.
 func (w WarmStart) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// ClassWeights are how much rows weigh, by class: of the class "" those of each.
+type ClassWeights map[string]Factor
+
+// Of returns the weight of a class, 0 where it has none.
+func (w ClassWeights) Of(class string) Factor {
+	if of, ok := w[class]; ok {
+		return of
+	}
+	return w[""]
+}
+
+// decodeShort implements shortForm: the word auto, for each class.
+func (w *ClassWeights) decodeShort(_ *decoder, n ast.Node, _ string) bool {
+	text, ok := n.(*ast.StringNode)
+	if ok = ok && text.Value == auto; ok {
+		*w = ClassWeights{"": AutoFactor}
+	}
+	return ok
+}
+
+// short implements shortened.
+func (w ClassWeights) short() (reflect.Value, bool) {
+	_, each := w[""]
+	return reflect.ValueOf(auto), each
+}

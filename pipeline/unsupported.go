@@ -29,9 +29,6 @@ var unsupportedFields = map[string]map[string]any{
 	"Preprocessing": {
 		"balance": instead("it is a cleaning step, the last one: clean: [{balance: {by: origin, method: downsample}}]"),
 	},
-	"losses": {
-		"label_smoothing": 0.0,
-	},
 	"Trainer": {
 		"resume": "auto",
 	},

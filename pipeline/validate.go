@@ -225,8 +225,14 @@ func (o *OutputFeature) Check(at Place) {
 	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {
 		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, strings.Join(types, " or "))
 	}
-	if l, ok := o.Loss.Options.(Weighing); ok && l.Weighs() && o.Type != outputBinary {
-		at.Problem("loss.positive_class_weight", "leave it out", "a %s has no positive class", o.Type)
+	if l, ok := o.Loss.Options.(Weighing); ok {
+		switch name := l.Weighs(); {
+		case o.Type == "":
+		case (name == "positive_class_weight" || name == "alpha") && o.Type != outputBinary:
+			at.Problem("loss."+name, "leave it out; class_weights says what rows of each class weigh", "a %s has no positive class", o.Type)
+		case name == "class_weights" && o.Type != outputCategory:
+			at.Problem("loss.class_weights", "write positive_class_weight or alpha", "a %s has no classes by name", o.Type)
+		}
 	}
 }
 
@@ -505,8 +511,8 @@ func (b *Body) checkModel(at Place) {
 		for i, o := range b.OutputFeatures {
 			if _, ok := o.Loss.Options.(OfMeans); !ok && o.Loss.Name != "" {
 				outputs.item(i).Unsupported("loss.type", m.Instead(), "the loss "+o.Loss.Name+" of "+m.Mean())
-			} else if w, ok := o.Loss.Options.(Weighing); ok && w.Weighs() {
-				outputs.item(i).Unsupported("loss.positive_class_weight", m.Instead(), "a weight of the positive class in "+m.Mean())
+			} else if w, ok := o.Loss.Options.(Weighing); ok && w.Weighs() != "" {
+				outputs.item(i).Unsupported("loss."+w.Weighs(), m.Instead(), w.Weighs()+" in "+m.Mean())
 			}
 		}
 	}

@@ -75,13 +75,16 @@ const (
 	maxAloneValues = 2 << 20
 )
 
-// warnOfEvaluation says what is odd about the metrics of a split, given the loss that
-// was minimised, and about features that predict the label alone.
-func (t *Task) warnOfEvaluation(loss pipeline.Choice, split string, values map[string]float64, alone map[string]alone) {
+// warnOfEvaluation says what is odd about the metrics of a split, given what was minimised,
+// and about features that predict the label alone.
+func (t *Task) warnOfEvaluation(plan *pipeline.Plan, split string, values map[string]float64, alone map[string]alone) {
 	const constant = "the model is no better than a constant: "
 	judged := "" // what suits the loss better than the metrics of probabilities and means
-	if l, ok := loss.Options.(pipeline.Judged); ok {
-		judged = l.ValidationMetric()
+	if l, ok := plan.Label.Loss.Options.(pipeline.Judged); ok {
+		judged = l.ValidationMetric(plan.Label.Type)
+	}
+	if _, balanced := plan.Balance(); balanced && plan.Label.Type == model.Binary && judged == "" {
+		judged = metric.ROCAUC // probabilities are those of balanced rows
 	}
 	p, binary := values[metric.BaseRate]
 	auc, ranked := values[metric.ROCAUC]

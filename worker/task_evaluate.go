@@ -424,7 +424,7 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 		t.Report.Counts["labels of unknown classes"] = unknown
 		t.warn("%d validation and test rows are not measured: their class is none that a training row has", unknown)
 	}
-	t.warnOfEvaluation(d.plan.Label.Loss, judged, values[judged], all[0].Alone)
+	t.warnOfEvaluation(d.plan, judged, values[judged], all[0].Alone)
 	return t.saveEvaluation(ctx, d, &doc)
 }
 

@@ -31,6 +31,8 @@ type Block struct {
 	// Labels[i] is the label of row i: 0 or 1 for a binary output, the value for
 	// a number. It is nil where rows have no labels (scoring).
 	Labels []float32
+	// Weights[i] is how much the loss of row i counts, above 0; nil where all count 1.
+	Weights []float32
 }
 
 // AheadOf returns the part of Ahead that Affine prefetches while it reads some rows.

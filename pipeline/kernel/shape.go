@@ -57,6 +57,8 @@ func (s Shape) Check(b *Block) string {
 		return "the block's count of term slots is not the shape's"
 	case b.Labels != nil && len(b.Labels) != b.Rows:
 		return "the block's labels are not one per row"
+	case b.Weights != nil && len(b.Weights) != b.Rows:
+		return "the block's weights are not one per row"
 	}
 	for _, column := range b.Numbers {
 		if len(column) != b.Rows {

@@ -127,6 +127,21 @@ func WeightedLogisticResidual(dst, z, y []float32, scale, weight float32) float6
 	return -losses[0].Value() - float64(float64(weight)*losses[1].Value())
 }
 
+// LogisticResiduals is LogisticResidual with the loss and gradient of each row times its
+// weight.
+func LogisticResiduals(dst, z, y, weights []float32, scale float32) (loss float64) {
+	checkLen(len(z), len(y))
+	checkLen(len(z), len(weights))
+	Sigmoid(dst, z)
+	y, weights = y[:len(dst)], weights[:len(dst)]
+	for i, p := range dst {
+		r, w := p-y[i], weights[i]
+		dst[i] = float32(r * float32(w*scale))
+		loss -= float64(float64(w) * Log(max(1-math.Abs(float64(r)), Epsilon)))
+	}
+	return loss
+}
+
 // SquaredResidual sets dst[i] = (z[i]-y[i])*scale: the gradient of half the
 // squared error. It returns the sum of the rows' halved squared errors. dst may
 // be z.

@@ -19,6 +19,7 @@ func Catalog() []pipeline.Entry {
 func Losses() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "cross_entropy", Options: new(CrossEntropy), Source: crossEntropySource},
+		{Name: "focal", Options: new(Focal), Source: focalSource},
 		{Name: "hinge", Options: new(Hinge), Source: hingeSource},
 		{Name: "squared", Options: new(Squared), Source: squaredSource},
 		{Name: "huber", Options: new(Huber), Source: huberSource},

@@ -108,6 +108,31 @@ type Loss interface {
 	Predict(out []float32)
 }
 
+// WeighableLoss is a Loss that takes weights of rows at once, for speed.
+type WeighableLoss interface {
+	Loss
+	// WeightedGradient is what the function of this name does.
+	WeightedGradient(out, labels, weights []float32, weight float32) float64
+}
+
+// WeightedGradient is the loss's Gradient of rows each of which counts as much as its weight
+// says: the loss of a row, and its part of the gradient, times it.
+func WeightedGradient(l Loss, out, labels, weights []float32, weight float32) (loss float64) {
+	if w, ok := l.(WeighableLoss); ok {
+		return w.WeightedGradient(out, labels, weights, weight)
+	}
+	return gradientByRow(l, out, labels, weights, weight)
+}
+
+// gradientByRow is WeightedGradient of any loss.
+func gradientByRow(l Loss, out, labels, weights []float32, weight float32) (loss float64) {
+	n := l.Outputs()
+	for i, w := range weights {
+		loss += float64(float64(w) * l.Gradient(out[i*n:(i+1)*n], labels[i:i+1], float32(w*weight)))
+	}
+	return loss
+}
+
 // Scale is how labels are brought to the unit in which they are learned:
 // (y-Mean)/Deviation. The zero Scale leaves them as they are.
 type Scale struct{ Mean, Deviation float64 }

@@ -19,6 +19,15 @@ type CrossEntropy struct {
 	// rows for each true one. Probabilities are then those of rows so weighed, not of the
 	// label's rate. Default 1.
 	PositiveClassWeight pipeline.Factor `yaml:"positive_class_weight,omitempty" json:"positive_class_weight,omitempty"`
+	// ClassWeights are how much rows weigh, by class, of an output of several: those that are
+	// not named 1, and auto is rows/(classes * rows of the class), scikit-learn's balanced.
+	// class_weights: auto is that for each class. Probabilities are then those of rows so
+	// weighed.
+	ClassWeights pipeline.ClassWeights `yaml:"class_weights,omitempty" json:"class_weights,omitempty"`
+	// LabelSmoothing is the share of each label that goes to all classes alike, those of a
+	// binary label being two: a label that is true is learned as 1 - label_smoothing/2. It
+	// keeps a model from being too sure of itself.
+	LabelSmoothing float64 `yaml:"label_smoothing,omitempty" json:"label_smoothing,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`
 }
 
 // Type implements Loss.
@@ -35,27 +44,43 @@ func (o *CrossEntropy) Bind(labels Labels) (Loss, error) {
 	switch {
 	case labels.Type == Binary:
 		weight, err := positiveWeight(o.PositiveClassWeight, labels)
+		if err == nil && o.LabelSmoothing > 0 {
+			return &smoothed{CrossEntropy: *o, weight: [2]float64{1, weight}, mean: labels.Mean}, nil
+		}
 		if weight == 1 || err != nil {
 			return o, err
 		}
 		return &weighted{CrossEntropy: *o, weight: weight, constant: weight * labels.Mean / (float64(weight*labels.Mean) + 1 - labels.Mean)}, nil
 	case labels.Type == Category:
-		return newSoftmax(labels)
+		return newSoftmax(o.Type(), labels, kernel.Classes{Smoothing: o.LabelSmoothing}, o.ClassWeights)
 	}
 	return nil, noLoss(o.Type(), labels.Type)
 }
 
 // ValidationMetric implements pipeline.Judged: a log loss would blame a model for the
 // weights.
-func (o *CrossEntropy) ValidationMetric() string {
-	if o.PositiveClassWeight != 0 {
+func (o *CrossEntropy) ValidationMetric(string) string {
+	switch {
+	case o.PositiveClassWeight != 0:
 		return "roc_auc"
+	case len(o.ClassWeights) > 0:
+		return "f1_macro"
 	}
 	return ""
 }
 
 // Weighs implements pipeline.Weighing.
-func (o *CrossEntropy) Weighs() bool { return o.PositiveClassWeight != 0 }
+func (o *CrossEntropy) Weighs() string {
+	switch {
+	case o.PositiveClassWeight != 0:
+		return "positive_class_weight"
+	case len(o.ClassWeights) > 0:
+		return "class_weights"
+	case o.LabelSmoothing > 0:
+		return "label_smoothing"
+	}
+	return ""
+}
 
 // Reported implements Loss.
 func (*CrossEntropy) Reported(float64) (float64, string) { return 1, "log_loss" }
@@ -78,6 +103,11 @@ func (*CrossEntropy) Predict(out []float32) { kernel.Sigmoid(out, out) }
 // Gradient implements Loss.
 func (*CrossEntropy) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.LogisticResidual(out, out, labels, weight)
+}
+
+// WeightedGradient implements WeighableLoss.
+func (*CrossEntropy) WeightedGradient(out, labels, weights []float32, weight float32) float64 {
+	return kernel.LogisticResiduals(out, out, labels, weights, weight)
 }
 
 // Newton implements NewtonLoss.
@@ -108,6 +138,11 @@ func (l *weighted) Gradient(out, labels []float32, weight float32) float64 {
 	return kernel.WeightedLogisticResidual(out, out, labels, weight, float32(l.weight))
 }
 
+// WeightedGradient implements WeighableLoss.
+func (l *weighted) WeightedGradient(out, labels, weights []float32, weight float32) float64 {
+	return gradientByRow(l, out, labels, weights, weight)
+}
+
 // Newton implements NewtonLoss.
 func (l *weighted) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.WeightedLogisticNewton(out, labels, first, second, float32(l.weight))
@@ -122,4 +157,57 @@ func (*CrossEntropy) FromMeans(means []float32) {
 		q := min(max(float64(p), leastShare), 1-leastShare)
 		means[i] = float32(kernel.Log(q / (1 - q)))
 	}
+}
+
+// smoothed is the log loss of a binary label that is moved towards 1/2.
+type smoothed struct {
+	CrossEntropy
+	weight [2]float64 // of rows that are false, and true
+	mean   float64    // of the labels
+}
+
+// at returns the probability that is best where all rows have the same.
+func (l *smoothed) at(mean float64) float64 {
+	trues := float64(l.weight[1] * mean)
+	share := trues / (trues + 1 - mean)
+	return float64(share*(1-l.LabelSmoothing)) + l.LabelSmoothing/2
+}
+
+// Start implements Loss.
+func (l *smoothed) Start(mean float64) []float64 {
+	p := l.at(mean)
+	return []float64{math.Log(p / (1 - p))}
+}
+
+// Reported implements Loss: no metric smooths.
+func (*smoothed) Reported(float64) (float64, string) { return 1, "" }
+
+// Constant returns what Start predicts.
+func (l *smoothed) Constant() []float32 { return []float32{float32(l.at(l.mean))} }
+
+// Gradient implements Loss.
+func (l *smoothed) Gradient(out, labels []float32, weight float32) float64 {
+	return kernel.SmoothedLogistic(out, labels, l.LabelSmoothing, l.weight, weight)
+}
+
+// WeightedGradient implements WeighableLoss.
+func (l *smoothed) WeightedGradient(out, labels, weights []float32, weight float32) float64 {
+	return gradientByRow(l, out, labels, weights, weight)
+}
+
+// Newton implements NewtonLoss.
+func (l *smoothed) Newton(out, labels []float32, first, second []int32) float64 {
+	return kernel.SmoothedLogisticNewton(out, labels, l.LabelSmoothing, l.weight, newtonUnit(l.weight[:]), first, second)
+}
+
+// maxNewtonWeight bounds the weight of rows in derivatives for trees, which have a bound.
+const maxNewtonWeight = 64
+
+// newtonUnit is what derivatives are multiplied by so that the largest weight is within that.
+func newtonUnit(weights []float64) float64 {
+	unit := 1.0
+	for _, w := range weights {
+		unit = min(unit, maxNewtonWeight/w)
+	}
+	return unit
 }

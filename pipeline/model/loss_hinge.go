@@ -47,7 +47,12 @@ func (*Hinge) For() string { return Binary }
 func (*Hinge) Answers() string { return Margin }
 
 // Weighs implements pipeline.Weighing.
-func (o *Hinge) Weighs() bool { return o.PositiveClassWeight != 0 }
+func (o *Hinge) Weighs() string {
+	if o.PositiveClassWeight != 0 {
+		return "positive_class_weight"
+	}
+	return ""
+}
 
 // Reported implements Loss.
 func (*hinge) Reported(float64) (float64, string) { return 1, "" }

@@ -27,7 +27,7 @@ const huberDelta = 1.35
 func (*Huber) For() string { return Number }
 
 // ValidationMetric implements pipeline.Judged.
-func (*Huber) ValidationMetric() string { return "mae" }
+func (*Huber) ValidationMetric(string) string { return "mae" }
 
 // Constants implements pipeline.Sampled: the value that the loss of a sample is least
 // at, found by halving the interval in which its slope changes sign.

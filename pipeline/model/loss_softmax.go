@@ -2,7 +2,9 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -11,12 +13,17 @@ import (
 // softmax is the log loss of several classes: an output for each, the logarithm of
 // its probability but for a term that all of a row have in common.
 type softmax struct {
+	name    string
 	classes []string
-	shares  []float64 // of the training rows, by class
+	// shares are of the training rows, by class, as much as they weigh, and start the
+	// probabilities that are best where all rows have the same.
+	shares, start []float64
+	// of says how the loss differs from the plain one; nil: not at all.
+	of *kernel.Classes
 }
 
-func newSoftmax(labels Labels) (*softmax, error) {
-	l := &softmax{classes: labels.Classes}
+func newSoftmax(name string, labels Labels, of kernel.Classes, weights pipeline.ClassWeights) (Loss, error) {
+	l := &softmax{name: name, classes: labels.Classes}
 	var rows int64
 	for _, n := range labels.Counts {
 		rows += n
@@ -30,17 +37,97 @@ func newSoftmax(labels Labels) (*softmax, error) {
 	if len(l.classes) < 1 || len(l.classes) != len(l.shares) {
 		return nil, fmt.Errorf("%d classes with the rows of %d", len(l.classes), len(l.shares))
 	}
+	of.Count = len(l.classes)
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
+		if name != "" && !slices.Contains(l.classes, name) {
+			return nil, fmt.Errorf("class_weights names %q, and no training row is of that class", name)
+		}
+	}
+	if len(weights) > 0 {
+		all := 0.0
+		for k, name := range l.classes {
+			w := 1.0
+			if of := weights.Of(name); of == pipeline.AutoFactor {
+				w = 1 / (float64(len(l.classes)) * l.shares[k])
+			} else if of > 0 {
+				w = float64(of)
+			}
+			of.Weights = append(of.Weights, w)
+			l.shares[k] *= w
+			all += l.shares[k]
+		}
+		for k := range l.shares {
+			l.shares[k] /= all
+		}
+	}
+	if of.Smoothing > 0 || of.Gamma > 0 || of.Weights != nil {
+		l.of = &of
+	}
+	l.start = l.best()
 	return l, nil
 }
 
+// best returns the probabilities whose loss is least where all rows have the same ones. Of
+// gamma the slope of each class's loss by its own probability is the same there: it and the
+// probabilities are found by halving.
+func (l *softmax) best() []float64 {
+	best := slices.Clone(l.shares)
+	if l.of == nil || len(best) < 2 {
+		return best
+	}
+	if even := l.of.Smoothing / float64(l.of.Count); even > 0 {
+		for k, p := range best {
+			best[k] = float64(p*(1-l.of.Smoothing)) + even
+		}
+	}
+	gamma := l.of.Gamma
+	if gamma == 0 {
+		return best
+	}
+	// slope is that of -(1-p)^gamma * log(p), without its sign: it falls with p.
+	slope := func(p float64) float64 {
+		q := 1 - p
+		least := kernel.Power(q, gamma)
+		return least/p - float64(gamma*float64(least/q*kernel.Log(p)))
+	}
+	at := func(common float64) (sum float64) {
+		for k, share := range l.shares {
+			low, high := 1e-12, 1-1e-12
+			for range 60 {
+				if best[k] = (low + high) / 2; float64(share*slope(best[k])) > common {
+					low = best[k]
+				} else {
+					high = best[k]
+				}
+			}
+			sum += best[k]
+		}
+		return sum
+	}
+	low, high := 1e-15, 1e15 // what the slopes have in common
+	for range 60 {
+		if middle := math.Sqrt(low * high); at(middle) > 1 {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return best
+}
+
 // Type implements Loss.
-func (*softmax) Type() string { return "cross_entropy" }
+func (l *softmax) Type() string { return l.name }
 
 // For implements Loss.
 func (*softmax) For() string { return Category }
 
-// Reported implements Loss.
-func (*softmax) Reported(float64) (float64, string) { return 1, "log_loss" }
+// Reported implements Loss: no metric weighs, smooths or looks away from rows.
+func (l *softmax) Reported(float64) (float64, string) {
+	if l.of != nil {
+		return 1, ""
+	}
+	return 1, "log_loss"
+}
 
 // Outputs implements Loss.
 func (l *softmax) Outputs() int { return len(l.classes) }
@@ -53,19 +140,19 @@ func (l *softmax) Answer() pipeline.Answer {
 // Scale implements Loss.
 func (*softmax) Scale(_, _ float64) Scale { return Scale{} }
 
-// Start implements Loss: the logarithms of the classes' shares.
+// Start implements Loss: the logarithms of the best probabilities.
 func (l *softmax) Start(float64) []float64 {
-	out := make([]float64, len(l.shares))
-	for k, p := range l.shares {
+	out := make([]float64, len(l.start))
+	for k, p := range l.start {
 		out[k] = math.Log(p)
 	}
 	return out
 }
 
-// Constant returns the classes' shares of the training rows.
+// Constant returns the best probabilities where all rows have the same.
 func (l *softmax) Constant() []float32 {
-	out := make([]float32, len(l.shares))
-	for k, p := range l.shares {
+	out := make([]float32, len(l.start))
+	for k, p := range l.start {
 		out[k] = float32(p)
 	}
 	return out
@@ -76,11 +163,17 @@ func (l *softmax) Predict(out []float32) { kernel.Softmax(out, len(l.classes)) }
 
 // Gradient implements Loss.
 func (l *softmax) Gradient(out, labels []float32, weight float32) float64 {
+	if l.of != nil {
+		return l.of.Residual(out, labels, weight)
+	}
 	return kernel.SoftmaxResidual(out, labels, len(l.classes), weight)
 }
 
 // Newton implements NewtonLoss.
 func (l *softmax) Newton(out, labels []float32, first, second []int32) float64 {
+	if l.of != nil {
+		return l.of.Newton(out, labels, newtonUnit(l.of.Weights), first, second)
+	}
 	return kernel.SoftmaxNewton(out, labels, len(l.classes), first, second)
 }
 

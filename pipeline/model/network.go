@@ -259,9 +259,9 @@ func (m *Model) backward(w *Workspace, params, outGrad, grad []float32, seed uin
 }
 
 // Gradient overwrites grad with the gradient of the mean loss over the block's rows
-// (without regularization) and returns the sum of the losses. The block must have
-// labels, in the unit of the loss's Scale, and at least one row. seed decides what
-// the step draws at random.
+// (without regularization) and returns the sum of the losses; where rows have weights, of
+// losses times these. The block must have labels, in the unit of the loss's Scale, and at
+// least one row. seed decides what the step draws at random.
 func (m *Model) Gradient(w *Workspace, params []float32, b *kernel.Block, seed uint64, grad []float32) (loss float64) {
 	clear(grad)
 	return m.AddGradient(w, params, b, seed, grad)
@@ -291,7 +291,7 @@ func (m *Model) AddGradient(w *Workspace, params []float32, b *kernel.Block, see
 		}
 		w.chunk = Chunk{Block: b, From: from, To: to, Training: true}
 		out := values[from%run*outputs:][:(to-from)*outputs]
-		loss += m.loss.Gradient(out, b.Labels[from:to], weight)
+		loss += m.lossOf(out, b, from, to, weight)
 		m.backward(w, params, out, grad, seed)
 	}
 	w.chunk = Chunk{}
@@ -364,10 +364,18 @@ func (m *Model) LossOf(w *Workspace, params []float32, b *kernel.Block) (loss fl
 		w.chunk = Chunk{Block: b, From: from, To: to}
 		out := w.values[len(w.values)-1][:(to-from)*outputs]
 		m.forward(w, params, out, 0)
-		loss += m.loss.Gradient(out, b.Labels[from:to], 1)
+		loss += m.lossOf(out, b, from, to, 1)
 	}
 	w.chunk = Chunk{}
 	return loss
+}
+
+// lossOf is the loss's Gradient of rows [from, to) of a block, as much as they weigh.
+func (m *Model) lossOf(out []float32, b *kernel.Block, from, to int, weight float32) float64 {
+	if b.Weights == nil {
+		return m.loss.Gradient(out, b.Labels[from:to], weight)
+	}
+	return WeightedGradient(m.loss, out, b.Labels[from:to], b.Weights[from:to], weight)
 }
 
 // Rescale turns params that were learned with scaled labels into params that predict

@@ -115,6 +115,13 @@ func variants() []pipeline.Choice {
 	return []pipeline.Choice{
 		{Name: "cross_entropy weighted", Options: &CrossEntropy{PositiveClassWeight: 3.5}},
 		{Name: "cross_entropy balanced", Options: &CrossEntropy{PositiveClassWeight: pipeline.AutoFactor}},
+		{Name: "cross_entropy smoothed", Options: &CrossEntropy{LabelSmoothing: 0.2}},
+		{Name: "cross_entropy smoothed and weighted", Options: &CrossEntropy{LabelSmoothing: 0.2, PositiveClassWeight: 3.5}},
+		{Name: "cross_entropy of classes that weigh", Options: &CrossEntropy{ClassWeights: pipeline.ClassWeights{"a": 3, "c": pipeline.AutoFactor}}},
+		{Name: "cross_entropy of balanced classes, smoothed", Options: &CrossEntropy{LabelSmoothing: 0.1, ClassWeights: pipeline.ClassWeights{"": pipeline.AutoFactor}}},
+		{Name: "focal with alpha", Options: &Focal{Gamma: new(0.7), Alpha: 0.25}},
+		{Name: "focal of classes that weigh", Options: &Focal{ClassWeights: pipeline.ClassWeights{"a": 3}}},
+		{Name: "focal without gamma", Options: &Focal{Gamma: new(0.0)}},
 		{Name: "hinge rounded", Options: &Hinge{Squared: &no, PositiveClassWeight: pipeline.AutoFactor}},
 		{Name: "hinge light", Options: &Hinge{Squared: &no, PositiveClassWeight: 0.2}},
 		{Name: "huber", Options: &Huber{Delta: 0.4}},
@@ -137,8 +144,11 @@ func losses(t *testing.T) iter.Seq2[string, Loss] {
 				types = append(types, many.AlsoFor()...)
 			}
 			for _, label := range types {
-				if w, ok := e.Options.(pipeline.Weighing); ok && w.Weighs() && label != Binary {
-					continue
+				if w, ok := e.Options.(pipeline.Weighing); ok {
+					by := w.Weighs()
+					if label != Binary && (by == "positive_class_weight" || by == "alpha") || label == Binary && by == "class_weights" {
+						continue
+					}
 				}
 				bound, err := Bind(e, labelsOf(label, e.Options))
 				if err != nil {
@@ -204,6 +214,20 @@ func checkLoss(t *testing.T, l Loss) {
 	}
 	if math.Abs(total/sum-1) > 1e-5 {
 		t.Errorf("the loss of all rows is %v, of each %v", total, sum)
+	}
+	weights, heavy := make([]float32, n), slices.Clone(out)
+	sum = 0
+	for i := range weights {
+		weights[i] = float32(i%5) + 0.5
+		sum += float64(weights[i]) * l.Gradient(slices.Clone(out[i*l.Outputs():(i+1)*l.Outputs()]), labels[i:i+1], 1)
+	}
+	if got := WeightedGradient(l, heavy, labels, weights, 0.25); math.Abs(got/sum-1) > 1e-5 {
+		t.Errorf("the loss of weighed rows is %v, of each times its weight %v", got, sum)
+	}
+	for i, g := range heavy {
+		if want := float64(weights[i/l.Outputs()]) * float64(grad[i]); math.Abs(float64(g)-want) > 1e-6*(1+math.Abs(want)) {
+			t.Errorf("gradient %d of weighed rows is %v, want %v", i, g, want)
+		}
 	}
 	// From Start, no output is better higher or lower.
 	start, moved := make([]float32, n*l.Outputs()), make([]float32, n*l.Outputs())

@@ -184,7 +184,7 @@ func (o *Trees) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	forest := newForest(o, shape, loss.Outputs())
 	if o.Averages() {
 		means, ok := loss.(pipeline.OfMeans)
-		if w, weighs := loss.(pipeline.Weighing); !ok || weighs && w.Weighs() {
+		if w, weighs := loss.(pipeline.Weighing); !ok || weighs && w.Weighs() != "" {
 			return nil, fmt.Errorf("a forest cannot minimise loss %s", loss.Type())
 		}
 		forest.means = means

@@ -308,6 +308,9 @@ func TestNewtonDerivativesAreSlopes(t *testing.T) {
 			case *huber:
 				caution = 0 // one for all
 			}
+			f, own := l.(*focal)
+			s, several := l.(*softmax)
+			approximate := own && f.gamma > 0 || several && s.of != nil && s.of.Gamma > 0 // its own may be negative
 			outputs := l.Outputs()
 			if outputs > 1 {
 				out, labels = []float32{-2, 1, 0.1, 0.5, 0.5, 0.5, 3, -1, 20, 0, 0.25, -4}, []float32{0, 2, 1, 2}
@@ -339,7 +342,11 @@ func TestNewtonDerivativesAreSlopes(t *testing.T) {
 				if g := float64(first) / kernel.NewtonUnit; math.Abs(g-slope) > 1e-6 {
 					t.Errorf("row %d, output %d: first derivative %v, slope %v", row, k, g, slope)
 				}
-				if g := float64(second) / kernel.NewtonUnit; caution > 0 && math.Abs(g/caution-(up-down)/(2*h)) > 2e-3 || caution == 0 && g != 1 {
+				if g := float64(second) / kernel.NewtonUnit; approximate && g < 0 {
+					t.Errorf("row %d, output %d: second derivative %v of a first one", row, k, g)
+				} else if approximate {
+					continue
+				} else if caution > 0 && math.Abs(g/caution-(up-down)/(2*h)) > 2e-3 || caution == 0 && g != 1 {
 					t.Errorf("row %d, output %d: second derivative %v, slope %v", row, k, g, (up-down)/(2*h))
 				}
 			}
