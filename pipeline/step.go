@@ -102,6 +102,7 @@ type Balance struct{ Step, By, Method string }
 const (
 	Downsample = "downsample"
 	Upsample   = "upsample"
+	Weights    = "weights" // rows are neither left out nor repeated, but weigh more or less
 )
 
 // Balances reports whether the training rows of a spec are balanced.

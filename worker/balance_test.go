@@ -2,11 +2,13 @@ package worker
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -69,5 +71,56 @@ func TestTrainingRowsAreBalancedHoweverShardsAreSharedOut(t *testing.T) {
 		if len(table) != 9 || !slices.Equal(table[:3], []string{"far", "rows", "balanced"}) || table[3] != "false" || table[6] != "true" {
 			t.Errorf("%s: %q", method, table)
 		}
+	}
+}
+
+// Rows that are weighed are those that there are without, however shards are shared out and by
+// what a run before has kept: the model alone is another.
+func TestTrainingRowsAreWeighedHoweverShardsAreSharedOut(t *testing.T) {
+	spec := strings.Replace(flightSpec, `{filter: {expression: "distance > 0"}}`, `{filter: {expression: "distance > 0"}}
+      - {derive: {column: far, expression: "distance > 2500", apply_to: [training]}}
+      - {balance: {by: far, method: weights}}`, 1)
+	plain := newBatchHalf(t)
+	plain.spec = strings.Replace(spec, "\n      - {balance: {by: far, method: weights}}", "", 1)
+	without, _, unweighed := plain.all(1)
+	first := newBatchHalf(t)
+	first.spec = spec
+	want, _, counts := first.all(flightShards)
+	rest := maps.Clone(counts)
+	maps.DeleteFunc(rest, func(name string, _ int64) bool { return strings.HasPrefix(name, "balance") })
+	if !maps.Equal(rest, unweighed) || want["model_sha256"] == without["model_sha256"] {
+		t.Errorf("model %s of %v, without weights %s of %v", want["model_sha256"], counts, without["model_sha256"], unweighed)
+	}
+	for _, b := range []*batchHalf{newBatchHalf(t), first.again()} {
+		b.spec = spec
+		if got, _, gotCounts := b.all(2); got["model_sha256"] != want["model_sha256"] || !maps.Equal(gotCounts, counts) {
+			t.Errorf("by two tasks: model %s of %v, by one a shard: %s of %v", got["model_sha256"], gotCounts, want["model_sha256"], counts)
+		}
+	}
+	rows, err := first.worker.openRows(t.Context(), first.lease())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, n := 0.0, 0.0
+	seen := make(map[float32]int)
+	for shard := range rows.manifest.Shards {
+		for batch, err := range rows.Read(t.Context(), shard) {
+			if err == nil {
+				err = batch.Fill(table.NewMask(len(batch.Split)).Not())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, split := range batch.Split {
+				if split == train.Training {
+					sum, n = sum+float64(batch.Block.Weights[i]), n+1
+					seen[batch.Block.Weights[i]]++
+				}
+			}
+		}
+	}
+	shown := strings.Fields(first.upTo("fit", 1).Outputs["balanced"])
+	if math.Abs(sum/n-1) > 1e-6 || int64(n) != counts["rows.train"] || len(seen) != 2 || len(shown) != 9 || !slices.Equal(shown[:3], []string{"far", "rows", "weight"}) {
+		t.Errorf("%v rows weigh %v, %v: %v", n, sum, seen, shown)
 	}
 }

@@ -57,7 +57,8 @@ type data struct {
 	reject   func(pipeline.BadRow) // gets the rows that cannot be read too; nil: nobody does
 	newest   *int64                // value of the column that freshness names, of what was read
 	passes   []passed              // what the shuffles of the run have found
-	balance  *balance.Rows         // nil: training rows are not balanced, or it is not known yet
+	balance  *balance.Rows         // nil: no training rows are left out or repeated, or it is not known yet
+	weights  *balance.Weights      // nil: training rows are not weighed, or it is not known yet
 	last     struct {              // of them, in the shard that was read last
 		shard int
 		found map[string]*pipeline.Settled
@@ -124,7 +125,11 @@ func (w *Worker) compile(ctx context.Context, lease *apiv1.Lease) (*data, error)
 		if err := w.load(ctx, lease.Inputs["balance"], "balance", &counts); err != nil {
 			return nil, err
 		}
-		d.balance = balance.New(of, counts)
+		if of.Method == pipeline.Weights {
+			d.weights = balance.NewWeights(of, counts)
+		} else {
+			d.balance = balance.New(of, counts)
+		}
 	}
 	if d.source, err = w.source(ctx, spec); err != nil {
 		return nil, err

@@ -60,6 +60,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	for _, way := range spec.Spec.Evaluation.Slices {
 		also = append(also, way.Columns...)
 	}
+	if of, ok := d.plan.Balance(); ok && of.Method == pipeline.Weights {
+		also = append(also, of.By) // rows are weighed where they are read
+	}
 	fairness := spec.Spec.Evaluation.Fairness
 	if fairness != nil {
 		also = append(also, fairness.Sensitive...)

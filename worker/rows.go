@@ -20,6 +20,14 @@ import (
 	"github.com/thalweg/thalweg/worker/train"
 )
 
+// weighing says how much training rows weigh. It is immutable.
+type weighing interface {
+	// Weigh appends the weights of prepared rows, which have the given labels, to dst.
+	Weigh(rows arrow.Record, labels, dst []float32) ([]float32, error)
+	// Most is the largest weight.
+	Most() float64
+}
+
 // shardRows reads shards as training wants them: cleaned, split, transformed.
 // It implements train.Rows.
 type shardRows struct {
@@ -29,6 +37,14 @@ type shardRows struct {
 	// member is the number, from 1, of the member that the training rows are drawn for; 0:
 	// they are as they are.
 	member int
+}
+
+// weighing returns how much training rows weigh, nil where all weigh the same.
+func (r *shardRows) weighing() weighing {
+	if r.weights != nil {
+		return r.weights
+	}
+	return nil
 }
 
 // openRows reads the outputs of the stages before training.
@@ -56,7 +72,7 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 			return
 		}
 		d := *r.data // several shards may be read at a time
-		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier(), half: d.halves(shard)}
+		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier(), half: d.halves(shard), weighing: r.weighing()}
 		if r.member > 0 {
 			reading.draw = d.drawn(shard, r.member)
 		}
@@ -78,6 +94,7 @@ type reading struct {
 	*data
 	transform *feature.Transform
 	applier   *feature.Applier
+	weighing  weighing
 	rep       pipeline.Report
 	out       train.Batch
 	labels    []float32
@@ -207,7 +224,7 @@ func (r *reading) repeat(yield func(*train.Batch, error) bool) bool {
 func (r *reading) fill(rows *compact.Batch, keep table.Mask) error {
 	block := r.out.Block
 	r.transform.Resize(block, keep.Count())
-	block.Labels = block.Labels[:0]
+	block.Labels, block.Weights = block.Labels[:0], block.Weights[:0]
 	for i := range keep.Marked() {
 		block.Labels = append(block.Labels, r.labels[i])
 	}
@@ -229,7 +246,9 @@ func (r *reading) fill(rows *compact.Batch, keep table.Mask) error {
 			return err
 		}
 		r.transform.Within(block, at, at+n, &r.part)
-		err = r.applier.Apply(kept, &r.part, nil)
+		if err = r.applier.Apply(kept, &r.part, nil); err == nil && r.weighing != nil {
+			block.Weights, err = r.weighing.Weigh(kept, block.Labels[at:at+n], block.Weights)
+		}
 		kept.Release()
 		if err != nil {
 			return err

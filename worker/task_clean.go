@@ -338,7 +338,11 @@ func reduceBalance(ctx context.Context, t *Task) error {
 			return err
 		}
 	}
-	for _, text := range balance.New(of, total).Warnings {
+	warnings := balance.New(of, total).Warnings
+	if of.Method == pipeline.Weights {
+		warnings = balance.NewWeights(of, total).Warnings()
+	}
+	for _, text := range warnings {
 		t.warn("%s", text)
 	}
 	return t.Save(ctx, "balance", total)

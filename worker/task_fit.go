@@ -179,6 +179,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 	if d.balance != nil {
 		t.Report.Outputs["balanced"] = evaluation.TableText(d.balance.Table(report.Balanced), api.MaxOutputBytes)
 	}
+	if d.weights != nil {
+		t.Report.Outputs["balanced"] = evaluation.TableText(d.weights.Table(), api.MaxOutputBytes)
+	}
 	t.countClasses(transform.Label())
 	trainer := artifact.Trainer(d.plan, transform)
 	t.Report.Outputs["trainer"] = trainer.Text()

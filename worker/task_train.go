@@ -285,6 +285,9 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	if err != nil {
 		return nil, err
 	}
+	if in.job.MostWeight > 0 {
+		in.job.Input += " " + lease.Inputs["balance"]
+	}
 	if parent != nil {
 		var got artifact.Inherited
 		if in.job.Start, got, err = in.model.StartFrom(parent.Artifact); err != nil {
@@ -331,6 +334,9 @@ func newTraining(rows *shardRows, run thalweg.RunID, input string) (*trainingInp
 		Metrics: rows.plan.Spec.Entries(pipeline.Metrics),
 		Run:     run, Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
 		Threshold: rows.plan.Label.Threshold, Optimize: rows.plan.Label.Optimize, Shards: len(rows.manifest.Shards), Rows: rows, Input: input,
+	}
+	if w := rows.weighing(); w != nil {
+		in.job.MostWeight = w.Most()
 	}
 	return in, nil
 }

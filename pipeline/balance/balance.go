@@ -1,5 +1,5 @@
 // Package balance makes the values of a column as frequent as one another among training
-// rows: it counts them, and says how often each row is there.
+// rows: it counts them, and says how often each row is there, or how much it weighs.
 package balance
 
 import (
@@ -62,6 +62,11 @@ func (c Counts) Merge(by string, other Counts) error {
 	return c.check(by)
 }
 
+// values lists the values, the most frequent first.
+func (c Counts) values() []string {
+	return slices.SortedFunc(maps.Keys(c), func(a, b string) int { return cmp.Or(cmp.Compare(c[b], c[a]), cmp.Compare(a, b)) })
+}
+
 func (c Counts) check(by string) error {
 	if len(c) > MaxValues {
 		return &thalweg.Error{Op: opBalance, Kind: thalweg.Invalid, Subject: "column " + by, Err: fmt.Errorf("it has more than %d values among the training rows", MaxValues),
@@ -80,7 +85,7 @@ func valuesOf(by string, batch arrow.Record) (value func(i int) (v string, ok bo
 				if a.IsNull(i) {
 					return "", false
 				}
-				return words.Value(a.GetValueIndex(i)), true
+				return strings.ToValidUTF8(words.Value(a.GetValueIndex(i)), "\uFFFD"), true // as JSON keeps it
 			}, nil
 		case *array.Int64:
 			return func(i int) (string, bool) { return strconv.FormatInt(a.Value(i), 10), a.IsValid(i) }, nil
@@ -221,7 +226,7 @@ func Training(parts []uint8, usable table.Mask) table.Mask {
 // Table is the values, the most frequent first, with their training rows before and after.
 func (r *Rows) Table(after map[string]int64) (rows [][]string) {
 	rows = append(rows, []string{r.of.By, "rows", "balanced"})
-	for _, v := range slices.SortedFunc(maps.Keys(r.counts), func(a, b string) int { return cmp.Or(cmp.Compare(r.counts[b], r.counts[a]), cmp.Compare(a, b)) }) {
+	for _, v := range r.counts.values() {
 		rows = append(rows, []string{v, strconv.FormatInt(r.counts[v], 10), strconv.FormatInt(after[v], 10)})
 	}
 	return rows

@@ -187,3 +187,54 @@ func TestCountsOutliveTheirBatches(t *testing.T) {
 		t.Errorf("reported %v", got)
 	}
 }
+
+// Values weigh the same, whatever their type, and a row without one weighs 1, as the mean row.
+func TestValuesWeighTheSame(t *testing.T) {
+	const n = 5_000
+	batch := rows(t, n)
+	all := table.NewMask(n).Not()
+	for _, by := range []string{"s", "i", "b"} {
+		counts := make(Counts)
+		if err := counts.Observe(by, batch, all); err != nil {
+			t.Fatal(err)
+		}
+		w := NewWeights(pipeline.Balance{Step: "1 balance", By: by, Method: pipeline.Weights}, counts)
+		weights, err := w.Weigh(batch, nil, nil)
+		if err != nil || len(weights) != n {
+			t.Fatal(len(weights), err)
+		}
+		value, err := valuesOf(by, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of, sum := make(map[string]float64), 0.0
+		for i, x := range weights {
+			v, ok := value(i)
+			if sum += float64(x); ok {
+				of[v] += float64(x)
+			} else if x != 1 {
+				t.Errorf("a row without a value weighs %v", x)
+			}
+			if float64(x) > w.Most() {
+				t.Errorf("a row weighs %v, at most %v", x, w.Most())
+			}
+		}
+		if math.Abs(sum/n-1) > 1e-5 {
+			t.Errorf("%s: the mean row weighs %v", by, sum/n)
+		}
+		for v, x := range of {
+			for other, y := range of {
+				if math.Abs(x/y-1) > 1e-5 {
+					t.Errorf("%s: %s weighs %v, %s %v", by, v, x, other, y)
+				}
+			}
+		}
+		if text := fmt.Sprint(w.Table()); !strings.HasPrefix(text, "[["+by+" rows weight] [") {
+			t.Error(text)
+		}
+	}
+	w := NewWeights(pipeline.Balance{Step: "1 balance", By: "s", Method: pipeline.Weights}, Counts{"a": 900_000, "b": 3})
+	if texts := w.Warnings(); len(texts) != 1 || !strings.Contains(texts[0], `1 balance: the 3 rows with s "b" weigh 1.5e+05 times the mean row`) {
+		t.Error(texts)
+	}
+}

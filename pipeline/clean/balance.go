@@ -23,12 +23,15 @@ type Balance struct {
 	// By is the column, a string, a whole number or a bool of at most 1,000 values: the
 	// label's, one derived of it, or another. Rows without a value stay as they are.
 	By string `yaml:"by" json:"by" jsonschema:"minLength=1" example:"origin"`
-	// Method is downsample, which draws of each value as many rows as the least frequent has,
-	// or upsample, which repeats rows of each value until they are as many as the most
+	// Method is weights, by which the loss of a row of value v counts rows/(values * rows of v)
+	// times, scikit-learn's class_weight balanced: each value weighs as much as another, the
+	// mean weight is 1, and no row is left out or repeated. Rows without a value weigh 1. Or it
+	// is downsample, which draws of each value as many rows as the least frequent has, or
+	// upsample, which repeats rows of each value until they are as many as the most
 	// frequent has, a row at most 1,000 times. Which rows, and how often, the hash of the
 	// trainer's seed, an object's key without its extension and the row in it says, so that
 	// numbers are met on average and a row's luck depends on no other row.
-	Method              string `yaml:"method" json:"method" jsonschema:"enum=downsample,enum=upsample" refused:"weights"`
+	Method              string `yaml:"method" json:"method" jsonschema:"enum=weights,enum=downsample,enum=upsample"`
 	pipeline.StepPhases `yaml:",inline" json:",inline"`
 }
 

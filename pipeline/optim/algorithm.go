@@ -45,6 +45,12 @@ type Evaluated interface {
 	Evaluated(s *State, stale int)
 }
 
+// Weighing is an Algorithm that must know the largest weight of a row.
+type Weighing interface {
+	// Weigh returns the algorithm for rows of weights of a mean of 1.
+	Weigh(most float64) Algorithm
+}
+
 // Schedule is the shape of an epoch.
 type Schedule struct {
 	// Rounds is how many exchanges an epoch has, at least 1.

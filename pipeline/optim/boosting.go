@@ -35,7 +35,7 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer boosting", Err: fmt.Errorf("a %s model has no trees to grow", m.Type())}
 	}
 	b := &boosting{forest: f, loss: m.Loss().(model.NewtonLoss), shape: m.Shape(), options: f.Options, l2: t.Regularization.L2,
-		minRows: int64(f.Options.MinChildRows), params: m.Size(), outputs: m.Outputs(), seed: kernel.Mix(t.Seed)}
+		minRows: int64(f.Options.MinChildRows), params: m.Size(), outputs: m.Outputs(), unit: 1, seed: kernel.Mix(t.Seed)}
 	for _, n := range b.shape.Cardinalities {
 		b.at = append(b.at, b.cells)
 		b.cells += n
@@ -63,6 +63,18 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	b.groups = (b.turn + most - 1) / most
 	b.width = (b.turn + b.groups - 1) / b.groups
 	return b, nil
+}
+
+// maxRowWeight is what the largest weight of a row comes to in derivatives, which have a
+// bound: of labels that are numbers those of eight deviations have room.
+const maxRowWeight = 16
+
+// Weigh implements Weighing.
+func (b *boosting) Weigh(most float64) Algorithm {
+	weighed := *b
+	weighed.unit = min(1, maxRowWeight/most)
+	weighed.l2 *= weighed.unit
+	return &weighed
 }
 
 // maxGroup is how many trees are grown at once at most: what is kept of a row grows with
@@ -107,6 +119,9 @@ type boosting struct {
 	minRows int64
 	params  int
 	outputs int
+	// unit is what the weights of rows are multiplied by, so that derivatives keep within
+	// their bound; 1 where rows have none. The penalties are multiplied by it too.
+	unit    float64
 	seed    uint64
 	renewed model.RenewedLoss // nil: leaves have Newton's step
 	// rounds are those of a tree. A turn is the trees that follow from the same outputs:
@@ -367,8 +382,8 @@ func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, 
 }
 
 // treeOf returns the tree of the splits that are kept, the first of which is the
-// root, and the nodes that its leaves are.
-func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
+// root, and the nodes that its leaves are. unit is that of the derivatives.
+func treeOf(nodes []node, kept []int, unit float64) (t *model.Tree, leaves []int) {
 	t = &model.Tree{}
 	place := make(map[int]int, len(kept))
 	for k, i := range kept {
@@ -387,7 +402,7 @@ func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
 	}
 	for _, i := range kept {
 		n := &nodes[i]
-		t.Splits = append(t.Splits, model.Split{Slot: n.slot, Set: n.set, Left: child(n.left), Right: child(n.right), Gain: float32(n.gain / 2)})
+		t.Splits = append(t.Splits, model.Split{Slot: n.slot, Set: n.set, Left: child(n.left), Right: child(n.right), Gain: float32(n.gain / (2 * unit))})
 	}
 	return t, leaves
 }
@@ -396,13 +411,13 @@ func treeOf(nodes []node, kept []int) (t *model.Tree, leaves []int) {
 func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error) {
 	trees, of, round := b.growing(s, at)
 	if round >= b.options.MaxDepth {
-		b.narrow(trees, reduced.Int64)
+		b.narrow(of, trees, reduced.Int64)
 	} else if err := b.extend(of, trees, reduced.Int64); err != nil {
 		return false, err
 	}
 	if round+1 == b.options.MaxDepth && b.renewed != nil {
 		for k := range trees {
-			trees[k].cells = [][]int64{b.ranks(of.from+k, trees[k].nodes)}
+			trees[k].cells = [][]int64{make([]int64, rankInts*len(b.leaves(trees[k].nodes)))} // nothing is known before rows are counted
 		}
 	}
 	s.Integers = nil
@@ -511,7 +526,7 @@ func (b *boosting) findSplit(tree int, nodes []node, cells [][]int64, i int) ([]
 // finish writes the tree of the best splits.
 func (b *boosting) finish(params []float32, tree int, grown growing) {
 	kept, _ := b.keep(grown.nodes, false)
-	t, leaves := treeOf(grown.nodes, kept)
+	t, leaves := treeOf(grown.nodes, kept, b.unit)
 	for k, i := range leaves {
 		n := &grown.nodes[i]
 		value := b.value(n.sums, n.bounds)

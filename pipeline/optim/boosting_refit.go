@@ -60,17 +60,17 @@ func (b *boosting) refit(nodes []node, seen []int64) {
 			n.gain = max(0, score(left.sums, b.l2)+score(right.sums, b.l2)-score(n.sums, b.l2))
 		}
 		x, y := b.childBounds(n, split{slot: n.slot, left: left.sums})
-		left.inherit(x, b.minRows)
-		right.inherit(y, b.minRows)
+		left.inherit(x, b.minRows, b.minSecond())
+		right.inherit(y, b.minRows, b.minSecond())
 	}
 	if root := &nodes[0]; root.left == 0 {
-		root.inherit(unbounded, b.minRows)
+		root.inherit(unbounded, b.minRows, b.minSecond())
 	}
 }
 
 // inherit takes bounds over from the parent, of a leaf if it has the rows that it needs;
 // else its value stays as far as they allow.
-func (n *node) inherit(within bounds, minRows int64) {
+func (n *node) inherit(within bounds, minRows, minSecond int64) {
 	if n.left == 0 && (n.rows < minRows || n.second < minSecond) {
 		value := within.cut(n.low)
 		within = bounds{value, value}

@@ -16,18 +16,21 @@ const (
 // leaves returns the nodes of a grown tree that are leaves, in the tree's order.
 func (b *boosting) leaves(nodes []node) []int {
 	kept, _ := b.keep(nodes, false)
-	_, leaves := treeOf(nodes, kept)
+	_, leaves := treeOf(nodes, kept, 1)
 	return leaves
 }
 
-// ranks returns what is known of a tree's leaves before rows are counted.
-func (b *boosting) ranks(tree int, nodes []node) (known []int64) {
-	level := b.renewed.Level(tree % b.outputs)
-	for _, i := range b.leaves(nodes) {
-		rows := nodes[i].rows
-		known = append(known, 0, 0, max(0, min(int64(level*float64(rows)), rows-1)))
+// rankOf returns which of rows that count so much in all has the quantile of a tree's output.
+func (b *boosting) rankOf(tree int, all int64) int64 {
+	return max(0, min(int64(b.renewed.Level(tree%b.outputs)*float64(all)), all-1))
+}
+
+// countOf is how much a row counts: 1, or where rows have weights so many parts of 2^-20.
+func countOf(weights []float32, row uint16) int64 {
+	if weights == nil {
+		return 1
 	}
-	return known
+	return max(1, int64(math.Round(float64(weights[row])*(1<<20))))
 }
 
 // count counts the rows of each leaf of trees, by the byte that is to be known next.
@@ -49,7 +52,7 @@ func (g *grower) count(r *Replica, s *State, at Round, trees []growing, counts [
 				for _, row := range p.order[within.from:within.to] {
 					lacks := ordered(step.Labels[row] - m.out[int(row)*g.outputs+output])
 					if uint64(lacks)>>(32-8*have) == uint64(prefix) {
-						into[lacks>>(24-8*have)&0xff]++
+						into[lacks>>(24-8*have)&0xff] += countOf(step.Weights, row)
 					}
 				}
 				known, into = known[rankInts:], into[counted:]
@@ -60,11 +63,18 @@ func (g *grower) count(r *Replica, s *State, at Round, trees []growing, counts [
 }
 
 // narrow takes the counts of rows by the next byte.
-func (b *boosting) narrow(trees []growing, counts []int64) {
+func (b *boosting) narrow(of group, trees []growing, counts []int64) {
 	for k := range trees {
 		known := append([]int64(nil), trees[k].cells[0]...)
 		trees[k].cells[0] = known
 		for ; len(known) > 0; known, counts = known[rankInts:], counts[counted:] {
+			if known[1] == 0 {
+				all := int64(0)
+				for _, n := range counts[:counted] {
+					all += n
+				}
+				known[2] = b.rankOf(of.from+k, all)
+			}
 			next := int64(0)
 			for next < counted-1 && known[2] >= counts[next] {
 				known[2] -= counts[next]

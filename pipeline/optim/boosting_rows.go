@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"math"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -44,11 +45,23 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	n = len(g.out)
 	first, second := resized(g.first, n), resized(g.second, n)
 	g.first, g.second = first, second
-	if g.forest.Averages() {
+	averages := g.forest.Averages()
+	if averages {
 		g.forest.Average(s.Vector[:g.params], m.trees, g.out)
+	}
+	if step.Weights != nil {
+		g.lacks = append(g.lacks[:0], g.out...)
+		m.loss = model.WeightedGradient(g.loss, g.lacks, step.Labels, step.Weights, 1)
+	} else if averages {
 		m.loss = g.loss.Gradient(g.out, step.Labels, 1)
-	} else {
-		m.loss = g.loss.Newton(g.out, step.Labels, first, second)
+	}
+	if !averages {
+		if loss := g.loss.Newton(g.out, step.Labels, first, second); step.Weights == nil {
+			m.loss = loss
+		}
+		for at := 0; at < n && step.Weights != nil; at += step.Rows {
+			g.weigh(step.Weights, first[at:], second[at:])
+		}
 	}
 	for k := range g.growers {
 		output := (g.from + k) % g.outputs
@@ -56,6 +69,9 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 		p, first, second := &m.parts[k], first[at:at+step.Rows], second[at:at+step.Rows]
 		if g.forest.Averages() {
 			g.fromMean(s.Vector[:g.params], output, step.Labels, first, second)
+			if step.Weights != nil {
+				g.weigh(step.Weights, first, second)
+			}
 		}
 		for i, row := range p.order {
 			p.records[i].First, p.records[i].Second = first[row], second[row]
@@ -65,6 +81,17 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 		}
 	}
 	return m
+}
+
+// weigh multiplies the derivatives of rows by their weights, in the unit that these have.
+func (b *boosting) weigh(weights []float32, first, second []int32) {
+	const bound = 127 * kernel.NewtonUnit // so that their sums keep within their bits
+	first, second = first[:len(weights)], second[:len(weights)]
+	for i, w := range weights {
+		f := float64(w) * b.unit
+		first[i] = int32(min(max(math.Round(float64(f*float64(first[i]))), -bound), bound))
+		second[i] = int32(min(math.Round(float64(f*float64(second[i]))), bound))
+	}
 }
 
 // fromMean sets derivatives to those of the squared error of the mean label, or class's

@@ -22,6 +22,9 @@ const (
 	leastGain = 1e-10
 )
 
+// minSecond is the constant in the unit of the rows' weights.
+func (b *boosting) minSecond() int64 { return int64(minSecond * b.unit) }
+
 // split is a candidate.
 type split struct {
 	gain float64
@@ -64,7 +67,7 @@ func (b *boosting) best(tree, at int, n *node, cells []int64) (best split) {
 // try makes left a candidate, and reports whether it is the best so far.
 func (b *boosting) try(best *split, slot int, left, all sums, l2 float64) bool {
 	right := all.minus(left)
-	if min(left.rows, right.rows) < b.minRows || min(left.second, right.second) < minSecond {
+	if min(left.rows, right.rows) < b.minRows || min(left.second, right.second) < b.minSecond() {
 		return false
 	}
 	gain := score(left, l2) + score(right, l2) - best.before
@@ -122,7 +125,7 @@ func (b *boosting) cut(best *split, slot int, cells []int64, all sums) {
 func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
 	var memory ranking
 	ids := memory.of(cells)
-	l2 := b.l2 + categoryL2
+	l2 := b.l2 + float64(categoryL2*b.unit)
 	if len(ids) <= 4 {
 		l2 = b.l2
 	}

@@ -73,6 +73,7 @@ type builder struct {
 type unit struct {
 	validation []block
 	labels     labelMoments
+	weights    weightSums
 	facts      // Rows and Blocks are known when the rows are shuffled, Labels when the shard was read
 }
 
@@ -80,7 +81,7 @@ type unit struct {
 // the replicas' matrices in the same order. Every row is checked to be of the
 // model's shape.
 func build(ctx context.Context, job *Job, config *Config, memory *memory, replicas []int) (_ []*matrix, err error) {
-	layout := newLayout(job.Model)
+	layout := newLayout(job.Model, job.weighs())
 	division := division{shards: job.Shards, replicas: int(job.Trainer.Distributed.Replicas)}
 	readable, chunk := fillingSize(layout, memory.limit, len(replicas), config.Parallelism)
 	builders := make([]*builder, len(replicas))
@@ -179,7 +180,7 @@ func readShard(ctx context.Context, job *Job, layout *layout, division division,
 		if s == nil {
 			continue
 		}
-		s.unit.Read, s.unit.Labels = r.read, s.unit.labels.moments()
+		s.unit.Read, s.unit.Labels, s.unit.Weights = r.read, s.unit.labels.moments(), s.unit.weights
 		s.mu.Lock()
 		s.mu.shuffler.idle = append(s.mu.shuffler.idle, s.filling)
 		s.mu.Unlock()
@@ -214,6 +215,9 @@ func (r *shardReader) batch(batch *Batch) error {
 	}
 	if batch.Block.Rows != rows || len(batch.Block.Labels) != rows {
 		return r.invalid(fmt.Errorf("%d rows with %d splits and %d labels", batch.Block.Rows, rows, len(batch.Block.Labels)))
+	}
+	if len(batch.Block.Weights) != rows && r.layout.weighs {
+		return r.invalid(fmt.Errorf("%d rows with %d weights", rows, len(batch.Block.Weights)))
 	}
 	for _, s := range r.shares {
 		if s == nil {
@@ -370,6 +374,9 @@ func (r *shardReader) shuffle(s *share, block *kernel.Block) (bad int32, err err
 			return bad, err
 		}
 		f.rows += n
+		if r.layout.weighs {
+			s.unit.weights.add(block, rows[:n])
+		}
 		if r.layout.binary {
 			s.unit.labels.addBinary(int64(n), ones)
 		} else {
@@ -445,6 +452,7 @@ func (b *builder) finish(ctx context.Context, job *Job, layout *layout) (*matrix
 		m.validation = append(m.validation, u.validation...)
 		m.facts.Validation += u.Validation
 		m.facts.Labels.Merge(u.Labels)
+		m.facts.Weights.merge(u.Weights)
 		m.facts.Read.Add(u.Read)
 	}
 	return m, nil

@@ -44,6 +44,9 @@ func (p *position) observe(at Loss, last bool) {
 func (t *trainer) lossOf(s *state, epoch int, values map[string]float64) Loss {
 	out := Loss{Epoch: epoch + 1, Train: s.Loss / float64(s.Ledger.Expected.Rows)}
 	factor, name := t.job.Model.Loss().Reported(s.plan.labels.Deviation)
+	if t.job.weighs() {
+		name = "" // validation rows have no weights
+	}
 	out.Train *= factor
 	if v, ok := values[name]; ok && values[metric.Rows] > 0 {
 		out.Validation = &v

@@ -54,9 +54,12 @@ type Job struct {
 	// of Model.Init.
 	Start []float32
 	// Noise is what private training draws from, and nothing else does.
-	Noise  privacy.Source
-	Shards int // of Rows
-	Rows   Rows
+	Noise privacy.Source
+	// MostWeight is the largest weight of a training row; 0: rows have no weights. The
+	// weights' mean is 1.
+	MostWeight float64
+	Shards     int // of Rows
+	Rows       Rows
 	// Input identifies what the rows are made of (the dataset's manifest, the
 	// split, the transform, and what Start is of), so that workers that see different rows refuse each
 	// other, and a checkpoint of other rows is refused.
@@ -165,10 +168,11 @@ func (j Job) Fingerprint() string {
 		Loss      string
 		Shape     any
 		Threshold float64
-		Optimize  string `json:",omitempty"`
+		Optimize  string  `json:",omitempty"`
+		Weight    float64 `json:",omitempty"`
 		Shards    int
 		Input     string
-	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Loss().Type(), j.Model.Shape(), j.Threshold, j.Optimize, j.Shards, j.Input})
+	}{formatVersion, j.Run, j.Trainer, j.Model.Type(), j.Model.Loss().Type(), j.Model.Shape(), j.Threshold, j.Optimize, j.MostWeight, j.Shards, j.Input})
 	if err != nil {
 		// Only a NaN or infinite hyperparameter cannot be written, and Validate
 		// refuses those.
@@ -177,6 +181,9 @@ func (j Job) Fingerprint() string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
+
+// weighs reports whether rows have weights.
+func (j *Job) weighs() bool { return j.MostWeight > 0 }
 
 // Validate reports the first thing wrong with a job. The optimizer's
 // hyperparameters are checked where it is built.
@@ -205,6 +212,8 @@ func (j Job) Validate() error {
 		return invalid("trainer.regularization.l1 is %v", t.Regularization.L1)
 	case j.Start != nil && len(j.Start) != j.Model.Size():
 		return invalid("training starts from %d parameters, the model has %d", len(j.Start), j.Model.Size())
+	case !(j.MostWeight >= 0 && float32(j.MostWeight) <= math.MaxFloat32):
+		return invalid("the largest weight of a row is %v", j.MostWeight)
 	case !(t.Regularization.L2 >= 0 && float32(t.Regularization.L2) < 1e30):
 		return invalid("trainer.regularization.l2 is %v", t.Regularization.L2)
 	}

@@ -13,16 +13,17 @@ import (
 
 // layout is how a row is packed. As a record, on its way through the shuffle,
 // it is the row's hash, the length of its tail where the shape has terms, its numbers, its label as a float32 unless that is binary,
-// its lists, its ids at 1, 2 or 4 bytes by cardinality, and a binary label as one
+// its weight where rows have some, its lists, its ids at 1, 2 or 4 bytes by cardinality, and a binary label as one
 // byte. Of rows with terms a tail follows: for each slot their count and the terms.
 type layout struct {
 	shape   kernel.Shape
 	binary  bool
+	weighs  bool     // rows have weights
 	widths  []int    // bytes of an id, by category slot
 	order   []int    // the category slots in the order that they are packed in: wide ids first, so that all are aligned
 	columns []column // what small holds, in order
 	lists   []int    // float32s of an array, by list slot
-	scalars int      // float32s of a row that are columns of their own: numbers, and the label unless it is binary
+	scalars int      // float32s of a row that are columns of their own: numbers, the label unless it is binary, and the weight if there is one
 	floats  int      // float32s of a row: scalars and lists
 	small   int      // other bytes of a row: those of columns
 	record  int      // bytes of a record, but for its tail
@@ -43,8 +44,8 @@ const (
 	keyBytes   = 4       // of these, what a block keeps where rows are sampled
 )
 
-func newLayout(m *model.Model) *layout {
-	l := &layout{shape: m.Shape(), binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
+func newLayout(m *model.Model, weighs bool) *layout {
+	l := &layout{shape: m.Shape(), weighs: weighs, binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
 	l.keys = l.octets && m.Forest().Options.SamplesRows()
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {
@@ -58,6 +59,9 @@ func newLayout(m *model.Model) *layout {
 		l.widths = append(l.widths, width)
 	}
 	if !l.binary {
+		l.scalars++
+	}
+	if l.weighs {
 		l.scalars++
 	}
 	l.floats = l.scalars
@@ -139,6 +143,11 @@ func (l *layout) appendRecords(dst []byte, b *kernel.Block, rows []int32, ids []
 	}
 	if !l.binary {
 		if bad, err := floats("the label", b.Labels); err != nil {
+			return nil, 0, bad, err
+		}
+	}
+	if l.weighs {
+		if bad, err := floats("the weight", b.Weights); err != nil {
 			return nil, 0, bad, err
 		}
 	}
@@ -326,7 +335,12 @@ func (l *layout) open(s *scratch, rows int, floats []float32, small []byte) {
 		s.Lists[slot] = floats[at : at+n*rows]
 		at += n * rows
 	}
-	s.floatLabels, s.byteLabels = floats[l.shape.Numbers*rows:l.scalars*rows], small
+	if s.byteLabels = small; !l.binary {
+		s.floatLabels = floats[l.shape.Numbers*rows:][:rows]
+	}
+	if l.weighs {
+		s.Weights = floats[(l.scalars-1)*rows : l.scalars*rows]
+	}
 	if l.keys {
 		s.keys = slices.Grow(s.keys[:0], rows)[:rows]
 		for i := range s.keys {

@@ -29,6 +29,8 @@ type facts struct {
 	Validation int64 `json:"validation"`
 	// Labels are the moments of the labels over the replica's training rows.
 	Labels metric.Moments `json:"labels"`
+	// Weights are of the same rows, where they have some.
+	Weights weightSums `json:"weights,omitzero"`
 }
 
 // blocks returns training blocks [from, to) in the order of an epoch, as far as

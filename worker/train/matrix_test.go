@@ -69,7 +69,7 @@ func TestBlocksComeBackAsPacked(t *testing.T) {
 				b.Labels[i] = float32(random.NormFloat64()) * 1e6
 			}
 		}
-		l := newLayout(m)
+		l := newLayout(m, false)
 		if !slices.Equal(l.widths, []int{1, 2, 2, 4}) {
 			t.Errorf("widths %v", l.widths)
 		}
@@ -439,7 +439,7 @@ func TestOnlyRowsOfHeldReplicasAreTransformed(t *testing.T) {
 	if most := rows * 7 / 10; filled == 0 || filled > most {
 		t.Errorf("%d of %d rows were transformed, where a third is test", filled, rows)
 	}
-	sc, want := newLayout(job.Model).newScratch(), newLayout(job.Model).newScratch()
+	sc, want := newLayout(job.Model, false).newScratch(), newLayout(job.Model, false).newScratch()
 	for replica, m := range all {
 		alone := of(replica)[0]
 		if share := int(m.facts.Rows.Rows + m.facts.Validation); alone.facts != m.facts || filled != share {

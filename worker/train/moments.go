@@ -1,6 +1,9 @@
 package train
 
-import "github.com/thalweg/thalweg/pipeline/metric"
+import (
+	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/metric"
+)
 
 // momentRows is how many labels have their moments taken at once.
 const momentRows = 1024
@@ -61,4 +64,25 @@ func momentsOf(values []float32) metric.Moments {
 		lanes[i%4] += float64(d * d)
 	}
 	return metric.Moments{Count: int64(len(values)), Mean: mean, Squares: lanes[0] + lanes[1] + lanes[2] + lanes[3]}
+}
+
+// weightSums are sums over rows that have weights, in the order of the rows.
+type weightSums struct {
+	Weights float64 `json:"weights"`
+	Labels  float64 `json:"labels"` // of labels times weights
+}
+
+// add adds some rows of a block.
+func (s *weightSums) add(block *kernel.Block, rows []int32) {
+	for _, row := range rows {
+		w := float64(block.Weights[row])
+		s.Weights += w
+		s.Labels += float64(w * float64(block.Labels[row]))
+	}
+}
+
+// merge adds the sums of rows that come after.
+func (s *weightSums) merge(other weightSums) {
+	s.Weights += other.Weights
+	s.Labels += other.Labels
 }

@@ -25,7 +25,7 @@ type plan struct {
 	schedule optim.Schedule
 	expected RowSet // the training split
 	labels   model.Scale
-	mean     float64 // of the labels as they are learned
+	mean     float64 // of the labels as they are learned, weighed as rows are
 	blocks   int     // of the largest replica
 }
 
@@ -36,9 +36,11 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 	division := division{shards: job.Shards, replicas: len(all)}
 	var rows RowSet
 	var labels metric.Moments
+	var weights weightSums
 	for replica, f := range all {
 		rows.Add(f.Rows)
 		labels.Merge(f.Labels)
+		weights.merge(f.Weights)
 		p.blocks = max(p.blocks, f.Blocks)
 		switch {
 		case !division.striped():
@@ -76,8 +78,12 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 			Hint: "there is nothing to learn: look at the output's expression, the filters and the split"}
 	}
 	p.labels = loss.Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
-	if p.mean = labels.Mean; p.labels != (model.Scale{}) {
-		p.mean = 0
+	mean := labels.Mean
+	if weights.Weights > 0 {
+		mean = weights.Labels / weights.Weights
+	}
+	if p.mean = mean; p.labels != (model.Scale{}) {
+		p.mean = (mean - labels.Mean) / p.labels.Deviation
 	}
 	return p, nil
 }

@@ -29,7 +29,8 @@ type Rows interface {
 // Batch is a run of consecutive rows of a shard. Its memory belongs to Rows
 // and may be used again when the next one is asked for.
 type Batch struct {
-	// Block holds features and labels. Labels of Unused rows are not looked at.
+	// Block holds features and labels, and weights if the job says that rows have some.
+	// Labels of Unused rows are not looked at, nor weights of rows but those of Training.
 	Block *kernel.Block
 	// Fill, unless it is nil, makes Block that of the rows that are marked, one after
 	// the other: those of replicas that others hold need not be transformed.

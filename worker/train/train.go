@@ -94,8 +94,11 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	if p, ok := algorithm.(optim.Private); ok {
 		algorithm = p.With(job.Noise)
 	}
+	if w, ok := algorithm.(optim.Weighing); ok && job.weighs() {
+		algorithm = w.Weigh(job.MostWeight)
+	}
 	return &trainer{
-		job: job, algorithm: algorithm, layout: newLayout(job.Model), params: job.Model.Size(), config: config,
+		job: job, algorithm: algorithm, layout: newLayout(job.Model, job.weighs()), params: job.Model.Size(), config: config,
 		log: config.Logger.With("run", string(job.Run)), lanes: make(chan *lane, config.Parallelism), memory: &memory{limit: config.MemoryBytes},
 		matrices: make(map[int]*matrix), offered: make(map[int]bool), state: &state{position: position{Format: formatVersion, Fingerprint: job.Fingerprint()}},
 	}, nil

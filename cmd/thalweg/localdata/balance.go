@@ -15,11 +15,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// balance counts training rows as the balance stage of a run does, nil where they are not
-// balanced.
+// balance counts training rows as the balance stage of a run does, nil where none is left out
+// or repeated.
 func (d *Dataset) balance(ctx context.Context, plan *pipeline.Plan, cuts *split.Cuts) (*balance.Rows, error) {
 	of, ok := plan.Balance()
-	if !ok {
+	if !ok || of.Method == pipeline.Weights { // which leave rows as they are
 		return nil, nil
 	}
 	chain, counts := clean.New(plan, pipeline.InTraining), make(balance.Counts)
