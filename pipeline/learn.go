@@ -178,8 +178,11 @@ func (c *compiler) private() {
 	if t := spec.OutputFeatures[0].Type; t != outputBinary {
 		c.found.add("spec.output_features[0].type", hint, "the label of private training is binary: what a %s is scaled or told apart by is learnt from its rows", t)
 	}
-	if l, ok := spec.OutputFeatures[0].Loss.Options.(interface{ Weighs() bool }); ok && l.Weighs() {
-		c.found.add("spec.output_features[0].loss.positive_class_weight", hint, "private training has no weights of rows")
+	if l, ok := spec.OutputFeatures[0].Loss.Options.(Weighing); ok && l.Weighs() != "" {
+		c.found.add("spec.output_features[0].loss."+l.Weighs(), hint, "private training has no weights of rows")
+	}
+	if spec.Evaluation.Fairness.Reweighs() {
+		c.found.add("spec.evaluation.fairness.remedy", hint, "private training has no weights of rows, which are learnt from all of them")
 	}
 	for i, s := range spec.Preprocessing.Clean {
 		shuffles, _ := s.Options.(ShufflingSpec)

@@ -413,7 +413,7 @@ func (b *Body) checkHalves(at Place) {
 		if s, ok := step.Options.(StepSpec); ok && !slices.Contains(s.Phases().ApplyTo, InTraining) {
 			at.in("preprocessing.clean").item(i).in(step.Name).Problem("apply_to", "leave it out", "the step applies to no row: a pipeline with output scores none")
 		}
-		if s, ok := step.Options.(BalancingSpec); ok && s.Balances() {
+		if _, ok := step.Options.(BalancingSpec); ok {
 			at.in("preprocessing.clean").item(i).Problem(step.Name, "leave it out, and balance in the pipeline that trains", "training rows are balanced, and a pipeline with output has none")
 		}
 	}
@@ -521,3 +521,58 @@ type ExportFormat string
 
 // ONNX is what onnxruntime runs.
 const ONNX ExportFormat = "onnx"
+
+// FairnessSpec compares groups of rows: their labels before training and the answers
+// after it, of a binary output.
+type FairnessSpec struct {
+	// Sensitive are cleaned columns of type string, int64 or bool, which need not be
+	// features: each value is a group.
+	Sensitive []string `yaml:"sensitive" json:"sensitive" jsonschema:"minItems=1,maxItems=20"`
+	// Metrics are compared between the groups: the share of true answers
+	// (demographic_parity), and that among rows whose label is true
+	// (equal_opportunity). Default both.
+	Metrics []FairnessMetric `yaml:"metrics,omitempty" json:"metrics,omitempty" default:"[demographic_parity, equal_opportunity]"`
+	// MinRows is how many rows a group must have to be compared.
+	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"100"`
+	// Remedy is what is done about it: none, or reweigh, by which a training row of group g, by
+	// the values of all sensitive columns together, and label y counts
+	// (rows of g * rows of y) / (rows * rows of g and y) times (Kamiran and Calders 2012): as
+	// weighed, the label is as frequent in each group. Probabilities are then those of rows so
+	// weighed. Validation and test rows stay as they are.
+	Remedy string `yaml:"remedy,omitempty" json:"remedy,omitempty" jsonschema:"enum=none,enum=reweigh" default:"none"`
+}
+
+// Reweighs reports whether training rows are weighed by group and label; a nil spec does not.
+func (f *FairnessSpec) Reweighs() bool { return f != nil && f.Remedy == "reweigh" }
+
+// FairnessMetric is a rate that groups are compared by.
+type FairnessMetric string
+
+// The metrics of FairnessSpec.
+const (
+	DemographicParity FairnessMetric = "demographic_parity"
+	EqualOpportunity  FairnessMetric = "equal_opportunity"
+)
+
+// fairnessGate applies the rules of a gate on the difference between groups; ok: it is one, or
+// on nothing.
+func (e *Evaluation) fairnessGate(g *GateSpec, at Place) (ok bool) {
+	if g.Fairness == "" {
+		if ok = g.Metric == "" && at.Omits("metric"); ok {
+			at.Problem("metric", "or write fairness", "the field is missing")
+		}
+		return ok
+	}
+	if e.Fairness == nil || !slices.Contains(e.Fairness.Metrics, g.Fairness) {
+		at.Problem("fairness", "add it to evaluation.fairness.metrics", "groups are not compared by %s", g.Fairness)
+	}
+	if g.UpperBound == nil {
+		at.Problem("upper_bound", "write the largest difference", "the field is missing")
+	}
+	for _, name := range []string{"metric", "lower_bound", "versus", "max_decrease", "max_increase", "slices", "over"} {
+		if !at.Omits(name) {
+			at.Problem(name, "leave it out", "a gate on fairness has an upper_bound alone")
+		}
+	}
+	return true
+}

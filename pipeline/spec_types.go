@@ -371,36 +371,14 @@ type Evaluation struct {
 	Fairness *FairnessSpec `yaml:"fairness,omitempty" json:"fairness,omitempty"`
 }
 
-// FairnessSpec compares groups of rows: their labels before training and the answers
-// after it, of a binary output.
-type FairnessSpec struct {
-	// Sensitive are cleaned columns of type string, int64 or bool, which need not be
-	// features: each value is a group.
-	Sensitive []string `yaml:"sensitive" json:"sensitive" jsonschema:"minItems=1,maxItems=20"`
-	// Metrics are compared between the groups: the share of true answers
-	// (demographic_parity), and that among rows whose label is true
-	// (equal_opportunity). Default both.
-	Metrics []FairnessMetric `yaml:"metrics,omitempty" json:"metrics,omitempty" default:"[demographic_parity, equal_opportunity]"`
-	// MinRows is how many rows a group must have to be compared.
-	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1,maximum=1000000000" default:"100"`
-	// Remedy is what is done about it: nothing.
-	Remedy string `yaml:"remedy,omitempty" json:"remedy,omitempty" jsonschema:"enum=none" default:"none" refused:"reweigh"`
-}
-
-// FairnessMetric is a rate that groups are compared by.
-type FairnessMetric string
-
-// The metrics of FairnessSpec.
-const (
-	DemographicParity FairnessMetric = "demographic_parity"
-	EqualOpportunity  FairnessMetric = "equal_opportunity"
-)
-
 // GateSpec is what a metric must be: within bounds, or not much worse than that of the
 // version that the alias names, which is measured on the same rows.
 type GateSpec struct {
 	// Metric is what the gate looks at, one of the output's type.
-	Metric string `yaml:"metric" json:"metric" jsonschema:"minLength=1" catalog:"metrics"`
+	Metric string `yaml:"metric,omitempty" json:"metric,omitempty" jsonschema:"minLength=1" catalog:"metrics"`
+	// Fairness, instead of a metric, is one of evaluation.fairness: the difference between the
+	// groups of each sensitive column must be at most upper_bound.
+	Fairness FairnessMetric `yaml:"fairness,omitempty" json:"fairness,omitempty"`
 	// LowerBound is the least that it may be.
 	LowerBound *float64 `yaml:"lower_bound,omitempty" json:"lower_bound,omitempty"`
 	// UpperBound is the most that it may be.

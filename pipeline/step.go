@@ -85,8 +85,8 @@ type Op interface {
 	Apply(ctx context.Context, mem memory.Allocator, batch arrow.Record, rep *Report) (arrow.Record, error)
 }
 
-// BalancingSpec is a StepSpec that balances the training rows.
-type BalancingSpec interface{ Balances() bool }
+// BalancingSpec is a StepSpec that balances the training rows, by the method that it names.
+type BalancingSpec interface{ Balances() (method string) }
 
 // Balancing is the operator of such a step, which is the last. Its Apply leaves rows as they
 // are: they are balanced once their splits are known.
@@ -107,10 +107,18 @@ const (
 
 // Balances reports whether the training rows of a spec are balanced.
 func (s *Spec) Balances() bool {
-	return slices.ContainsFunc(s.Spec.Preprocessing.Clean, func(c CleanStep) bool {
-		b, ok := c.Options.(BalancingSpec)
-		return ok && b.Balances()
-	})
+	_, balances := s.balancing()
+	return balances
+}
+
+// balancing returns the step that balances the training rows of a spec.
+func (s *Spec) balancing() (step BalancingSpec, ok bool) {
+	for _, c := range s.Spec.Preprocessing.Clean {
+		if step, ok = c.Options.(BalancingSpec); ok {
+			return step, true
+		}
+	}
+	return nil, false
 }
 
 // Balance returns how the training rows are balanced; ok: they are.

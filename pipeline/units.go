@@ -239,3 +239,18 @@ func (w ClassWeights) short() (reflect.Value, bool) {
 	_, each := w[""]
 	return reflect.ValueOf(auto), each
 }
+
+// ToNumber returns a scalar of YAML as a float64.
+func ToNumber(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int:
+		return float64(v), true
+	case int64:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	case float64:
+		return v, true
+	}
+	return 0, false
+}

@@ -225,30 +225,7 @@ func (o *OutputFeature) Check(at Place) {
 	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {
 		at.Problem("loss.type", "", "loss %s is for a %s output", o.Loss.Name, strings.Join(types, " or "))
 	}
-	if l, ok := o.Loss.Options.(Weighing); ok {
-		switch name := l.Weighs(); {
-		case o.Type == "":
-		case (name == "positive_class_weight" || name == "alpha") && o.Type != outputBinary:
-			at.Problem("loss."+name, "leave it out; class_weights says what rows of each class weigh", "a %s has no positive class", o.Type)
-		case name == "class_weights" && o.Type != outputCategory:
-			at.Problem("loss.class_weights", "write positive_class_weight or alpha", "a %s has no classes by name", o.Type)
-		}
-	}
-}
-
-// ToNumber returns a scalar of YAML as a float64.
-func ToNumber(v any) (float64, bool) {
-	switch v := v.(type) {
-	case int:
-		return float64(v), true
-	case int64:
-		return float64(v), true
-	case uint64:
-		return float64(v), true
-	case float64:
-		return v, true
-	}
-	return 0, false
+	o.checkWeights(at)
 }
 
 // Check implements Checker.
@@ -326,6 +303,9 @@ const maxGates = 32
 
 // gate applies the rules of a gate.
 func (e *Evaluation) gate(g *GateSpec, at Place, allowed []string, output string, folds bool) {
+	if e.fairnessGate(g, at) {
+		return
+	}
 	at.among("metric", g.Metric, allowed, output)
 	rises := false
 	for _, m := range at.found.catalog[Metrics] {
@@ -383,6 +363,7 @@ func (b *Body) Check(at Place) {
 	}
 	if b.trains() {
 		b.checkModel(at)
+		b.checkWeighing(at)
 	}
 	claims := b.claims()
 	for i, c := range claims {
@@ -552,5 +533,38 @@ func (s *Schedule) Check(at Place) {
 	}
 	if _, err := crontab.Parse(s.Cron, "UTC"); err != nil && s.Cron != "" {
 		at.Problem("cron", "minute, hour, day, month and day of the week (0 to 6 from Sunday), such as 0 2 * * *", "%s", err)
+	}
+}
+
+// checkWeighing checks that rows weigh by one thing, and that the model learns by their loss.
+func (b *Body) checkWeighing(at Place) {
+	step, balances := (&Spec{Spec: *b}).balancing()
+	balances = balances && step.Balances() == Weights
+	at, field, leave := at.in("evaluation.fairness"), "remedy", "leave it out"
+	switch m, ok := b.Model.Options.(Trained); {
+	case balances && b.Evaluation.Fairness.Reweighs():
+		at.Problem(field, "leave one of the two out, or balance by upsample", "rows are weighed by balance already")
+		return
+	case balances:
+		at, field, leave = Place{path: "spec.preprocessing", found: at.found}, "clean", "balance by upsample"
+		fallthrough
+	case b.Evaluation.Fairness.Reweighs():
+		if ok && slices.Contains([]string{"memorize", "none"}, m.TrainedBy()) {
+			at.Problem(field, leave, "a model of type %s is not trained by a loss, in which rows could weigh", b.Model.Name)
+		}
+	}
+}
+
+// checkWeights checks that what a loss weighs rows by suits the type of the output.
+func (o *OutputFeature) checkWeights(at Place) {
+	l, ok := o.Loss.Options.(Weighing)
+	if !ok || o.Type == "" {
+		return
+	}
+	switch name := l.Weighs(); {
+	case (name == "positive_class_weight" || name == "alpha") && o.Type != outputBinary:
+		at.Problem("loss."+name, "leave it out; class_weights says what rows of each class weigh", "a %s has no positive class", o.Type)
+	case name == "class_weights" && o.Type != outputCategory:
+		at.Problem("loss.class_weights", "write positive_class_weight or alpha", "a %s has no classes by name", o.Type)
 	}
 }

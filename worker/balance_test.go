@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -122,5 +123,35 @@ func TestTrainingRowsAreWeighedHoweverShardsAreSharedOut(t *testing.T) {
 	shown := strings.Fields(first.upTo("fit", 1).Outputs["balanced"])
 	if math.Abs(sum/n-1) > 1e-6 || int64(n) != counts["rows.train"] || len(seen) != 2 || len(shown) != 9 || !slices.Equal(shown[:3], []string{"far", "rows", "weight"}) {
 		t.Errorf("%v rows weigh %v, %v: %v", n, sum, seen, shown)
+	}
+}
+
+// Rows that are weighed by group and label give a model whose answers are as often true in
+// either group, or nearly so, the same however shards are shared out.
+func TestReweighingMoreThanHalvesTheGapBetweenGroups(t *testing.T) {
+	spec := strings.NewReplacer(`{filter: {expression: "distance > 0"}}`, `{filter: {expression: "distance > 0"}}
+      - {derive: {column: far, expression: "distance > 1500", apply_to: [training]}}`,
+		"threshold: {optimize: f1}", "threshold: 0.62", "trainer: {epochs: 2,", "trainer: {epochs: 20,",
+		"evaluation: {", "evaluation: {fairness: {sensitive: [far], min_rows: 20, remedy: reweigh}, gates: [{fairness: demographic_parity, upper_bound: 0.5}], ").Replace(flightSpec)
+	run := func(spec string, tasks uint32) (gap float64, outputs map[string]string) {
+		b := newBatchHalf(t)
+		b.spec = spec
+		outputs, _, _ = b.all(tasks)
+		var d evaluation.Document
+		if err := b.worker.load(t.Context(), b.inputs["evaluation"], "evaluation", &d); err != nil {
+			t.Fatal(err)
+		}
+		return d.Fairness[0].Gaps["demographic_parity"].Difference, outputs
+	}
+	before, without := run(strings.Replace(spec, "reweigh", "none", 1), 2)
+	after, outputs := run(spec, flightShards)
+	if before < 0.3 || after > before/2 || !strings.Contains(without["gates"], "FAILED") || !strings.Contains(outputs["gates"], "passed") {
+		t.Errorf("demographic parity: a difference of %v, %v without\n%s\n%s", after, before, outputs["gates"], without["gates"])
+	}
+	if _, again := run(spec, 1); again["model_sha256"] != outputs["model_sha256"] {
+		t.Error("another model by one task")
+	}
+	if shown := strings.Fields(outputs["reweighed"]); len(shown) != 15 || shown[0] != "group" || !strings.HasPrefix(shown[5], "far=") {
+		t.Errorf("%q", shown)
 	}
 }

@@ -123,7 +123,9 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	}
 	k.rows = name(of)
 	if of = append(of, pipeline.FittingHash(spec)); fairness != nil { // whose labels are counted
-		of = append(of, fairness.Sensitive)
+		if of = append(of, fairness.Sensitive); fairness.Reweighs() {
+			of = append(of, fairness.Remedy)
+		}
 	}
 	k.fit = name(of)
 	return k, err

@@ -13,6 +13,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/compact"
+	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -36,13 +37,19 @@ type shardRows struct {
 	fit       fitted
 	// member is the number, from 1, of the member that the training rows are drawn for; 0:
 	// they are as they are.
-	member int
+	member   int
+	weighing weighing // nil: all rows weigh the same
 }
 
-// weighing returns how much training rows weigh, nil where all weigh the same.
-func (r *shardRows) weighing() weighing {
+// weigh finds out how much training rows weigh, once fit is known.
+func (r *shardRows) weigh() error {
+	if f := r.plan.Spec.Spec.Evaluation.Fairness; f.Reweighs() {
+		reweighing, err := evaluation.NewReweighing(f, r.fit.Labels)
+		r.weighing = reweighing
+		return err
+	}
 	if r.weights != nil {
-		return r.weights
+		r.weighing = r.weights
 	}
 	return nil
 }
@@ -61,7 +68,9 @@ func (w *Worker) openRows(ctx context.Context, lease *apiv1.Lease) (*shardRows, 
 		return nil, &thalweg.Error{Op: "load transform", Kind: thalweg.Corrupt, Subject: lease.Inputs["transform"],
 			Err: fmt.Errorf("it counts the rows of %d shards, not of %d", len(r.fit.Rows), len(d.manifest.Shards))}
 	}
-	r.transform, err = feature.Load(d.plan, r.fit.Transform)
+	if r.transform, err = feature.Load(d.plan, r.fit.Transform); err == nil {
+		err = r.weigh()
+	}
 	return r, err
 }
 
@@ -72,7 +81,7 @@ func (r *shardRows) Read(ctx context.Context, shard int) iter.Seq2[*train.Batch,
 			return
 		}
 		d := *r.data // several shards may be read at a time
-		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier(), half: d.halves(shard), weighing: r.weighing()}
+		reading := reading{data: &d, transform: r.transform, applier: r.transform.NewApplier(), half: d.halves(shard), weighing: r.weighing}
 		if r.member > 0 {
 			reading.draw = d.drawn(shard, r.member)
 		}

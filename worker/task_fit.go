@@ -39,6 +39,8 @@ type fitted struct {
 	Hash      string          `json:"hash"`
 	// Rows[s] are the rows of shard s by split, without those that are not used.
 	Rows [][split.Count]int64 `json:"rows"`
+	// Labels are counted by group where rows are weighed by group and label.
+	Labels evaluation.Labels `json:"labels,omitempty"`
 }
 
 // has reports whether a shard has rows of one of the splits that can be used. Rows
@@ -92,12 +94,15 @@ func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk, shard int
 	if f := d.plan.Spec.Spec.Evaluation.Fairness; f != nil {
 		labels, valid, err := feature.BinaryLabels(d.plan, batch)
 		if err == nil {
-			err = out.Labels.Observe(f.Sensitive, batch, func(row int) int {
+			label := func(row int) int {
 				if parts[row] != split.Train || !valid[row] || !all && !usable.Has(row) {
 					return -1
 				}
 				return int(labels[row])
-			})
+			}
+			if err = out.Labels.Observe(f.Sensitive, batch, label); err == nil && f.Reweighs() {
+				err = out.Labels.ObserveJointly(f.Sensitive, batch, label)
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -174,6 +179,14 @@ func reduceFit(ctx context.Context, t *Task) error {
 		t.Report.Outputs["label_rates"], warnings = labels.Table(f, api.MaxOutputBytes)
 		for _, w := range warnings {
 			t.warn("%s", w)
+		}
+		if f.Reweighs() {
+			reweighing, err := evaluation.NewReweighing(f, labels)
+			if err != nil {
+				return err
+			}
+			out.Labels = labels
+			t.Report.Outputs["reweighed"] = reweighing.Table(api.MaxOutputBytes)
 		}
 	}
 	if d.balance != nil {

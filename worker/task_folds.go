@@ -113,6 +113,7 @@ func (d *data) try(ctx context.Context, v variant) (out evaluation.Fold, err err
 func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*shardRows, error) {
 	r := &shardRows{data: d}
 	var statistics [][]byte
+	labels := make(evaluation.Labels)
 	err := eachShard(ctx, d, func(ctx context.Context, d *data, shard int) (fitPartial, error) {
 		if d.view != split.Whole {
 			return d.fitShard(ctx, shard, false)
@@ -120,6 +121,7 @@ func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*
 		return remembered(ctx, d, shard, d.keeping.fit, func() (fitPartial, error) { return d.fitShard(ctx, shard, false) })
 	}, func(p fitPartial) error {
 		statistics, r.fit.Rows = append(statistics, p.Statistics), append(r.fit.Rows, p.Rows)
+		labels.Merge(p.Labels)
 		out.Trained += p.Rows[split.Train]
 		out.Validated += p.Rows[split.Validation] - p.Held
 		return nil
@@ -131,7 +133,10 @@ func (d *data) fitAlone(ctx context.Context, v variant, out *evaluation.Fold) (*
 	if err != nil {
 		return nil, err
 	}
-	r.transform, err = feature.Finish(d.plan, statistics)
+	r.fit.Labels = labels
+	if r.transform, err = feature.Finish(d.plan, statistics); err == nil {
+		err = r.weigh()
+	}
 	return r, err
 }
 

@@ -335,7 +335,7 @@ func newTraining(rows *shardRows, run thalweg.RunID, input string) (*trainingInp
 		Run:     run, Trainer: artifact.Trainer(rows.plan, rows.transform), Model: m.Model,
 		Threshold: rows.plan.Label.Threshold, Optimize: rows.plan.Label.Optimize, Shards: len(rows.manifest.Shards), Rows: rows, Input: input,
 	}
-	if w := rows.weighing(); w != nil {
+	if w := rows.weighing; w != nil {
 		in.job.MostWeight = w.Most()
 	}
 	return in, nil

@@ -235,7 +235,7 @@ func printFound(w io.Writer, r *apiv1.Run) {
 // printEvaluation shows the tables of data tests, folds, gates, confusions and slices
 // that a run has left.
 func printEvaluation(w io.Writer, r *apiv1.Run) {
-	for _, name := range []string{"tests", "trials", "folds", "gates", "confusion", "calibration", "slices", "permutation", "balanced", "label_rates", "fairness"} {
+	for _, name := range []string{"tests", "trials", "folds", "gates", "confusion", "calibration", "slices", "permutation", "balanced", "label_rates", "reweighed", "fairness"} {
 		if text := r.Outputs[name]; text != "" {
 			fmt.Fprintln(w, "\n"+strings.ToUpper(name)+"\n"+text)
 		}

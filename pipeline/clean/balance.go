@@ -36,7 +36,7 @@ type Balance struct {
 }
 
 // Balances implements pipeline.BalancingSpec.
-func (s *Balance) Balances() bool { return true }
+func (s *Balance) Balances() string { return s.Method }
 
 // Defaults implements pipeline.Defaulter.
 func (s *Balance) Defaults(at pipeline.Place) {

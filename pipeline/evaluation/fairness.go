@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
@@ -39,11 +40,13 @@ type Group struct {
 	TruePositiveRate *float64 `json:"true_positive_rate,omitempty"`
 }
 
-// Gap is the difference of the largest and the smallest rate, and the ratio of the
-// smallest to the largest, nil where that is 0.
+// Gap is the difference of the largest and the smallest rate, with its 95 % interval, and the
+// ratio of the smallest to the largest, nil where that is 0. The interval is Newcombe's (1998)
+// of two shares, and does not allow for these two being the extremes of several.
 type Gap struct {
-	Difference float64  `json:"difference"`
-	Ratio      *float64 `json:"ratio,omitempty"`
+	Difference float64     `json:"difference"`
+	Interval   *[2]float64 `json:"interval,omitempty"`
+	Ratio      *float64    `json:"ratio,omitempty"`
 }
 
 // SensitiveWays are the ways of slicing by the sensitive columns of a spec.
@@ -90,13 +93,13 @@ func (s *Slices) Fairness(spec *pipeline.Spec) (all []Fairness, err error) {
 			f.Skipped = sliced.Skipped
 		}
 		for _, name := range spec.Spec.Evaluation.Fairness.Metrics {
-			var rates []float64
+			var rates []groupRate
 			for _, g := range f.Groups {
 				switch {
 				case name == pipeline.DemographicParity:
-					rates = append(rates, g.SelectionRate)
+					rates = append(rates, groupRate{g.SelectionRate, g.Rows})
 				case g.TruePositiveRate != nil:
-					rates = append(rates, *g.TruePositiveRate)
+					rates = append(rates, groupRate{*g.TruePositiveRate, int64(math.Round(g.LabelRate * float64(g.Rows)))})
 				}
 			}
 			if silent := len(f.Groups) - len(rates); silent > 0 {
@@ -113,12 +116,25 @@ func (s *Slices) Fairness(spec *pipeline.Spec) (all []Fairness, err error) {
 	return all, nil
 }
 
-func gapOf(rates []float64) Gap {
-	least, most := slices.Min(rates), slices.Max(rates)
-	gap := Gap{Difference: most - least}
-	if most > 0 {
-		ratio := least / most
+// groupRate is a share of so many rows.
+type groupRate struct {
+	share float64
+	of    int64
+}
+
+func gapOf(rates []groupRate) Gap {
+	byShare := func(a, b groupRate) int { return cmp.Compare(a.share, b.share) }
+	least, most := slices.MinFunc(rates, byShare), slices.MaxFunc(rates, byShare)
+	gap := Gap{Difference: most.share - least.share}
+	if most.share > 0 {
+		ratio := least.share / most.share
 		gap.Ratio = &ratio
+	}
+	low, high := metric.Wilson(least.share, least.of), metric.Wilson(most.share, most.of)
+	square := func(x float64) float64 { return float64(x * x) }
+	gap.Interval = &[2]float64{
+		gap.Difference - math.Sqrt(square(most.share-high[0])+square(low[1]-least.share)),
+		gap.Difference + math.Sqrt(square(high[1]-most.share)+square(least.share-low[0])),
 	}
 	return gap
 }
@@ -139,7 +155,11 @@ func FairnessTable(all []Fairness, most int) string {
 	for _, f := range all {
 		for _, name := range slices.Sorted(maps.Keys(f.Gaps)) {
 			gap := f.Gaps[name]
-			rows = append(rows, []string{name + " by " + f.Column, "difference " + rate(&gap.Difference), "ratio " + rate(gap.Ratio)})
+			difference := "difference " + rate(&gap.Difference)
+			if gap.Interval != nil {
+				difference += " (" + rate(&gap.Interval[0]) + " to " + rate(&gap.Interval[1]) + ")"
+			}
+			rows = append(rows, []string{name + " by " + f.Column, difference, "ratio " + rate(gap.Ratio)})
 		}
 	}
 	rows = append(rows, []string{"group", "rows", "label_rate", "selection_rate", "true_positive_rate"})

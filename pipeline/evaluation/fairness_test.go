@@ -236,3 +236,40 @@ func TestAGroupWhoseNameIsNoUTF8IsCounted(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// The interval of a difference is Newcombe's tenth method, for 56 of 70 and 48 of 80 rows as in
+// his table II.
+func TestTheIntervalOfADifferenceIsNewcombes(t *testing.T) {
+	spec := parse(t, "metrics: [", "fairness: {sensitive: [origin], min_rows: 1}\n    metrics: [")
+	var rows [][]any
+	var predictions []float32
+	for i := range 150 {
+		group, answer := "a", float32(0)
+		if i >= 70 {
+			group = "b"
+		}
+		if i < 56 || i >= 70 && i < 118 {
+			answer = 1
+		}
+		rows, predictions = append(rows, []any{int64(1), int64(i), group, false, int64(i)}), append(predictions, answer)
+	}
+	s := evaluation.NewSlices(evaluation.SensitiveWays(spec), func() (*metric.Sample, error) {
+		return metric.NewSample(spec.Entries(pipeline.Metrics), pipeline.Answer{Type: "binary", Threshold: 0.5}, true)
+	})
+	which, labels := make([]int, 150), make([]float32, 150)
+	for i := range which {
+		which[i], labels[i] = i, float32(i%2)
+	}
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
+	defer batch.Release()
+	if err := s.Observe(batch, which, predictions, labels, make([]uint8, 150)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Fairness(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gap := all[0].Gaps["demographic_parity"]; fmt.Sprintf("%.4f %.4f %.4f", gap.Difference, gap.Interval[0], gap.Interval[1]) != "0.2000 0.0524 0.3339" {
+		t.Errorf("%+v", gap)
+	}
+}

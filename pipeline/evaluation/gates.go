@@ -90,6 +90,9 @@ func (d *Document) GateTable(most int) string {
 
 func gateText(g *pipeline.GateSpec) string {
 	text := g.Metric
+	if g.Fairness != "" {
+		text = string(g.Fairness) + " difference"
+	}
 	for _, b := range []struct {
 		text  string
 		bound *float64
@@ -112,6 +115,9 @@ func gateText(g *pipeline.GateSpec) string {
 
 // judge applies a gate to the judged split, its slices, or the changes of either.
 func (d *Document) judge(g *pipeline.GateSpec) (passed bool, found string) {
+	if g.Fairness != "" {
+		return d.judgeFairness(g)
+	}
 	metrics, sliced, least, most, change := d.Splits[d.Judged].Metrics, &d.Sliced, g.LowerBound, g.UpperBound, ""
 	switch {
 	case g.Over != "":
@@ -188,4 +194,22 @@ func within(metrics map[string]metric.Estimate, g *pipeline.GateSpec, least, mos
 		return false, found + ", without an interval: there are too few rows (judge_by: value goes by the value alone)"
 	}
 	return (least == nil || low >= *least) && (most == nil || high <= *most), found
+}
+
+// judgeFairness holds the difference between the groups of each sensitive column against the
+// bound, and tells the largest.
+func (d *Document) judgeFairness(g *pipeline.GateSpec) (passed bool, found string) {
+	passed, most := true, -1.0
+	for _, f := range d.Fairness {
+		gap, ok := f.Gaps[string(g.Fairness)]
+		if !ok {
+			return false, "is not known by " + f.Column + ": fewer than two groups have enough rows"
+		}
+		of := map[string]metric.Estimate{g.Metric: {Value: gap.Difference, Interval: gap.Interval}}
+		ok, what := within(of, g, nil, g.UpperBound)
+		if passed = passed && ok; gap.Difference > most {
+			most, found = gap.Difference, what+" by "+f.Column
+		}
+	}
+	return passed, found
 }

@@ -109,6 +109,10 @@ func TestGatesSayWhatTheyFound(t *testing.T) {
 func TestGatesThatSayNothingAreRefusedByName(t *testing.T) {
 	for gate, want := range map[string]string{
 		"{metric: rmse, lower_bound: 1}":                                            `metric: a binary output has no "rmse"`,
+		"{upper_bound: 0.1}":                                                        "metric: the field is missing (or write fairness)",
+		"{fairness: parity, upper_bound: 0.1}":                                      `fairness: "parity" is not allowed here (one of demographic_parity, equal_opportunity)`,
+		"{fairness: demographic_parity, upper_bound: 0.1}":                          "fairness: groups are not compared by demographic_parity (add it to evaluation.fairness.metrics)",
+		"{fairness: demographic_parity, lower_bound: 0.1}":                          "lower_bound: a gate on fairness has an upper_bound alone",
 		"{metric: roc_auc}":                                                         "lower_bound: the field is missing (or write upper_bound, or versus: champion)",
 		"{metric: roc_auc, max_decrease: 0.1}":                                      "versus: the field is missing",
 		"{metric: roc_auc, versus: champion}":                                       "max_decrease: the field is missing: of roc_auc more is better",
@@ -198,5 +202,36 @@ func TestChangesBySliceArePaired(t *testing.T) {
 	}
 	if _, err := all[0].Change(alone[1]); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Errorf("slices of other rows were compared: %v", err)
+	}
+}
+
+// A gate on fairness goes by the largest difference of the sensitive columns, or by its
+// interval.
+func TestGatesOnFairnessGoByTheLargestDifference(t *testing.T) {
+	d := measured()
+	for column, difference := range map[string]float64{"origin": 0.08, "weekend": 0.12} {
+		d.Fairness = append(d.Fairness, evaluation.Fairness{Column: column, Gaps: map[string]evaluation.Gap{"demographic_parity": {Difference: difference, Interval: &[2]float64{difference - 0.03, difference + 0.03}}}})
+	}
+	with := func(gate string) *pipeline.Spec {
+		return parse(t, "metrics: [roc_auc, log_loss]", "fairness: {sensitive: [origin]}\n    gates: ["+gate+"]")
+	}
+	d.Judge(with("{fairness: demographic_parity, upper_bound: 0.13}"))
+	d.Judge(with("{fairness: demographic_parity, upper_bound: 0.13, judge_by: interval}"))
+	d.Judge(with("{fairness: demographic_parity, upper_bound: 0.1}"))
+	d.Judge(with("{fairness: equal_opportunity, upper_bound: 0.1}"))
+	for i, want := range []evaluation.Gate{
+		{Gate: "demographic_parity difference at most 0.13", Passed: true, Found: "is 0.12 (0.09 to 0.15) by weekend"},
+		{Gate: "demographic_parity difference at most 0.13", Found: "is 0.12 (0.09 to 0.15) by weekend"},
+		{Gate: "demographic_parity difference at most 0.1", Found: "is 0.12 (0.09 to 0.15) by weekend"},
+		{Gate: "equal_opportunity difference at most 0.1"},
+	} {
+		got := d.Gates[i]
+		if want.Found == "" {
+			got.Found = strings.TrimSuffix(got.Found, "by "+d.Fairness[0].Column+": fewer than two groups have enough rows")
+			want.Found = "is not known "
+		}
+		if got != want {
+			t.Errorf("%+v\nwant %+v", got, want)
+		}
 	}
 }

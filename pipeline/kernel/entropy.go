@@ -8,7 +8,7 @@ import "math"
 // both, each as exactly as it can be told. The output is cut to ±logitBound.
 func logistic(z float32) (p, q, logP, logQ float64) {
 	v := min(max(float64(z), -logitBound), logitBound)
-	e := exp64(-math.Abs(v))
+	e := Exp64(-math.Abs(v))
 	large, small, log := 1/(1+e), e/(1+e), Log1p(e)
 	if v < 0 {
 		return small, large, v - log, -log
@@ -26,7 +26,7 @@ func Power(x, y float64) float64 {
 	case y == 2:
 		return x * x
 	}
-	return exp64(y * Log(x))
+	return Exp64(y * Log(x))
 }
 
 // SmoothedLogistic overwrites z with the gradient, times scale, of the log loss of labels
@@ -149,7 +149,7 @@ func (c *Classes) row(z []float32, y int, probabilities []float64) (loss, factor
 	}
 	sum := 0.0
 	for k, v := range z {
-		probabilities[k] = exp64(float64(v) - float64(largest))
+		probabilities[k] = Exp64(float64(v) - float64(largest))
 		sum += probabilities[k]
 	}
 	log := Log(sum)

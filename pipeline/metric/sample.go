@@ -261,15 +261,21 @@ func (s *Sample) without() ([]Accumulator, error) {
 // z is the normal quantile of 97.5 %.
 const z = 1.959963984540054
 
+// Wilson returns the 95 % interval around a share of so many rows (Wilson 1927).
+func Wilson(share float64, rows int64) [2]float64 {
+	n := float64(rows)
+	middle := (share + z*z/(2*n)) / (1 + z*z/n)
+	half := float64(z / (1 + z*z/n) * math.Sqrt(float64(share*(1-share))/n+z*z/(4*n*n)))
+	return [2]float64{max(0, middle-half), min(1, middle+half)}
+}
+
 // interval returns the one around a metric's value: of shares of rows Wilson's, which
 // is right even where all rows are alike.
 func (m *Measure) interval(value float64, whole Accumulator, without []Accumulator) *[2]float64 {
 	if m.Share != nil {
 		_, of := m.Share(whole)
-		n := float64(of)
-		middle := (value + z*z/(2*n)) / (1 + z*z/n)
-		half := float64(z / (1 + z*z/n) * math.Sqrt(float64(value*(1-value))/n+z*z/(4*n*n)))
-		return &[2]float64{max(0, middle-half), min(1, middle+half)}
+		interval := Wilson(value, of)
+		return &interval
 	}
 	values, ok := m.values(without)
 	if !ok {

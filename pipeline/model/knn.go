@@ -73,7 +73,7 @@ type keptRows struct {
 // New implements Spec.
 func (o keptRows) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	means, ok := loss.(pipeline.OfMeans)
-	if w, weighs := loss.(pipeline.Weighing); !ok || weighs && w.Weighs() {
+	if w, weighs := loss.(pipeline.Weighing); !ok || weighs && w.Weighs() != "" {
 		return nil, fmt.Errorf("neighbours cannot minimise loss %s", loss.Type())
 	}
 	if len(shape.Terms) > 0 {

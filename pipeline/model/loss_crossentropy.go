@@ -59,11 +59,11 @@ func (o *CrossEntropy) Bind(labels Labels) (Loss, error) {
 
 // ValidationMetric implements pipeline.Judged: a log loss would blame a model for the
 // weights.
-func (o *CrossEntropy) ValidationMetric(string) string {
+func (o *CrossEntropy) ValidationMetric(output string) string {
 	switch {
 	case o.PositiveClassWeight != 0:
 		return "roc_auc"
-	case len(o.ClassWeights) > 0:
+	case len(o.ClassWeights) > 0 && output == Category:
 		return "f1_macro"
 	}
 	return ""
