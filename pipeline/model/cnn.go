@@ -18,6 +18,8 @@ type CNN struct {
 	// Layers are convolutions and pools, and after them dense ones, each reading the values of
 	// the one before. One that gives the outputs follows.
 	Layers []CNNLayer `yaml:"layers,omitempty" json:"layers,omitempty" jsonschema:"minItems=1,maxItems=32" default:"[{conv: {channels: 16}}, {pool: {size: 2}}, {conv: {channels: 32}}, {dense: {size: 64}}]"`
+
+	pipeline.Uncertain `yaml:",inline" json:",inline"`
 }
 
 // CNNLayer is one of the kinds of layers.
