@@ -51,9 +51,18 @@ func (m *Model) Constant(mean float64) []float32 {
 	if l, ok := loss.(interface{ Constant() []float32 }); ok {
 		constant = slices.Clone(l.Constant())
 	}
-	if l, ok := loss.(pipeline.OfMeans); ok && (m.raw || m.calibration != nil) {
-		l.FromMeans(constant)
-		m.Finish(constant)
+	if !m.raw && m.calibration == nil {
+		return constant
 	}
+	l, means := loss.(pipeline.OfMeans)
+	switch answer := m.loss.Answer().Type; {
+	case answer == Binary:
+		new(CrossEntropy).FromMeans(constant)
+	case answer == Category:
+		new(softmax).FromMeans(constant)
+	case means:
+		l.FromMeans(constant)
+	}
+	m.Finish(constant)
 	return constant
 }
