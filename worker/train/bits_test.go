@@ -22,10 +22,10 @@ var bits = map[string]string{
 	"number":            "f4f07b7b89021015117f452ebdfbccdafa047134484af5872963d90df4556f69",
 	"terms":             "4cc7c29a6224818040f7b3a4ed24a4f2fed96bb69cfe84bf1e974e5eb79834a9",
 	"wide terms":        "5e1c24a9c9a445615940f70e1e9015b8069580df648f9de4a86116a95855d001",
-	"trees binary":      "888c2383b8fa9b352e69c01795be115af4c7d93893f5e74e66ae37ebd56b8399",
-	"trees number":      "c79aca2cd34c0ca9e6214c541ade337566b4168b626c704d037a8994c6135a82",
+	"trees binary":      "a59fbd02a3cb3f824cf6268812437bca6f676bce5b9d026f78d72109135edb1f",
+	"trees number":      "c707f2d5f9e5873be906b049136b7c4576ae1f19fd6dfb4f9e8ea04e0a2f3c56",
 	"warm adam":         "6faac49bfaee2f4cd326e1bc0e4bab1073ce1b82e191c2e92d406fe9245f4455",
-	"warm trees":        "5e0c26421e466101d11884ffa7dcb74cf7e9f9b0d44b95e3766c2481b1d66fb3",
+	"warm trees":        "8e790a7783432c390a5af213fbb9009e4a4bb73b276a96664e3056812816831c",
 	"warm lbfgs number": "b1c3534a4b5d2d058883d1f07db0052b1dfd125c4a8a7ed9e585eb7353719025",
 	"sgd":               "7471c7ab3be046c9d104036f1dcd591434cb30545c1579134f49c0fecf0461a2",
 }
