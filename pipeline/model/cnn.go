@@ -125,7 +125,7 @@ func (o *CNN) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	}
 	for i, l := range o.Layers {
 		var next Layer
-		what := ""
+		var what string
 		switch {
 		case l.Conv != nil:
 			what = fmt.Sprintf("conv.%d", i)
