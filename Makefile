@@ -7,6 +7,7 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 FUZZTIME ?= 30s
+EFFORT ?= full
 BENCH ?= .
 BENCHTIME ?= 1s
 COUNT ?= 5
@@ -71,10 +72,10 @@ tidy:
 	go mod tidy -diff
 
 model: ## test the stream's protocol and training in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
-	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... ./worker/train | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
+	EFFORT=$(EFFORT) go test -count=1 -v -timeout 30m ./worker/stream/... ./worker/train | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
-	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
+	go test -tags integration -timeout 50m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits

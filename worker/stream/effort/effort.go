@@ -4,7 +4,8 @@
 //
 //   - unit tests (`make test`, `make race`) take a sample of the seeds, of the
 //     crash points and of the wrong variants;
-//   - with EFFORT=full (`make model`) they take all of them.
+//   - with EFFORT=full (`make model`) they take all of them;
+//   - with EFFORT=quarter, as for each change that is merged, a quarter, at least the sample.
 //
 // It is for tests only.
 package effort
@@ -14,14 +15,21 @@ import "os"
 // Full reports whether everything is asked for.
 func Full() bool { return os.Getenv("EFFORT") == "full" }
 
-// Seeds returns how many seeds a test plays: a sample, or all.
+// Seeds returns how many seeds a test plays: a sample, a quarter or all.
 func Seeds(sample, all uint64) uint64 {
-	if Full() {
+	switch {
+	case Full():
 		return all
+	case quarter():
+		return max(sample, all/4)
 	}
 	return sample
 }
 
 // Takes reports whether the n-th case of a matrix is tried: each, or one of
-// every stride.
-func Takes(n, stride int) bool { return Full() || n%stride == 0 }
+// every stride, or of four.
+func Takes(n, stride int) bool {
+	return Full() || n%stride == 0 || quarter() && n%4 == 0
+}
+
+func quarter() bool { return os.Getenv("EFFORT") == "quarter" }
