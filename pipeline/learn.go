@@ -172,6 +172,9 @@ func (c *compiler) private() {
 	if spec.Preprocessing.Split.Folds > 0 {
 		c.found.add("spec.preprocessing.split.folds", "leave them out", "each fold trains a model, and spends as much again")
 	}
+	if c.spec.HasMembers() {
+		c.found.add("spec.model.uncertainty", "leave it out, or write type: conformal", "each member trains a model, and spends as much again")
+	}
 	if spec.Search != nil {
 		c.found.add("spec.search", "leave it out", "each trial trains a model, and spends as much again")
 	}

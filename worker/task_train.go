@@ -303,8 +303,7 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 			return nil, err
 		}
 		// Neither the run nor who trains is in it: the same key, rows and spec give the same model.
-		p := in.model.Provenance
-		in.job.Noise = privacy.NewSource(key.Derive("thalweg private training"), rows.manifest.Hash()+" "+p.Spec+" "+p.Transform)
+		in.job.Noise = privacy.NewSource(key.Derive("thalweg private training"), in.noiseOf(lease))
 		in.job.Input += " " + key.ID()
 	}
 	if ref, ok := lease.Inputs["reference"]; ok {
@@ -317,6 +316,20 @@ func (w *Worker) openTraining(ctx context.Context, lease *apiv1.Lease) (*trainin
 	}
 	in.job.Resume, err = w.checkpoint(ctx, lease.ResumeFrom)
 	return in, err
+}
+
+// noiseOf names all that private training depends on: other noise is of anything else, even
+// where the model would be the same.
+func (in *trainingInputs) noiseOf(lease *apiv1.Lease) string {
+	p := in.model.Provenance
+	_, manifest, _ := strings.Cut(lease.Inputs["manifest"], "#") // with lookups, labels and the key of columns
+	of := strings.Join([]string{in.manifest.Hash(), manifest, p.Spec, p.Transform, in.source.Key.ID()}, " ")
+	for _, o := range in.manifest.Objects {
+		if o.ETag == "" && o.Version == "" {
+			return of + " " + lease.RunId // the store does not tell whether an object is the one it was
+		}
+	}
+	return of
 }
 
 // newTraining returns the training of a run's model on rows, which input identifies.

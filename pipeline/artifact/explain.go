@@ -88,6 +88,9 @@ func (e *explaining) width() int {
 	return firstShare + 2*e.top
 }
 
+// rowsAtOnce is how many rows are explained at once, which bounds what is kept of inputs by rows.
+const rowsAtOnce = 1024
+
 // explain appends to the predictions of each row what is said of it.
 func (s *Scorer) explain() {
 	e, n := s.explains, len(s.predictions)/s.width
@@ -98,7 +101,7 @@ func (s *Scorer) explain() {
 	stride := s.width + e.width()
 	out := make([]float32, n*stride)
 	for input := range e.shares {
-		e.shares[input] = slices.Grow(e.shares[input][:0], n)[:n]
+		e.shares[input] = slices.Grow(e.shares[input][:0], min(n, rowsAtOnce))[:min(n, rowsAtOnce)]
 	}
 	by := make([][]int, s.outputs) // rows by the output that is explained
 	for r := range n {
@@ -115,19 +118,18 @@ func (s *Scorer) explain() {
 		by[output] = append(by[output], r)
 	}
 	for output, rows := range by {
-		if len(rows) == 0 {
-			continue
-		}
-		e.rows = e.rows[:0]
-		for _, r := range rows {
-			e.rows = append(e.rows, in[r])
-		}
-		e.by.Explain(&e.memory, &s.block, e.rows, output, e.shares)
 		base := float32(e.by.Base(output))
-		for k, r := range rows {
-			said := out[r*stride+s.width : (r+1)*stride]
-			said[rawScore], said[baseScore] = e.raw[int(in[r])*s.outputs+output], base
-			e.strongest(k, said)
+		for some := range slices.Chunk(rows, rowsAtOnce) {
+			e.rows = e.rows[:0]
+			for _, r := range some {
+				e.rows = append(e.rows, in[r])
+			}
+			e.by.Explain(&e.memory, &s.block, e.rows, output, e.shares)
+			for k, r := range some {
+				said := out[r*stride+s.width : (r+1)*stride]
+				said[rawScore], said[baseScore] = e.raw[int(in[r])*s.outputs+output], base
+				e.strongest(k, said)
+			}
 		}
 	}
 	s.predictions = out

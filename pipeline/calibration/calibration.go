@@ -63,6 +63,8 @@ func (c *Calibration) Apply(out []float32, width int) {
 func (c *Calibration) interpolate(z float64) float32 {
 	at := sort.SearchFloat64s(c.X, z)
 	switch {
+	case math.IsNaN(z):
+		return float32(z)
 	case at == 0:
 		return float32(c.Y[0])
 	case at == len(c.X):

@@ -69,6 +69,18 @@ func (o *CrossEntropy) ValidationMetric(output string) string {
 	return ""
 }
 
+// Check implements pipeline.Checker.
+func (o *CrossEntropy) Check(at pipeline.Place) {
+	oneOf(at, "positive_class_weight", o.PositiveClassWeight != 0, o.ClassWeights)
+}
+
+// oneOf notes weights of classes beside that of the positive one, of which a type of output has one.
+func oneOf(at pipeline.Place, field string, set bool, classes pipeline.ClassWeights) {
+	if set && len(classes) > 0 {
+		at.Problem("class_weights", "leave one of the two out: "+field+" is of a binary output, class_weights of a category", "class_weights beside %s", field)
+	}
+}
+
 // Weighs implements pipeline.Weighing.
 func (o *CrossEntropy) Weighs() string {
 	switch {

@@ -33,6 +33,9 @@ func (*Focal) For() string { return Binary }
 // AlsoFor implements pipeline.TypedMany.
 func (*Focal) AlsoFor() []string { return []string{Category} }
 
+// Check implements pipeline.Checker.
+func (o *Focal) Check(at pipeline.Place) { oneOf(at, "alpha", o.Alpha != 0, o.ClassWeights) }
+
 // Weighs implements pipeline.Weighing.
 func (o *Focal) Weighs() string {
 	switch {

@@ -129,7 +129,7 @@ func (g *graph) constant(name string, of elementType, shape []int, raw []byte) v
 	}
 	scope := g.scope
 	if key != "" {
-		g.scope = ""
+		g.scope = "shared/constants" // which no column is called
 	}
 	v := g.name(name)
 	g.scope = scope

@@ -135,7 +135,16 @@ func Check(spec *pipeline.Spec) error {
 	if _, ok := Models()[body.Model.Name]; !ok {
 		return refused("spec.model", fmt.Errorf("a model of type %s has no form in ONNX", body.Model.Name))
 	}
+	taken := []string{rawOutput}
+	for _, o := range body.OutputFeatures {
+		for _, answer := range map[string][]string{"binary": {"binary", "margin"}, "number": {"number", "quantiles"}, "count": {"count"}, "category": {"category"}}[o.Type] {
+			taken = append(taken, answers()[answer].outputs...)
+		}
+	}
 	for i, f := range body.InputFeatures {
+		if f.Expression == "" && slices.Contains(taken, f.Name) {
+			return refused(fmt.Sprintf("spec.input_features[%d].name", i), fmt.Errorf("an output of the graph is called %s: derive a column of another name", f.Name))
+		}
 		if _, ok := Encoders()[f.Encoder.Name]; !ok {
 			return refused(fmt.Sprintf("spec.input_features[%d].encoder", i), fmt.Errorf("encoder %s of a %s has no form in ONNX", f.Encoder.Name, f.Type))
 		}

@@ -67,6 +67,16 @@ func TestATextIsRefusedByName(t *testing.T) {
 	}
 }
 
+func TestANameOfAnOutputIsRefusedBeforeTraining(t *testing.T) {
+	for feature, taken := range map[string]bool{"probability": true, "raw_score": true, "axis": false, "quantiles": false} {
+		spec := onnxtest.Artifact(t, "- {name: f, type: number}", "binary", "{type: linear}").Spec
+		spec.Spec.InputFeatures[0].Name = feature
+		if err := onnx.Check(spec); taken != thalweg.Is(err, thalweg.Unsupported) {
+			t.Errorf("%s: %v", feature, err)
+		}
+	}
+}
+
 func TestInputsAreTheColumnsThatFeaturesRead(t *testing.T) {
 	a := onnxtest.Artifact(t, `- {name: s, type: category}
     - {name: again, type: category, expression: "s"}

@@ -35,12 +35,14 @@ func (a *Annealing) CheckSearch(of *pipeline.Body, at pipeline.Place) {
 
 // Generations implements Algorithm.
 func (a *Annealing) Generations(p *Problem) []int {
-	first := min(max(a.Chains, p.MaxTrials/5), p.MaxTrials)
-	return inTurns(first, a.Chains, p.MaxTrials)
+	all := p.trials()
+	first := min(max(a.Chains, all/5), all)
+	return inTurns(first, a.Chains, all)
 }
 
 // inTurns cuts so many trials into a first generation and others of one size.
 func inTurns(first, size, all int) []int {
+	first = min(first, all)
 	generations := []int{first}
 	for all -= first; all > 0; all -= size {
 		generations = append(generations, min(size, all))

@@ -35,7 +35,7 @@ func (g *Genetic) CheckSearch(of *pipeline.Body, at pipeline.Place) {
 
 // Generations implements Algorithm.
 func (g *Genetic) Generations(p *Problem) []int {
-	return inTurns(g.Population, g.Population, p.MaxTrials)
+	return inTurns(g.Population, g.Population, p.trials())
 }
 
 // Propose implements Algorithm.

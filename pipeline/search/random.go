@@ -18,10 +18,7 @@ func (*Random) CheckSearch(*pipeline.Body, pipeline.Place) {}
 
 // Generations implements Algorithm.
 func (*Random) Generations(p *Problem) []int {
-	if n := p.points(); n > 0 {
-		return []int{min(n, p.MaxTrials)}
-	}
-	return []int{p.MaxTrials}
+	return []int{p.trials()}
 }
 
 // Propose implements Algorithm.
@@ -29,15 +26,16 @@ func (r *Random) Propose(p *Problem, _ int, _ []Trial) []Point {
 	return p.drawn(r.Generations(p)[0], make(map[string]bool))
 }
 
-// drawn returns n points at random, none that was met, and notes them.
+// drawn returns n points at random, none that was met unless all were, and notes them.
 func (p *Problem) drawn(n int, met map[string]bool) []Point {
 	points := make([]Point, 0, n)
+	drawn, all := patience*n, patience*n+p.points()
 	for i := 0; len(points) < n; i++ {
 		at := p.anywhere(i)
-		if i >= patience*n { // few are left: one after the other
-			at = p.at(i - patience*n)
+		if drawn <= i && i < all { // few are left: one after the other
+			at = p.at(i - drawn)
 		}
-		if key := p.key(at); !met[key] {
+		if key := p.key(at); !met[key] || i >= all {
 			met[key] = true
 			points = append(points, Point{At: at})
 		}

@@ -145,6 +145,22 @@ func TestRandomTrialsOfFewPointsAreAllOfThem(t *testing.T) {
 	}
 }
 
+func TestASearchOfFewPointsEnds(t *testing.T) {
+	for _, algorithm := range []string{"random", "simulated_annealing", "genetic", "halving"} {
+		for name, parameters := range map[string]string{
+			"a choice":           size + ": {space: choice, values: [16, 64, 256]}",
+			"neighbours":         "trainer.optimizer.learning_rate: {space: uniform, lower: 0.9999, upper: 0.99999}",
+			"neighbours and two": "trainer.optimizer.learning_rate: {space: uniform, lower: 0.99999, upper: 0.999999}, trainer.early_stop: {space: choice, values: [1, 2]}",
+		} {
+			p := problem(t, `{max_trials: 100, algorithm: {type: `+algorithm+`}, parameters: {`+parameters+`}}`)
+			trials := run(t, p, func(search.Trial) float64 { return 0 })
+			if len(trials) == 0 || len(trials) > 100 || name == "a choice" && algorithm != "halving" && len(trials) != 3 {
+				t.Errorf("%s of %s: %d trials", algorithm, name, len(trials))
+			}
+		}
+	}
+}
+
 // A trial follows from the seed and the generations before, so it makes no difference in
 // which order those of its generation are asked for, or how often.
 func TestATrialFollowsFromTheGenerationsBefore(t *testing.T) {

@@ -139,10 +139,18 @@ func (p *Problem) points() int {
 	n := 1
 	for i := range p.Parameters {
 		k := p.Parameters[i].count()
-		if k == 0 || n > many {
+		if k == 0 || k > many/n {
 			return 0
 		}
 		n *= k
 	}
 	return n
+}
+
+// trials is how many trials there are at most: no more than points.
+func (p *Problem) trials() int {
+	if n := p.points(); n > 0 {
+		return min(n, p.MaxTrials)
+	}
+	return p.MaxTrials
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/privacy"
 )
 
 // Run trains a job's model, computing the replicas that exchange says this
@@ -91,7 +92,7 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := algorithm.(optim.Private); ok {
+	if p, ok := algorithm.(optim.Private); ok && job.Noise != (privacy.Source{}) {
 		algorithm = p.With(job.Noise)
 	}
 	if w, ok := algorithm.(optim.Weighing); ok && job.weighs() {
