@@ -35,6 +35,15 @@ func TestMembersAreOfRowsDrawnForThemAndTheSameWhoeverTrainsThem(t *testing.T) {
 	}
 }
 
+// Members that no version can have are refused before anything is trained.
+func TestTooManyParametersOfMembersAreRefusedWhenTheTransformIsFitted(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = strings.Replace(flightSpec, "  trainer:", "  model: {type: mlp, hidden: [1000, 1000], uncertainty: {type: bootstrap, members: 100}}\n  trainer:", 1)
+	if r := b.upTo("fit", 1); !strings.Contains(r.Error, "model.uncertainty.members") {
+		t.Errorf("%q", r.Error)
+	}
+}
+
 // As many rows are there so often as Poisson's distribution says, of each member others.
 func TestRowsAreDrawnByPoisson(t *testing.T) {
 	b := newBatchHalf(t)

@@ -223,6 +223,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 	if out.Pair, err = compared.encoded(); err != nil {
 		return out, err
 	}
+	drawn.Cut()
 	out.Drawn = drawn
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
 	if out.Groups, err = json.Marshal(groups); err != nil {
@@ -253,7 +254,7 @@ func (t *Task) permuted(ctx context.Context, d *data, trained *artifact.Artifact
 			return nil, err
 		}
 	}
-	return drawn.Importance(d.plan.Spec, trained.Model, trained.Params, trained.Answer(), trained.Inputs())
+	return drawn.Importance(ctx, d.plan.Spec, trained.Model, trained.Params, trained.Answer(), trained.Inputs())
 }
 
 // scoredRows are prepared rows with their predictions.

@@ -169,6 +169,11 @@ func reduceFit(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	if !d.plan.Spec.Searches() || t.Lease.Inputs[valuesInput] != "" { // else the model's size may be searched for
+		if err := checkMembers(d.plan, transform); err != nil {
+			return err
+		}
+	}
 	if out.Transform, err = json.Marshal(transform); err != nil {
 		return err
 	}

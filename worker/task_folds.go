@@ -316,6 +316,9 @@ func mapMember(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	if err := checkMembers(rows.plan, rows.transform); err != nil {
+		return err
+	}
 	rows.data.progress, rows.member = &t.rowsDone, int(t.Lease.Index)+1
 	t.rowsTotal.Store(rows.manifest.Rows)
 	name := fmt.Sprintf("member %d", rows.member)
@@ -323,11 +326,25 @@ func mapMember(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	if n := rows.plan.Spec.Members(); member.Model.Size() > artifact.MaxMemberValues/n {
-		return &thalweg.Error{Op: "train " + name, Kind: thalweg.Invalid, Subject: "model.uncertainty.members", Hint: "write fewer members, or a smaller model",
-			Err: fmt.Errorf("%d members of %d parameters are more than the %d that a version may have", n, member.Model.Size(), artifact.MaxMemberValues)}
-	}
 	return t.SavePartial(ctx, floats(member.Params))
+}
+
+// checkMembers refuses more parameters of members than a version may have, before any is
+// trained.
+func checkMembers(plan *pipeline.Plan, transform *feature.Transform) error {
+	n := plan.Spec.Members()
+	if n == 0 {
+		return nil
+	}
+	a, err := artifact.New(plan, transform)
+	if err != nil {
+		return err
+	}
+	if size := a.Model.Size(); size > artifact.MaxMemberValues/n {
+		return &thalweg.Error{Op: "size members", Kind: thalweg.Invalid, Subject: "model.uncertainty.members", Hint: "write fewer members, or a smaller model",
+			Err: fmt.Errorf("%d members of %d parameters are more than the %d that a version may have", n, size, artifact.MaxMemberValues)}
+	}
+	return nil
 }
 
 // reduceMembers puts the members beside the trained model.

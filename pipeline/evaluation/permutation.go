@@ -2,6 +2,7 @@ package evaluation
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -16,7 +17,8 @@ const (
 	// permutations is how often the values of an input are shuffled.
 	permutations = 3
 	// permutedRows bounds the rows that are predicted with shuffled values, and
-	// permutedValues the values of them that are kept of all shards: 16 MiB as JSON.
+	// permutedValues the values of them that are kept of all shards: 16 MiB as JSON, or
+	// little more. A term is two values.
 	permutedRows   = 4096
 	permutedValues = 1 << 20
 	// permutedInputs bounds the inputs, 12 million predictions.
@@ -50,9 +52,12 @@ type PermutationRows struct {
 	Categories [][]uint32        `json:"categories,omitempty"`
 	Lists      [][]float32       `json:"lists,omitempty"`
 	Terms      [][][]kernel.Term `json:"terms,omitempty"`
+	// Below is the largest hash of rows that are drawn. It falls where rows have more values
+	// than are kept, so that the rows of all shards end at the same hash.
+	Below uint64 `json:"below"`
 
-	shape kernel.Shape
-	below uint64 // hashes of rows that are drawn
+	shape  kernel.Shape
+	values int // of all rows
 }
 
 // NewPermutationRows returns no rows yet of so many that there are; nil where a model has
@@ -65,9 +70,9 @@ func NewPermutationRows(shape kernel.Shape, inputs int, rows int64) *Permutation
 	for _, dimensions := range shape.Lists {
 		values += kernel.Elements(dimensions)
 	}
-	p := &PermutationRows{shape: shape, below: math.MaxUint64}
+	p := &PermutationRows{shape: shape, Below: math.MaxUint64}
 	if most := int64(min(permutedRows, max(1, permutedValues/max(1, values)))); rows > most {
-		p.below = math.MaxUint64 / uint64(rows) * uint64(most)
+		p.Below = math.MaxUint64 / uint64(rows) * uint64(most)
 	}
 	p.Numbers, p.Categories = make([][]float32, shape.Numbers), make([][]uint32, len(shape.Cardinalities))
 	p.Lists, p.Terms = make([][]float32, len(shape.Lists)), make([][][]kernel.Term, len(shape.Terms))
@@ -76,7 +81,7 @@ func NewPermutationRows(shape kernel.Shape, inputs int, rows int64) *Permutation
 
 // Observe is shown a row of a block, which has a hash of what it is in the training data.
 func (p *PermutationRows) Observe(b *kernel.Block, row int, label float32, hash uint64) {
-	if p == nil || hash > p.below {
+	if p == nil || hash > p.Below {
 		return
 	}
 	p.Hashes, p.Labels = append(p.Hashes, hash), append(p.Labels, label)
@@ -93,11 +98,84 @@ func (p *PermutationRows) Observe(b *kernel.Block, row int, label float32, hash 
 	for t, column := range b.Terms {
 		p.Terms[t] = append(p.Terms[t], slices.Clone(column[row]))
 	}
+	if p.values += p.valuesOf(len(p.Hashes) - 1); p.values > 2*permutedValues {
+		p.Cut()
+	}
+}
+
+// valuesOf is how many values a row has.
+func (p *PermutationRows) valuesOf(row int) int {
+	n := len(p.Numbers) + len(p.Categories)
+	for _, dimensions := range p.shape.Lists {
+		n += kernel.Elements(dimensions)
+	}
+	for _, column := range p.Terms {
+		n += 2 * len(column[row])
+	}
+	return n
+}
+
+// Cut drops the rows of the largest hashes until the values of the others are as many as are
+// kept. What a shard drops is dropped of all shards too: these have more values below a hash.
+func (p *PermutationRows) Cut() {
+	if p == nil || p.values <= permutedValues {
+		return
+	}
+	byHash := make([]int, len(p.Hashes))
+	for i := range byHash {
+		byHash[i] = i
+	}
+	slices.SortFunc(byHash, func(a, b int) int { return cmp.Compare(p.Hashes[a], p.Hashes[b]) })
+	values := 0
+	for _, row := range byHash {
+		if values += p.valuesOf(row); values > permutedValues {
+			p.Below = max(p.Hashes[row], 1) - 1
+			break
+		}
+	}
+	p.drop()
+}
+
+// drop drops the rows whose hashes are not drawn any more.
+func (p *PermutationRows) drop() {
+	var keep []int
+	p.values = 0
+	for row, hash := range p.Hashes {
+		if hash <= p.Below {
+			keep = append(keep, row)
+			p.values += p.valuesOf(row)
+		}
+	}
+	if len(keep) == len(p.Hashes) {
+		return
+	}
+	p.Hashes, p.Labels = kept(p.Hashes, keep, 1), kept(p.Labels, keep, 1)
+	for k, column := range p.Numbers {
+		p.Numbers[k] = kept(column, keep, 1)
+	}
+	for j, column := range p.Categories {
+		p.Categories[j] = kept(column, keep, 1)
+	}
+	for l, column := range p.Lists {
+		p.Lists[l] = kept(column, keep, kernel.Elements(p.shape.Lists[l]))
+	}
+	for t, column := range p.Terms {
+		p.Terms[t] = kept(column, keep, 1)
+	}
+}
+
+// kept returns the values of some rows, of so many each, in memory of their own.
+func kept[T any](column []T, rows []int, width int) []T {
+	out := make([]T, 0, len(rows)*width)
+	for _, row := range rows {
+		out = append(out, column[row*width:(row+1)*width]...)
+	}
+	return out
 }
 
 // Merge adds the rows of another shard.
 func (p *PermutationRows) Merge(o *PermutationRows) error {
-	if o == nil || len(o.Hashes) == 0 {
+	if o == nil || p == nil && len(o.Hashes) == 0 {
 		return nil
 	}
 	if p == nil || len(o.Numbers) != len(p.Numbers) || len(o.Categories) != len(p.Categories) || len(o.Lists) != len(p.Lists) || len(o.Terms) != len(p.Terms) {
@@ -108,6 +186,9 @@ func (p *PermutationRows) Merge(o *PermutationRows) error {
 	appendAll(p.Categories, o.Categories)
 	appendAll(p.Lists, o.Lists)
 	appendAll(p.Terms, o.Terms)
+	p.Below = min(p.Below, o.Below)
+	p.drop()
+	p.Cut()
 	return nil
 }
 
@@ -120,11 +201,11 @@ func appendAll[T any](to, from [][]T) {
 // Importance shuffles each input and says how much worse the metric becomes that training
 // is validated by. It is nil where there are too few rows or too many inputs, or where the
 // rows have no such metric.
-func (p *PermutationRows) Importance(spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
-	return p.importance(spec.Entries(pipeline.Metrics), spec, m, params, answer, inputs)
+func (p *PermutationRows) Importance(ctx context.Context, spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
+	return p.importance(ctx, spec.Entries(pipeline.Metrics), spec, m, params, answer, inputs)
 }
 
-func (p *PermutationRows) importance(catalog []pipeline.Entry, spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
+func (p *PermutationRows) importance(ctx context.Context, catalog []pipeline.Entry, spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
 	if p == nil || len(p.Labels) < 2 || m.Type() == "knn" { // whose predictions look at all training rows
 		return nil, nil
 	}
@@ -153,6 +234,9 @@ func (p *PermutationRows) importance(catalog []pipeline.Entry, spec *pipeline.Sp
 	}
 	result := &Permutation{Metric: name, Rows: block.Rows, Value: before}
 	for input, title := range inputs.Names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		var worse []float64
 		for shuffle := range permutations {
 			after, ok, err := value(p.shuffled(block, inputs, input, p.order(input, shuffle)))
@@ -222,10 +306,7 @@ func shuffleSlots[T any](columns [][]T, of []int, input int, order []int, width 
 			continue
 		}
 		n := width(slot)
-		out[slot] = make([]T, 0, len(column))
-		for _, from := range order {
-			out[slot] = append(out[slot], column[from*n:(from+1)*n]...)
-		}
+		out[slot] = kept(column, order, n)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -70,7 +71,7 @@ func TestShuffledInputsCostWhatTheyAreWorth(t *testing.T) {
 		if n := len(drawn.Labels); n < 3_800 || n > 4_400 {
 			t.Errorf("%d rows are drawn", n)
 		}
-		p, err := drawn.importance(metric.Catalog(), spec, m, params, pipeline.Answer{Type: model.Number}, inputs)
+		p, err := drawn.importance(t.Context(), metric.Catalog(), spec, m, params, pipeline.Answer{Type: model.Number}, inputs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,5 +88,58 @@ func TestShuffledInputsCostWhatTheyAreWorth(t *testing.T) {
 		} else if diff := cmp.Diff(first, p); diff != "" {
 			t.Errorf("%d shards (-one +more):\n%s", shards, diff)
 		}
+	}
+}
+
+// TestLongTextsKeepFewerRowsWhateverTheShards: of rows of many terms, or of one of very many,
+// those of the smallest hashes stay that have no more values than are kept.
+func TestLongTextsKeepFewerRowsWhateverTheShards(t *testing.T) {
+	const rows = 40
+	terms := make([]kernel.Term, permutedValues/2)
+	for _, many := range []int{0, 3, 20} { // rows of so many times more terms
+		var want []uint64
+		for _, shards := range []int{1, 2, 7, rows} {
+			total := NewPermutationRows(kernel.Shape{Terms: []int{9}}, 1, rows)
+			for shard := range shards {
+				part := NewPermutationRows(kernel.Shape{Terms: []int{9}}, 1, rows)
+				for row := rows * shard / shards; row < rows*(shard+1)/shards; row++ {
+					n := len(terms) / 16
+					if row < many {
+						n = len(terms) - row
+					}
+					part.Observe(&kernel.Block{Rows: 1, Terms: [][][]kernel.Term{{terms[:n]}}}, 0, float32(row), kernel.Mix(uint64(row)))
+					if part.values > 2*permutedValues {
+						t.Fatalf("a shard keeps %d values", part.values)
+					}
+				}
+				part.Cut()
+				if err := total.Merge(&PermutationRows{Hashes: part.Hashes, Labels: part.Labels, Terms: part.Terms, Below: part.Below}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			values := 0
+			for i, label := range total.Labels {
+				if values += 2 * len(total.Terms[0][i]); total.Hashes[i] != kernel.Mix(uint64(label)) {
+					t.Fatal("a row has the label of another")
+				}
+			}
+			if values > permutedValues || len(total.Terms[0]) != len(total.Hashes) {
+				t.Errorf("%d values of %d rows are kept", values, len(total.Hashes))
+			}
+			if want == nil {
+				want = total.Hashes
+			} else if diff := cmp.Diff(want, total.Hashes); diff != "" {
+				t.Errorf("%d long rows, %d shards (-one +more):\n%s", many, shards, diff)
+			}
+		}
+	}
+}
+
+func TestImportanceStopsWithItsContext(t *testing.T) {
+	m, params, inputs, spec := shuffledModel(t)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := drawnRows(t, m, params, 100, 1).importance(ctx, metric.Catalog(), spec, m, params, pipeline.Answer{Type: model.Number}, inputs); err != context.Canceled {
+		t.Error(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -15,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/onnx"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
@@ -70,33 +72,65 @@ type comparison struct {
 	Report
 	of       *engine.Model // that all rows are of
 	artifact *artifact.Artifact
+	column   string           // of scored rows that has all outputs of the model
 	scorer   *artifact.Scorer // scores events
 	again    *artifact.Scorer // scores cleaned rows for the sample
 }
 
-// Run compares the newest rows that one version has scored. It fails with NotFound where the
-// logs have none.
+// Run compares the newest rows of one version: of those that the logs end in, the newest. It
+// fails with NotFound where the logs have none.
 func Run(ctx context.Context, from Sources, r Request) (*Report, error) {
 	c := &comparison{Sources: from}
+	logs := make([]*commitlog.Log, len(r.Logs))
 	for i, cfg := range r.Logs {
-		// What other logs leave is for those that come.
-		if err := c.log(ctx, cfg, (r.Rows-c.Rows)/(len(r.Logs)-i)); err != nil {
+		var err error
+		if logs[i], err = commitlog.New(from.Live.Bucket, cfg); err != nil {
 			return nil, err
+		}
+		last, err := newest(ctx, logs[i])
+		if err != nil {
+			return nil, err
+		}
+		if last != nil && (c.of == nil || last.Version > c.of.Version) {
+			c.of = last
 		}
 	}
 	if c.of == nil {
 		return nil, &thalweg.Error{Op: "verify", Kind: thalweg.NotFound, Subject: from.Live.String(), Hint: "the stream has written no rows yet"}
 	}
+	if err := c.load(ctx, *c.of); err != nil {
+		return nil, err
+	}
+	for i, log := range logs {
+		// What other logs leave is for those that come.
+		if err := c.log(ctx, log, (r.Rows-c.Rows)/(len(logs)-i)); err != nil {
+			return nil, err
+		}
+	}
 	return &c.Report, nil
 }
 
-// log compares the newest rows of a log.
-func (c *comparison) log(ctx context.Context, cfg commitlog.Config, rows int) error {
-	log, err := commitlog.New(c.Live.Bucket, cfg)
-	if err != nil {
-		return err
+// newest returns the version that a log ends in; nil where no slot is scored.
+func newest(ctx context.Context, log *commitlog.Log) (*engine.Model, error) {
+	slots := 0
+	for e, err := range log.ReadBack(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Intent.Action == commitlog.Score {
+			of := engine.ModelOf(&e.Intent)
+			return &of, nil
+		}
+		if slots++; slots == maxSlots {
+			break
+		}
 	}
-	left, slots := rows, 0
+	return nil, nil
+}
+
+// log compares the newest rows of the version in a log.
+func (c *comparison) log(ctx context.Context, log *commitlog.Log, rows int) error {
+	left, slots, begun := rows, 0, false
 	for e, err := range log.ReadBack(ctx) {
 		if err != nil {
 			return err
@@ -107,14 +141,13 @@ func (c *comparison) log(ctx context.Context, cfg commitlog.Config, rows int) er
 		if e.Intent.Action != commitlog.Score {
 			continue
 		}
-		switch model := engine.ModelOf(&e.Intent); {
-		case c.of == nil:
-			if err := c.load(ctx, model); err != nil {
-				return err
+		if engine.ModelOf(&e.Intent) != *c.of {
+			if begun {
+				return nil // those before are of another version
 			}
-		case *c.of != model:
-			return nil // those before are of another version
+			continue
 		}
+		begun = true
 		before := c.Rows
 		if err := c.slot(ctx, log, e, left); err != nil {
 			return err
@@ -125,10 +158,20 @@ func (c *comparison) log(ctx context.Context, cfg commitlog.Config, rows int) er
 }
 
 // load gets a version and its form in ONNX.
-func (c *comparison) load(ctx context.Context, model engine.Model) (err error) {
-	c.of, c.Model, c.Version = &model, string(model.Name), model.Version
-	if c.artifact, err = c.Models.Load(ctx, model); err != nil {
+func (c *comparison) load(ctx context.Context, of engine.Model) (err error) {
+	c.Model, c.Version = string(of.Name), of.Version
+	if c.artifact, err = c.Models.Load(ctx, of); err != nil {
 		return err
+	}
+	switch c.artifact.Answer().Type {
+	case model.Binary:
+		c.column = "probability"
+	case model.Category:
+		c.column = "probabilities"
+	case model.Quantiles:
+		c.column = "quantiles"
+	default:
+		c.column = "score"
 	}
 	if c.scorer, err = c.artifact.NewScorer(pipeline.InScoring); err != nil {
 		return err
@@ -263,33 +306,20 @@ func (c *comparison) scores(rows arrow.Record, in *commitlog.Intent, out map[int
 	if !ok {
 		return fmt.Errorf("scored rows have no offsets")
 	}
-	var lists *array.List
-	var values *array.Float64
-	for _, name := range []string{"probabilities", "quantiles", "probability", "score"} {
-		switch a := column(name).(type) {
-		case *array.List:
-			if lists == nil {
-				lists = a
-			}
-		case *array.Float64:
-			if values == nil {
-				values = a
-			}
-		}
+	values, ok := column(c.column).(*array.Float64)
+	bounds := func(i int) (from, to int64) { return int64(i), int64(i) + 1 }
+	if lists, is := column(c.column).(*array.List); is {
+		values, ok = lists.ListValues().(*array.Float64)
+		bounds = lists.ValueOffsets
 	}
-	if lists == nil && values == nil {
-		return fmt.Errorf("scored rows have no scores")
+	if !ok {
+		return fmt.Errorf("scored rows have no numbers in %q", c.column)
 	}
 	for i, offset := range offsets.Int64Values() {
-		if offset < in.From || offset >= in.To {
-			continue
+		if offset >= in.From && offset < in.To {
+			from, to := bounds(i)
+			out[offset] = slices.Clone(values.Float64Values()[from:to])
 		}
-		if lists == nil {
-			out[offset] = []float64{values.Value(i)}
-			continue
-		}
-		from, to := lists.ValueOffsets(i)
-		out[offset] = append([]float64(nil), lists.ListValues().(*array.Float64).Float64Values()[from:to]...)
 	}
 	return nil
 }
