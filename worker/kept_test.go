@@ -122,7 +122,7 @@ func TestKeptRowsAreDroppedAsOthersAre(t *testing.T) {
 // What rows have of texts is read in parts, kept or not, and the model is the same.
 func TestRowsOfTextsAreReadInParts(t *testing.T) {
 	text := "distance,delay,remark\n"
-	for i := range 3 * textRows {
+	for i := range 3 * partRows {
 		text += fmt.Sprintf("%d,%d,word%d of %d\n", i%7, i%31, i%50, i%3)
 	}
 	spec := strings.NewReplacer("*.parquet", "*.csv", "type: parquet", "type: csv", "{name: origin, type: category}", "{name: remark, type: text}", "    - {name: gates, type: list}\n", "",
@@ -143,7 +143,7 @@ func TestRowsOfTextsAreReadInParts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if all += len(batch.Row); len(batch.Row) > textRows {
+			if all += len(batch.Row); len(batch.Row) > partRows {
 				t.Errorf("%d rows at once", len(batch.Row))
 			}
 		}

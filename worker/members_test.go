@@ -1,11 +1,14 @@
 package worker
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/thalweg/thalweg/worker/train"
 )
 
 // memberSpec is flightSpec with two members beside the model.
@@ -41,6 +44,46 @@ func TestTooManyParametersOfMembersAreRefusedWhenTheTransformIsFitted(t *testing
 	b.spec = strings.Replace(flightSpec, "  trainer:", "  model: {type: mlp, hidden: [1000, 1000], uncertainty: {type: bootstrap, members: 100}}\n  trainer:", 1)
 	if r := b.upTo("fit", 1); !strings.Contains(r.Error, "model.uncertainty.members") {
 		t.Errorf("%q", r.Error)
+	}
+}
+
+// Rows are drawn in the same order whether those that are prepared are kept or not, where
+// a feature drops some too.
+func TestRowsAreDrawnInTheSameOrderWhereTheyAreKept(t *testing.T) {
+	text := "distance,delay,origin\n"
+	for i := range 3 * partRows {
+		text += fmt.Sprintf("%s,%d,%d\n", strings.TrimPrefix(fmt.Sprint(i%7), "3"), i%31, i%5)
+	}
+	spec := strings.NewReplacer("*.parquet", "*.csv", "type: parquet", "type: csv", "{name: distance, type: number}", "{name: distance, type: number, missing_value_strategy: drop_row}",
+		"    - {name: gates, type: list}\n", "", "    - {name: first, type: number, expression: \"gates[0]\"}\n", "", "distance > 0", "delay > 0").Replace(memberSpec)
+	of := func(bytes int64) (order []int64) {
+		b := newBatchHalf(t)
+		b.spec, b.shards, b.worker.cfg.KeepBytes = spec, 1, bytes
+		if _, err := b.lake.Put(t.Context(), "flights/a.csv", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.upTo("fit", 1); r.Error != "" {
+			t.Fatal(r.Error)
+		}
+		rows, err := b.worker.openRows(t.Context(), b.lease())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows.member = 1
+		for batch, err := range rows.Read(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, row := range batch.Row {
+				if batch.Split[i] == train.Training {
+					order = append(order, row)
+				}
+			}
+		}
+		return order
+	}
+	if kept, read := of(1<<30), of(1); len(kept) < partRows || !slices.Equal(kept, read) {
+		t.Errorf("%d rows drawn of kept ones, %d of those that were read, in another order", len(kept), len(read))
 	}
 }
 

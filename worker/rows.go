@@ -113,13 +113,15 @@ type reading struct {
 	times     []int
 }
 
-// textRows bounds the rows of a batch where features are texts, whose terms no other bound
-// covers.
-const textRows = 1024
+// partRows bounds the rows of a batch where features are texts, whose terms no other bound
+// covers, and where rows are drawn, which follow each other copy by copy: it is what kept
+// rows come in.
+const partRows = compact.ChunkRows
 
 // batch yields the rows of a batch: all together, so that chunks without rows of this
 // worker's replicas are not even decoded, or chunk by chunk where a feature may drop rows,
-// and in parts of chunks where one is a text.
+// and in parts of chunks where one is a text or rows are drawn. Parts are cut before rows
+// are dropped, so that they are the same of rows that are kept and rows made anew.
 func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) bool) bool {
 	texts := len(r.transform.Shape().Terms) > 0
 	if !r.transform.Drops() && !texts {
@@ -127,19 +129,14 @@ func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) boo
 	}
 	for chunk := range rows.Chunks() {
 		whole, err := rows.Chunk(chunk)
-		if err == nil {
-			kept, failed := r.transform.Keep(whole, &r.rep)
-			whole.Release()
-			whole, err = kept, failed
-		}
 		if err != nil {
 			yield(nil, r.located(err))
 			return false
 		}
 		n := int(whole.NumRows())
 		size := n
-		if texts {
-			size = textRows
+		if texts || r.draw != nil {
+			size = partRows
 		}
 		more := true
 		for from := 0; from < n && more; from += size {
@@ -153,22 +150,34 @@ func (r *reading) batch(rows *compact.Batch, yield func(*train.Batch, error) boo
 	return true
 }
 
-// some yields rows [from, to) of a record.
+// some yields those of rows [from, to) of a record that no feature drops.
 func (r *reading) some(whole arrow.Record, from, to int, yield func(*train.Batch, error) bool) bool {
-	if to-from == int(whole.NumRows()) {
-		return r.yield(compact.Whole(whole, feature.PreparedTail), yield)
+	part, err := between(whole, from, to)
+	if err == nil {
+		var kept arrow.Record
+		kept, err = r.transform.Keep(part, &r.rep)
+		part.Release()
+		part = kept
 	}
-	some := table.NewMask(int(whole.NumRows()))
-	for i := from; i < to; i++ {
-		some.Set(i)
-	}
-	part, err := table.Select(memory.DefaultAllocator, whole, some)
 	if err != nil {
 		yield(nil, r.located(err))
 		return false
 	}
 	defer part.Release()
-	return r.yield(compact.Whole(part, feature.PreparedTail), yield)
+	return part.NumRows() == 0 || r.yield(compact.Whole(part, feature.PreparedTail), yield)
+}
+
+// between returns rows [from, to) of a record.
+func between(whole arrow.Record, from, to int) (arrow.Record, error) {
+	if to-from == int(whole.NumRows()) {
+		whole.Retain()
+		return whole, nil
+	}
+	some := table.NewMask(int(whole.NumRows()))
+	for i := from; i < to; i++ {
+		some.Set(i)
+	}
+	return table.Select(memory.DefaultAllocator, whole, some)
 }
 
 // yield hands the rows of a batch on, with their numbers and splits.

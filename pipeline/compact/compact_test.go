@@ -80,7 +80,7 @@ func TestBatchesOfAnyTypeComeBack(t *testing.T) {
 func TestChunksAreReadByThemselves(t *testing.T) {
 	schema := every()
 	var all [][]any
-	for i := range 3*chunkRows - 7 {
+	for i := range 3*ChunkRows - 7 {
 		all = append(all, edges()[i%3])
 	}
 	batch := tabletest.Batch(memory.DefaultAllocator, schema, 0, all...)

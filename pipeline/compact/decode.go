@@ -122,7 +122,7 @@ func (b *Batch) Bounds(chunk int) (from, to int) {
 	if b.whole != nil {
 		return 0, b.Rows()
 	}
-	return chunk * chunkRows, min((chunk+1)*chunkRows, b.Rows())
+	return chunk * ChunkRows, min((chunk+1)*ChunkRows, b.Rows())
 }
 
 // Chunk returns the rows of a chunk with all columns, which the caller releases. It
@@ -192,7 +192,7 @@ func (f *File) next() (*Batch, error) {
 			return nil, fmt.Errorf("column %q: %w", f.schema.Field(first+i).Name, err)
 		}
 	}
-	for from := 0; from < rows; from += chunkRows {
+	for from := 0; from < rows; from += ChunkRows {
 		chunk, err := f.text()
 		if err != nil {
 			return nil, err

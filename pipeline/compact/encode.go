@@ -27,9 +27,9 @@ import (
 const magic = "thalwegrows3"
 
 const (
-	// chunkRows is how many rows of a batch are read together: as many as a replica has
+	// ChunkRows is how many rows of a batch are read together: as many as a replica has
 	// at a time.
-	chunkRows = 1024
+	ChunkRows = 1024
 	// maxBatchRows bounds the rows of a batch, as a few bytes can stand for many.
 	maxBatchRows = 1 << 20
 	// maxElements bounds the elements of a batch's column of lists, likewise.
@@ -97,10 +97,10 @@ func (e *Encoder) Add(batch arrow.Record, note []byte) bool {
 		e.values(&c, 0, rows)
 	}
 	// Chunks go through memory of their own, so that each is preceded by its length.
-	for from := 0; from < rows; from += chunkRows {
+	for from := 0; from < rows; from += ChunkRows {
 		e.out, e.chunk = e.chunk[:0], e.out
 		for i := range columns[:whole] {
-			e.values(&columns[i], from, min(from+chunkRows, rows))
+			e.values(&columns[i], from, min(from+ChunkRows, rows))
 		}
 		e.out, e.chunk = e.chunk, e.out
 		e.text(e.chunk)

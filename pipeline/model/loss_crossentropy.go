@@ -160,6 +160,9 @@ func (l *weighted) Newton(out, labels []float32, first, second []int32) float64 
 	return kernel.WeightedLogisticNewton(out, labels, first, second, float32(l.weight))
 }
 
+// NewtonBound implements BoundedLoss.
+func (l *weighted) NewtonBound() float64 { return newtonBound(l.weight) }
+
 // leastShare is the least probability that a mean stands for.
 const leastShare = 1e-6
 
@@ -212,6 +215,9 @@ func (l *smoothed) Newton(out, labels []float32, first, second []int32) float64 
 	return kernel.SmoothedLogisticNewton(out, labels, l.LabelSmoothing, l.weight, newtonUnit(l.weight[:]), first, second)
 }
 
+// NewtonBound implements BoundedLoss.
+func (l *smoothed) NewtonBound() float64 { return newtonBound(l.weight[:]...) }
+
 // maxNewtonWeight bounds the weight of rows in derivatives for trees, which have a bound.
 const maxNewtonWeight = 64
 
@@ -222,4 +228,13 @@ func newtonUnit(weights []float64) float64 {
 		unit = min(unit, maxNewtonWeight/w)
 	}
 	return unit
+}
+
+// newtonBound is the most that derivatives of a log loss with such weights come to.
+func newtonBound(weights ...float64) float64 {
+	most := 1.0
+	for _, w := range weights {
+		most = max(most, w)
+	}
+	return min(most, maxNewtonWeight)
 }

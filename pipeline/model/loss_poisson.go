@@ -14,7 +14,10 @@ var poissonSource string
 
 // Poisson is half the Poisson deviance of a count. The output is the logarithm of
 // the mean, the prediction the mean.
-type Poisson struct{ unit float64 } // of derivatives, 0: 1
+type Poisson struct {
+	unit    float64 // of derivatives, 0: 1
+	largest float64 // label, in that unit
+}
 
 // Type implements Loss.
 func (*Poisson) Type() string { return "poisson" }
@@ -24,7 +27,8 @@ func (*Poisson) For() string { return Count }
 
 // Bind implements LossSpec.
 func (*Poisson) Bind(labels Labels) (Loss, error) {
-	return &Poisson{unit: min(1, maxPoisson/max(labels.Most, 1))}, nil
+	most := max(labels.Most, 1)
+	return &Poisson{unit: min(1, maxPoisson/most), largest: min(maxPoisson, most)}, nil
 }
 
 // maxPoisson is what the largest label is brought to in derivatives for trees, which
@@ -38,6 +42,10 @@ func (*Poisson) Reported(float64) (float64, string) { return 2, "poisson_devianc
 func (o *Poisson) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.PoissonNewton(out, labels, first, second, cmp.Or(o.unit, 1))
 }
+
+// NewtonBound implements BoundedLoss: the second derivative is twice the mean, and the mean
+// of few rows may be twice the largest label for a while.
+func (o *Poisson) NewtonBound() float64 { return 4 * cmp.Or(o.largest, maxPoisson) }
 
 // Outputs implements Loss.
 func (*Poisson) Outputs() int { return 1 }

@@ -177,6 +177,18 @@ func (l *softmax) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.SoftmaxNewton(out, labels, len(l.classes), first, second)
 }
 
+// NewtonBound implements BoundedLoss: of gamma derivatives are at most one and a half times
+// those of the log loss.
+func (l *softmax) NewtonBound() float64 {
+	switch {
+	case l.of == nil:
+		return 1
+	case l.of.Gamma > 0:
+		return 1.5 * newtonBound(l.of.Weights...)
+	}
+	return newtonBound(l.of.Weights...)
+}
+
 // FromMeans implements pipeline.OfMeans: logarithms.
 func (*softmax) FromMeans(means []float32) {
 	for i, p := range means {

@@ -211,6 +211,13 @@ type NewtonLoss interface {
 	Newton(out, labels []float32, first, second []int32) (loss float64)
 }
 
+// BoundedLoss is a NewtonLoss that knows how far its derivatives go.
+type BoundedLoss interface {
+	NewtonLoss
+	// NewtonBound is about the most that a derivative of a row of weight 1 comes to.
+	NewtonBound() float64
+}
+
 // RenewedLoss is a NewtonLoss whose slopes do not tell how far off an output is: leaves
 // get a quantile of what their rows' outputs lack, whatever Newton's step is.
 type RenewedLoss interface {

@@ -48,14 +48,22 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	return b, nil
 }
 
-// maxRowWeight is what the largest weight of a row comes to in derivatives, which have a
-// bound: of labels that are numbers those of eight deviations have room.
-const maxRowWeight = 16
+// maxRowWeight is what the largest weight of a row comes to in derivatives at most, and
+// maxDerivative bounds these, so that their sums keep within their bits: of labels that are
+// numbers those of eight deviations have room.
+const (
+	maxRowWeight  = 16
+	maxDerivative = 127
+)
 
 // Weigh implements Weighing.
 func (b *boosting) Weigh(most float64) Algorithm {
+	room := float64(maxRowWeight)
+	if l, ok := b.loss.(model.BoundedLoss); ok {
+		room = min(room, maxDerivative/l.NewtonBound())
+	}
 	weighed := *b
-	weighed.unit = min(1, maxRowWeight/most)
+	weighed.unit = min(1, room/most)
 	weighed.l2 *= weighed.unit
 	return &weighed
 }

@@ -85,7 +85,7 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 
 // weigh multiplies the derivatives of rows by their weights, in the unit that these have.
 func (b *boosting) weigh(weights []float32, first, second []int32) {
-	const bound = 127 * kernel.NewtonUnit // so that their sums keep within their bits
+	const bound = maxDerivative * kernel.NewtonUnit
 	first, second = first[:len(weights)], second[:len(weights)]
 	for i, w := range weights {
 		f := float64(w) * b.unit

@@ -124,7 +124,7 @@ func (b *boosting) cut(best *split, slot int, cells []int64, all sums) {
 // their second one (Fisher 1958).
 func (b *boosting) pick(best *split, slot int, cells []int64, all sums) {
 	var memory ranking
-	ids := memory.of(cells)
+	ids := memory.of(cells, float64(categoryRows*kernel.NewtonUnit*b.unit))
 	l2 := b.l2 + float64(categoryL2*b.unit)
 	if len(ids) <= 4 {
 		l2 = b.l2
@@ -162,17 +162,17 @@ type ranking struct {
 }
 
 // of returns the ids that have rows enough, those with the least first derivative for
-// their second one first, then by id. Whole numbers are sorted faster than what they stand
-// for, and many by their upper half, digit by digit; then those that differ in their last
-// bits only are set right.
-func (r *ranking) of(cells []int64) []ranked {
+// their second one and smoothing first, then by id. Whole numbers are sorted faster than
+// what they stand for, and many by their upper half, digit by digit; then those that differ
+// in their last bits only are set right.
+func (r *ranking) of(cells []int64, smoothing float64) []ranked {
 	n := 0
 	for id := range len(cells) / cell {
 		s := sumsOf(cells, id)
 		if s.rows < categoryRows {
 			continue
 		}
-		r.at[id] = float64(s.first) / (float64(s.second) + categoryRows*kernel.NewtonUnit)
+		r.at[id] = float64(s.first) / (float64(s.second) + smoothing)
 		bits := math.Float64bits(r.at[id])
 		bits ^= uint64(int64(bits)>>63) | 1<<63 // in the order of what they stand for
 		r.ranked[n] = ranked(bits&^0xff | uint64(id))

@@ -521,7 +521,7 @@ func TestIDsAreRankedByTheirDerivatives(t *testing.T) {
 		slices.SortStableFunc(want, func(x, y int) int { return gocmp.Compare(at(x), at(y)) })
 		var memory ranking
 		var got []int
-		for _, x := range memory.of(cells) {
+		for _, x := range memory.of(cells, categoryRows*kernel.NewtonUnit) {
 			got = append(got, x.id())
 		}
 		if !slices.Equal(got, want) {
