@@ -44,7 +44,6 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 		c.crosses()
 		c.slicing()
 		c.removals()
-		c.private()
 	}
 	c.outputColumns()
 	c.cleanedColumns()

@@ -163,62 +163,61 @@ func (t *Trainer) checkPrivacy(at Place) {
 }
 
 // private notes what would tell of training rows besides the noisy steps.
-func (c *compiler) private() {
-	spec := &c.spec.Spec
-	if spec.Trainer.Privacy == nil {
+func (b *Body) private(at Place) {
+	if b.Trainer.Privacy == nil || len(b.OutputFeatures) == 0 {
 		return
 	}
 	const hint = "the noise of trainer.privacy covers the steps of training only"
-	if spec.Preprocessing.Split.Folds > 0 {
-		c.found.add("spec.preprocessing.split.folds", "leave them out", "each fold trains a model, and spends as much again")
+	if b.Preprocessing.Split.Folds > 0 {
+		at.Problem("preprocessing.split.folds", "leave them out", "each fold trains a model, and spends as much again")
 	}
-	if c.spec.HasMembers() {
-		c.found.add("spec.model.uncertainty", "leave it out, or write type: conformal", "each member trains a model, and spends as much again")
+	if (&Spec{Spec: *b}).HasMembers() {
+		at.Problem("model.uncertainty", "leave it out, or write type: conformal", "each member trains a model, and spends as much again")
 	}
-	if spec.Search != nil {
-		c.found.add("spec.search", "leave it out", "each trial trains a model, and spends as much again")
+	if b.Search != nil {
+		at.Problem("search", "leave it out", "each trial trains a model, and spends as much again")
 	}
-	if t := spec.OutputFeatures[0].Type; t != outputBinary {
-		c.found.add("spec.output_features[0].type", hint, "the label of private training is binary: what a %s is scaled or told apart by is learnt from its rows", t)
+	if t := b.OutputFeatures[0].Type; t != outputBinary {
+		at.Problem("output_features[0].type", hint, "the label of private training is binary: what a %s is scaled or told apart by is learnt from its rows", t)
 	}
-	if l, ok := spec.OutputFeatures[0].Loss.Options.(Weighing); ok && l.Weighs() != "" {
-		c.found.add("spec.output_features[0].loss."+l.Weighs(), hint, "private training has no weights of rows")
+	if l, ok := b.OutputFeatures[0].Loss.Options.(Weighing); ok && l.Weighs() != "" {
+		at.Problem("output_features[0].loss."+l.Weighs(), hint, "private training has no weights of rows")
 	}
-	if spec.Evaluation.Fairness.Reweighs() {
-		c.found.add("spec.evaluation.fairness.remedy", hint, "private training has no weights of rows, which are learnt from all of them")
+	if b.Evaluation.Fairness.Reweighs() {
+		at.Problem("evaluation.fairness.remedy", hint, "private training has no weights of rows, which are learnt from all of them")
 	}
-	for i, s := range spec.Preprocessing.Clean {
+	for i, s := range b.Preprocessing.Clean {
 		shuffles, _ := s.Options.(ShufflingSpec)
 		balances, _ := s.Options.(BalancingSpec)
 		if step, ok := s.Options.(StepSpec); ok && learns(step) || shuffles != nil || balances != nil {
-			c.found.add(fmt.Sprintf("spec.preprocessing.clean[%d]", i), hint, "step %q changes rows by what other rows are", s.Name)
+			at.Problem(fmt.Sprintf("preprocessing.clean[%d]", i), hint, "step %q changes rows by what other rows are", s.Name)
 		}
 	}
-	for i := range spec.InputFeatures {
-		f := &spec.InputFeatures[i]
-		at := fmt.Sprintf("spec.input_features[%d]", i)
+	for i := range b.InputFeatures {
+		f := &b.InputFeatures[i]
+		field := fmt.Sprintf("input_features[%d]", i)
 		switch f.Type {
 		case inputNumber, inputList:
 			if n := f.Normalization; n != "none" && n != "log1p" && f.Encoder.Name != "periodic" {
-				c.found.add(at+".normalization", "write normalization: none, and scale by an expression: distance / 1000", "normalization %s of feature %s is fitted to the training rows", n, f.Name)
+				at.Problem(field+".normalization", "write normalization: none, and scale by an expression: distance / 1000", "normalization %s of feature %s is fitted to the training rows", n, f.Name)
 			}
 			if f.Type == inputList && f.Length == nil {
-				c.found.add(at, "write length", "the length of list %s is that of the training rows", f.Name)
+				at.Problem(field, "write length", "the length of list %s is that of the training rows", f.Name)
 			}
 			if f.Encoder.Name == "bins" {
-				c.found.add(at+".encoder.type", "leave it out", "the bins of feature %s are fitted to the training rows", f.Name)
+				at.Problem(field+".encoder.type", "leave it out", "the bins of feature %s are fitted to the training rows", f.Name)
 			}
 		case inputCategory:
 			if _, ok := f.Encoder.Options.(Hasher); !ok {
-				c.found.add(at+".encoder.type", "write encoder: {type: hash}", "the values that encoder %s of feature %s knows are those of the training rows", f.Encoder.Name, f.Name)
+				at.Problem(field+".encoder.type", "write encoder: {type: hash}", "the values that encoder %s of feature %s knows are those of the training rows", f.Encoder.Name, f.Name)
 			}
 		default:
 			if f.Encoder.Name != "hashing" {
-				c.found.add(at+".encoder.type", "write encoder: {type: hashing}", "encoder %s of feature %s is fitted to the training rows", f.Encoder.Name, f.Name)
+				at.Problem(field+".encoder.type", "write encoder: {type: hashing}", "encoder %s of feature %s is fitted to the training rows", f.Encoder.Name, f.Name)
 			}
 		}
 		if m := f.MissingValueStrategy; m != "fill_with_const" && m != "drop_row" {
-			c.found.add(at+".missing_value_strategy", "write missing_value_strategy: fill_with_const", "%s of feature %s is learnt from the training rows", m, f.Name)
+			at.Problem(field+".missing_value_strategy", "write missing_value_strategy: fill_with_const", "%s of feature %s is learnt from the training rows", m, f.Name)
 		}
 	}
 }

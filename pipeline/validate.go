@@ -380,6 +380,7 @@ func (b *Body) Check(at Place) {
 func (b *Body) checkModel(at Place) {
 	inputs, outputs := at.in("input_features"), at.in("output_features")
 	b.checkFolds(at)
+	b.private(at)
 	b.checkSearch(at)
 	names := inputs.names("feature")
 	for i, f := range b.InputFeatures {
