@@ -323,7 +323,7 @@ func (s *search) reduced(best candidate) (candidate, error) {
 		}
 		near := v.from.number
 		for range halvings {
-			x := v.number(near + (best.values[i].number-near)/2)
+			x := v.number(near + float64((best.values[i].number-near)/2))
 			if x == best.values[i] || x.number == near {
 				break
 			}

@@ -51,7 +51,7 @@ func smoothed(z, y float32, smoothing float64, weight [2]float64) (w, t, p, loss
 	p, _, logP, logQ := logistic(z)
 	w, t = weight[0], smoothing/2
 	if y != 0 {
-		w, t = weight[1], 1-smoothing/2
+		w, t = weight[1], 1-float64(smoothing/2)
 	}
 	return w, t, p, -float64(w * (float64(t*logP) + float64((1-t)*logQ)))
 }

@@ -139,7 +139,7 @@ func (e *networkExplained) add(s *Explaining, b *kernel.Block, rows []int32, out
 			clear(n.whole) // the mean slope
 			for step := range IntegrationSteps {
 				for h, g := range slopes[(r*IntegrationSteps+step)*width:][:width] {
-					n.whole[h] += float64(g) / IntegrationSteps
+					n.whole[h] += float64(float64(g) / IntegrationSteps)
 				}
 			}
 			for input, column := range out {

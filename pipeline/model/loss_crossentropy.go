@@ -185,7 +185,7 @@ type smoothed struct {
 func (l *smoothed) at(mean float64) float64 {
 	trues := float64(l.weight[1] * mean)
 	share := trues / (trues + 1 - mean)
-	return float64(share*(1-l.LabelSmoothing)) + l.LabelSmoothing/2
+	return float64(share*(1-l.LabelSmoothing)) + float64(l.LabelSmoothing/2)
 }
 
 // Start implements Loss.

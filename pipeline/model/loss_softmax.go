@@ -86,7 +86,7 @@ func (l *softmax) best() []float64 {
 	}
 	// slope is that of -(1-p)^gamma * log(p), without its sign: it falls with p.
 	slope := func(p float64) float64 {
-		q := 1 - p
+		q := 1 - float64(p)
 		least := kernel.Power(q, gamma)
 		return least/p - float64(gamma*float64(least/q*kernel.Log(p)))
 	}

@@ -47,7 +47,7 @@ func (m Mechanism) Epsilon(steps int64, delta float64) (epsilon, order float64) 
 	}
 	epsilon = math.Inf(1)
 	for _, a := range orders {
-		e := float64(steps)*m.Divergence(a) + math.Log1p(-1/a) - (math.Log(delta)+math.Log(a))/(a-1)
+		e := float64(float64(steps)*m.Divergence(a)) + math.Log1p(-1/a) - (math.Log(delta)+math.Log(a))/(a-1)
 		if e < epsilon {
 			epsilon, order = e, a
 		}
@@ -86,7 +86,7 @@ func (m Mechanism) whole(order int) float64 {
 	sum, choose := math.Inf(-1), 0.0
 	for k := 0; k <= order; k++ {
 		n := float64(k)
-		sum = logAdd(sum, choose+n*math.Log(m.Rate)+float64(order-k)*math.Log1p(-m.Rate)+n*(n-1)/(2*m.Noise*m.Noise))
+		sum = logAdd(sum, choose+float64(n*math.Log(m.Rate))+float64(float64(order-k)*math.Log1p(-m.Rate))+n*(n-1)/(2*m.Noise*m.Noise))
 		choose += math.Log(float64(order-k)) - math.Log(n+1)
 	}
 	return sum
@@ -97,15 +97,15 @@ func (m Mechanism) whole(order int) float64 {
 // added by magnitude, as in Google's dp-accounting: that is an upper bound, and nothing cancels.
 func (m Mechanism) fractional(order float64) float64 {
 	variance := m.Noise * m.Noise
-	middle := variance*math.Log(1/m.Rate-1) + 0.5
+	middle := float64(variance*math.Log(1/m.Rate-1)) + 0.5
 	in, out := math.Log(m.Rate), math.Log1p(-m.Rate)
 	sum, choose, lastBelow, lastAbove := math.Inf(-1), 0.0, math.Inf(-1), math.Inf(-1)
 	const least = -30 // below what a float64 shows of the sum
 	for k := range maxTerms {
 		n := float64(k)
 		rest := order - n
-		below := choose + n*in + rest*out + n*(n-1)/(2*variance) + logTail((n-middle)/m.Noise)
-		above := choose + rest*in + n*out + rest*(rest-1)/(2*variance) + logTail((middle-rest)/m.Noise)
+		below := choose + float64(n*in) + float64(rest*out) + float64(n*(n-1)/(2*variance)) + logTail((n-middle)/m.Noise)
+		above := choose + float64(rest*in) + float64(n*out) + float64(rest*(rest-1)/(2*variance)) + logTail((middle-rest)/m.Noise)
 		sum = logAdd(sum, logAdd(below, above))
 		if below < lastBelow && above < lastAbove && max(below, above) < sum+least {
 			return sum
@@ -132,5 +132,5 @@ func logTail(x float64) float64 {
 	}
 	// Abramowitz and Stegun, 26.2.12: beyond 25 the next term is below 1e-8 of it.
 	y := 1 / (x * x)
-	return -x*x/2 - math.Log(x) - math.Log(2*math.Pi)/2 + math.Log1p(-y+3*y*y-15*y*y*y)
+	return -float64(x*x/2) - math.Log(x) - float64(math.Log(2*math.Pi)/2) + math.Log1p(-y+float64(3*y*y)-float64(15*y*y*y))
 }

@@ -93,7 +93,7 @@ func (l *factors) Forward(c *Chunk, params, out []float32) {
 	l.of.add(c, own, sums)
 	for i := range out {
 		s := sums[i*l.count:][:l.count]
-		out[i] += squares(s) / 2
+		out[i] += float32(squares(s) / 2)
 	}
 	l.eachThing(c, func(row, at int, x float32) {
 		x = float32(x*x) / 2

@@ -201,7 +201,7 @@ func soften(a *artifact.Artifact) {
 	for _, v := range a.Model.Views() {
 		for i, p := range v.Of(a.Params) {
 			if a.Params[v.Offset+i] = p / 4; v.Tracked {
-				a.Params[v.Offset+i] = 0.5 + p*p
+				a.Params[v.Offset+i] = 0.5 + float32(p*p)
 			}
 		}
 	}
