@@ -86,7 +86,7 @@ func (m Mechanism) whole(order int) float64 {
 	sum, choose := math.Inf(-1), 0.0
 	for k := 0; k <= order; k++ {
 		n := float64(k)
-		sum = logAdd(sum, choose+float64(n*math.Log(m.Rate))+float64(float64(order-k)*math.Log1p(-m.Rate))+n*(n-1)/(2*m.Noise*m.Noise))
+		sum = logAdd(sum, choose+float64(n*math.Log(m.Rate))+float64(float64(order-k)*math.Log1p(-m.Rate))+n*(n-1)/(2*float64(m.Noise*m.Noise)))
 		choose += math.Log(float64(order-k)) - math.Log(n+1)
 	}
 	return sum
@@ -96,7 +96,7 @@ func (m Mechanism) whole(order int) float64 {
 // as probable that the row is in as that it is not. Terms alternate beyond the order; they are
 // added by magnitude, as in Google's dp-accounting: that is an upper bound, and nothing cancels.
 func (m Mechanism) fractional(order float64) float64 {
-	variance := m.Noise * m.Noise
+	variance := float64(m.Noise * m.Noise)
 	middle := float64(variance*math.Log(1/m.Rate-1)) + 0.5
 	in, out := math.Log(m.Rate), math.Log1p(-m.Rate)
 	sum, choose, lastBelow, lastAbove := math.Inf(-1), 0.0, math.Inf(-1), math.Inf(-1)
