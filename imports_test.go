@@ -129,16 +129,25 @@ var ranks = map[string]int{
 	"worker/stream/replay":  10,
 	"worker/stream/verify":  10,
 
+	"cmd/thalweg/cluster":   11,
 	"cmd/thalweg/localdata": 11,
 	"cmd/thalweg/process":   11,
 	"cmd/thalweg/embedded":  12,
+	"cmd/thalweg/verb":      12,
+	"integration/process":   12,
 
-	"cmd/thalweg":         14,
-	"integration/process": 12,
+	"cmd/thalweg/dlq":     13,
+	"cmd/thalweg/models":  13,
+	"cmd/thalweg/produce": 13,
+	"cmd/thalweg/profile": 13,
+	"cmd/thalweg/runs":    13,
+	"cmd/thalweg/stream":  13,
+	"integration/kafka":   13,
+	"integration/minio":   13,
 
-	"integration/kafka": 13,
-	"integration/minio": 13,
+	"cmd/thalweg/demo": 14,
 
+	"cmd/thalweg":       15,
 	"integration":       15,
 	"integration/bench": 15,
 }
@@ -180,7 +189,8 @@ var owners = []struct {
 		"storage/parquet/encoding", "storage/parquet/guard", "storage/parquet/metadata", "storage/table/delta", "worker/stream/fsck"}},
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
-	{"github.com/spf13/cobra", []string{"cmd/thalweg"}},
+	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

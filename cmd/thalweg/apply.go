@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
+	"github.com/thalweg/thalweg/cmd/thalweg/runs"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
-func newApply(g *globals) *cobra.Command {
+func newApply(g *verb.Globals) *cobra.Command {
 	var file string
 	var wait bool
 	cmd := &cobra.Command{
@@ -34,36 +34,36 @@ func newApply(g *globals) *cobra.Command {
 			"With --wait it waits for the pipeline's last run, if that is in progress, and fails if that failed.",
 		Example: "  thalweg apply -f flights.yaml\n" +
 			"  thalweg apply -f flights.yaml --wait   # and show the run until it ends",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, _ []string) (verb.Answer, error) {
 			// The same check as the coordinator's, here for the file's own name and
 			// without a round trip.
-			spec, text, err := parseSpec(file)
+			spec, text, err := verb.ParseSpec(file)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			planned, err := planOf(cmd.Context(), c, spec)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			res, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{Spec: text, File: file})
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			if res.Changed && (len(planned.Changes) > 0 || planned.Deleted != nil) && g.output == "table" {
-				if err := g.print(cmd.OutOrStdout(), nil, planned.printEffect); err != nil {
-					return answer{}, err
+			if res.Changed && (len(planned.Changes) > 0 || planned.Deleted != nil) && g.Output == "table" {
+				if err := g.Print(cmd.OutOrStdout(), nil, planned.printEffect); err != nil {
+					return verb.Answer{}, err
 				}
 			}
 			run := res.RunId
 			if wait && run == "" && !res.Changed {
 				if run, err = runInProgress(cmd.Context(), c, res.Pipeline); err != nil {
-					return answer{}, err
+					return verb.Answer{}, err
 				}
 			}
 			if wait && run != "" {
-				return followed(cmd, c, run)
+				return runs.Followed(cmd, c, run)
 			}
-			return answer{value: res, table: func(w io.Writer) {
+			return verb.Answer{Value: res, Table: func(w io.Writer) {
 				if !spec.Trains() {
 					fmt.Fprintln(w, appliedTable(res))
 					return
@@ -83,7 +83,7 @@ func newApply(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the spec, - for standard input")
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the run's progress and wait until it ends")
-	must(cmd.MarkFlagRequired("file"))
+	verb.Must(cmd.MarkFlagRequired("file"))
 	return cmd
 }
 
@@ -102,7 +102,7 @@ func appliedTable(res *apiv1.ApplyResponse) string {
 
 // runInProgress returns the run of an unchanged spec, or none if the last one has
 // succeeded. Any other end of it is an error.
-func runInProgress(ctx context.Context, c *cluster, pipeline string) (string, error) {
+func runInProgress(ctx context.Context, c *cluster.Client, pipeline string) (string, error) {
 	last, err := c.ListRuns(ctx, &apiv1.ListRunsRequest{Pipeline: pipeline, PageSize: 1})
 	if err != nil || len(last.Runs) == 0 {
 		return "", err
@@ -115,25 +115,4 @@ func runInProgress(ctx context.Context, c *cluster, pipeline string) (string, er
 			Hint: "`thalweg runs start " + pipeline + "` trains again"}
 	}
 	return "", nil
-}
-
-// parseSpec reads and parses a spec file.
-func parseSpec(file string) (spec *pipeline.Spec, text string, err error) {
-	data, err := readSpec(file)
-	if err != nil {
-		return nil, "", err
-	}
-	spec, err = pipeline.Parse(catalog.All(), file, data)
-	return spec, string(data), err
-}
-
-func readSpec(file string) ([]byte, error) {
-	return terminal.ReadFile("read spec", file, pipeline.MaxSpecBytes, "name a file of YAML, or - for standard input")
-}
-
-// must is for mistakes in this program's own tables.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
 }

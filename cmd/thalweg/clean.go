@@ -13,12 +13,13 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/split"
 )
 
-func newClean(g *globals) *cobra.Command {
+func newClean(g *verb.Globals) *cobra.Command {
 	var file, from, into string
 	var lookups map[string]string
 	cmd := &cobra.Command{
@@ -32,11 +33,11 @@ func newClean(g *globals) *cobra.Command {
 		Example: "  thalweg clean -f flights.yaml --into rows.parquet\n" +
 			"  thalweg clean -f flights.yaml --data flights.parquet --into rows.parquet",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, text, err := parseSpec(file)
+			spec, text, err := verb.ParseSpec(file)
 			if err != nil {
 				return err
 			}
-			conns, err := g.connections.Open()
+			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func newClean(g *globals) *cobra.Command {
 			}
 			rows.Warnings = slices.Concat(warnings, local.LabelWarnings(plan), rows.Warnings)
 			labelled := local.Labelled()
-			err = g.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
+			err = g.Print(cmd.OutOrStdout(), rows, func(w io.Writer) {
 				fmt.Fprintf(w, "%s rows in %s\n", humanize.Comma(rows.Rows), rows.File)
 				for _, name := range split.Names {
 					fmt.Fprintf(w, "%s: %s\n", name, humanize.Comma(rows.Splits[name]))
@@ -98,7 +99,7 @@ func newClean(g *globals) *cobra.Command {
 	flags.StringVar(&from, "data", "", "the training data: a file, a folder, a pattern in quotes, or s3://bucket/prefix/ (default: what the spec names)")
 	flags.StringToStringVar(&lookups, "lookup", nil, "NAME=FILE, a local copy of a table of the spec's lookups, or as label_file of its label file (default: what the spec names)")
 	flags.StringVar(&into, "into", "", "the Parquet file to write; one of that name is replaced")
-	must(cmd.MarkFlagRequired("file"))
-	must(cmd.MarkFlagRequired("into"))
+	verb.Must(cmd.MarkFlagRequired("file"))
+	verb.Must(cmd.MarkFlagRequired("into"))
 	return cmd
 }

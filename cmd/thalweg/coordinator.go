@@ -8,13 +8,14 @@ import (
 
 	"github.com/thalweg/thalweg/cmd/thalweg/process"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker"
 )
 
-func newCoordinator(g *globals) *cobra.Command {
+func newCoordinator(g *verb.Globals) *cobra.Command {
 	cfg := coordinator.Config{SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
 	var peers []string
 	cmd := &cobra.Command{
@@ -42,17 +43,17 @@ func newCoordinator(g *globals) *cobra.Command {
 				}
 				cfg.Peers = append(cfg.Peers, coordinator.Peer{ID: id, Raft: raft, API: api})
 			}
-			log, err := g.logger()
+			log, err := g.Logger()
 			if err != nil {
 				return err
 			}
-			conns, err := g.connections.Open()
+			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
 			}
 			defer conns.Close()
-			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.connections.State) }
-			cfg.StateBucket = g.connections.State
+			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.Connections.State) }
+			cfg.StateBucket = g.Connections.State
 			node, err := coordinator.New(log, cfg)
 			if err != nil {
 				return err
@@ -64,7 +65,7 @@ func newCoordinator(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "directory of the log and the snapshots")
 	cmd.Flags().StringArrayVar(&peers, "peer", nil, "a node of the cluster: id=raft host:port,api host:port; give every one")
 	for _, f := range []string{"id", "dir", "peer"} {
-		must(cmd.MarkFlagRequired(f))
+		verb.Must(cmd.MarkFlagRequired(f))
 	}
 	return cmd
 }

@@ -12,17 +12,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/counterfactual"
-	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
 // maxRowBytes bounds a row that is read from a file.
 const maxRowBytes = 1 << 20
 
-func newCounterfactual(g *globals) *cobra.Command {
+func newCounterfactual(g *verb.Globals) *cobra.Command {
 	var row string
 	var above, below float64
 	var cfg counterfactual.Config
@@ -40,11 +41,11 @@ func newCounterfactual(g *globals) *cobra.Command {
 			"input: one that `thalweg results PIPELINE --head 1` prints will do.",
 		Example: "  thalweg counterfactual flight-delays --row '{\"date\": \"2001-06-30T17:05:00Z\", …}'\n" +
 			"  thalweg counterfactual flight-delays 2 --row @…row.json --keep origin,destination -o json",
-		Annotations: map[string]string{usesFlags: reads + "state-bucket"},
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			body, err := readRow(cmd.InOrStdin(), row)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			if cmd.Flags().Changed("above") {
 				cfg.Above = &above
@@ -52,29 +53,25 @@ func newCounterfactual(g *globals) *cobra.Command {
 			if cmd.Flags().Changed("below") {
 				cfg.Below = &below
 			}
-			v, err := findVersion(cmd.Context(), c, args[0], cmp.Or(argument(args, 1), thalweg.DefaultAlias))
+			v, err := c.FindVersion(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			state, err := c.conns.Bucket(cmd.Context(), "", c.stateBucket)
+			parts, err := c.Checkpoint(cmd.Context(), v.Checkpoint)
 			if err != nil {
-				return answer{}, err
-			}
-			parts, err := checkpoint.Load(cmd.Context(), state, v.Checkpoint)
-			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			a, err := artifact.Decode(catalog.All(), parts)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			found, err := counterfactual.Find(cmd.Context(), a, body, cfg)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			out := answer{value: found, table: func(w io.Writer) { printCounterfactual(w, found) }}
+			out := verb.Answer{Value: found, Table: func(w io.Writer) { printCounterfactual(w, found) }}
 			if found.After == nil {
-				out.failed = &thalweg.Error{Op: "find counterfactual", Kind: thalweg.NotFound, Subject: v.String(),
+				out.Failed = &thalweg.Error{Op: "find counterfactual", Kind: thalweg.NotFound, Subject: v.String(),
 					Err: fmt.Errorf("none of %d rows within what training saw turns the prediction", found.Tried), Hint: "keep fewer features, or try another --seed"}
 			}
 			return out, nil
@@ -87,7 +84,7 @@ func newCounterfactual(g *globals) *cobra.Command {
 	f.Float64Var(&above, "above", 0, "what the prediction of a number is to exceed")
 	f.Float64Var(&below, "below", 0, "what the prediction of a number is to stay below")
 	f.Uint64Var(&cfg.Seed, "seed", 42, "of the search")
-	must(cmd.MarkFlagRequired("row"))
+	verb.Must(cmd.MarkFlagRequired("row"))
 	return cmd
 }
 

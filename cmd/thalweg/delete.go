@@ -12,11 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
-func newDelete(g *globals) *cobra.Command {
+func newDelete(g *verb.Globals) *cobra.Command {
 	var yes, purge bool
 	cmd := &cobra.Command{
 		Use:   "delete PIPELINE",
@@ -33,17 +35,17 @@ func newDelete(g *globals) *cobra.Command {
 			"Run the same command again if it was interrupted: the deletion goes on by itself meanwhile.",
 		Example: "  thalweg delete flight-delays\n" +
 			"  thalweg delete flight-delays --purge --yes",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			kept := "the checkpoints of its versions"
-			if table, err := c.fetchTable(cmd.Context(), args[0]); err == nil && table != nil {
+			if table, err := c.FetchTable(cmd.Context(), args[0]); err == nil && table != nil {
 				kept = "the table at " + table.String()
 			}
-			if s, err := c.fetchStream(cmd.Context(), args[0]); err == nil && s != nil {
-				kept += ", and rows, table, log and dead letters at " + s.live.String()
+			if s, err := c.FetchStream(cmd.Context(), args[0]); err == nil && s != nil {
+				kept += ", and rows, table, log and dead letters at " + s.Live.String()
 			}
 			if !yes {
 				if err := confirm(cmd, "delete", args[0], purge); err != nil {
-					return answer{}, err
+					return verb.Answer{}, err
 				}
 			}
 			// One request, however long it takes.
@@ -51,10 +53,10 @@ func newDelete(g *globals) *cobra.Command {
 			for {
 				res, err := c.DeletePipeline(cmd.Context(), req)
 				if err != nil {
-					return answer{}, interrupted(cmd.Context(), "delete", args[0], err)
+					return verb.Answer{}, verb.Interrupted(cmd.Context(), "delete", args[0], err)
 				}
 				if res.Done {
-					return answer{value: res, table: func(w io.Writer) { printDeleted(w, res, kept) }}, nil
+					return verb.Answer{Value: res, Table: func(w io.Writer) { printDeleted(w, res, kept) }}, nil
 				}
 				fmt.Fprintln(cmd.ErrOrStderr(), args[0]+": "+res.Deletion)
 			}

@@ -6,9 +6,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/process"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 )
 
-func newDev(g *globals) *cobra.Command {
+func newDev(g *verb.Globals) *cobra.Command {
 	cfg := embedded.Config{}
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -26,11 +27,11 @@ func newDev(g *globals) *cobra.Command {
 			if err := process.RequireDescriptors("dev"); err != nil {
 				return err
 			}
-			log, err := g.logger()
+			log, err := g.Logger()
 			if err != nil {
 				return err
 			}
-			cfg.SchemaRegistry, cfg.Connections = g.connections.Schemas, g.connections.File
+			cfg.SchemaRegistry, cfg.Connections = g.Connections.Schemas, g.Connections.File
 			cluster, err := embedded.New(cmd.Context(), log, cfg)
 			if err != nil {
 				return err

@@ -17,8 +17,10 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -190,8 +192,8 @@ func upload(t *testing.T, c *embedded.Cluster, body []byte) {
 	}
 }
 
-// produce replays a Parquet file from a fraction of its rows on.
-func produce(t *testing.T, c *embedded.Cluster, file string, from float64) int64 {
+// sendRows replays a Parquet file from a fraction of its rows on.
+func sendRows(t *testing.T, c *embedded.Cluster, file string, from float64) int64 {
 	t.Helper()
 	local, err := localdata.OpenFiles(t.Context(), file, nil)
 	if err != nil {
@@ -205,7 +207,7 @@ func produce(t *testing.T, c *embedded.Cluster, file string, from float64) int64
 	if err := producer.CreateTopic(t.Context(), 2); err != nil && !thalweg.Is(err, thalweg.Exists) {
 		t.Fatal(err)
 	}
-	n, err := (&rowProducer{producer: producer, form: jsonForm(local), from: from}).run(t.Context(), local)
+	n, err := (&produce.Rows{Producer: producer, Form: produce.JSON(local), From: from}).Run(t.Context(), local)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +236,7 @@ func committed(t *testing.T, c *embedded.Cluster, cl *api.Client, n int64) {
 		case <-time.After(terminal.FollowEvery):
 		}
 	}
-	verdict, err := (&cluster{Client: cl, conns: c.Connections}).judge(t.Context(), "flight-delays", "")
+	verdict, err := (&cluster.Client{Client: cl, Conns: c.Connections}).Judge(t.Context(), "flight-delays", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +295,7 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := produce(t, c, file, 0.5)
+	n := sendRows(t, c, file, 0.5)
 	committed(t, c, cl, n)
 	got := streamed(t, c)
 	metricsAreServed(t, cl)
@@ -364,7 +366,7 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	first := produce(t, c, file, 0.8)
+	first := sendRows(t, c, file, 0.8)
 	committed(t, c, cl, first)
 	before, err := cl.ListModels(t.Context(), &apiv1.ListModelsRequest{})
 	if err != nil {
@@ -385,6 +387,6 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 	if got, want := after.String(), before.String(); got != want {
 		t.Errorf("models %s, were %s", got, want)
 	}
-	second := produce(t, c, file, 0.9)
+	second := sendRows(t, c, file, 0.9)
 	committed(t, c, cl, first+second)
 }

@@ -10,13 +10,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 
-func newDiff(g *globals) *cobra.Command {
+func newDiff(g *verb.Globals) *cobra.Command {
 	var with, connection string
 	var top int
 	cmd := &cobra.Command{
@@ -32,34 +34,34 @@ func newDiff(g *globals) *cobra.Command {
 			"which.",
 		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
 			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			ctx := cmd.Context()
 			if _, _, err := pipeline.SplitS3Path(with); err != nil {
-				return answer{}, terminal.UsageError("--with", with, "s3://bucket/prefix/")
+				return verb.Answer{}, terminal.UsageError("--with", with, "s3://bucket/prefix/")
 			}
-			s, err := c.openStream(ctx, args[0])
+			s, err := c.OpenStream(ctx, args[0])
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			place, err := s.place(ctx, connection, with)
+			place, err := s.Place(ctx, connection, with)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			if string(m.Pipeline) != args[0] {
-				return answer{}, terminal.UsageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
+				return verb.Answer{}, terminal.UsageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
 			}
-			report, err := diffWith(cmd, m, s.live, place, top)
-			return answer{report, func(w io.Writer) { printDiff(w, report) }, differing(report)}, err
+			report, err := diffWith(cmd, m, s.Live, place, top)
+			return verb.Answer{Value: report, Table: func(w io.Writer) { printDiff(w, report) }, Failed: differing(report)}, err
 		}),
 	}
 	cmd.Flags().StringVar(&with, "with", "", "where the replay wrote its rows: s3://bucket/prefix/")
 	cmd.Flags().StringVar(&connection, "with-connection", "", "store connection of --with; default: the sink's")
 	cmd.Flags().IntVar(&top, "top", 10, "how many of the largest differences to show")
-	must(cmd.MarkFlagRequired("with"))
+	verb.Must(cmd.MarkFlagRequired("with"))
 	return cmd
 }
 

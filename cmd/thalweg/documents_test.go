@@ -185,7 +185,7 @@ func inHelp(t *testing.T) (found []documented) {
 	return found
 }
 
-// literals returns where each line of this package's texts is.
+// literals returns where each line of the texts of this package and of those below is.
 func literals(t *testing.T) map[string]token.Position {
 	t.Helper()
 	places := map[string]token.Position{}
@@ -193,6 +193,11 @@ func literals(t *testing.T) map[string]token.Position {
 	if err != nil {
 		t.Fatal(err)
 	}
+	below, err := filepath.Glob(filepath.Join(packageDir, "*", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, below...)
 	for _, name := range names {
 		files := token.NewFileSet()
 		parsed, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
@@ -203,7 +208,7 @@ func literals(t *testing.T) map[string]token.Position {
 			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 				text, _ := strconv.Unquote(lit.Value)
 				at := files.Position(lit.Pos())
-				at.Filename = filepath.Base(name)
+				at.Filename, _ = filepath.Rel(packageDir, name)
 				for line := range strings.SplitSeq(text, "\n") {
 					places[line] = at
 				}
@@ -260,7 +265,7 @@ func (r *reader) follow(c documented) (output string, err error) {
 		command = r.script(c.language, command)
 	case strings.HasPrefix(command, "make"):
 		command = "make -n -C " + r.root + strings.TrimPrefix(command, "make")
-	case runs.MatchString(command) && !regexp.MustCompile(`&\s*$|&\n`).MatchString(command):
+	case endless.MatchString(command) && !regexp.MustCompile(`&\s*$|&\n`).MatchString(command):
 		return r.keep(c, command)
 	}
 	if lost := regexp.MustCompile(`--partition (\d) --skip 1200-1450`).FindStringSubmatch(command); lost != nil {
@@ -283,5 +288,5 @@ func (r *reader) follow(c documented) (output string, err error) {
 	return out, nil
 }
 
-// runs matches the commands that run until they are stopped.
-var runs = regexp.MustCompile(`^(bin/)?thalweg (dev|coordinator|worker)\b`)
+// endless matches the commands that run until they are stopped.
+var endless = regexp.MustCompile(`^(bin/)?thalweg (dev|coordinator|worker)\b`)

@@ -20,7 +20,7 @@ func TestDuckDBReadsTheTableByTheLinesOfResults(t *testing.T) {
 	put(t, file, string(body))
 	upload(t, c, body)
 	applyAndWait(t, cl, demoSpec(t))
-	rows := produce(t, c, file, 0)
+	rows := sendRows(t, c, file, 0)
 	committed(t, c, cl, rows)
 	var sql string
 	eventually(t, "the table to have all rows", func() error {

@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/expression"
 )
 
-func newExplain(g *globals) *cobra.Command {
+func newExplain(g *verb.Globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [FIELD|expressions] [FUNCTION]",
 		Short: "Explain a field of the spec, or the language of expressions",
@@ -26,17 +27,17 @@ func newExplain(g *globals) *cobra.Command {
 			"  thalweg explain expressions\n" +
 			"  thalweg explain expressions coalesce",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			field, of := argument(args, 0), argument(args, 1)
+			field, of := verb.Argument(args, 0), verb.Argument(args, 1)
 			switch {
 			case field == "expressions" && of == "":
 				l := expression.Explain()
-				return g.print(cmd.OutOrStdout(), l, func(w io.Writer) { explainLanguage(w, l) })
+				return g.Print(cmd.OutOrStdout(), l, func(w io.Writer) { explainLanguage(w, l) })
 			case field == "expressions":
 				e, err := expression.ExplainOne(of)
 				if err != nil {
 					return err
 				}
-				return g.print(cmd.OutOrStdout(), e, func(w io.Writer) { explainEntry(w, "", e) })
+				return g.Print(cmd.OutOrStdout(), e, func(w io.Writer) { explainEntry(w, "", e) })
 			case of != "":
 				return &thalweg.Error{Op: "explain", Kind: thalweg.Invalid, Subject: of, Hint: "a name stands behind expressions alone"}
 			}
@@ -48,7 +49,7 @@ func newExplain(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), all, func(w io.Writer) {
+			return g.Print(cmd.OutOrStdout(), all, func(w io.Writer) {
 				for i, e := range all {
 					if i > 0 {
 						fmt.Fprintln(w)

@@ -25,6 +25,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -178,7 +179,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			form, err := newEventForm(t.Context(), c.Connections, local, "flights", specFile, "")
+			form, err := produce.NewForm(t.Context(), c.Connections, local, "flights", specFile, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +195,7 @@ func TestEveryFormatGivesTheBitsOfTraining(t *testing.T) {
 			if err := producer.CreateTopic(t.Context(), 2); err != nil && !thalweg.Is(err, thalweg.Exists) {
 				t.Fatal(err)
 			}
-			n, err := (&rowProducer{producer: producer, form: form, from: 0.5}).run(t.Context(), local)
+			n, err := (&produce.Rows{Producer: producer, Form: form, From: 0.5}).Run(t.Context(), local)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -251,7 +252,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form, err := newEventForm(t.Context(), conns, local, "flights", "", format)
+		form, err := produce.NewForm(t.Context(), conns, local, "flights", "", format)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +261,7 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := local.Each(t.Context(), func(batch arrow.Record) error {
-			for m, err := range form.messages(batch, 0) {
+			for m, err := range form.Messages(batch, 0) {
 				if err != nil {
 					return err
 				}
@@ -293,13 +294,13 @@ func TestProduceWritesEachFormatWithoutASpec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newEventForm(t.Context(), conns, lists, "flights", "", "csv"); !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "column legs: it is a list<float64>, and CSV has no lists") {
+	if _, err := produce.NewForm(t.Context(), conns, lists, "flights", "", "csv"); !thalweg.Is(err, thalweg.Unsupported) || !strings.Contains(err.Error(), "column legs: it is a list<float64>, and CSV has no lists") {
 		t.Errorf("lists as csv: %v", err)
 	}
-	if _, err := newEventForm(t.Context(), conns, local, "flights", "", "xml"); err == nil {
+	if _, err := produce.NewForm(t.Context(), conns, local, "flights", "", "xml"); err == nil {
 		t.Error("xml is taken")
 	}
-	if _, err := newEventForm(t.Context(), onDisk(t), local, "flights", "", "avro"); !thalweg.Is(err, thalweg.NotFound) {
+	if _, err := produce.NewForm(t.Context(), onDisk(t), local, "flights", "", "avro"); !thalweg.Is(err, thalweg.NotFound) {
 		t.Errorf("avro without a registry: %v", err)
 	}
 }

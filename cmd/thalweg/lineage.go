@@ -13,8 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/connectors"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -24,7 +26,7 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
 
-func newLineage(g *globals) *cobra.Command {
+func newLineage(g *verb.Globals) *cobra.Command {
 	var f lineageFlags
 	cmd := &cobra.Command{
 		Use:   "lineage [PIPELINE] --partition P --offset N",
@@ -46,7 +48,7 @@ func newLineage(g *globals) *cobra.Command {
 		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
 			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
 			"  thalweg lineage --from-file row.json --verify",
-		RunE: g.ask(f.run),
+		RunE: g.Ask(f.run),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.topic, "topic", "", "the topic; default: the pipeline's")
@@ -71,7 +73,7 @@ type lineageFlags struct {
 	verify, keep                        bool
 }
 
-func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a answer, err error) {
+func (f *lineageFlags) run(cmd *cobra.Command, c *cluster.Client, args []string) (a verb.Answer, err error) {
 	ctx := cmd.Context()
 	var given []byte
 	if f.event != "" {
@@ -95,7 +97,7 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 	if err != nil {
 		return a, err
 	}
-	a.value, a.table = doc, func(w io.Writer) { printLineage(w, doc) }
+	a.Value, a.Table = doc, func(w io.Writer) { printLineage(w, doc) }
 	if doc.Verification = nil; !f.verify { // one in the file is of an earlier --verify
 		return a, nil
 	}
@@ -103,14 +105,14 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster, args []string) (a ans
 		return a, err
 	}
 	if v, e := doc.Verification, doc.Event; !v.OK {
-		a.failed = &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", e.Topic, e.Partition, e.Offset),
+		a.Failed = &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", e.Topic, e.Partition, e.Offset),
 			Err: fmt.Errorf("%d of %d columns differ", len(v.Differences), v.Columns)}
 	}
 	return a, nil
 }
 
 // read takes the lineage from a file and opens what it names.
-func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Document, from lineage.Sources, err error) {
+func (f *lineageFlags) read(ctx context.Context, c *cluster.Client) (doc *lineage.Document, from lineage.Sources, err error) {
 	data, err := terminal.ReadFile("--from-file", f.fromFile, terminal.MaxFileBytes, "")
 	if err != nil {
 		return nil, from, err
@@ -118,7 +120,7 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster) (doc *lineage.Docum
 	if doc, err = lineage.Parse(pipeline.WithoutMark(data)); err != nil {
 		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
 	}
-	from, err = openSources(ctx, c.conns, doc.Places, doc.Event.Topic)
+	from, err = openSources(ctx, c.Conns, doc.Places, doc.Event.Topic)
 	return doc, from, err
 }
 
@@ -144,7 +146,7 @@ func openSources(ctx context.Context, conns *connections.Set, p lineage.Places, 
 }
 
 // trace finds the lineage of an event.
-func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (doc *lineage.Document, from lineage.Sources, err error) {
+func (f *lineageFlags) trace(ctx context.Context, c *cluster.Client, args []string) (doc *lineage.Document, from lineage.Sources, err error) {
 	if f.offset < 0 {
 		given := fmt.Sprint(f.offset)
 		if f.offset == notGiven {
@@ -152,35 +154,35 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 		}
 		return nil, from, terminal.UsageError("--offset", given, "the offset of an event")
 	}
-	name := argument(args, 0)
+	name := verb.Argument(args, 0)
 	if name == "" {
-		if name, err = c.pipelineOf(ctx, f.topic); err != nil {
+		if name, err = c.PipelineOf(ctx, f.topic); err != nil {
 			return nil, from, err
 		}
 	}
-	s, err := c.openStream(ctx, name)
+	s, err := c.OpenStream(ctx, name)
 	if err != nil {
 		return nil, from, err
 	}
-	events := s.spec.Spec.Sources.Events
+	events := s.Spec.Spec.Sources.Events
 	options, err := json.Marshal(events.Stream.Options)
 	if err != nil {
 		return nil, from, err
 	}
-	places := lineage.Places{Sink: s.sink().Connection, Bucket: s.live.Name, SinkPrefix: s.live.Prefix, State: c.stateBucket,
+	places := lineage.Places{Sink: s.Sink().Connection, Bucket: s.Live.Name, SinkPrefix: s.Live.Prefix, State: c.StateBucket,
 		Events: events.Connection, Stream: events.Stream.Name, Options: options}
 	if f.at != "" {
-		at, err := s.place(ctx, "", f.at)
+		at, err := s.Place(ctx, "", f.at)
 		if err != nil {
 			return nil, from, err
 		}
 		places.Bucket, places.SinkPrefix = at.Name, at.Prefix
 	}
-	topic := cmp.Or(f.topic, s.cfg.Topic)
-	if from, err = openSources(ctx, c.conns, places, topic); err != nil {
+	topic := cmp.Or(f.topic, s.Config.Topic)
+	if from, err = openSources(ctx, c.Conns, places, topic); err != nil {
 		return nil, from, err
 	}
-	doc, err = lineage.Trace(ctx, from, c, lineage.Query{Pipeline: s.cfg.Pipeline, Topic: topic, TopicID: f.topicID,
+	doc, err = lineage.Trace(ctx, from, registry{c}, lineage.Query{Pipeline: s.Config.Pipeline, Topic: topic, TopicID: f.topicID,
 		Partition: f.partition, Offset: f.offset}, f.keep)
 	if err != nil {
 		return nil, from, err
@@ -189,9 +191,12 @@ func (f *lineageFlags) trace(ctx context.Context, c *cluster, args []string) (do
 	return doc, from, nil
 }
 
+// registry is the coordinators' as lineage asks it.
+type registry struct{ *cluster.Client }
+
 // Version implements lineage.Registry.
-func (c *cluster) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
-	model, err := findModel(ctx, c, string(m.Name))
+func (r registry) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
+	model, err := r.FindModel(ctx, string(m.Name))
 	if err != nil {
 		return lineage.Registered{}, err
 	}
@@ -204,8 +209,8 @@ func (c *cluster) Version(ctx context.Context, m engine.Model) (lineage.Register
 }
 
 // Spec implements lineage.Registry.
-func (c *cluster) Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error) {
-	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: string(name), Generation: uint64(generation)})
+func (r registry) Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error) {
+	res, err := r.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: string(name), Generation: uint64(generation)})
 	if err != nil {
 		return nil, err
 	}

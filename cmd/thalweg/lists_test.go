@@ -30,7 +30,7 @@ func TestListsAreKeptByWhatFollowsAStream(t *testing.T) {
 	applyAndWait(t, cl, spec)
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	put(t, file, string(body))
-	n := produce(t, c, file, 0.5)
+	n := sendRows(t, c, file, 0.5)
 	committed(t, c, cl, n)
 	const merged = `"merged": true`
 	text := ""

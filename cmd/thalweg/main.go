@@ -1,6 +1,8 @@
 // Command thalweg is the one binary: coordinators, workers, the embedded
-// development cluster and the verbs that talk to them. One file per command;
-// root.go holds the table of them.
+// development cluster and the verbs that talk to them. A verb is the file of its
+// name, or the folder of its name where verbs are below it or it has more than
+// one file; root.go holds the table of them. What they share is in verb (how one
+// is made), cluster (what one asks) and terminal (what one prints).
 package main
 
 import (

@@ -11,6 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
+	"github.com/thalweg/thalweg/cmd/thalweg/models"
 	"github.com/thalweg/thalweg/pipeline/imported/importedtest"
 )
 
@@ -67,8 +68,8 @@ func TestAnImportedModelIsAVersionOnceItScoresTheSample(t *testing.T) {
 		}
 	}
 	text, err := command(t, c, "models", "import", dir+"/model.txt", "--expect", dir+"/sample.parquet", "--name", "given", "-o", "json")
-	var got importAnswer
-	if err != nil || json.Unmarshal([]byte(text), &got) != nil || got.Rows != 60 || got.Trees != 6 || got.Worst > lightGBMTolerance {
+	var got models.Imported
+	if err != nil || json.Unmarshal([]byte(text), &got) != nil || got.Rows != 60 || got.Trees != 6 || got.Worst > models.LightGBMTolerance {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	upload(t, c, sample)

@@ -7,12 +7,13 @@ import (
 
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/draft"
 )
 
-func newNew(g *globals) *cobra.Command {
+func newNew(g *verb.Globals) *cobra.Command {
 	from, options := "", draft.Options{Bucket: embedded.Bucket}
 	cmd := &cobra.Command{
 		Use:   "new --from DATA --label COLUMN_OR_EXPRESSION",
@@ -27,7 +28,7 @@ func newNew(g *globals) *cobra.Command {
 			"  thalweg new --from visits.csv.gz --label outcome > visits.yaml\n" +
 			"  thalweg new --from s3://lake/flights/ --label 'delay > 15' > delays.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			conns, err := g.connections.Open()
+			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
 			}
@@ -53,7 +54,7 @@ func newNew(g *globals) *cobra.Command {
 	flags.StringVar(&options.Topic, "topic", "", "the Kafka topic whose JSON events are scored; without it nothing is")
 	flags.StringVar(&options.Path, "path", "", "where local data will lie (s3://bucket/prefix/*.parquet); default s3://lake/NAME/*.parquet")
 	flags.StringVar(&options.Connection, "connection", "", "the store of the data, by its name in the file of --connections")
-	must(cmd.MarkFlagRequired("from"))
-	must(cmd.MarkFlagRequired("label"))
+	verb.Must(cmd.MarkFlagRequired("from"))
+	verb.Must(cmd.MarkFlagRequired("label"))
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/storage/s3"
 )
@@ -73,7 +74,7 @@ func TestEventsThatAreProducedHaveColumnsThatAreDropped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form, err := newEventForm(t.Context(), conns, local, "p", spec, "")
+		form, err := produce.NewForm(t.Context(), conns, local, "p", spec, "")
 		if c.fault != "" {
 			if err == nil || !strings.Contains(err.Error(), c.fault) {
 				t.Errorf("%s: %v", c.format, err)
@@ -85,7 +86,7 @@ func TestEventsThatAreProducedHaveColumnsThatAreDropped(t *testing.T) {
 			continue
 		}
 		if err := local.Each(t.Context(), func(batch arrow.Record) error {
-			for m, err := range form.messages(batch, 0) {
+			for m, err := range form.Messages(batch, 0) {
 				if err != nil {
 					return err
 				}

@@ -11,33 +11,35 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
-func newPlan(g *globals) *cobra.Command {
+func newPlan(g *verb.Globals) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "plan -f SPEC",
 		Short: "Say what apply would do: each changed field, and its effect",
 		Example: "  thalweg plan -f flights.yaml\n" +
 			"  thalweg plan -f flights.yaml -o json",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
-			spec, text, err := parseSpec(file)
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, _ []string) (verb.Answer, error) {
+			spec, text, err := verb.ParseSpec(file)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			if _, err := c.Apply(cmd.Context(), &apiv1.ApplyRequest{Spec: text, File: file, DryRun: true}); err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			p, err := planOf(cmd.Context(), c, spec)
-			return answer{value: p, table: p.print}, err
+			return verb.Answer{Value: p, Table: p.print}, err
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the spec, - for standard input")
-	must(cmd.MarkFlagRequired("file"))
+	verb.Must(cmd.MarkFlagRequired("file"))
 	return cmd
 }
 
@@ -61,7 +63,7 @@ type plannedChange struct {
 }
 
 // planOf compares a spec with the newest of its pipeline.
-func planOf(ctx context.Context, c *cluster, spec *pipeline.Spec) (*plan, error) {
+func planOf(ctx context.Context, c *cluster.Client, spec *pipeline.Spec) (*plan, error) {
 	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Cleans: !spec.Trains(), Changes: []plannedChange{}}
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: p.Pipeline})
 	if thalweg.Is(err, thalweg.NotFound) {
@@ -198,7 +200,7 @@ func (p *plan) printChanges(w io.Writer) {
 	const most = 40 // characters of a value
 	terminal.Row(w, "FIELD", "NOW", "WANTED", "EFFECT")
 	for _, c := range p.Changes {
-		terminal.Row(w, c.Path, cmp.Or(shorten(c.Before, most), "-"), cmp.Or(shorten(c.After, most), "-"), c.Effect)
+		terminal.Row(w, c.Path, cmp.Or(terminal.Shorten(c.Before, most), "-"), cmp.Or(terminal.Shorten(c.After, most), "-"), c.Effect)
 	}
 	fmt.Fprintln(w)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
@@ -28,7 +29,7 @@ type putFile struct {
 	SizeBytes int64  `json:"size_bytes"`
 }
 
-func newPut(g *globals) *cobra.Command {
+func newPut(g *verb.Globals) *cobra.Command {
 	var connection string
 	cmd := &cobra.Command{
 		Use:   "put FILE s3://BUCKET/KEY",
@@ -62,7 +63,7 @@ func newPut(g *globals) *cobra.Command {
 						Hint: "cut it into files of some 100 MB, which workers share"}
 				}
 			}
-			conns, err := g.connections.Open()
+			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
 			}
@@ -86,7 +87,7 @@ func newPut(g *globals) *cobra.Command {
 				}
 				put = append(put, putFile{File: file.Path, Object: "s3://" + bucketName + "/" + to, SizeBytes: int64(len(body))})
 			}
-			return g.print(cmd.OutOrStdout(), put, func(w io.Writer) {
+			return g.Print(cmd.OutOrStdout(), put, func(w io.Writer) {
 				for _, p := range put {
 					fmt.Fprintf(w, "%s bytes of %s in %s\n", humanize.Comma(p.SizeBytes), p.File, p.Object)
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/docs/reference"
 	"github.com/thalweg/thalweg/pipeline"
@@ -276,7 +277,7 @@ func commandReference() string {
 			fmt.Fprintf(&b, "\n```sh\n%s\n```\n", strings.TrimRight(regexp.MustCompile(`(?m)^  `).ReplaceAllString(cmd.Example, ""), "\n"))
 		}
 		flagTable(&b, cmd.NonInheritedFlags())
-		if used := usedFlags(cmd); len(used) > 0 {
+		if used := verb.UsedFlags(cmd); len(used) > 0 {
 			fmt.Fprintf(&b, "\nGlobal flags: `--%s`.\n", strings.Join(used, "`, `--"))
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +13,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 
-func newReplay(g *globals) *cobra.Command {
+func newReplay(g *verb.Globals) *cobra.Command {
 	var r replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay [PIPELINE] --model VERSION --into s3://BUCKET/PREFIX/",
@@ -41,8 +41,8 @@ func newReplay(g *globals) *cobra.Command {
 			"code 0: every event has the same outcome, with the same bits. Exit code 1: one differs.",
 		Example: "  thalweg replay flight-delays --model 2 --into s3://lake/replays/v2/ --diff\n" +
 			"  thalweg replay --topic flights --from 2026-11-26T00:00:00Z --to latest --model champion --into s3://lake/replays/champion/",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			r.pipeline = argument(args, 0)
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
+			r.pipeline = verb.Argument(args, 0)
 			return r.run(cmd, c)
 		}),
 	}
@@ -56,7 +56,7 @@ func newReplay(g *globals) *cobra.Command {
 	flags.IntVar(&r.parallel, "parallel", 2, "how many partitions are scored at once")
 	flags.BoolVar(&r.diff, "diff", false, "compare with the live rows afterwards")
 	flags.IntVar(&r.top, "top", 10, "with --diff: how many of the largest differences to show")
-	must(cmd.MarkFlagRequired("into"))
+	verb.Must(cmd.MarkFlagRequired("into"))
 	return cmd
 }
 
@@ -76,76 +76,76 @@ type replayed struct {
 	Diff   *replay.Report   `json:"diff,omitempty"`
 }
 
-func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
+func (r *replayFlags) run(cmd *cobra.Command, c *cluster.Client) (verb.Answer, error) {
 	ctx := cmd.Context()
 	from, err := replay.ParseBound("--from", r.from)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	to, err := replay.ParseBound("--to", r.to)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	if fault, hint := pipeline.S3PathFault(r.into); fault != "" {
-		return answer{}, &thalweg.Error{Op: "--into", Kind: thalweg.Invalid, Subject: strconv.Quote(r.into), Err: errors.New("it " + fault), Hint: hint}
+		return verb.Answer{}, &thalweg.Error{Op: "--into", Kind: thalweg.Invalid, Subject: strconv.Quote(r.into), Err: errors.New("it " + fault), Hint: hint}
 	}
 	if r.parallel < 1 {
-		return answer{}, terminal.UsageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
+		return verb.Answer{}, terminal.UsageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
 	}
 	if r.pipeline == "" {
-		if r.pipeline, err = c.pipelineOf(ctx, r.topic); err != nil {
-			return answer{}, err
+		if r.pipeline, err = c.PipelineOf(ctx, r.topic); err != nil {
+			return verb.Answer{}, err
 		}
 	}
-	s, err := c.openStream(ctx, r.pipeline)
+	s, err := c.OpenStream(ctx, r.pipeline)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	if r.topic != "" && r.topic != s.cfg.Topic {
-		return answer{}, terminal.UsageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.cfg.Topic)
+	if r.topic != "" && r.topic != s.Config.Topic {
+		return verb.Answer{}, terminal.UsageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.Config.Topic)
 	}
-	into, err := s.place(ctx, r.connection, r.into)
+	into, err := s.Place(ctx, r.connection, r.into)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	taken, err := c.claims(ctx)
+	taken, err := c.Claims(ctx)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	model, err := findVersion(ctx, c, s.spec.Spec.Registry.Model, r.model)
+	model, err := c.FindVersion(ctx, s.Spec.Spec.Registry.Model, r.model)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	source, err := s.source()
+	source, err := s.Source()
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	defer source.Close()
-	models, err := c.models(ctx)
+	models, err := c.Models(ctx)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	artifact, err := models.Load(ctx, model.Model)
 	if err == nil {
-		err = artifact.Protects(s.spec.Spec.Schema)
+		err = artifact.Protects(s.Spec.Spec.Schema)
 	}
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	byTime, ok := source.(replay.Source)
 	if !ok {
-		return answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.cfg.Topic, Hint: "its source cannot be read by time"}
+		return verb.Answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.Config.Topic, Hint: "its source cannot be read by time"}
 	}
-	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: s.cfg.Pipeline, Generation: s.cfg.Generation, Topic: s.cfg.Topic, Model: model,
-		From: from, To: to, Live: s.live, Into: into, IntoConnection: cmp.Or(r.connection, s.sink().Connection),
-		Taken: taken, Connections: c.conns.Known(), NowUS: time.Now().UnixMicro()})
+	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: s.Config.Pipeline, Generation: s.Config.Generation, Topic: s.Config.Topic, Model: model,
+		From: from, To: to, Live: s.Live, Into: into, IntoConnection: cmp.Or(r.connection, s.Sink().Connection),
+		Taken: taken, Connections: c.Conns.Known(), NowUS: time.Now().UnixMicro()})
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	began := time.Now()
 	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log,
-		replay.Config{Parallel: r.parallel, Score: s.cfg})
+		replay.Config{Parallel: r.parallel, Score: s.Config})
 	stop := terminal.ShowProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
 		p := runner.Progress()
 		return p.Done, p.Total, p.Message
@@ -153,16 +153,16 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster) (answer, error) {
 	err = runner.Run(ctx)
 	stop()
 	if err != nil {
-		return answer{}, interrupted(ctx, "replay", into.String(), err)
+		return verb.Answer{}, verb.Interrupted(ctx, "replay", into.String(), err)
 	}
 	p := runner.Progress()
 	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, TookMS: time.Since(began).Milliseconds()}
 	if r.diff {
-		if out.Diff, err = diffWith(cmd, m, s.live, into, r.top); err != nil {
-			return answer{}, err
+		if out.Diff, err = diffWith(cmd, m, s.Live, into, r.top); err != nil {
+			return verb.Answer{}, err
 		}
 	}
-	return answer{out, out.table, differing(out.Diff)}, nil
+	return verb.Answer{Value: out, Table: out.table, Failed: differing(out.Diff)}, nil
 }
 
 func (o *replayed) table(w io.Writer) {
@@ -177,31 +177,4 @@ func (o *replayed) table(w io.Writer) {
 		fmt.Fprintln(w)
 		printDiff(w, o.Diff)
 	}
-}
-
-// findVersion returns what a user calls a version: its number, an alias, or a
-// checkpoint, which need not be registered.
-func findVersion(ctx context.Context, c *cluster, model, text string) (engine.Candidate, error) {
-	m, err := findModel(ctx, c, model)
-	if err != nil {
-		return engine.Candidate{}, err
-	}
-	version, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		version = m.Aliases[text]
-	}
-	for _, v := range m.Versions {
-		if v.Version == version || v.Checkpoint == text {
-			ref, err := checkpointOf(model, v)
-			return engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-				Model: engine.Model{Name: thalweg.ModelName(model), Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}}, err
-		}
-	}
-	ref, err := thalweg.ParseObjectRef(text)
-	if err != nil {
-		return engine.Candidate{}, noVersion(m, text, "a version or an alias of `thalweg models`, or a checkpoint as key#sha256")
-	}
-	// Not registered, so it has no number: its rows are those of a model that is
-	// named for the checkpoint.
-	return engine.Candidate{Model: engine.Model{Name: thalweg.ModelName(model + "@" + ref.SHA256[:12]), Version: 1, Checkpoint: ref}}, nil
 }

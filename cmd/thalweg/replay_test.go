@@ -59,7 +59,7 @@ func TestReplaysAreComparedAndLineageIsVerifiedBitForBit(t *testing.T) {
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := produce(t, c, file, 0.9)
+	n := sendRows(t, c, file, 0.9)
 	producer, err := kafka.NewProducer(kafka.Config{Brokers: []string{c.Endpoints.Kafka}, Topic: "flights"}, kafka.ProducerConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,24 +1,27 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
-func newResults(g *globals) *cobra.Command {
+func newResults(g *verb.Globals) *cobra.Command {
 	var head int
 	cmd := &cobra.Command{
 		Use:   "results PIPELINE",
@@ -30,42 +33,46 @@ func newResults(g *globals) *cobra.Command {
 			"their ETags, sizes and rows, and what became of the rows; with -o json also its files.",
 		Example: "  thalweg results flight-delays\n" +
 			"  thalweg results flight-delays --head 5",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
-			if table, err := c.openTable(cmd.Context(), args[0]); err != nil || table != nil {
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
+			if table, err := c.OpenTable(cmd.Context(), args[0]); err != nil || table != nil {
 				if err != nil {
-					return answer{}, err
+					return verb.Answer{}, err
 				}
-				return table.results(cmd.Context(), cmd.OutOrStdout(), head)
+				return tableResults(cmd.Context(), c, table, cmd.OutOrStdout(), head)
 			}
-			s, err := c.openStream(cmd.Context(), args[0])
+			s, err := c.OpenStream(cmd.Context(), args[0])
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			partitions, err := s.partitions(cmd.Context())
+			partitions, err := s.Partitions(cmd.Context())
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			files, err := s.files(cmd.Context(), partitions)
+			files, err := s.Files(cmd.Context(), partitions)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			if head > 0 && len(files) > 0 {
-				return answer{}, s.head(cmd.Context(), cmd.OutOrStdout(), files, head)
+				var keys []string
+				for _, f := range files {
+					keys = append(keys, f.Key)
+				}
+				return verb.Answer{}, writeHead(cmd.Context(), cmd.OutOrStdout(), s.Live.Bucket, keys, head)
 			}
-			howToRead, err := s.howToRead(cmd.Context())
+			lines, err := howToRead(cmd.Context(), s)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
-			return answer{value: files, table: func(w io.Writer) {
+			return verb.Answer{Value: files, Table: func(w io.Writer) {
 				if len(files) == 0 {
 					fmt.Fprintf(w, "no file is committed yet: `rolling` of the sink says when one is (10 s after its first row by default), `thalweg stream status %s` how far scoring is\n", args[0])
 					return
 				}
 				terminal.Row(w, "FILE", "PARTITION", "OFFSETS", "ROWS", "BYTES", "VERSION")
 				for _, f := range files {
-					terminal.Row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), humanize.Comma(f.Rows), humanize.Comma(f.SizeBytes), f.version())
+					terminal.Row(w, f.Path, f.Partition, fmt.Sprintf("[%d, %d)", f.From, f.To), humanize.Comma(f.Rows), humanize.Comma(f.SizeBytes), f.ScoredBy())
 				}
-				for _, line := range howToRead {
+				for _, line := range lines {
 					fmt.Fprintln(w, line)
 				}
 			}}, nil
@@ -77,97 +84,70 @@ func newResults(g *globals) *cobra.Command {
 
 // howToRead says in a line each how the rows are read as one table; nothing
 // where the spec wants none or it has not been written yet.
-func (s *stream) howToRead(ctx context.Context) ([]string, error) {
-	table := s.sink().Table.Options.(endpoint.Table)
-	lines := table.HowToRead(s.conns.Reach(s.sink().Connection), s.live.Name+"/"+strings.TrimSuffix(s.live.Prefix, "/"))
-	for _, err := range s.live.Bucket.List(ctx, s.live.Prefix+table.LogDir(), "") {
+func howToRead(ctx context.Context, s *cluster.Stream) ([]string, error) {
+	table := s.Sink().Table.Options.(endpoint.Table)
+	lines := table.HowToRead(s.Conns.Reach(s.Sink().Connection), s.Live.Name+"/"+strings.TrimSuffix(s.Live.Prefix, "/"))
+	for _, err := range s.Live.Bucket.List(ctx, s.Live.Prefix+table.LogDir(), "") {
 		return lines, err
 	}
 	return nil, nil
 }
 
-// committedFile is one object that a done record names.
-type committedFile struct {
-	Path         string `json:"path"`
-	Key          string `json:"-"`
-	Topic        string `json:"topic"`
-	Partition    int    `json:"partition"`
-	From         int64  `json:"from"`
-	To           int64  `json:"to"`
-	Rows         int64  `json:"rows"`
-	SizeBytes    int64  `json:"size_bytes"`
-	SHA256       string `json:"sha256"`
-	ModelVersion uint64 `json:"model_version"`      // 0 of a merged file, whose rows tell
-	Merged       bool   `json:"merged,omitempty"`   // by a compaction
-	Replayed     bool   `json:"replayed,omitempty"` // dead letters that were scored later
-
-	slots [2]uint64 // whose rows are in it
-}
-
-// version says which model version scored a file.
-func (f committedFile) version() string {
-	switch {
-	case f.Merged:
-		return "merged"
-	case f.Replayed:
-		return fmt.Sprintf("%d (replay)", f.ModelVersion)
+// tableResults shows what the table was made of, or its first rows.
+func tableResults(ctx context.Context, c *cluster.Client, t *cluster.Table, w io.Writer, head int) (verb.Answer, error) {
+	m, err := t.Manifest(ctx)
+	if err != nil {
+		return verb.Answer{}, err
 	}
-	return fmt.Sprint(f.ModelVersion)
-}
-
-// files lists the live objects of scored rows, in the order of the log: those
-// that hold each row once. Replays of dead letters have a log of their own,
-// which follows that of their partition.
-func (s *stream) files(ctx context.Context, partitions int) ([]committedFile, error) {
-	files := []committedFile{}
-	for p := range partitions {
-		for _, replay := range []bool{false, true} {
-			log, err := commitlog.New(s.live.Bucket, s.log(p, replay))
-			if err != nil {
-				return nil, err
-			}
-			first := len(files)
-			for e, err := range commitlog.Live(log.ReadBack(ctx)) {
-				if err != nil {
-					return nil, err
-				}
-				files = append(files, s.filesOf(e)...)
-			}
-			slices.SortStableFunc(files[first:], func(a, b committedFile) int { return cmp.Compare(a.slots[0], b.slots[0]) })
+	if m == nil {
+		return verb.Answer{}, &thalweg.Error{Op: "read table", Kind: thalweg.NotFound, Subject: t.String(), Err: fmt.Errorf("no run has written it yet"), Hint: fmt.Sprintf("`thalweg runs show %s` says how far one is", t.Owner)}
+	}
+	if head > 0 {
+		var keys []string
+		for _, f := range m.Files {
+			keys = append(keys, t.Prefix+f.Path)
 		}
+		return verb.Answer{}, writeHead(ctx, w, t.Bucket, keys, head)
 	}
-	return files, nil
-}
-
-// filesOf returns an entry's objects of scored rows.
-func (s *stream) filesOf(e commitlog.Entry) (files []committedFile) {
-	in := e.Intent
-	from, to := e.Offsets()
-	slots := [2]uint64{in.Seq, in.Seq + 1}
-	if in.Action == commitlog.Compact {
-		slots = in.Slots
-	}
-	for _, o := range e.Done.Objects {
-		if o.Kind == commitlog.Scored {
-			files = append(files, committedFile{Path: "s3://" + s.live.Name + "/" + o.Key, Key: o.Key, Topic: in.Topic, Partition: in.Partition,
-				From: from, To: to, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(in.ModelVersion),
-				Merged: in.Action == commitlog.Compact, Replayed: in.Action == commitlog.Replay, slots: slots})
+	lines := t.Spec.Spec.Output.Table.Options.(endpoint.Table).HowToRead(c.Conns.Reach(t.Spec.Spec.Output.Connection), t.Name+"/"+strings.TrimSuffix(t.Prefix, "/"))
+	return verb.Answer{Value: m, Table: func(w io.Writer) {
+		var rows, size int64
+		for _, f := range m.Files {
+			rows += f.Rows
+			size += f.SizeBytes
 		}
-	}
-	return files
+		fmt.Fprintf(w, "%s version %d of run %s: %s rows in %s files, %s bytes\n\n", t, m.Version, m.Run, humanize.Comma(rows), humanize.Comma(int64(len(m.Files))), humanize.Comma(size))
+		terminal.Row(w, "OBJECT", "ETAG", "BYTES", "ROWS")
+		for _, o := range m.Objects {
+			terminal.Row(w, o.Key, o.ETag, humanize.Comma(o.SizeBytes), humanize.Comma(o.Rows))
+		}
+		if len(m.Tables) > 0 {
+			terminal.Row(w, "\nLOOKUP", "SHA256", "", "ROWS")
+			for _, l := range m.Tables {
+				terminal.Row(w, l.Name, l.SHA256, "", humanize.Comma(int64(l.Rows)))
+			}
+		}
+		terminal.Row(w, "\nCOUNT", "VALUE")
+		for _, k := range slices.Sorted(maps.Keys(m.Counts)) {
+			terminal.Row(w, k, humanize.Comma(m.Counts[k]))
+		}
+		for _, line := range lines {
+			fmt.Fprintln(w, line)
+		}
+	}}, nil
 }
 
-// head writes the first n rows as JSON lines.
-func (s *stream) head(ctx context.Context, w io.Writer, files []committedFile, n int) error {
-	for _, f := range files {
+// writeHead writes the first n rows of objects as JSON lines.
+func writeHead(ctx context.Context, w io.Writer, bucket storage.Bucket, keys []string, n int) error {
+	for _, key := range keys {
 		if n == 0 {
 			break
 		}
-		body, _, err := s.live.Bucket.Get(ctx, f.Key)
+		body, _, err := bucket.Get(ctx, key)
 		if err != nil {
 			return err
 		}
-		for batch, err := range engine.ReadRows(f.Key, body) {
+		for batch, err := range engine.ReadRows(key, body) {
 			if err != nil {
 				return err
 			}

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
@@ -13,67 +12,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/scorer"
 )
-
-// TestResultsListEachRowOnce: files that a compaction replaced are there, and
-// are not listed.
-func TestResultsListEachRowOnce(t *testing.T) {
-	b := memory.New()
-	log, err := commitlog.New(b, commitlog.Config{Prefix: "scored/", Pipeline: "p", Topic: "events"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := log.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	slot := func(change func(*commitlog.Intent), finish func(commitlog.Object) (commitlog.Done, error)) {
-		t.Helper()
-		s := log.State()
-		from := max(0, s.NextOffset)
-		in := commitlog.Intent{Seq: s.NextSeq, ID: commitlog.NewID(), Pipeline: "p", Topic: "events", From: from, To: from + 10, Model: "m", ModelVersion: 3,
-			Checkpoint: thalweg.CheckpointRef{Key: "checkpoints/m", SHA256: strings.Repeat("a", 64)}, SpecGeneration: 1, ScoredAtUS: 1, Previous: s.Previous}
-		change(&in)
-		if _, _, err := log.Claim(t.Context(), in); err != nil {
-			t.Fatal(err)
-		}
-		o, err := log.Publish(t.Context(), commitlog.Scored, "", 10, []byte("rows"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := finish(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := log.Finish(t.Context(), d); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 4 {
-		slot(func(*commitlog.Intent) {}, func(o commitlog.Object) (commitlog.Done, error) {
-			return log.Complete(commitlog.Done{Objects: []commitlog.Object{o}})
-		})
-	}
-	slot(func(in *commitlog.Intent) {
-		in.Action, in.Slots, in.To = commitlog.Compact, [2]uint64{1, 3}, in.From
-		in.Model, in.ModelVersion, in.Checkpoint = "", 0, thalweg.CheckpointRef{}
-	}, func(o commitlog.Object) (commitlog.Done, error) {
-		return log.Complete(commitlog.Done{Objects: []commitlog.Object{o}, Inputs: []uint64{1, 2}, Offsets: [2]int64{10, 30}})
-	})
-	sink := &stream{cfg: scorer.Config{Pipeline: "p", Prefix: "scored/", Topic: "events"}, live: storage.Place{Bucket: b, Name: "lake", Prefix: "scored/"}}
-	files, err := sink.files(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, f := range files {
-		got = append(got, fmt.Sprintf("[%d, %d) %s", f.From, f.To, f.version()))
-	}
-	if want := "[0, 10) 3; [10, 30) merged; [30, 40) 3"; strings.Join(got, "; ") != want {
-		t.Errorf("listed are %s, want %s", strings.Join(got, "; "), want)
-	}
-}
 
 // TestResultsSayHowToRead: the lines can be copied as they are, once the table is
 // there.
@@ -92,17 +31,17 @@ func TestResultsSayHowToRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		spec := &pipeline.Spec{Spec: pipeline.Body{Scoring: &pipeline.Scoring{Sink: pipeline.Sink{Table: pipeline.Choice{Options: new(endpoint.Delta)}}}}}
-		sink := &stream{cluster: &cluster{conns: conns}, spec: spec, live: storage.Place{Bucket: memory.New(), Name: "lake", Prefix: "scored/"}}
-		if _, err := sink.live.Bucket.Put(t.Context(), "scored/data/rows.parquet", nil); err != nil {
+		sink := &cluster.Stream{Client: &cluster.Client{Conns: conns}, Spec: spec, Live: storage.Place{Bucket: memory.New(), Name: "lake", Prefix: "scored/"}}
+		if _, err := sink.Live.Bucket.Put(t.Context(), "scored/data/rows.parquet", nil); err != nil {
 			t.Fatal(err)
 		}
-		if lines, err := sink.howToRead(t.Context()); err != nil || lines != nil {
+		if lines, err := howToRead(t.Context(), sink); err != nil || lines != nil {
 			t.Errorf("before there is a table: %v, %v", lines, err)
 		}
-		if _, err := sink.live.Bucket.Put(t.Context(), "scored/_delta_log/00000000000000000000.json", nil); err != nil {
+		if _, err := sink.Live.Bucket.Put(t.Context(), "scored/_delta_log/00000000000000000000.json", nil); err != nil {
 			t.Fatal(err)
 		}
-		lines, err := sink.howToRead(t.Context())
+		lines, err := howToRead(t.Context(), sink)
 		if err != nil {
 			t.Fatal(err)
 		}

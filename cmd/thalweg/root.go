@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
@@ -13,75 +11,58 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/connections"
-	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/demo"
+	"github.com/thalweg/thalweg/cmd/thalweg/dlq"
+	"github.com/thalweg/thalweg/cmd/thalweg/models"
+	"github.com/thalweg/thalweg/cmd/thalweg/produce"
+	"github.com/thalweg/thalweg/cmd/thalweg/profile"
+	"github.com/thalweg/thalweg/cmd/thalweg/runs"
+	"github.com/thalweg/thalweg/cmd/thalweg/stream"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/spelling"
-)
-
-// globals are the flags that every command takes; its help shows those that it
-// uses.
-type globals struct {
-	coordinators []string
-	output       string
-	logLevel     string
-	connections  connections.Flags
-}
-
-// The sets of global flags that verbs use.
-const (
-	logs   = "log-level "
-	data   = "connections store " // it reads training data
-	prints = "output "
-	asks   = "coordinator " + prints                       // it asks the coordinators and prints what they say
-	reads  = asks + "connections store "                   // it reads the results of a stream too
-	scores = reads + "kafka schema-registry state-bucket " // it scores as a worker does
 )
 
 // commands is the table of verbs, with the global flags that each uses: adding
 // one is one file and one line here.
 var commands = []struct {
-	add  func(*globals) *cobra.Command
+	add  func(*verb.Globals) *cobra.Command
 	uses string
 }{
-	{newDev, logs + "connections schema-registry"},
-	{newDemo, ""},
-	{newCoordinator, logs + "connections state-bucket store"},
-	{newWorker, logs + "coordinator connections kafka schema-registry state-bucket store"},
-	{newNew, data},
-	{newProfile, prints + data},
-	{newValidate, prints + data},
-	{newClean, prints + data},
+	{newDev, verb.Logs + "connections schema-registry"},
+	{demo.New, ""},
+	{newCoordinator, verb.Logs + "connections state-bucket store"},
+	{newWorker, verb.Logs + "coordinator connections kafka schema-registry state-bucket store"},
+	{newNew, verb.Data},
+	{profile.New, verb.Prints + verb.Data},
+	{newValidate, verb.Prints + verb.Data},
+	{newClean, verb.Prints + verb.Data},
 	{newRender, ""},
 	{newSchema, ""},
-	{newPlan, asks},
-	{newExplain, prints},
-	{newApply, asks},
-	{newDelete, asks},
-	{newStatus, asks},
-	{newRuns, asks},
-	{newModels, asks},
-	{newStream, asks},
-	{newSchedule, asks},
-	{newResults, reads},
-	{newReplay, scores},
-	{newScore, asks},
-	{newCounterfactual, reads},
-	{newDiff, reads},
-	{newLineage, scores},
-	{newDLQ, reads},
-	{newVerify, scores},
-	{newFsck, reads},
-	{newPut, prints + "connections store"},
-	{newProduce, prints + "connections kafka schema-registry store"},
+	{newPlan, verb.Asks},
+	{newExplain, verb.Prints},
+	{newApply, verb.Asks},
+	{newDelete, verb.Asks},
+	{newStatus, verb.Asks},
+	{runs.New, verb.Asks},
+	{models.New, verb.Asks},
+	{stream.New, verb.Asks},
+	{newSchedule, verb.Asks},
+	{newResults, verb.Reads},
+	{newReplay, verb.Scores},
+	{newScore, verb.Asks},
+	{newCounterfactual, verb.Reads},
+	{newDiff, verb.Reads},
+	{newLineage, verb.Scores},
+	{dlq.New, verb.Reads},
+	{newVerify, verb.Scores},
+	{newFsck, verb.Reads},
+	{newPut, verb.Prints + "connections store"},
+	{produce.New, verb.Prints + "connections kafka schema-registry store"},
 	{newVersion, ""},
 }
 
-// usesFlags is the annotation of a command that uses other global flags than
-// the verb above it: their names, with spaces between.
-const usesFlags = "uses-flags"
-
 func newRoot() *cobra.Command {
-	g := &globals{}
+	g := &verb.Globals{}
 	root := &cobra.Command{
 		Use:   "thalweg",
 		Short: "Train a model on tables, and score a stream of events with it",
@@ -90,37 +71,22 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	flags := root.PersistentFlags()
-	flags.StringSliceVar(&g.coordinators, "coordinator", connections.EnvList("THALWEG_COORDINATOR", connections.APIAddress),
-		"coordinator addresses (host:port), one or more [THALWEG_COORDINATOR]")
-	flags.StringVarP(&g.output, "output", "o", "table", "output format: table, json or yaml")
-	flags.StringVar(&g.logLevel, "log-level", "info", "log level: debug, info, warn or error")
-	g.connections.Register(flags)
+	g.Register(root.PersistentFlags())
 	for _, c := range commands {
 		cmd := c.add(g)
 		if cmd.Annotations == nil {
-			cmd.Annotations = map[string]string{usesFlags: c.uses}
+			cmd.Annotations = map[string]string{verb.UsesFlags: c.uses}
 		}
 		root.AddCommand(cmd)
 	}
 	usage := root.UsageFunc()
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
-		used := usedFlags(cmd)
+		used := verb.UsedFlags(cmd)
 		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = !slices.Contains(used, f.Name) })
 		return usage(cmd)
 	})
 	plainUsage(root)
 	return root
-}
-
-// usedFlags returns the names of the global flags that a command uses.
-func usedFlags(cmd *cobra.Command) []string {
-	for ; cmd != nil; cmd = cmd.Parent() {
-		if names, ok := cmd.Annotations[usesFlags]; ok {
-			return strings.Fields(names)
-		}
-	}
-	return nil
 }
 
 // plainUsage lets every command below say what is wrong with a command line and
@@ -217,13 +183,4 @@ func knownVerb(cmd *cobra.Command, args []string) error {
 		err.Op = verbOf(cmd)
 	}
 	return err
-}
-
-// logger writes text lines to standard error.
-func (g *globals) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
-		return nil, terminal.UsageError("--log-level", g.logLevel, "one of debug, info, warn, error")
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
 }

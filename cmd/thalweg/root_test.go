@@ -2,6 +2,8 @@ package main
 
 import (
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -62,6 +64,27 @@ func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 	for _, line := range []string{"", "stream", "dlq --help"} {
 		if _, err := runLine(t, line); err != nil {
 			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+// Whoever looks for a verb finds its file by its name: `thalweg apply` is apply.go, and
+// `thalweg dlq show` is dlq/show.go.
+func TestEveryVerbHasTheFileOfItsName(t *testing.T) {
+	there := func(name string) bool {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	for _, verb := range newRoot().Commands() {
+		name := verb.Name()
+		folder := there(filepath.Join(name, name+".go"))
+		if file := there(name + ".go"); file == folder {
+			t.Errorf("%s: %s.go and %s/%s.go: one of them is wanted", name, name, name, name)
+		}
+		for _, below := range verb.Commands() {
+			if file := filepath.Join(name, below.Name()+".go"); folder && !there(file) {
+				t.Errorf("%s has no file %s", below.CommandPath(), file)
+			}
 		}
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 )
 
-func newSchedule(g *globals) *cobra.Command {
+func newSchedule(g *verb.Globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "schedule", Short: "Pause and resume schedules, which status shows",
 		Example: "  thalweg schedule pause flight-delays"}
 	cmd.AddCommand(
@@ -18,14 +21,14 @@ func newSchedule(g *globals) *cobra.Command {
 	return cmd
 }
 
-func newScheduleSet(g *globals, verb, short, done string, paused bool) *cobra.Command {
+func newScheduleSet(g *verb.Globals, name, short, done string, paused bool) *cobra.Command {
 	return &cobra.Command{
-		Use:     verb + " PIPELINE",
+		Use:     name + " PIPELINE",
 		Short:   short,
-		Example: "  thalweg schedule " + verb + " flight-delays",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		Example: "  thalweg schedule " + name + " flight-delays",
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			res, err := c.SetSchedule(cmd.Context(), &apiv1.SetScheduleRequest{Pipeline: args[0], Paused: paused})
-			return answer{value: res, table: func(w io.Writer) { fmt.Fprintf(w, "schedule of %s: %s\n", args[0], done) }}, err
+			return verb.Answer{Value: res, Table: func(w io.Writer) { fmt.Fprintf(w, "schedule of %s: %s\n", args[0], done) }}, err
 		}),
 	}
 }

@@ -11,13 +11,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-func newScore(g *globals) *cobra.Command {
+func newScore(g *verb.Globals) *cobra.Command {
 	var model, from, fromConnection, into, intoConnection, format, maxRejected string
 	cmd := &cobra.Command{
 		Use:   "score PIPELINE --from s3://BUCKET/FILES --into s3://BUCKET/PREFIX/",
@@ -35,25 +37,25 @@ func newScore(g *globals) *cobra.Command {
 			"Files on this machine are copied to the store by `thalweg put` first.",
 		Example: "  thalweg score flight-delays --from 's3://lake/flights/*.parquet' --into s3://lake/scored/2026-11/\n" +
 			"  thalweg score flight-delays --model 2 --from 's3://lake/flights/*.parquet' --into s3://lake/scored/v2/ --max-rejected 0.1%",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			ctx := cmd.Context()
 			for flag, path := range map[string]string{"--from": from, "--into": into} {
 				if fault, hint := pipeline.S3PathFault(path); fault != "" {
-					return answer{}, &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Subject: path, Err: fmt.Errorf("it %s", fault), Hint: strings.TrimPrefix(hint+"; `thalweg put` copies files of this machine there", "; ")}
+					return verb.Answer{}, &thalweg.Error{Op: flag, Kind: thalweg.Invalid, Subject: path, Err: fmt.Errorf("it %s", fault), Hint: strings.TrimPrefix(hint+"; `thalweg put` copies files of this machine there", "; ")}
 				}
 			}
 			from = filesOf(from)
-			spec, _, err := fetchSpec(ctx, c, args[0])
+			spec, _, err := c.FetchSpec(ctx, args[0])
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			if !spec.Trains() {
-				return answer{}, &thalweg.Error{Op: "score dataset", Kind: thalweg.Invalid, Subject: "pipeline " + args[0], Err: errors.New("it writes a table of cleaned rows, and trains no model"),
+				return verb.Answer{}, &thalweg.Error{Op: "score dataset", Kind: thalweg.Invalid, Subject: "pipeline " + args[0], Err: errors.New("it writes a table of cleaned rows, and trains no model"),
 					Hint: "name a pipeline that trains one"}
 			}
-			version, err := findVersion(ctx, c, spec.Spec.Registry.Model, model)
+			version, err := c.FindVersion(ctx, spec.Spec.Registry.Model, model)
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			fromConnection = cmp.Or(fromConnection, spec.Spec.Sources.Train.Connection)
 			arguments := map[string]string{
@@ -64,10 +66,10 @@ func newScore(g *globals) *cobra.Command {
 			}
 			started, err := c.StartRun(ctx, &apiv1.StartRunRequest{Pipeline: args[0], Verb: stages.ScoreVerb, Arguments: arguments})
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			run, err := terminal.Follow(ctx, c.Client, cmd.ErrOrStderr(), started.RunId)
-			return answer{value: run, table: func(w io.Writer) { printScored(w, run, version.String()) }}, err
+			return verb.Answer{Value: run, Table: func(w io.Writer) { printScored(w, run, version.String()) }}, err
 		}),
 	}
 	flags := cmd.Flags()
@@ -78,8 +80,8 @@ func newScore(g *globals) *cobra.Command {
 	flags.StringVar(&intoConnection, "into-connection", "", "store connection of --into; default: that of --from")
 	flags.StringVar(&format, "format", "", "format of the files, csv or '{type: csv, delimiter: \";\"}'; default: that of the training data")
 	flags.StringVar(&maxRejected, "max-rejected", "5%", "the share of rows that may be rejected; with more the table stays as it is")
-	must(cmd.MarkFlagRequired("from"))
-	must(cmd.MarkFlagRequired("into"))
+	verb.Must(cmd.MarkFlagRequired("from"))
+	verb.Must(cmd.MarkFlagRequired("into"))
 	return cmd
 }
 

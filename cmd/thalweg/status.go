@@ -9,33 +9,35 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
-func newStatus(g *globals) *cobra.Command {
+func newStatus(g *verb.Globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show coordinators, workers, pipelines and streams",
 		Example: "  thalweg status\n" +
 			"  curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:7070/thalweg.coordinator.v1.CoordinatorService/Status",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, _ []string) (answer, error) {
-			cluster, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, _ []string) (verb.Answer, error) {
+			nodes, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			pipelines, err := c.ListPipelines(cmd.Context(), &apiv1.ListPipelinesRequest{})
 			if err != nil {
-				return answer{}, err
+				return verb.Answer{}, err
 			}
 			streams, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{})
-			return answer{value: cluster, table: func(w io.Writer) {
+			return verb.Answer{Value: nodes, Table: func(w io.Writer) {
 				terminal.Row(w, "COORDINATOR", "ADDRESS", "STATE")
-				for _, n := range cluster.Nodes {
+				for _, n := range nodes.Nodes {
 					terminal.Row(w, n.Id, n.Address, n.State)
 				}
 				terminal.Row(w, "\nWORKER", "ADDRESS", "STATE", "LEASES")
-				for _, n := range cluster.Workers {
+				for _, n := range nodes.Workers {
 					terminal.Row(w, n.Id, n.Address, n.State, n.Leases)
 				}
 				terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
@@ -43,7 +45,7 @@ func newStatus(g *globals) *cobra.Command {
 					s := summaryOf(p, streams.Partitions)
 					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-"), s.state, s.rows, s.dead, s.lag, s.message)
 				}
-				printTimetables(w, pipelines.Pipelines)
+				terminal.PrintTimetables(w, pipelines.Pipelines)
 			}}, err
 		}),
 	}

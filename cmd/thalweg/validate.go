@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -20,7 +21,7 @@ import (
 	"github.com/thalweg/thalweg/worker"
 )
 
-func newValidate(g *globals) *cobra.Command {
+func newValidate(g *verb.Globals) *cobra.Command {
 	var data, eventSchema string
 	var lookups map[string]string
 	cmd := &cobra.Command{
@@ -34,7 +35,7 @@ func newValidate(g *globals) *cobra.Command {
 			if eventSchema != "" && data == "" {
 				return terminal.UsageError("--event-schema", eventSchema, "--data with the columns that it is checked against")
 			}
-			text, err := readSpec(args[0])
+			text, err := verb.ReadSpec(args[0])
 			if err != nil {
 				return err
 			}
@@ -45,7 +46,7 @@ func newValidate(g *globals) *cobra.Command {
 					return err
 				}
 			} else {
-				conns, err := g.connections.Open()
+				conns, err := g.Connections.Open()
 				if err != nil {
 					return err
 				}
@@ -113,7 +114,7 @@ func newValidate(g *globals) *cobra.Command {
 			if unread != "" && eventSchema == "" {
 				result["not_read"] = unread
 			}
-			return g.print(cmd.OutOrStdout(), result, func(w io.Writer) {
+			return g.Print(cmd.OutOrStdout(), result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: valid (%s)\n", args[0], checked)
 				for _, text := range notes {
 					fmt.Fprintln(w, text)

@@ -17,7 +17,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/onnx"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/verify"
@@ -32,7 +34,7 @@ type verifyFlags struct {
 	python, into string
 }
 
-func newVerify(g *globals) *cobra.Command {
+func newVerify(g *verb.Globals) *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify PIPELINE",
@@ -47,7 +49,7 @@ func newVerify(g *globals) *cobra.Command {
 			"1: they differ.",
 		Example: "  thalweg verify flight-delays\n" +
 			"  thalweg verify flight-delays --rows 5000 --into ./verify --python python3",
-		RunE: g.ask(func(cmd *cobra.Command, c *cluster, args []string) (answer, error) {
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			return f.run(cmd.Context(), c, args[0])
 		}),
 	}
@@ -66,40 +68,40 @@ type verified struct {
 	Into string                     `json:"into,omitempty"`
 }
 
-func (f *verifyFlags) run(ctx context.Context, c *cluster, pipeline string) (answer, error) {
+func (f *verifyFlags) run(ctx context.Context, c *cluster.Client, pipeline string) (verb.Answer, error) {
 	if f.rows < 1 || f.rows > 1_000_000 {
-		return answer{}, terminal.UsageError("--rows", strconv.Itoa(f.rows), "a number from 1 to 1000000")
+		return verb.Answer{}, terminal.UsageError("--rows", strconv.Itoa(f.rows), "a number from 1 to 1000000")
 	}
-	s, err := c.openStream(ctx, pipeline)
+	s, err := c.OpenStream(ctx, pipeline)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	partitions, err := s.partitions(ctx)
+	partitions, err := s.Partitions(ctx)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	var logs []commitlog.Config
 	for p := range partitions {
-		logs = append(logs, s.log(p, false))
+		logs = append(logs, s.Log(p, false))
 	}
-	source, err := s.source()
+	source, err := s.Source()
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	defer source.Close()
-	models, err := c.models(ctx)
+	models, err := c.Models(ctx)
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	found, err := verify.Run(ctx, verify.Sources{Events: source, Live: s.live, Models: models}, verify.Request{Logs: logs, Rows: f.rows})
+	found, err := verify.Run(ctx, verify.Sources{Events: source, Live: s.Live, Models: models}, verify.Request{Logs: logs, Rows: f.rows})
 	if err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
 	out := &verified{Report: found}
 	if err := f.export(ctx, out); err != nil {
-		return answer{}, err
+		return verb.Answer{}, err
 	}
-	return answer{out, out.table, out.failed()}, nil
+	return verb.Answer{Value: out, Table: out.table, Failed: out.failed()}, nil
 }
 
 // export leaves the files of the ONNX model, and runs it.

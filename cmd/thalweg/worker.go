@@ -7,12 +7,13 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/process"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
-func newWorker(g *globals) *cobra.Command {
+func newWorker(g *verb.Globals) *cobra.Command {
 	cfg := worker.Config{SpecCatalog: catalog.All()}
 	var id string
 	var streamBytes int64
@@ -27,15 +28,15 @@ func newWorker(g *globals) *cobra.Command {
 			if err := process.RequireDescriptors("worker"); err != nil {
 				return err
 			}
-			log, err := g.logger()
+			log, err := g.Logger()
 			if err != nil {
 				return err
 			}
-			conns, err := g.connections.Open()
+			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
 			}
-			c, err := g.client(0)
+			c, err := g.Client(0)
 			if err != nil {
 				return err
 			}
@@ -45,7 +46,7 @@ func newWorker(g *globals) *cobra.Command {
 			if cfg.Memory, err = process.StreamMemory(streamBytes, process.RuntimeBytes, cfg.CacheBytes); err != nil {
 				return err
 			}
-			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.connections.State
+			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.Connections.State
 			w, err := worker.New(cmd.Context(), c, conns, log, cfg)
 			if err != nil {
 				return err
@@ -63,6 +64,6 @@ func newWorker(g *globals) *cobra.Command {
 	cmd.Flags().Int64Var(&cfg.KeepBytes, "keep-bytes", 64<<30, "prepared rows that a pipeline keeps in the state bucket; shards beyond are read from the dataset each time")
 	cmd.Flags().Int64Var(&streamBytes, "stream-bytes", budget.DefaultMemory,
 		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes up to 160 MiB more than this in all, 230 MiB while runs train here too, and training what --cache-bytes says")
-	must(cmd.MarkFlagRequired("dir"))
+	verb.Must(cmd.MarkFlagRequired("dir"))
 	return cmd
 }

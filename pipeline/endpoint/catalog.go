@@ -18,7 +18,7 @@ func DatasetFormats() []pipeline.Entry {
 }
 
 // Streams lists where events come from. To add one is a file and a line here,
-// and what opens it in streamOpeners of cmd/thalweg.
+// and what opens it in streamOpeners of cmd/thalweg/connections.
 func Streams() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "kafka", Options: new(KafkaSource), Source: kafkaSource},

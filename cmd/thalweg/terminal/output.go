@@ -1,6 +1,6 @@
 // Package terminal is what people and scripts have of a verb: tables, JSON and
-// YAML, the progress of runs, plots of curves, the files that arguments name, and
-// what is wrong with a flag.
+// YAML, the progress of runs and what they have measured, plots of curves, the
+// files that arguments name, and what is wrong with a flag.
 package terminal
 
 import (
@@ -12,7 +12,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -103,4 +105,28 @@ func Took(start, end int64) string {
 		end = time.Now().UnixMilli()
 	}
 	return (time.Duration(end-start) * time.Millisecond).Round(10 * time.Millisecond).String()
+}
+
+// Shorten cuts a text to so many characters, on one line and without those that
+// a terminal obeys: it is what anybody could put into a topic.
+func Shorten(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+// CountOrDash prints a count or a number of which 0 says that there is none.
+func CountOrDash[N int64 | uint64](n N) string {
+	if n == 0 {
+		return "-"
+	}
+	return humanize.Comma(int64(n))
 }

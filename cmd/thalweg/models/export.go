@@ -1,0 +1,99 @@
+package models
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
+	"github.com/thalweg/thalweg/pipeline/artifact"
+	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/onnx"
+	"github.com/thalweg/thalweg/storage"
+)
+
+// exportFormats are the forms of one file that a version is exported in.
+func exportFormats() map[string]func(parts map[string][]byte) ([]byte, error) {
+	return map[string]func(parts map[string][]byte) ([]byte, error){
+		"onnx": func(parts map[string][]byte) ([]byte, error) {
+			a, err := artifact.Decode(catalog.All(), parts)
+			if err != nil {
+				return nil, err
+			}
+			m, err := onnx.Export(a)
+			if err != nil {
+				return nil, err
+			}
+			return m.Bytes, nil
+		},
+		"safetensors": func(parts map[string][]byte) ([]byte, error) { return parts[artifact.PartModel], nil },
+	}
+}
+
+// exported is a file that a version was exported to.
+type exported struct {
+	File      string `json:"file"`
+	Format    string `json:"format"`
+	SizeBytes int    `json:"size_bytes"`
+	SHA256    string `json:"sha256"`
+}
+
+func newExport(g *verb.Globals) *cobra.Command {
+	var dir, format, into string
+	cmd := &cobra.Command{
+		Use:   "export MODEL [VERSION] --format FORMAT --into FILE",
+		Short: "Write a version, champion by default: as ONNX, its parameters as safetensors, or all its files to a directory",
+		Long: "export writes a version's verified files (safetensors, transform, spec, provenance) to a\n" +
+			"directory. With --format onnx it writes one ONNX model of features and model, which reads\n" +
+			"cleaned rows, a tensor a column, and gives the columns that scoring adds; docs/export.md says\n" +
+			"how nulls are given. With --format safetensors it writes the parameters alone.",
+		Example: "  thalweg models export flight-delays --format onnx --into flight-delays.onnx\n" +
+			"  thalweg models export flight-delays 1 --format safetensors\n" +
+			"  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
+		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
+			write, ok := exportFormats()[format]
+			if !ok && format != "files" {
+				return verb.Answer{}, terminal.UsageError("--format", format, "write files, "+strings.Join(slices.Sorted(maps.Keys(exportFormats())), " or "))
+			}
+			v, err := c.FindVersion(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
+			if err != nil {
+				return verb.Answer{}, err
+			}
+			parts, err := c.Checkpoint(cmd.Context(), v.Checkpoint)
+			if err != nil {
+				return verb.Answer{}, err
+			}
+			if write == nil {
+				names, err := terminal.WriteFiles(dir, parts)
+				return verb.Answer{Value: names, Table: func(w io.Writer) { fmt.Fprintln(w, strings.Join(names, "\n")) }}, err
+			}
+			data, err := write(parts)
+			if err != nil {
+				return verb.Answer{}, err
+			}
+			if into == "" {
+				into = filepath.Join(dir, fmt.Sprintf("%s-v%d.%s", v.Name, v.Version, format))
+			}
+			out := exported{into, format, len(data), storage.SHA256(data)}
+			return verb.Answer{Value: out, Table: func(w io.Writer) {
+				fmt.Fprintf(w, "%s (%s), version %d of %s, sha256 %s\n", into, humanize.IBytes(uint64(len(data))), v.Version, v.Name, out.SHA256)
+			}}, os.WriteFile(into, data, 0o644)
+		}),
+	}
+	cmd.Flags().StringVar(&format, "format", "files", "files, onnx or safetensors")
+	cmd.Flags().StringVar(&into, "into", "", "the file to write; default MODEL-vVERSION.FORMAT in --dir")
+	cmd.Flags().StringVar(&dir, "dir", ".", "where to write")
+	return cmd
+}

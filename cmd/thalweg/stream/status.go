@@ -1,0 +1,53 @@
+package stream
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/cmd/thalweg/verb"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+func newStatus(g *verb.Globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "status [PIPELINE]",
+		Short:   "Show state, offsets and lag of each partition",
+		Example: "  thalweg stream status flight-delays -o json",
+		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
+			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: verb.Argument(args, 0)})
+			return verb.Answer{Value: res, Table: func(w io.Writer) {
+				terminal.Row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
+				for _, p := range res.Partitions {
+					// Counts and speed are known with the log, of which committed is the end.
+					rows, dead, missing, speed := "", "", "", ""
+					if p.Committed >= 0 {
+						rows, dead, missing, speed = humanize.Comma(p.ScoredRows), humanize.Comma(p.DeadLetters), humanize.Comma(p.Missing), fmt.Sprintf("%.0f", p.RowsPerSecond)
+					}
+					terminal.Row(w, p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p),
+						rows, dead, missing, terminal.CountOrDash(p.ModelVersion), speed, p.Worker, p.Message)
+				}
+			}}, err
+		}),
+	}
+}
+
+// offsetShown prints an offset, of which -1 says that it is not known.
+func offsetShown(offset int64) string {
+	if offset < 0 {
+		return ""
+	}
+	return fmt.Sprint(offset)
+}
+
+// lagShown prints how many events of a partition have not been scored.
+func lagShown(p *apiv1.StreamPartition) string {
+	if p.End < 0 || p.Scored < 0 {
+		return ""
+	}
+	return fmt.Sprint(max(0, p.End-p.Scored))
+}

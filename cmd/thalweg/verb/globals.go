@@ -1,0 +1,80 @@
+// Package verb is what verbs are made of: the global flags, how one asks the cluster
+// and prints its answer, and the arguments and specs that they are given.
+package verb
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
+	"github.com/thalweg/thalweg/coordinator/api"
+)
+
+// Globals are the flags that every verb takes; its help shows those that it uses.
+type Globals struct {
+	Coordinators []string // host:port
+	Output       string   // table, json or yaml
+	LogLevel     string
+	Connections  connections.Flags
+}
+
+// The sets of global flags that verbs use.
+const (
+	Logs   = "log-level "
+	Data   = "connections store " // it reads training data
+	Prints = "output "
+	Asks   = "coordinator " + Prints                       // it asks the coordinators and prints what they say
+	Reads  = Asks + "connections store "                   // it reads the results of a stream too
+	Scores = Reads + "kafka schema-registry state-bucket " // it scores as a worker does
+)
+
+// Register adds the flags to those of the root.
+func (g *Globals) Register(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&g.Coordinators, "coordinator", connections.EnvList("THALWEG_COORDINATOR", connections.APIAddress),
+		"coordinator addresses (host:port), one or more [THALWEG_COORDINATOR]")
+	flags.StringVarP(&g.Output, "output", "o", "table", "output format: table, json or yaml")
+	flags.StringVar(&g.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
+	g.Connections.Register(flags)
+}
+
+// UsesFlags is the annotation of a command that uses other global flags than
+// the verb above it: their names, with spaces between.
+const UsesFlags = "uses-flags"
+
+// UsedFlags returns the names of the global flags that a command uses.
+func UsedFlags(cmd *cobra.Command) []string {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if names, ok := cmd.Annotations[UsesFlags]; ok {
+			return strings.Fields(names)
+		}
+	}
+	return nil
+}
+
+// Client returns a client of the coordinators that the flags name; see
+// api.Config for downAfter.
+func (g *Globals) Client(downAfter time.Duration) (*api.Client, error) {
+	return api.NewClient(api.Config{Addresses: g.Coordinators, DownAfter: downAfter,
+		Unreachable: "start coordinators there, as `thalweg dev` does, or name others: --coordinator [THALWEG_COORDINATOR]; of several a majority must run"})
+}
+
+// Print writes a value in the format that the flags name; see terminal.Print.
+func (g *Globals) Print(w io.Writer, value any, table func(w io.Writer)) error {
+	return terminal.Print(w, g.Output, value, table)
+}
+
+// Logger writes text lines to standard error.
+func (g *Globals) Logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(g.LogLevel)); err != nil {
+		return nil, terminal.UsageError("--log-level", g.LogLevel, "one of debug, info, warn, error")
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+}
