@@ -65,7 +65,8 @@ var ranks = map[string]int{
 	"storage/s3":                     2,
 	"storage/storagetest":            2,
 
-	"coordinator/raftnode":    3,
+	"coordinator/auth/pki":    3,
+	"coordinator/raftnode":    4,
 	"coordinator/schedule":    3,
 	"pipeline":                3,
 	"storage/checkpoint":      3,
