@@ -52,7 +52,7 @@ generate: ## regenerate what is generated
 	tools/generate.sh
 
 generated: generate ## regenerate and report what was not up to date
-	@git diff --exit-code --stat -- '*.pb.go' '*.connect.go' 'pipeline/kernel/simd_*' docs/reference || { echo "generated code is out of date: commit what make generate wrote"; exit 1; }
+	@git diff --exit-code --stat -- '*.pb.go' '*.connect.go' 'pipeline/kernel/simd_*' pipeline/descriptions.txt docs/reference || { echo "generated code is out of date: commit what make generate wrote"; exit 1; }
 
 nodev: ## build what images hold, and check that it says what it lacks
 	go build -tags nodev -o /dev/null ./cmd/thalweg

@@ -57,9 +57,6 @@ type Entry struct {
 	// spec. Its tags are those of the structs of this package. It may implement
 	// Defaulter and Checker; what else it must implement, its kind says.
 	Options any
-	// Source is the Go source that declares the struct. Its comments describe the
-	// fields.
-	Source string
 }
 
 // Defaulter is options with default values that default tags cannot state.

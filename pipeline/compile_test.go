@@ -323,7 +323,7 @@ func (*widening) Bind(at *pipeline.Columns) pipeline.Op {
 
 func TestAStepThatLearnsKeepsTheNamesAndTypesOfColumns(t *testing.T) {
 	all := catalog.All()
-	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("widen", new(widening), ""))
+	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("widen", new(widening)))
 	text := strings.Replace(string(read(t, "flights.yaml")), "    split:", "    clean: [{widen: {}}]\n    split:", 1)
 	_, err := pipeline.ParseAndCompile(all, "flights.yaml", []byte(text), flightColumns)
 	if err == nil || !strings.Contains(err.Error(), "clean[0].widen: a step that learns cannot change the names and types of columns") {

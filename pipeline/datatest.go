@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	_ "embed"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -15,9 +14,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed datatest.go
-var dataTestSource string
 
 // DataTest is one test of the rows that the cleaning steps leave, of all splits. A row
 // fails where what is asked of it is false; null is not false, so that a missing value

@@ -50,12 +50,8 @@ type Explanation struct {
 
 // NewExplainer reads what explanations are made of: the comments of a catalog and the
 // example specs.
-func NewExplainer(catalog Catalog) (*Explainer, error) {
-	described, err := descriptions(catalog)
-	if err != nil {
-		return nil, err
-	}
-	x := &Explainer{catalog: catalog, described: described}
+func NewExplainer(catalog Catalog) (x *Explainer, err error) {
+	x = &Explainer{catalog: catalog, described: descriptions()}
 	for _, text := range []string{minimalExample, fullExample, csvExample, cleanExample} {
 		s, found := parse(catalog, "", []byte(text))
 		if x.example == nil {

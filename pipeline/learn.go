@@ -131,7 +131,8 @@ type Privacy struct {
 	ClipNorm float64 `yaml:"clip_norm" json:"clip_norm,omitempty" jsonschema:"exclusiveMinimum=0" default:"1"`
 	// NoiseMultiplier is the noise's standard deviation, in units of clip_norm.
 	NoiseMultiplier float64 `yaml:"noise_multiplier" json:"noise_multiplier,omitempty" jsonschema:"exclusiveMinimum=0" default:"1"`
-	// Delta is the probability that ε may not hold with: less than one in the number of rows.
+	// Delta is the probability with which ε may be exceeded: less than one in the number of
+	// rows.
 	Delta float64 `yaml:"delta" json:"delta" jsonschema:"exclusiveMinimum=0,exclusiveMaximum=1"`
 	// EpsilonMax ends training before more is spent. 0: all epochs are trained, and what
 	// was spent is shown.

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,9 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed lookup.go
-var lookupSource string
 
 // LookupTable is a small table that rows are joined to: at most 200,000 rows, and 4 MiB
 // of values with the other tables of the spec.

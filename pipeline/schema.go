@@ -4,11 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,30 +14,17 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
-// The comments of the spec's types are the descriptions of its fields.
-var (
-	//go:embed spec.go
-	specSource string
-	//go:embed spec_types.go
-	specTypesSource string
-	//go:embed step.go
-	stepSource string
-	//go:embed crosses.go
-	crossesSource string
-	//go:embed output.go
-	outputSource string
-	//go:embed learn.go
-	learnSource string
-)
+// descriptionsText holds the comments of the spec's types and of its fields, a line each: the
+// name, a tab, the text. make generate writes it.
+//
+//go:embed descriptions.txt
+var descriptionsText string
 
 // JSONSchema returns the schema of a spec that chooses from a catalog, for
 // editors, draft 2020-12: fields, types, values, ranges and descriptions. What
 // only Parse checks are the rules between fields.
 func JSONSchema(catalog Catalog) ([]byte, error) {
-	described, err := descriptions(catalog)
-	if err != nil {
-		return nil, err
-	}
+	described := descriptions()
 	r := &jsonschema.Reflector{
 		Anonymous:      true,
 		ExpandedStruct: true,
@@ -70,19 +53,15 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 	return append(bytes.TrimSpace(out), '\n'), nil
 }
 
-// descriptions returns what the comments say of the spec's types and fields, and of
-// those of a catalog: "package.Type." and "package.Type.Field".
-func descriptions(catalog Catalog) (map[string]string, error) {
+// descriptions returns what the comments say of the types and fields of a spec, those of
+// the catalog's entries too: "package.Type." and "package.Type.Field".
+func descriptions() map[string]string {
 	described := make(map[string]string)
-	err := comments(described, reflect.TypeFor[Spec]().PkgPath(), specSource, specTypesSource, stepSource, crossesSource, outputSource, dataTestSource, lookupSource, searchSource, learnSource)
-	for _, entries := range catalog {
-		for _, e := range entries {
-			if e.Source != "" {
-				err = errors.Join(err, comments(described, reflect.TypeOf(e.Options).Elem().PkgPath(), e.Source))
-			}
-		}
+	for line := range strings.Lines(descriptionsText) {
+		name, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		described[name] = text
 	}
-	return described, err
+	return described
 }
 
 // chosenFields returns the fields of a struct that choose from a catalog, as they
@@ -198,40 +177,3 @@ func allowValue(of *jsonschema.Schema, field string) {
 	full.Description = ""
 	*of = jsonschema.Schema{Description: of.Description, OneOf: []*jsonschema.Schema{value, &full}}
 }
-
-// comments adds the comments of the struct types of a package ("Split.") and of
-// their fields ("Split.Column") to out, from its Go sources.
-func comments(out map[string]string, pkg string, sources ...string) error {
-	for _, source := range sources {
-		file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return fmt.Errorf("read comments: %w", err)
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			g, ok := n.(*ast.GenDecl)
-			if !ok {
-				return true
-			}
-			for _, spec := range g.Specs {
-				t, ok := spec.(*ast.TypeSpec)
-				if !ok {
-					continue
-				}
-				name := pkg + "." + t.Name.Name + "."
-				out[name] = text(g.Doc)
-				if s, ok := t.Type.(*ast.StructType); ok {
-					for _, f := range s.Fields.List {
-						for _, field := range f.Names {
-							out[name+field.Name] = text(f.Doc)
-						}
-					}
-				}
-			}
-			return false
-		})
-	}
-	return nil
-}
-
-// text is a comment on one line.
-func text(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }

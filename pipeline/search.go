@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"maps"
 	"math"
@@ -15,9 +14,6 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
-
-//go:embed search.go
-var searchSource string
 
 // SearchSpec looks for the values of fields with which the model is best: each trial trains
 // a model by the spec with other values in it. The version is that of the best trial.

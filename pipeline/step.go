@@ -70,7 +70,7 @@ func (p *StepPhases) TrainingOnly(at Place, what string) {
 func (p *StepPhases) Phases() *StepPhases { return p }
 
 // Step returns the entry of a cleaning operator.
-func Step(name string, options StepSpec, source string) Entry { return Entry{name, options, source} }
+func Step(name string, options StepSpec) Entry { return Entry{name, options} }
 
 // Op is one cleaning operator bound to its columns: an Arrow batch in, an Arrow
 // batch out.

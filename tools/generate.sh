@@ -1,6 +1,6 @@
 #!/bin/sh
 # Regenerates what is generated: the Go of coordinator/api/v1, the loops of
-# pipeline/kernel in assembler, and docs/reference.
+# pipeline/kernel in assembler, the descriptions of fields, and docs/reference.
 set -eu
 cd "$(dirname "$0")/.."
 tools/build.sh buf protoc-gen-go protoc-gen-connect-go protoc-gen-connect-openapi
@@ -20,4 +20,8 @@ out=docs/reference/openapi.yaml
 mv $out.new $out
 
 go generate ./pipeline/kernel
-go test -count=1 -run '^TestTheReferenceIsCurrent$' ./cmd/thalweg -update
+
+# Where descriptions have changed, the first run ends with these, and the second makes the
+# reference of them.
+reference() { go test -count=1 -run '^TestTheReferenceIsCurrent$' ./cmd/thalweg -update; }
+reference >/dev/null || reference

@@ -249,7 +249,7 @@ func prepare(t *testing.T, cfg Config, at Connections, spec string) (*stageRunne
 // transform is fitted, and does the same to shards and to events.
 func TestALearningStepIsTheSameInBatchAndStream(t *testing.T) {
 	all := catalog.All()
-	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("median", new(medianStep), ""))
+	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("median", new(medianStep)))
 	if _, err := pipeline.Parse(all, "bad.yaml", []byte(strings.ReplaceAll(learningSpec, "{column: x}", "{colum: x, offset: -1}"))); err == nil ||
 		!strings.Contains(err.Error(), "median.colum: there is no such field (did you mean column?)") || !strings.Contains(err.Error(), "median.offset: -1 is out of range") {
 		t.Errorf("diagnostics: %v", err)

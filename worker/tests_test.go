@@ -151,7 +151,7 @@ func TestDataTestsNeedNoCleaningStep(t *testing.T) {
 // rows are kept already.
 func TestDataTestsSeeWhatStepsHaveLearnt(t *testing.T) {
 	all := catalog.All()
-	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("median", new(medianStep), ""))
+	all[pipeline.Steps] = append(all[pipeline.Steps], pipeline.Step("median", new(medianStep)))
 	spec := strings.Replace(learningSpec, "  preprocessing:", "  tests: [{column: x, not_null: true}, {column: twice, range: {max: 70}, severity: warn}]\n  preprocessing:", 1)
 	stores := lake(t)
 	r, _ := prepare(t, Config{SpecCatalog: all}, stores, spec)

@@ -37,6 +37,7 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 			t.Setenv(name, "")
 		}
 	}
+	checkDescriptions(t)
 	for name, text := range map[string]string{"spec.md": specReference(t), "expressions.md": expressionReference(),
 		"commands.md": commandReference(), "http.md": httpReference(t), "metrics.md": metricsReference(t)} {
 		path := filepath.Join(referenceFiles, name)

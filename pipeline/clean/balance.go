@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -11,9 +10,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed balance.go
-var balanceSource string
 
 // Balance makes the values of a column as frequent as one another among the training rows,
 // in training only; rows of validation and test stay as they are, so that a version is judged

@@ -1,15 +1,11 @@
 package clean
 
 import (
-	_ "embed"
 	"strings"
 	"unicode"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed case.go
-var caseSource string
 
 // Case changes the case of letters.
 type Case struct {

@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"time"
 
@@ -13,9 +12,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed cast.go
-var castSource string
 
 // Cast changes a column's type.
 type Cast struct {

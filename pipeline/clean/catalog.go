@@ -5,17 +5,17 @@ import "github.com/thalweg/thalweg/pipeline"
 // Catalog lists the operators. To add one is a file and a line here.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
-		pipeline.Step("trim", new(Trim), trimSource),
-		pipeline.Step("normalize_text", new(NormalizeText), normalizeTextSource),
-		pipeline.Step("case", new(Case), caseSource),
-		pipeline.Step("replace", new(Replace), replaceSource),
-		pipeline.Step("filter", new(Filter), filterSource),
-		pipeline.Step("derive", new(Derive), deriveSource),
-		pipeline.Step("cast", new(Cast), castSource),
-		pipeline.Step("fill", new(Fill), fillSource),
-		pipeline.Step("outliers", new(Outliers), outliersSource),
-		pipeline.Step("dedupe", new(Dedupe), dedupeSource),
-		pipeline.Step("lookup", new(Lookup), lookupSource),
-		pipeline.Step("balance", new(Balance), balanceSource),
+		pipeline.Step("trim", new(Trim)),
+		pipeline.Step("normalize_text", new(NormalizeText)),
+		pipeline.Step("case", new(Case)),
+		pipeline.Step("replace", new(Replace)),
+		pipeline.Step("filter", new(Filter)),
+		pipeline.Step("derive", new(Derive)),
+		pipeline.Step("cast", new(Cast)),
+		pipeline.Step("fill", new(Fill)),
+		pipeline.Step("outliers", new(Outliers)),
+		pipeline.Step("dedupe", new(Dedupe)),
+		pipeline.Step("lookup", new(Lookup)),
+		pipeline.Step("balance", new(Balance)),
 	}
 }

@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed dedupe.go
-var dedupeSource string
 
 // Dedupe keeps one row of each key in the whole dataset, whatever its files, in training
 // only. Each such step is a pass over the rows.

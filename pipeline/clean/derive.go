@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -13,9 +12,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed derive.go
-var deriveSource string
 
 // Derive adds or replaces a column by an expression. So texts are split, a step for
 // each part: split(route, "-")[0], and joined: origin + "-" + destination.

@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"strconv"
 	"time"
@@ -14,9 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed fill.go
-var fillSource string
 
 // Fill treats missing values of columns.
 type Fill struct {

@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -14,9 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed filter.go
-var filterSource string
 
 // Filter keeps the rows for which the expression is true; null is false.
 type Filter struct {

@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
@@ -10,9 +9,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed lookup.go
-var lookupSource string
 
 // Lookup joins rows to a table of spec.lookups by its key: each row stays, and gets the
 // table's columns, with null where the table has no such key, or the row has none.

@@ -1,7 +1,6 @@
 package clean
 
 import (
-	_ "embed"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,9 +9,6 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed normalize_text.go
-var normalizeTextSource string
 
 // NormalizeText gives text that looks the same one form: of its letters, of its
 // white space, or of both.

@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,9 +14,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed outliers.go
-var outliersSource string
 
 // Outliers treats numbers that lie apart from most. The bounds come of the training
 // rows, as the steps before that need not learn leave them, and are part of the

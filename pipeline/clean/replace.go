@@ -2,7 +2,6 @@ package clean
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"maps"
 	"regexp"
@@ -17,9 +16,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed replace.go
-var replaceSource string
 
 // Replace puts other values in the place of some: whole values, or the parts of a
 // text that match a pattern. Missing values stay missing.

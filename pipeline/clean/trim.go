@@ -1,14 +1,10 @@
 package clean
 
 import (
-	_ "embed"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed trim.go
-var trimSource string
 
 // Trim removes leading and trailing white space, as Unicode defines it.
 type Trim struct {

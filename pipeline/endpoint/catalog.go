@@ -9,11 +9,11 @@ import "github.com/thalweg/thalweg/pipeline"
 // file and a line here, and what reads it in worker.DatasetFormats.
 func DatasetFormats() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "parquet", Options: new(Parquet), Source: parquetSource},
-		{Name: "csv", Options: new(CSV), Source: csvSource},
-		{Name: "jsonl", Options: new(JSONL), Source: jsonlSource},
-		{Name: "arrow", Options: new(Arrow), Source: arrowSource},
-		{Name: "delta", Options: new(DeltaSource), Source: deltaSource},
+		{Name: "parquet", Options: new(Parquet)},
+		{Name: "csv", Options: new(CSV)},
+		{Name: "jsonl", Options: new(JSONL)},
+		{Name: "arrow", Options: new(Arrow)},
+		{Name: "delta", Options: new(DeltaSource)},
 	}
 }
 
@@ -21,21 +21,21 @@ func DatasetFormats() []pipeline.Entry {
 // and what opens it in streamOpeners of cmd/thalweg/connections.
 func Streams() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "kafka", Options: new(KafkaSource), Source: kafkaSource},
+		{Name: "kafka", Options: new(KafkaSource)},
 	}
 }
 
 // SinkFormats lists how the files of scored rows are encoded.
 func SinkFormats() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "parquet", Options: new(ParquetSink), Source: parquetSource},
+		{Name: "parquet", Options: new(ParquetSink)},
 	}
 }
 
 // DeadLetterTopics lists where dead letters can be delivered to.
 func DeadLetterTopics() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "kafka", Options: new(KafkaDeadLetters), Source: kafkaSource},
+		{Name: "kafka", Options: new(KafkaDeadLetters)},
 	}
 }
 
@@ -43,7 +43,7 @@ func DeadLetterTopics() []pipeline.Entry {
 // To add one is a file and a line here, and what writes it in worker.TableFormats.
 func TableFormats() []pipeline.Entry {
 	return []pipeline.Entry{
-		{Name: "delta", Options: new(Delta), Source: deltaSource},
-		{Name: "none", Options: new(NoTable), Source: deltaSource},
+		{Name: "delta", Options: new(Delta)},
+		{Name: "none", Options: new(NoTable)},
 	}
 }

@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	_ "embed"
 	"strings"
 
 	"golang.org/x/text/encoding/ianaindex"
@@ -10,9 +9,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed csv.go
-var csvSource string
 
 // CSV is files of delimited fields, compressed with gzip or zstd if their names end in
 // .gz or .zst.

@@ -1,13 +1,9 @@
 package endpoint
 
 import (
-	_ "embed"
 	"fmt"
 	"strings"
 )
-
-//go:embed delta.go
-var deltaSource string
 
 // Table is the options of a format of tables.
 type Table interface {

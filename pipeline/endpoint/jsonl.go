@@ -1,15 +1,10 @@
 package endpoint
 
 import (
-	_ "embed"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed jsonl.go
-var jsonlSource string
 
 // JSONL is files of JSON objects, one a line, in UTF-8, compressed with gzip or zstd if
 // their names end in .gz or .zst.

@@ -1,13 +1,6 @@
 package endpoint
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed kafka.go
-var kafkaSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // KafkaSource is a topic of Kafka.
 type KafkaSource struct {

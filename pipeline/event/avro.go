@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -15,9 +14,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed avro.go
-var avroSource string
 
 // AvroFormat is Avro records, one an event.
 type AvroFormat struct {

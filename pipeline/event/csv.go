@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	_ "embed"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -13,9 +12,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed csv.go
-var csvSource string
 
 // CSVFormat is records of RFC 4180, one an event.
 type CSVFormat struct {

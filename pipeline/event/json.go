@@ -1,14 +1,10 @@
 package event
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed json.go
-var jsonSource string
 
 // JSONFormat is JSON objects, one an event.
 type JSONFormat struct {

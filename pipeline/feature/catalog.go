@@ -30,20 +30,20 @@ func Normalizations() []pipeline.Entry {
 // To add one is a file and a line here.
 func Encoders() []pipeline.Entry {
 	return []pipeline.Entry{
-		encoder("onehot", new(OneHot), oneHotSource),
-		encoder("embedding", new(Embedding), oneHotSource),
-		encoder("none", new(Scaled), scaledSource),
-		encoder("elements", new(Elements), elementsSource),
-		encoder("bins", new(Bins), binsSource),
-		encoder("periodic", new(Periodic), periodicSource),
-		encoder("hash", new(Hash), hashSource),
-		encoder("ordinal", new(Ordinal), valuedSource),
-		encoder("frequency", new(Frequency), valuedSource),
-		encoder("target", new(Target), targetSource),
-		encoder("tfidf", new(TFIDF), textSource),
-		encoder("hashing", new(Hashing), textSource),
-		encoder("bag", new(Bag), textSource),
-		encoder("multihot", new(MultiHot), textSource),
+		encoder("onehot", new(OneHot)),
+		encoder("embedding", new(Embedding)),
+		encoder("none", new(Scaled)),
+		encoder("elements", new(Elements)),
+		encoder("bins", new(Bins)),
+		encoder("periodic", new(Periodic)),
+		encoder("hash", new(Hash)),
+		encoder("ordinal", new(Ordinal)),
+		encoder("frequency", new(Frequency)),
+		encoder("target", new(Target)),
+		encoder("tfidf", new(TFIDF)),
+		encoder("hashing", new(Hashing)),
+		encoder("bag", new(Bag)),
+		encoder("multihot", new(MultiHot)),
 	}
 }
 
@@ -74,8 +74,8 @@ type missingValue struct{ feature string }
 // For implements pipeline.Typed.
 func (m *missingValue) For() string { return m.feature }
 
-func encoder(name string, options Encoder, source string) pipeline.Entry {
-	return pipeline.Entry{Name: name, Options: options, Source: source}
+func encoder(name string, options Encoder) pipeline.Entry {
+	return pipeline.Entry{Name: name, Options: options}
 }
 
 // Normalization brings numbers to a common scale. A value x becomes

@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"fmt"
 	"math"
 	"slices"
@@ -13,9 +12,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed encode_bins.go
-var binsSource string
 
 // Bins cuts a number into bins of about as many training rows each, and gives each
 // bin an id. A missing value has id 0.

@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -10,9 +9,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed encode_elements.go
-var elementsSource string
 
 // Elements passes the elements of a list on, each as it is normalised by itself.
 type Elements struct{}

@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -9,9 +8,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed encode_hash.go
-var hashSource string
 
 // Hash gives each value of a category the weight that its hash says. Nothing is learnt,
 // and a value that training never met has one too.

@@ -2,7 +2,6 @@ package feature
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,9 +25,6 @@ const tableSpan = 1 << 16
 
 // unresolved marks a dictionary entry whose id has not been looked up.
 const unresolved = ^uint32(0)
-
-//go:embed encode_onehot.go
-var oneHotSource string
 
 // OneHot gives each value of a category a weight of its own.
 type OneHot struct{}

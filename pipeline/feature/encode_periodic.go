@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"fmt"
 	"math"
 
@@ -12,9 +11,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed encode_periodic.go
-var periodicSource string
 
 // Periodic lays a number on a circle, so that 23 o'clock is as near to 0 as to 22: two
 // numbers, the sine and the cosine of how much of the period has passed.

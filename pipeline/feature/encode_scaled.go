@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,9 +23,6 @@ type scaled struct {
 	fill         float32 // what a missing value becomes
 	deviation    float64 // of a curve, Normalization.Deviation; 0: none
 }
-
-//go:embed encode_scaled.go
-var scaledSource string
 
 // Scaled passes a number on as it is normalised.
 type Scaled struct{}

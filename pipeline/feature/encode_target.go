@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -13,9 +12,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed encode_target.go
-var targetSource string
 
 // Target makes a category the mean label of the training rows with its value, drawn to
 // the mean of all. A training row gets that of the rows in other folds, so that a model

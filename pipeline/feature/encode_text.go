@@ -1,7 +1,6 @@
 package feature
 
 import (
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -18,9 +17,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/text"
 )
-
-//go:embed encode_text.go
-var textSource string
 
 // Cut is how a text is cut into terms, and how terms are told apart.
 type Cut struct {

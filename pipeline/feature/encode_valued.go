@@ -2,7 +2,6 @@ package feature
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,9 +11,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed encode_valued.go
-var valuedSource string
 
 // Ordinal makes a category the rank of its value, from 0 on: integers by size, texts by
 // their bytes. One that training gave no id is -1. The number is brought to mean 0 and

@@ -1,7 +1,6 @@
 package model
 
 import (
-	_ "embed"
 	"fmt"
 	"strings"
 
@@ -9,9 +8,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
-
-//go:embed cnn.go
-var cnnSource string
 
 // CNN is a convolutional network of one list feature: a sequence, or by its shape an image.
 type CNN struct {
@@ -28,7 +24,7 @@ type CNNLayer struct {
 	Conv *Conv `yaml:"conv,omitempty" json:"conv,omitempty"`
 	// Pool makes one place of several.
 	Pool *Pool `yaml:"pool,omitempty" json:"pool,omitempty"`
-	// Dense is values that are weighted sums of all before, as the hidden layers of an mlp are.
+	// Dense is a fully connected layer, as the hidden layers of an mlp are.
 	Dense *Dense `yaml:"dense,omitempty" json:"dense,omitempty"`
 }
 
@@ -43,7 +39,7 @@ type Conv struct {
 	// Padding is zeros around the array, so that each place is the middle of a window (same), or
 	// nothing (valid).
 	Padding string `yaml:"padding,omitempty" json:"padding,omitempty" jsonschema:"enum=same,enum=valid" default:"same"`
-	// Activation follows.
+	// Activation is applied to the sums.
 	Activation string `yaml:"activation,omitempty" json:"activation,omitempty" jsonschema:"enum=relu,enum=gelu,enum=tanh,enum=sigmoid" default:"relu"`
 }
 
@@ -56,11 +52,11 @@ type Pool struct {
 	Kind string `yaml:"kind,omitempty" json:"kind,omitempty" jsonschema:"enum=max,enum=mean" default:"max"`
 }
 
-// Dense is a layer of values that are weighted sums of all before.
+// Dense is a fully connected layer: values that are weighted sums of all before.
 type Dense struct {
-	// Size is how many.
+	// Size is how many values it has.
 	Size int `yaml:"size,omitempty" json:"size,omitempty" jsonschema:"minimum=1,maximum=8192" default:"64"`
-	// Activation follows.
+	// Activation is applied to the sums.
 	Activation string `yaml:"activation,omitempty" json:"activation,omitempty" jsonschema:"enum=relu,enum=gelu,enum=tanh,enum=sigmoid" default:"relu"`
 	// Dropout is the share of the values that a step of training leaves out.
 	Dropout float64 `yaml:"dropout,omitempty" json:"dropout,omitempty" jsonschema:"minimum=0,exclusiveMaximum=1"`

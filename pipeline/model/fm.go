@@ -1,16 +1,12 @@
 package model
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
-
-//go:embed fm.go
-var fmSource string
 
 // FM is a factorization machine (Rendle 2010): the linear model, and for each two of a row's
 // numbers, categories, elements and terms what they say together. Which is the product of

@@ -1,15 +1,11 @@
 package model
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed knn.go
-var knnSource string
 
 // KNN predicts of a row what the training rows nearest to it have (Cover and Hart 1967): of a
 // binary label or of classes the shares of their labels, each row having one vote, of a

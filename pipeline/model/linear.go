@@ -1,16 +1,12 @@
 package model
 
 import (
-	_ "embed"
 	"fmt"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed linear.go
-var linearSource string
 
 // Linear is the model of one linear layer: logistic regression with the cross
 // entropy, of several classes too, least squares with the squared error, a linear

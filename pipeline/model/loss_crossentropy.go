@@ -1,15 +1,11 @@
 package model
 
 import (
-	_ "embed"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed loss_crossentropy.go
-var crossEntropySource string
 
 // CrossEntropy is the log loss: of a binary label, whose output is the logit and
 // whose prediction is its sigmoid, or of several classes, by softmax.

@@ -1,22 +1,18 @@
 package model
 
 import (
-	_ "embed"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-//go:embed loss_focal.go
-var focalSource string
-
 // Focal is the log loss of a row times (1-p)^gamma, p being the probability that the model
-// gives its label: rows that are told well count little, and training goes after the others
+// gives its label: rows that are predicted well count little, and training goes after the others
 // (Lin et al. 2017). Probabilities lie nearer to 1/2 than the rates of rows. Trees take the
 // second derivative of a log loss that counts as much as the first one says.
 type Focal struct {
-	// Gamma is how little rows count that are told well; 0 is the log loss.
+	// Gamma is how much less rows count that are predicted well; 0 is the log loss.
 	Gamma *float64 `yaml:"gamma,omitempty" json:"gamma,omitempty" jsonschema:"minimum=0,maximum=10" default:"2"`
 	// Alpha is how much a row of a binary label weighs that is true, and 1 - alpha one that is
 	// false. Default: both weigh 1.

@@ -1,13 +1,6 @@
 package model
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed loss_hinge.go
-var hingeSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Hinge is the loss of a support vector machine: of a binary label, what its margin
 // lacks to 1. The margin is the output and the prediction, no probability: above 0

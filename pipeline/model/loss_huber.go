@@ -1,15 +1,11 @@
 package model
 
 import (
-	_ "embed"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed loss_huber.go
-var huberSource string
 
 // Huber is half the squared error of a number up to delta, and grows in proportion to
 // the error beyond: rows far off do not have their way. Labels are standardised, so

@@ -2,15 +2,11 @@ package model
 
 import (
 	"cmp"
-	_ "embed"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed loss_poisson.go
-var poissonSource string
 
 // Poisson is half the Poisson deviance of a count. The output is the logarithm of
 // the mean, the prediction the mean.

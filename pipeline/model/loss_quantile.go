@@ -1,15 +1,11 @@
 package model
 
 import (
-	_ "embed"
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed loss_quantile.go
-var quantileSource string
 
 // Quantile is the pinball loss of a number: each output is the value that the label is
 // below with the probability of its level. Labels are standardised, so that one

@@ -1,14 +1,9 @@
 package model
 
 import (
-	_ "embed"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed loss_squared.go
-var squaredSource string
 
 // Squared is half the squared error of a number. Labels are standardised, so
 // that one learning rate fits labels of any unit.

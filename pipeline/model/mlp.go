@@ -1,7 +1,6 @@
 package model
 
 import (
-	_ "embed"
 	"fmt"
 	"slices"
 
@@ -9,9 +8,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
-
-//go:embed mlp.go
-var mlpSource string
 
 // MLP is a multilayer perceptron: layers of sums of what comes before, each followed by an
 // activation, and one that gives the outputs.

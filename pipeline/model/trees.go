@@ -1,7 +1,6 @@
 package model
 
 import (
-	_ "embed"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,9 +8,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed trees.go
-var treesSource string
 
 // Trees is an ensemble of decision trees, each grown to mend what those before it
 // leave: gradient boosting (Friedman 2001) on binned features, leaf by leaf, as in

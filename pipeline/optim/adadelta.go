@@ -2,13 +2,9 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed adadelta.go
-var adadeltaSource string
 
 // AdaDelta takes the length of each parameter's step from those before (Zeiler
 // 2012, algorithm 1), in PyTorch's form:

@@ -2,13 +2,9 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed adagrad.go
-var adagradSource string
 
 // Adagrad divides the step of each parameter by the root of the sum of the squares of
 // all its gradients (Duchi, Hazan and Singer 2011, with a diagonal matrix), in

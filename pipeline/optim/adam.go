@@ -2,16 +2,12 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed adam.go
-var adamSource string
 
 // Adam scales the step of each parameter by the gradients it has seen (Kingma and
 // Ba 2015, algorithm 1). It has no step counter:

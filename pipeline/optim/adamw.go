@@ -1,14 +1,10 @@
 package optim
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed adamw.go
-var adamwSource string
 
 // AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm
 // 2), as PyTorch has it: before each step

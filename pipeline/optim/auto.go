@@ -1,7 +1,6 @@
 package optim
 
 import (
-	_ "embed"
 	"math/bits"
 	"slices"
 
@@ -9,9 +8,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
-
-//go:embed auto.go
-var autoSource string
 
 // Auto leaves the choice of the algorithm to Resolve.
 type Auto struct{}

@@ -1,10 +1,5 @@
 package optim
 
-import _ "embed"
-
-//go:embed boosting_options.go
-var boostingSource string
-
 // Boosting grows trees, the one algorithm for a model of them: each by Newton's
 // method on what those before it leave (Friedman 2001; Chen and Guestrin 2016).
 // Derivatives are added up as integers, so that a tree is the same whatever the

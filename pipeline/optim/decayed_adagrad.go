@@ -2,13 +2,9 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed decayed_adagrad.go
-var decayedAdagradSource string
 
 // DecayedAdagrad is Adagrad that forgets: PaddlePaddle's rule of this name.
 //

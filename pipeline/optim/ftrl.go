@@ -2,16 +2,12 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
-
-//go:embed ftrl.go
-var ftrlSource string
 
 // FTRL is FTRL-proximal, follow the regularised leader with a rate for each
 // coordinate (McMahan et al. 2013, "Ad Click Prediction: a View from the Trenches",

@@ -1,13 +1,6 @@
 package optim
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed lbfgs_options.go
-var lbfgsSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // LBFGS minimises the loss over all training rows until it converges: the
 // quasi-Newton method with limited memory (Nocedal and Wright 2006, algorithm 7.5),

@@ -1,7 +1,6 @@
 package optim
 
 import (
-	_ "embed"
 	"fmt"
 	"math"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
-
-//go:embed memorize.go
-var memorizeSource string
 
 // Memorize makes the training rows the model, the one algorithm for a model of type knn. It
 // has one epoch, in which each row is read once.

@@ -2,14 +2,10 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed momentum.go
-var momentumSource string
 
 // Momentum goes on in the direction of past gradients: the heavy ball method as
 // PyTorch's SGD has it (Sutskever et al. 2013, with the learning rate outside the

@@ -1,10 +1,5 @@
 package optim
 
-import _ "embed"
-
-//go:embed nesterov.go
-var nesterovSource string
-
 // Nesterov is momentum that looks a step ahead, as PyTorch's SGD(nesterov=True) has
 // it (Sutskever et al. 2013, in a form in which w is where the gradient is taken):
 //

@@ -1,7 +1,6 @@
 package optim
 
 import (
-	_ "embed"
 	"fmt"
 	"math"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 )
-
-//go:embed none.go
-var noneSource string
 
 // None trains nothing, the one algorithm for a model that was imported: its one epoch
 // reads each row, so that the ledger and the evaluation are those of any model.

@@ -2,13 +2,9 @@ package optim
 
 import (
 	"cmp"
-	_ "embed"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed rmsprop.go
-var rmspropSource string
 
 // RMSProp divides the step of each parameter by the root of a moving average of the
 // squares of its gradients (Tieleman and Hinton 2012, lecture 6.5), in PyTorch's

@@ -1,14 +1,9 @@
 package optim
 
 import (
-	_ "embed"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
-
-//go:embed sgd.go
-var sgdSource string
 
 // SGD is plain gradient descent, w -= rate*g. It has no state.
 type SGD struct {

@@ -1,15 +1,11 @@
 package quality
 
 import (
-	_ "embed"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/expression"
 )
-
-//go:embed accepted_values.go
-var acceptedValuesSource string
 
 // AcceptedValues are all values that the column may have: [JFK, LAX].
 type AcceptedValues []any

@@ -1,14 +1,10 @@
 package quality
 
 import (
-	_ "embed"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed check.go
-var checkSource string
 
 // Check is an expression that is false for rows that fail, of the tested column as value
 // and of other columns by their names: value >= 0 && value <= distance.

@@ -1,13 +1,6 @@
 package quality
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed in_lookup.go
-var inLookupSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // InLookup is the name of a table of spec.lookups, with a key of one column, that has
 // each value of the column as a key.

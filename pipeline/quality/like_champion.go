@@ -1,7 +1,6 @@
 package quality
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -14,9 +13,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/summary"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed like_champion.go
-var likeChampionSource string
 
 // LikeChampion holds the values of a column against those of the rows that the champion
 // was trained on, in about ten bins that its training has fixed: the missing ones, deciles of

@@ -1,13 +1,6 @@
 package quality
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed not_null.go
-var notNullSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // NotNull is true where each row must have a value: null fails, and NaN, which is null.
 type NotNull bool

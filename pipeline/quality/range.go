@@ -1,14 +1,10 @@
 package quality
 
 import (
-	_ "embed"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed range.go
-var rangeSource string
 
 // Range is the least and the greatest value that the column may have, both allowed: of
 // numbers, texts, or times such as "2024-01-31".

@@ -1,14 +1,10 @@
 package quality
 
 import (
-	_ "embed"
 	"regexp"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed regex.go
-var regexSource string
 
 // Regex is an RE2 pattern that is somewhere in each text of the column; ^ and $ tie it to
 // the ends: "^[A-Z]{3}$".

@@ -1,16 +1,12 @@
 package quality
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed row_count.go
-var rowCountSource string
 
 // RowCount is how many rows cleaning must leave of the training data.
 type RowCount struct {

@@ -1,13 +1,6 @@
 package quality
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed unique.go
-var uniqueSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Unique is true where no two training rows may have equal values in the columns: each row
 // after the first of its key fails, in the order of the dataset. All nulls are equal to one

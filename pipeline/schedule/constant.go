@@ -1,10 +1,5 @@
 package schedule
 
-import _ "embed"
-
-//go:embed constant.go
-var constantSource string
-
 // Constant leaves the learning rate as it is.
 type Constant struct {
 	WarmUp `yaml:",inline" json:",inline"`

@@ -1,12 +1,6 @@
 package schedule
 
-import (
-	"cmp"
-	_ "embed"
-)
-
-//go:embed cosine.go
-var cosineSource string
+import "cmp"
 
 // Cosine lets the learning rate fall along half a cosine (Loshchilov and Hutter 2017,
 // equation 5, without restarts).

@@ -1,13 +1,6 @@
 package schedule
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed exponential.go
-var exponentialSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Exponential multiplies the learning rate by decay_rate in the course of decay_steps
 // steps, evenly: decay_rate^(step/decay_steps).

@@ -1,13 +1,6 @@
 package schedule
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed inverse.go
-var inverseSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Inverse divides the learning rate by 1 + decay_rate*step/decay_steps: the schedule
 // of Robbins and Monro 1951, Keras' InverseTimeDecay.

@@ -1,13 +1,6 @@
 package schedule
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed reduce_on_plateau.go
-var plateauSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // ReduceOnPlateau multiplies the learning rate by a factor whenever validation_metric
 // has not improved for some evaluations: PyTorch's ReduceLROnPlateau, whose patience is

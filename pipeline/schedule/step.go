@@ -1,13 +1,6 @@
 package schedule
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed step.go
-var stepSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Step multiplies the learning rate by decay_rate after every decay_steps steps:
 // PyTorch's StepLR.

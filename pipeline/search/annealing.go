@@ -1,21 +1,17 @@
 package search
 
 import (
-	_ "embed"
 	"math"
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
-//go:embed annealing.go
-var annealingSource string
-
 // Annealing walks from point to point: to a neighbour that is better always, to one that is
 // worse the less likely the later it is (Kirkpatrick et al. 1983). It begins with the best
 // of a few trials at random.
 type Annealing struct {
-	// Chains is how many walks there are, each a trial of every generation.
+	// Chains is how many Markov chains there are, each a trial of every generation.
 	Chains int `yaml:"chains,omitempty" json:"chains,omitempty" jsonschema:"minimum=1,maximum=100" default:"2"`
 }
 

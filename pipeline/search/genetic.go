@@ -1,13 +1,6 @@
 package search
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed genetic.go
-var geneticSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Genetic breeds points: of the best trials so far two at a time are crossed, and the
 // child's values changed a little (BLX crossover, Eshelman and Schaffer 1993).

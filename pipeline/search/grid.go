@@ -1,14 +1,10 @@
 package search
 
 import (
-	_ "embed"
 	"fmt"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed grid.go
-var gridSource string
 
 // Grid tries each combination of values, all in one generation: those of a choice, all
 // whole numbers of a space or steps of them, and steps numbers from lower to upper.

@@ -1,15 +1,11 @@
 package search
 
 import (
-	_ "embed"
 	"fmt"
 	"strconv"
 
 	"github.com/thalweg/thalweg/pipeline"
 )
-
-//go:embed halving.go
-var halvingSource string
 
 // Halving tries many points with a part of the budget, and the best of them again with
 // eta times as much, until a few are tried in full (Jamieson and Talwalkar 2016). The best

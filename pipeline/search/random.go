@@ -1,13 +1,6 @@
 package search
 
-import (
-	_ "embed"
-
-	"github.com/thalweg/thalweg/pipeline"
-)
-
-//go:embed random.go
-var randomSource string
+import "github.com/thalweg/thalweg/pipeline"
 
 // Random tries values drawn at random from their spaces, none twice: all trials are one
 // generation (Bergstra and Bengio 2012).

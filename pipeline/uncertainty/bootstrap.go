@@ -1,14 +1,9 @@
 package uncertainty
 
 import (
-	_ "embed"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed bootstrap.go
-var bootstrapSource string
 
 // Bootstrap trains members beside the model, each on rows that are drawn anew of the
 // training rows (Efron 1979): how far their predictions of a row differ says how much hangs

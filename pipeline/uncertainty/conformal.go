@@ -1,15 +1,10 @@
 package uncertainty
 
 import (
-	_ "embed"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/conformal"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed conformal.go
-var conformalSource string
 
 // Conformal gives each scored row an interval that has the true number, or a set that has
 // the true label, as often as coverage says. How wide they are, half of the validation rows

@@ -1,14 +1,9 @@
 package uncertainty
 
 import (
-	_ "embed"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-//go:embed mcdropout.go
-var mcDropoutSource string
 
 // MCDropout predicts each scored row again by networks that dropout thins, as training
 // does (Gal and Ghahramani 2016): how far they differ says how little the rows that

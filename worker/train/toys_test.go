@@ -1,7 +1,6 @@
 package train_test
 
 import (
-	_ "embed"
 	"math"
 	"strings"
 	"testing"
@@ -22,21 +21,14 @@ import (
 
 // The toys: a model, a loss, an update rule, the algorithm Descent, and an encoder
 // that makes lists, each as a build would add it.
-var (
-	//go:embed toys_test.go
-	toysSource string
-	//go:embed descent_test.go
-	descentSource string
-)
-
 func toys() pipeline.Catalog {
 	c := catalog.All()
-	c[pipeline.Models] = append(c[pipeline.Models], pipeline.Entry{Name: "masked", Options: new(Masked), Source: toysSource})
-	c[pipeline.Losses] = append(c[pipeline.Losses], pipeline.Entry{Name: "smoothed", Options: new(Smoothed), Source: toysSource})
+	c[pipeline.Models] = append(c[pipeline.Models], pipeline.Entry{Name: "masked", Options: new(Masked)})
+	c[pipeline.Losses] = append(c[pipeline.Losses], pipeline.Entry{Name: "smoothed", Options: new(Smoothed)})
 	c[pipeline.Optimizers] = append(c[pipeline.Optimizers],
-		pipeline.Entry{Name: "signs", Options: new(Signs), Source: toysSource},
-		pipeline.Entry{Name: "descent", Options: new(Descent), Source: descentSource})
-	c[pipeline.Encoders] = append(c[pipeline.Encoders], pipeline.Entry{Name: "powers", Options: new(Powers), Source: toysSource})
+		pipeline.Entry{Name: "signs", Options: new(Signs)},
+		pipeline.Entry{Name: "descent", Options: new(Descent)})
+	c[pipeline.Encoders] = append(c[pipeline.Encoders], pipeline.Entry{Name: "powers", Options: new(Powers)})
 	return c
 }
 
