@@ -74,8 +74,8 @@ func TanhSlope(dst, d, y []float32) {
 // Of Hendrycks and Gimpel's approximation of the GELU by tanh ("Gaussian Error Linear
 // Units", 2016), z/2*(1 + tanh(u/2)) = z*sigmoid(u) with u = 2*sqrt(2/pi)*(z + 0.044715*z^3).
 const (
-	gelu1 = 1.5957691216057308
-	gelu3 = 0.071354816272600 // gelu1*0.044715
+	GELU1 = 1.5957691216057308
+	GELU3 = 0.071354816272600 // GELU1*0.044715
 )
 
 // GELU sets dst[i] = z[i]*s[i], and s[i] to the share of z[i] that passes. None may be
@@ -85,7 +85,7 @@ func GELU(dst, z, s []float32) {
 	checkLen(len(z), len(s))
 	dst, s = dst[:len(z)], s[:len(z)]
 	for i, v := range z {
-		s[i] = v * (float32(gelu3*float32(v*v)) + gelu1)
+		s[i] = v * (float32(GELU3*float32(v*v)) + GELU1)
 	}
 	Sigmoid(s, s)
 	for i, v := range z {
@@ -101,7 +101,7 @@ func GELUSlope(dst, d, s, z []float32) {
 	dst, d, s = dst[:len(z)], d[:len(z)], s[:len(z)]
 	for i, v := range z {
 		v = min(max(v, -16), 16)                                     // beyond, s is 0 or 1, and the cube may be infinite
-		rise := float32(v * (float32(3*gelu3*float32(v*v)) + gelu1)) // z times the slope of u
+		rise := float32(v * (float32(3*GELU3*float32(v*v)) + GELU1)) // z times the slope of u
 		dst[i] = d[i] * (s[i] + float32(rise*float32(s[i]*(1-s[i]))))
 	}
 }

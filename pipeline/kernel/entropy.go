@@ -5,9 +5,9 @@ import "math"
 // Losses that are seldom chosen: in double precision, row by row.
 
 // logistic returns the probability p that an output stands for, 1-p, and the logarithms of
-// both, each as exactly as it can be told. The output is cut to ±logitBound.
+// both, each as exactly as it can be told. The output is cut to ±LogitBound.
 func logistic(z float32) (p, q, logP, logQ float64) {
-	v := min(max(float64(z), -logitBound), logitBound)
+	v := min(max(float64(z), -LogitBound), LogitBound)
 	e := Exp64(-math.Abs(v))
 	large, small, log := 1/(1+e), e/(1+e), Log1p(e)
 	if v < 0 {

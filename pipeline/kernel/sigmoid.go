@@ -2,22 +2,25 @@ package kernel
 
 import "math"
 
+// What e^v and the sigmoid are computed with, for those who compute them to the same bits
+// elsewhere.
 const (
-	// logitBound keeps 2^k and 1+exp(-z) normal float32s. Beyond it the sigmoid
+	// LogitBound keeps 2^k and 1+exp(-z) normal float32s. Beyond it the sigmoid
 	// is below 2^-125, or 1.
-	logitBound = 87
-	// roundMagic is 1.5 * 2^23: adding it to a float32 of magnitude below 2^22
+	LogitBound = 87
+	// RoundMagic is 1.5 * 2^23: adding it to a float32 of magnitude below 2^22
 	// leaves the nearest integer in the low bits of the mantissa.
-	roundMagic = 12582912
-	log2E      = 1.44269504088896341
-	// The coefficients of Cephes' exp2f: 2**f = 1 + exp1*f + ... + exp6*f^6 for
+	RoundMagic = 12582912
+	// Log2E is the logarithm of e to base 2.
+	Log2E = 1.44269504088896341
+	// The coefficients of Cephes' exp2f: 2**f = 1 + Exp1*f + ... + Exp6*f^6 for
 	// |f| <= 1/2.
-	exp1 = 6.931472028550421e-1
-	exp2 = 2.402264791363012e-1
-	exp3 = 5.550332471162809e-2
-	exp4 = 9.618437357674640e-3
-	exp5 = 1.339887440266574e-3
-	exp6 = 1.535336188319500e-4
+	Exp1 = 6.931472028550421e-1
+	Exp2 = 2.402264791363012e-1
+	Exp3 = 5.550332471162809e-2
+	Exp4 = 9.618437357674640e-3
+	Exp5 = 1.339887440266574e-3
+	Exp6 = 1.535336188319500e-4
 )
 
 // Sigmoid sets dst[i] = 1/(1+exp(-z[i])), with a relative error below
@@ -37,18 +40,18 @@ func Sigmoid(dst, z []float32) {
 	}
 	dst = dst[:len(z)]
 	for i, v := range z {
-		if v > logitBound {
-			v = logitBound
-		} else if v < -logitBound {
-			v = -logitBound
+		if v > LogitBound {
+			v = LogitBound
+		} else if v < -LogitBound {
+			v = -LogitBound
 		}
-		t := float32(v * -log2E)
-		shifted := t + roundMagic
-		f := t - (shifted - roundMagic)
+		t := float32(v * -Log2E)
+		shifted := t + RoundMagic
+		f := t - (shifted - RoundMagic)
 		f2 := float32(f * f)
-		low := float32(f*exp1) + 1
-		mid := float32(f*exp3) + exp2
-		high := float32(f2*exp6) + (float32(f*exp5) + exp4)
+		low := float32(f*Exp1) + 1
+		mid := float32(f*Exp3) + Exp2
+		high := float32(f2*Exp6) + (float32(f*Exp5) + Exp4)
 		p := float32((float32(high*f2)+mid)*f2) + low
 		// The low bits of shifted are k; moved to the exponent they make 2^k.
 		e := float32(p * math.Float32frombits((math.Float32bits(shifted)+127)<<23))

@@ -2,17 +2,17 @@ package kernel
 
 import "math"
 
-// exp is e^v with the relative error of Sigmoid's, v cut to ±logitBound: the same
+// exp is e^v with the relative error of Sigmoid's, v cut to ±LogitBound: the same
 // bits on every machine.
 func exp(v float32) float32 {
-	v = min(max(v, -logitBound), logitBound)
-	t := float32(v * log2E)
-	shifted := t + roundMagic
-	f := t - (shifted - roundMagic)
+	v = min(max(v, -LogitBound), LogitBound)
+	t := float32(v * Log2E)
+	shifted := t + RoundMagic
+	f := t - (shifted - RoundMagic)
 	f2 := float32(f * f)
-	low := float32(f*exp1) + 1
-	mid := float32(f*exp3) + exp2
-	high := float32(f2*exp6) + (float32(f*exp5) + exp4)
+	low := float32(f*Exp1) + 1
+	mid := float32(f*Exp3) + Exp2
+	high := float32(f2*Exp6) + (float32(f*Exp5) + Exp4)
 	p := float32((float32(high*f2)+mid)*f2) + low
 	return float32(p * math.Float32frombits((math.Float32bits(shifted)+127)<<23))
 }

@@ -69,10 +69,7 @@ func newCovered(t *Tree, share float64) *covered {
 	return c
 }
 
-func (c *covered) Size() int                           { return c.size() }
-func (c *covered) Split(i int) (slot, left, right int) { return c.split(i) }
-func (c *covered) Has(i, id int) bool                  { return c.has(i, id) }
-func (c *covered) Value(leaf int) float64              { return float64(float64(c.Values[leaf]) * c.share) }
+func (c *covered) Value(leaf int) float64 { return float64(c.Tree.Value(leaf) * c.share) }
 
 func (c *covered) Cover(node int) float64 {
 	if node < 0 {
@@ -83,14 +80,11 @@ func (c *covered) Cover(node int) float64 {
 
 // coveredImport is an imported tree.
 type coveredImport struct {
-	importedTree
+	ImportedTree
 	slope float64
 }
 
-func (c coveredImport) Size() int                           { return c.size() }
-func (c coveredImport) Split(i int) (slot, left, right int) { return c.split(i) }
-func (c coveredImport) Has(i, id int) bool                  { return c.has(i, id) }
-func (c coveredImport) Value(leaf int) float64              { return float64(c.Values[leaf] * c.slope) }
+func (c coveredImport) Value(leaf int) float64 { return float64(c.Values[leaf] * c.slope) }
 
 func (c coveredImport) Cover(node int) float64 {
 	if node < 0 {
@@ -101,17 +95,16 @@ func (c coveredImport) Cover(node int) float64 {
 
 // explainImported explains imported trees.
 func explainImported(l *importedLayer, shape kernel.Shape, inputs Inputs) (way, error) {
-	slots, err := slotsOf(l.ensemble, shape)
+	all, err := ImportedTrees(l.ensemble, shape)
 	if err != nil {
 		return nil, err
 	}
-	trees := make([]shapley.Tree, len(l.ensemble.Trees))
-	for t := range l.ensemble.Trees {
-		tree := &l.ensemble.Trees[t]
-		if len(tree.Cover) == 0 && len(tree.Splits) > 0 {
+	trees := make([]shapley.Tree, len(all))
+	for t, tree := range all {
+		if len(tree.Tree.Cover) == 0 && len(tree.Splits) > 0 {
 			return nil, fmt.Errorf("the file of the imported trees does not say how many training rows the nodes of tree %d had", t)
 		}
-		trees[t] = coveredImport{importedTree{tree, slots}, l.ensemble.Slope}
+		trees[t] = coveredImport{tree, l.ensemble.Slope}
 	}
 	e := shapley.New(trees, shape.Cardinalities)
 	return &treesExplained{[]*shapley.Explainer{e}, []float64{float64(l.ensemble.Base*l.ensemble.Slope) + e.Base()}, inputs.Categories}, nil

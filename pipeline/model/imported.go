@@ -54,23 +54,30 @@ type importedLayer struct {
 	routers  []*router
 }
 
-// importedTree is a tree whose inputs have slots.
-type importedTree struct {
+// ImportedTree is a tree of another library, whose inputs have slots.
+type ImportedTree struct {
 	*imported.Tree
 	slots []int
 }
 
-func (t importedTree) size() int { return len(t.Splits) }
+// Size implements DecisionTree.
+func (t ImportedTree) Size() int { return len(t.Splits) }
 
-func (t importedTree) split(i int) (slot, left, right int) {
+// Split implements DecisionTree.
+func (t ImportedTree) Split(i int) (slot, left, right int) {
 	s := &t.Splits[i]
 	return t.slots[s.Input], s.Yes, s.No
 }
 
-func (t importedTree) has(i, id int) bool { return t.Splits[i].Has(id) }
+// Has implements DecisionTree.
+func (t ImportedTree) Has(i, id int) bool { return t.Splits[i].Has(id) }
 
-// slotsOf returns the slot of each input.
-func slotsOf(e *imported.Ensemble, shape kernel.Shape) ([]int, error) {
+// Value implements DecisionTree.
+func (t ImportedTree) Value(leaf int) float64 { return t.Values[leaf] }
+
+// ImportedTrees returns the trees of an ensemble, each input with the slot of its name in a
+// shape.
+func ImportedTrees(e *imported.Ensemble, shape kernel.Shape) ([]ImportedTree, error) {
 	slots := make([]int, len(e.Inputs))
 	for i := range e.Inputs {
 		in := &e.Inputs[i]
@@ -84,28 +91,32 @@ func slotsOf(e *imported.Ensemble, shape kernel.Shape) ([]int, error) {
 			return nil, fmt.Errorf("no slot %q of %d ids", in.Name, in.IDs())
 		}
 	}
-	return slots, nil
+	trees := make([]ImportedTree, len(e.Trees))
+	for t := range trees {
+		trees[t] = ImportedTree{&e.Trees[t], slots}
+	}
+	return trees, nil
 }
 
 func newImportedLayer(e *imported.Ensemble, shape kernel.Shape) (*importedLayer, error) {
-	slots, err := slotsOf(e, shape)
+	trees, err := ImportedTrees(e, shape)
 	if err != nil {
 		return nil, err
 	}
 	l := &importedLayer{ensemble: e}
 	bytes := 0
-	for t := range e.Trees {
+	for _, tree := range trees {
 		seen := map[int]bool{}
-		for _, s := range e.Trees[t].Splits {
+		for _, s := range tree.Splits {
 			if !seen[s.Input] {
-				bytes += (len(e.Trees[t].Values)/64 + 1) * 8 * e.Inputs[s.Input].IDs()
+				bytes += (len(tree.Values)/64 + 1) * 8 * e.Inputs[s.Input].IDs()
 			}
 			seen[s.Input] = true
 		}
 		if bytes > maxRouterBytes {
 			return nil, fmt.Errorf("the trees take more than %d bytes to score by", maxRouterBytes)
 		}
-		r, _ := newRouter(shape, importedTree{&e.Trees[t], slots})
+		r, _ := newRouter(shape, tree)
 		l.routers = append(l.routers, r)
 	}
 	return l, nil

@@ -159,13 +159,13 @@ func (l *weighted) Newton(out, labels []float32, first, second []int32) float64 
 // NewtonBound implements BoundedLoss.
 func (l *weighted) NewtonBound() float64 { return newtonBound(l.weight) }
 
-// leastShare is the least probability that a mean stands for.
-const leastShare = 1e-6
+// LeastShare is the least probability that a mean stands for.
+const LeastShare = 1e-6
 
 // FromMeans implements pipeline.OfMeans: log-odds.
 func (*CrossEntropy) FromMeans(means []float32) {
 	for i, p := range means {
-		q := min(max(float64(p), leastShare), 1-leastShare)
+		q := min(max(float64(p), LeastShare), 1-LeastShare)
 		means[i] = float32(kernel.Log(q / (1 - q)))
 	}
 }

@@ -192,6 +192,6 @@ func (l *softmax) NewtonBound() float64 {
 // FromMeans implements pipeline.OfMeans: logarithms.
 func (*softmax) FromMeans(means []float32) {
 	for i, p := range means {
-		means[i] = float32(kernel.Log(max(float64(p), leastShare)))
+		means[i] = float32(kernel.Log(max(float64(p), LeastShare)))
 	}
 }

@@ -19,25 +19,33 @@ type router struct {
 	values []float32 // of the leaves from left to right
 }
 
-// routes is a tree as newRouter sees it.
-type routes interface {
-	// size returns how many splits there are. The first is the root.
-	size() int
-	// split returns which slot split i reads, and the nodes on its sides: splits, or
+// DecisionTree is a tree that was trained here or imported.
+type DecisionTree interface {
+	// Size returns how many splits there are. The first is the root.
+	Size() int
+	// Split returns which slot split i reads, and the nodes on its sides: splits, or
 	// leaves as their complements.
-	split(i int) (slot, left, right int)
-	// has reports whether an id goes to the left of split i.
-	has(i, id int) bool
+	Split(i int) (slot, left, right int)
+	// Has reports whether an id goes to the left of split i.
+	Has(i, id int) bool
+	// Value returns that of a leaf.
+	Value(leaf int) float64
 }
 
-func (t *Tree) size() int { return len(t.Splits) }
+// Size implements DecisionTree.
+func (t *Tree) Size() int { return len(t.Splits) }
 
-func (t *Tree) split(i int) (slot, left, right int) {
+// Split implements DecisionTree.
+func (t *Tree) Split(i int) (slot, left, right int) {
 	s := &t.Splits[i]
 	return s.Slot, s.Left, s.Right
 }
 
-func (t *Tree) has(i, id int) bool { return t.Splits[i].Set.Has(id) }
+// Has implements DecisionTree.
+func (t *Tree) Has(i, id int) bool { return t.Splits[i].Set.Has(id) }
+
+// Value implements DecisionTree.
+func (t *Tree) Value(leaf int) float64 { return float64(t.Values[leaf]) }
 
 // routerOf returns the router of a tree.
 func routerOf(shape kernel.Shape, tree *Tree) *router {
@@ -50,9 +58,9 @@ func routerOf(shape kernel.Shape, tree *Tree) *router {
 }
 
 // newRouter returns a router without values, and the leaves from left to right.
-func newRouter(shape kernel.Shape, tree routes) (r *router, leaves []int) {
+func newRouter(shape kernel.Shape, tree DecisionTree) (r *router, leaves []int) {
 	r = new(router)
-	n := tree.size()
+	n := tree.Size()
 	begins, ends := make([]int, n), make([]int, n) // of the leaves on a split's left
 	var visit func(node int)
 	visit = func(node int) {
@@ -60,7 +68,7 @@ func newRouter(shape kernel.Shape, tree routes) (r *router, leaves []int) {
 			leaves = append(leaves, ^node)
 			return
 		}
-		_, left, right := tree.split(node)
+		_, left, right := tree.Split(node)
 		begins[node] = len(leaves)
 		visit(left)
 		ends[node] = len(leaves)
@@ -74,7 +82,7 @@ func newRouter(shape kernel.Shape, tree routes) (r *router, leaves []int) {
 	r.words = (len(leaves) + 63) / 64
 	at := make(map[int]int) // of slots
 	for i := range n {
-		slot, _, _ := tree.split(i)
+		slot, _, _ := tree.Split(i)
 		k, ok := at[slot]
 		if !ok {
 			k = len(r.slots)
@@ -88,7 +96,7 @@ func newRouter(shape kernel.Shape, tree routes) (r *router, leaves []int) {
 		}
 		ids := r.ids[k]
 		for id := range ids {
-			if tree.has(i, id) {
+			if tree.Has(i, id) {
 				continue
 			}
 			for leaf := begins[i]; leaf < ends[i]; leaf++ {

@@ -29,6 +29,7 @@ type Builder func(x *exporter, shape kernel.Shape) (value, error)
 func Models() map[string]Builder {
 	return map[string]Builder{
 		"linear": buildLinear,
+		"cnn":    buildCNN,
 		"fm":     buildFM,
 		"mlp":    buildMLP,
 		"trees":  buildTrees,

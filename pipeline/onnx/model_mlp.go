@@ -5,6 +5,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/model/layer"
 )
 
 // buildMLP is a multilayer perceptron.
@@ -65,12 +66,9 @@ func normalizations() map[string]func(x *exporter, v value, name string, width i
 	}
 }
 
-// normEpsilon is added to a variance.
-const normEpsilon = 1e-5
-
 // normalized brings centred values to deviation 1, and gives each a scale and a shift.
 func (x *exporter) normalized(centred, variance value, name string) value {
-	by := x.op("Div", x.float(1), x.op("Sqrt", x.op("Add", variance, x.float(normEpsilon))))
+	by := x.op("Div", x.float(1), x.op("Sqrt", x.op("Add", variance, x.float(layer.NormEpsilon))))
 	scale, shift := x.parameters(name+".scale"), x.parameters(name+".shift")
 	n := x.op("Mul", x.op("Mul", centred, by), x.floats(name+".scale", scale, len(scale)))
 	return x.op("Add", n, x.floats(name+".shift", shift, len(shift)))

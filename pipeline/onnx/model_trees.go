@@ -22,10 +22,10 @@ func buildTrees(x *exporter, shape kernel.Shape) (value, error) {
 	if n%outputs != 0 {
 		return "", fmt.Errorf("%d trees of %d outputs", n, outputs)
 	}
-	trees := make([]tree, n)
+	trees := make([]model.DecisionTree, n)
 	for t := range trees {
 		one := f.Tree(params, t)
-		trees[t] = grown{&one}
+		trees[t] = &one
 	}
 	bias := x.floats("bias", f.Bias(params), 1, outputs)
 	start := bias
@@ -50,9 +50,6 @@ func buildTrees(x *exporter, shape kernel.Shape) (value, error) {
 	return sum, nil
 }
 
-// leastShare is what the mean of trees is drawn to from 0 and 1 before it becomes an output.
-const leastShare = 1e-6
-
 // fromMeans makes outputs of the means of a forest, as the loss does.
 func (x *exporter) fromMeans(means value) (value, error) {
 	loss := x.artifact.Model.Loss()
@@ -61,46 +58,26 @@ func (x *exporter) fromMeans(means value) (value, error) {
 	case model.Number + " squared":
 		return means, nil
 	case model.Binary + " cross_entropy":
-		q := x.op("Clip", p, x.double(leastShare), x.double(1-leastShare))
+		q := x.op("Clip", p, x.double(model.LeastShare), x.double(1-model.LeastShare))
 		p = x.op("Log", x.op("Div", q, x.op("Sub", x.double(1), q)))
 	case model.Category + " cross_entropy":
-		p = x.op("Log", x.op("Max", p, x.double(leastShare)))
+		p = x.op("Log", x.op("Max", p, x.double(model.LeastShare)))
 	default:
 		return "", refused("model trees", fmt.Errorf("a forest's means of loss %s have no form in ONNX", loss.Type()))
 	}
 	return x.cast(p, float32Type), nil
 }
 
-// importedTree is a tree of another library, whose inputs are slots.
-type importedTree struct {
-	*imported.Tree
-	slots []int
-}
-
-func (t importedTree) size() int { return len(t.Splits) }
-
-func (t importedTree) split(i int) (slot, left, right int) {
-	s := &t.Splits[i]
-	return t.slots[s.Input], s.Yes, s.No
-}
-
-func (t importedTree) has(i, id int) bool { return t.Splits[i].Has(id) }
-func (t importedTree) leaf(i int) float64 { return t.Values[i] }
-
 // importedTrees adds up the trees of another library as that does.
 func (x *exporter) importedTrees(e *imported.Ensemble, shape kernel.Shape) (value, error) {
 	x.used["bias"] = true
-	slots := make([]int, len(e.Inputs))
-	for i := range e.Inputs {
-		for j, name := range shape.CategoryNames {
-			if name == e.Inputs[i].Name {
-				slots[i] = j
-			}
-		}
+	all, err := model.ImportedTrees(e, shape)
+	if err != nil {
+		return "", err
 	}
-	trees := make([]tree, len(e.Trees))
-	for t := range trees {
-		trees[t] = importedTree{&e.Trees[t], slots}
+	trees := make([]model.DecisionTree, len(all))
+	for t := range all {
+		trees[t] = all[t]
 	}
 	of, base := float64Type, x.double
 	if e.Single {

@@ -33,8 +33,8 @@ func TestEqualArtifactsGiveEqualBytes(t *testing.T) {
 }
 
 // refused are the choices of a spec that have no form in ONNX: those of texts, which it
-// cannot cut into words, a model that is its rows, and convolutions.
-var refused = []string{"tfidf", "hashing", "bag", "multihot", "knn", "cnn"}
+// cannot cut into words, and a model that is its rows.
+var refused = []string{"tfidf", "hashing", "bag", "multihot", "knn"}
 
 func TestWhatSpecsChooseIsExportedOrRefused(t *testing.T) {
 	encoders, models := onnx.Encoders(), onnx.Models()

@@ -6,19 +6,6 @@ import (
 	"github.com/thalweg/thalweg/pipeline/model"
 )
 
-// tree is a decision tree whose splits send ids of slots to the left.
-type tree interface {
-	// size returns how many splits there are; the first is the root.
-	size() int
-	// split returns which slot split i reads, and what is on its sides: splits, or leaves
-	// as their complements.
-	split(i int) (slot, left, right int)
-	// has reports whether an id goes to the left of split i.
-	has(i, id int) bool
-	// leaf returns a leaf's value.
-	leaf(i int) float64
-}
-
 // The modes of nodes of TreeEnsemble, by which a row goes to the true branch.
 const (
 	branchLEQ = iota
@@ -110,7 +97,7 @@ const groupTargets = 64
 // ensemble is the values of trees, added up one after the other in the order of the trees,
 // as scoring adds them. A TreeEnsemble alone would add them in an order that depends on its
 // threads.
-func (x *exporter) ensemble(trees []tree, ids []int, start value, outputs int, of elementType) value {
+func (x *exporter) ensemble(trees []model.DecisionTree, ids []int, start value, outputs int, of elementType) value {
 	type key struct {
 		slot   int
 		number bool
@@ -119,10 +106,10 @@ func (x *exporter) ensemble(trees []tree, ids []int, start value, outputs int, o
 	var inputs []value
 	rules := make([][]rule, len(trees))
 	for t, tree := range trees {
-		for i := range tree.size() {
-			slot, _, _ := tree.split(i)
+		for i := range tree.Size() {
+			slot, _, _ := tree.Split(i)
 			c := &x.slots.categories[slot]
-			r := ruleOf(c, ids[slot], func(id int) bool { return tree.has(i, id) })
+			r := ruleOf(c, ids[slot], func(id int) bool { return tree.Has(i, id) })
 			rules[t] = append(rules[t], r)
 			k := key{slot, r.number}
 			if _, ok := columns[k]; !ok {
@@ -180,7 +167,7 @@ type ensembleWriter struct {
 }
 
 // add adds a tree.
-func (w *ensembleWriter) add(t tree, rules []rule, column func(slot int, number bool) int64) {
+func (w *ensembleWriter) add(t model.DecisionTree, rules []rule, column func(slot int, number bool) int64) {
 	target := int64(len(w.roots))
 	base, leaves := int64(len(w.modes)), int64(len(w.weights))
 	w.roots = append(w.roots, base)
@@ -190,18 +177,18 @@ func (w *ensembleWriter) add(t tree, rules []rule, column func(slot int, number 
 		}
 		return base + int64(node), 0
 	}
-	if t.size() == 0 { // both sides of a split are the one leaf
+	if t.Size() == 0 { // both sides of a split are the one leaf
 		w.node(rule{mode: branchLEQ}, 0, leaves, 1, leaves, 1)
 	}
 	for i, r := range rules {
-		slot, left, right := t.split(i)
+		slot, left, right := t.Split(i)
 		yes, yesLeaf := side(left)
 		no, noLeaf := side(right)
 		w.node(r, column(slot, r.number), yes, yesLeaf, no, noLeaf)
 	}
-	for i := range t.size() + 1 {
+	for i := range t.Size() + 1 {
 		w.targets = append(w.targets, target)
-		w.weights = append(w.weights, t.leaf(i))
+		w.weights = append(w.weights, t.Value(i))
 	}
 }
 
@@ -244,16 +231,3 @@ func (w *ensembleWriter) attributes() []attribute {
 	}
 	return all
 }
-
-// grown is a tree of ours.
-type grown struct{ *model.Tree }
-
-func (t grown) size() int { return len(t.Splits) }
-
-func (t grown) split(i int) (slot, left, right int) {
-	s := &t.Splits[i]
-	return s.Slot, s.Left, s.Right
-}
-
-func (t grown) has(i, id int) bool { return t.Splits[i].Set.Has(id) }
-func (t grown) leaf(i int) float64 { return float64(t.Values[i]) }

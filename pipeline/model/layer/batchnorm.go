@@ -89,7 +89,7 @@ func (l *batchNorm) Forward(c *Chunk, params, out []float32) {
 		s.rows += rows
 	}
 	for k, v := range variance {
-		s.by[k] = 1 / kernel.Sqrt(max(v, 0)+normEpsilon)
+		s.by[k] = 1 / kernel.Sqrt(max(v, 0)+NormEpsilon)
 	}
 	for i := 0; i < len(out); i += w {
 		in, row, kept := c.In[i:i+w], out[i:i+w], c.Scratch[i:i+w]

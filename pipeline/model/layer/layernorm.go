@@ -2,8 +2,8 @@ package layer
 
 import "github.com/thalweg/thalweg/pipeline/kernel"
 
-// normEpsilon is added to a variance, as in PyTorch.
-const normEpsilon = 1e-5
+// NormEpsilon is added to a variance, as in PyTorch.
+const NormEpsilon = 1e-5
 
 // layerNorm brings the values of each row to mean 0 and deviation 1, and gives each a scale
 // and a shift (Ba, Kiros and Hinton 2016).
@@ -40,7 +40,7 @@ func (l *layerNorm) Forward(c *Chunk, params, out []float32) {
 			kept[k] = v - mean
 		}
 		centred := kept[:l.width]
-		by := 1 / kernel.Sqrt(float32(kernel.Dot(centred, centred)*inverse)+normEpsilon)
+		by := 1 / kernel.Sqrt(float32(kernel.Dot(centred, centred)*inverse)+NormEpsilon)
 		kept[l.width] = by
 		for k, v := range centred {
 			n := float32(v * by)

@@ -44,6 +44,7 @@ var columns = table.Schema{Columns: []table.Column{
 	{Name: "y", Type: table.Float64, TrainingOnly: true},
 	{Name: "late", Type: table.Bool, TrainingOnly: true},
 	{Name: "kind", Type: table.String, TrainingOnly: true},
+	{Name: "image", Type: table.Float64List, Nullable: true},
 }}
 
 // numbers are features of numbers for models that read numbers.
@@ -119,6 +120,11 @@ const embeddings = `
     - {name: again,    type: category, expression: "u", encoder: {type: embedding}}
 `
 
+// image is a feature of two channels.
+const image = `
+    - {name: image, type: list, shape: [5, 4, 2]}
+`
+
 const crosses = `
   crosses: [{columns: [s, weekday], buckets: 100}, {columns: [hashed, yes, whole], buckets: 128}, {columns: [mode, hashint], buckets: 37}]
 `
@@ -192,6 +198,12 @@ func Cases(t testing.TB) (all []Case) {
 			soften(add("mlp "+network+" "+output, document(numbers+embeddings+categories, outputs[output], "{type: mlp, "+network+"}"), false))
 		}
 	}
+	for _, output := range []string{"binary", "number", "category"} {
+		soften(add("cnn image "+output, document(image, outputs[output], "{type: cnn, layers: [{conv: {channels: 4, size: 2}}, {pool: {kind: mean}}, "+
+			"{conv: {channels: 5, stride: 2, activation: tanh}}, {dense: {size: 7, activation: gelu}}]}"), false))
+	}
+	soften(add("cnn valid category", document(image, outputs["category"], "{type: cnn, layers: [{conv: {channels: 3, padding: valid, activation: sigmoid}}, {pool: {size: 2}}]}"), false))
+	soften(add("cnn sequence binary", document("    - {name: list, type: list, expression: \"l\", normalization: log1p}", outputs["binary"], "{type: cnn, layers: [{conv: {channels: 4}}, {pool: {size: 2}}]}"), false))
 	return append(all, importedCases(t)...)
 }
 
@@ -289,9 +301,13 @@ func row(random *rand.Rand, words []string) []any {
 	}
 	list := []any{maybe(random.NormFloat64()), random.NormFloat64() * 10, maybe(float64(random.IntN(4)))}
 	ints := []any{int64(random.IntN(9)), maybe(int64(random.IntN(3)))}
+	pixels := make([]any, 5*4*2)
+	for i := range pixels {
+		pixels[i] = random.NormFloat64()
+	}
 	return []any{maybe(random.NormFloat64() * 20), maybe(int64(random.IntN(30) - 4)), maybe(random.IntN(3) == 0), maybe(words[random.IntN(len(words))]),
 		maybe(words[random.IntN(5)]), maybe(int64(random.IntN(1<<30)) * 1_000_003), maybe(int64(random.IntN(1<<30)) * 1_000_003), maybe(list), maybe(ints),
-		math.Abs(random.NormFloat64() * 9), random.IntN(3) == 0, fmt.Sprintf("k%d", random.IntN(4))}
+		math.Abs(random.NormFloat64() * 9), random.IntN(3) == 0, fmt.Sprintf("k%d", random.IntN(4)), maybe(pixels)}
 }
 
 // Rows returns cleaned rows to score: some as training had them, with nulls, unknown
