@@ -52,7 +52,7 @@ type exported struct {
 func newExport(g *verb.Globals) *cobra.Command {
 	var dir, format, into string
 	cmd := &cobra.Command{
-		Use:   "export MODEL [VERSION] --format FORMAT --into FILE",
+		Use:   "export MODEL [VERSION]",
 		Short: "Write a version, champion by default: as ONNX, its parameters as safetensors, or all its files to a directory",
 		Long: "export writes a version's verified files (safetensors, transform, spec, provenance) to a\n" +
 			"directory. With --format onnx it writes one ONNX model of features and model, which reads\n" +
@@ -65,7 +65,10 @@ func newExport(g *verb.Globals) *cobra.Command {
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			write, ok := exportFormats()[format]
 			if !ok && format != "files" {
-				return verb.Answer{}, terminal.UsageError("--format", format, "write files, "+strings.Join(slices.Sorted(maps.Keys(exportFormats())), " or "))
+				return verb.Answer{}, terminal.UsageError("--format", format, "files, "+strings.Join(slices.Sorted(maps.Keys(exportFormats())), " or "))
+			}
+			if write == nil && into != "" {
+				return verb.Answer{}, terminal.UsageError("--into", into, "--format onnx or safetensors beside it: files go to the directory --dir")
 			}
 			v, err := c.FindVersion(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
 			if err != nil {
@@ -93,7 +96,7 @@ func newExport(g *verb.Globals) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&format, "format", "files", "files, onnx or safetensors")
-	cmd.Flags().StringVar(&into, "into", "", "the file to write; default MODEL-vVERSION.FORMAT in --dir")
+	cmd.Flags().StringVar(&into, "into", "", "the file to write, of onnx and safetensors; default MODEL-vVERSION.FORMAT in --dir")
 	cmd.Flags().StringVar(&dir, "dir", ".", "where to write")
 	return cmd
 }

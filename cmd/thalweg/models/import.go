@@ -58,7 +58,7 @@ func newImport(g *verb.Globals) *cobra.Command {
 				name = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimSuffix(filepath.Base(args[0]), filepath.Ext(args[0]))), "-"), "-")
 			}
 			if !regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`).MatchString(name) {
-				return verb.Answer{}, terminal.UsageError("--name", name, "write small letters, digits and -, as in flights-lightgbm")
+				return verb.Answer{}, terminal.UsageError("--name", name, "small letters, digits and -, as in flights-lightgbm")
 			}
 			data, err := terminal.ReadFile("import model", args[0], imported.MaxFileBytes, "")
 			if err != nil {
