@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -81,12 +82,23 @@ type SearchAlgorithm interface {
 	CheckSearch(of *Body, at Place)
 }
 
+// BudgetedSearch is a SearchAlgorithm that itself sets a field of trainer or model: how much
+// a trial may use.
+type BudgetedSearch interface {
+	// Budget returns the path of the field, and what trials get, ascending; nothing where
+	// that is not known.
+	Budget(of *Body) (path string, amounts []int)
+}
+
 // Bounds of what is searched.
 const (
 	maxParameters   = 32
 	maxSearchValues = 100
 	// maxCorners bounds the specs that are checked before anything runs.
 	maxCorners = 100
+	// MaxValuesBytes bounds the values of a trial as JSON: the best ones are an output of the
+	// run, which coordinators hold.
+	MaxValuesBytes = 4096
 )
 
 // decodeShort implements shortForm: values may be lists.
@@ -252,7 +264,17 @@ func (b *Body) checkSearch(at Place) {
 		at.Problem("parameters", "", "there are %d; at most %d are possible", len(s.Parameters), maxParameters)
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Parameters)) {
-		b.checkParameter(path, at.in("parameters"))
+		b.checkParameter(path, at.in("parameters"), join("", path))
+	}
+	if path, _ := s.budget(b); path != "" {
+		if part, _, _ := strings.Cut(path, "."); part == "trainer" || part == "model" {
+			b.checkParameter(path, at, budgetField)
+		} else {
+			at.Problem(budgetField, "write trainer.epochs", "%s is no field of trainer or model", quoteShort(path))
+		}
+	}
+	if n := s.longestValues(b); n > MaxValuesBytes {
+		at.Problem("parameters", "search fewer fields, or write shorter values", "the values of a trial may have %d bytes with the paths of their fields, at most %d are possible", n, MaxValuesBytes)
 	}
 	if len(b.OutputFeatures) == 1 {
 		kind := b.OutputFeatures[0].answer()
@@ -275,10 +297,13 @@ func (b *Body) checkSearch(at Place) {
 	}
 }
 
-// checkParameter checks that a path is one of a field that can be searched.
-func (b *Body) checkParameter(path string, at Place) {
+// budgetField is where a search says what its algorithm sets itself.
+const budgetField = "algorithm.resource"
+
+// checkParameter checks that a path is one of a field that can be searched; field is where
+// it stands.
+func (b *Body) checkParameter(path string, at Place, field string) {
 	parts := strings.Split(path, ".")
-	field := join("", path)
 	fields, ok := searchable[parts[0]]
 	switch {
 	case slices.Contains(parts, ""):
@@ -324,6 +349,40 @@ func (c Catalog) rises(metric, output string) (rises, ok bool) {
 		}
 	}
 	return false, false
+}
+
+// longestValues returns how many bytes the values of a trial have at most as JSON.
+func (s *SearchSpec) longestValues(of *Body) int {
+	longest := make(Values, len(s.Parameters)+1)
+	for path, space := range s.Parameters {
+		longest[path] = "-1.23457e-300" // a number of six digits
+		if !space.Complete() {
+			continue // that is told already
+		}
+		for _, text := range space.ends() {
+			if len(asJSON(text)) > len(asJSON(longest[path])) {
+				longest[path] = text
+			}
+		}
+	}
+	if path, amounts := s.budget(of); len(amounts) > 0 {
+		longest[path] = strconv.Itoa(amounts[len(amounts)-1])
+	}
+	return len(asJSON(longest))
+}
+
+// asJSON is a text, or a map of texts, as JSON.
+func asJSON(v any) []byte {
+	text, _ := json.Marshal(v) // texts can always be written
+	return text
+}
+
+// budget is what the algorithm sets itself; "" where it sets nothing.
+func (s *SearchSpec) budget(of *Body) (path string, amounts []int) {
+	if a, ok := s.Algorithm.Options.(BudgetedSearch); ok {
+		return a.Budget(of)
+	}
+	return "", nil
 }
 
 // goalOf is the goal of a search by a metric.
@@ -383,6 +442,9 @@ func (s *Spec) checkCorners(data []byte, found *diagnostics) {
 				if path != "" {
 					at, what = join(at, path), " with "+values[path]
 				}
+				if _, searched := s.Spec.Search.Parameters[path]; path != "" && !searched {
+					at = "spec.search." + budgetField
+				}
 				found.addAt(found.source.position(at), at, d.Kind, d.Hint, fmt.Sprintf("a trial%s is refused: %s: %s", what, strings.TrimPrefix(d.Path, "spec."), d.Message))
 			}
 		}
@@ -416,6 +478,11 @@ func (s *Spec) corners() func(yield func(Values) bool) {
 			of := all[path]
 			ends[i] = of.ends()
 			combinations = min(combinations*len(ends[i]), maxCorners+1)
+		}
+		if path, amounts := s.Spec.Search.budget(&s.Spec); len(amounts) > 0 {
+			paths = append(paths, path)
+			ends = append(ends, []string{strconv.Itoa(amounts[0]), strconv.Itoa(amounts[len(amounts)-1])})
+			combinations = min(combinations*2, maxCorners+1)
 		}
 		corner := func(at func(i int) int) Values {
 			v := make(Values, len(paths))

@@ -26,6 +26,9 @@ const (
 	trialModelInput = "trial_model"
 )
 
+// The values of a trial fit into an output.
+const _ = uint(api.MaxOutputBytes - pipeline.MaxValuesBytes)
+
 // searchBackupAfter is how many times the median of the trials one may take before another
 // worker does it too: some values make a training many times as long as others.
 const searchBackupAfter = 20
@@ -64,18 +67,25 @@ func (w *Worker) specOf(lease *apiv1.Lease) (*pipeline.Spec, error) {
 	return pipeline.ParseWith(w.cfg.SpecCatalog, name, []byte(text), values)
 }
 
-// mapTrial trains a model with the values that follow from the trials before, and measures
-// it on the validation rows.
-func mapTrial(ctx context.Context, t *Task) error {
+// openSearch returns the spec of a task's search, what it searches, and the trials that the
+// task follows from.
+func openSearch(ctx context.Context, t *Task) (*pipeline.Spec, *search.Problem, []search.Trial, error) {
 	spec, err := t.worker.spec(t.Lease)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	problem, err := search.New(spec)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
-	finished, err := Partials[search.Trial](ctx, t)
+	trials, err := Partials[search.Trial](ctx, t)
+	return spec, problem, trials, err
+}
+
+// mapTrial trains a model with the values that follow from the trials before, and measures
+// it on the validation rows.
+func mapTrial(ctx context.Context, t *Task) error {
+	spec, problem, finished, err := openSearch(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -162,15 +172,7 @@ func (t *Task) rowsOf(ctx context.Context, base *pipeline.Spec, lease *apiv1.Lea
 
 // reduceTrials chooses the best trial.
 func reduceTrials(ctx context.Context, t *Task) error {
-	spec, err := t.worker.spec(t.Lease)
-	if err != nil {
-		return err
-	}
-	problem, err := search.New(spec)
-	if err != nil {
-		return err
-	}
-	trials, err := Partials[search.Trial](ctx, t)
+	spec, problem, trials, err := openSearch(ctx, t)
 	if err != nil {
 		return err
 	}

@@ -22,8 +22,9 @@ func SearchTable(r *search.Result, most int) string {
 			failed[t.Failed]++
 		}
 	}
+	values := func(t search.Trial) string { return shortened(t.Values.Text(), most/8) }
 	best := r.Trials[r.Best-1]
-	fmt.Fprintf(&w, "%s, %d trials; the best is %d, %s %.6g: %s\n", r.Algorithm, len(r.Trials), best.Number, r.Metric, *best.Score, best.Values.Text())
+	fmt.Fprintf(&w, "%s, %d trials; the best is %d, %s %.6g: %s\n", r.Algorithm, len(r.Trials), best.Number, r.Metric, *best.Score, values(best))
 	reasons := slices.Sorted(maps.Keys(failed))
 	for i, why := range reasons {
 		if i == 3 {
@@ -42,7 +43,7 @@ func SearchTable(r *search.Result, most int) string {
 		if t.Partial {
 			score += " (part)"
 		}
-		rows = append(rows, []string{fmt.Sprint(t.Number), score, fmt.Sprint(t.Epochs), t.Values.Text()})
+		rows = append(rows, []string{fmt.Sprint(t.Number), score, fmt.Sprint(t.Epochs), values(t)})
 	}
 	return w.String() + TableText(rows, most-w.Len())
 }

@@ -56,6 +56,16 @@ trial  roc_auc  epochs  values
 	}
 }
 
+// Values may have as many bytes as the whole text.
+func TestTrialsOfLongValuesAreShownInTheBytesThatThereAre(t *testing.T) {
+	r := found(3)
+	r.Trials[2].Values["model.hidden"] = "[" + strings.Repeat("64, ", 1000) + "64]"
+	text := SearchTable(r, 4096)
+	if len(text) > 4096 || !strings.Contains(text, "\n3 ") || !strings.Contains(text, "\n1 ") || !strings.Contains(text, "…") {
+		t.Errorf("%d bytes:\n%s", len(text), text)
+	}
+}
+
 func TestThePlotOfTrialsIsWellFormed(t *testing.T) {
 	for _, n := range []int{1, 2, 40, 1000} {
 		r := found(n)

@@ -52,10 +52,7 @@ func (a *Annealing) Propose(p *Problem, generation int, finished []Trial) []Poin
 	if generation == 0 {
 		return p.drawn(sizes[0], make(map[string]bool))
 	}
-	met := make(map[string]bool)
-	for _, t := range finished {
-		met[p.key(t.At)] = true
-	}
+	met := p.met(finished)
 	now := a.walked(p, sizes[:generation], len(sizes)-1, finished)
 	stride := cooled(longest, shortest, generation-1, len(sizes)-1)
 	points := make([]Point, sizes[generation])

@@ -37,10 +37,7 @@ func (g *Genetic) Propose(p *Problem, generation int, finished []Trial) []Point 
 	if generation == 0 {
 		return p.drawn(sizes[0], make(map[string]bool))
 	}
-	met := make(map[string]bool)
-	for _, t := range finished {
-		met[p.key(t.At)] = true
-	}
+	met := p.met(finished)
 	parents := p.ranked(finished)
 	parents = parents[:min(g.Population, len(parents))]
 	reach := cooled(widest, closest, generation-1, len(sizes)-1)

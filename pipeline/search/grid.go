@@ -17,7 +17,7 @@ func (*Grid) CheckSearch(of *pipeline.Body, at pipeline.Place) {
 		if q.Space.Space == "" || !q.Space.Complete() {
 			return // that is told already
 		}
-		steps := q.steps()
+		steps := q.gridSize()
 		if steps == 0 {
 			at.Problem(pipeline.ParameterField(q.Path, "steps"), "write steps: 5", "a grid needs to know how many values of %s it takes", q.Path)
 			return
@@ -35,20 +35,22 @@ func (*Grid) CheckSearch(of *pipeline.Body, at pipeline.Place) {
 func (*Grid) Generations(p *Problem) []int {
 	n := 1
 	for i := range p.Parameters {
-		n *= p.Parameters[i].steps()
+		n *= p.Parameters[i].gridSize()
 	}
 	return []int{n}
 }
 
 // Propose implements Algorithm. The last parameter has another value in each trial.
 func (g *Grid) Propose(p *Problem, _ int, _ []Trial) []Point {
-	points := make([]Point, g.Generations(p)[0])
+	points, grids := make([]Point, g.Generations(p)[0]), make([][]float64, len(p.Parameters))
+	for k := range grids {
+		grids[k] = p.Parameters[k].grid()
+	}
 	for i := range points {
 		at, left := make([]float64, len(p.Parameters)), i
 		for k := len(at) - 1; k >= 0; k-- {
-			grid := p.Parameters[k].grid()
-			at[k] = grid[left%len(grid)]
-			left /= len(grid)
+			at[k] = grids[k][left%len(grids[k])]
+			left /= len(grids[k])
 		}
 		points[i].At = at
 	}

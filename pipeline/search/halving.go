@@ -13,9 +13,9 @@ import (
 type Halving struct {
 	// Eta is by how much the trials become fewer, and what each may use more.
 	Eta int `yaml:"eta,omitempty" json:"eta,omitempty" jsonschema:"minimum=2,maximum=10" default:"3"`
-	// Resource is the path of the field that says how long a trial trains. Default
-	// trainer.epochs, of trees model.trees.
-	Resource string `yaml:"resource,omitempty" json:"resource,omitempty"`
+	// Resource is the path of the field that says how long a trial trains, one of trainer or
+	// model. Default trainer.epochs, of trees model.trees.
+	Resource string `yaml:"resource,omitempty" json:"resource,omitempty" example:"trainer.epochs"`
 	// Minimum is what the first trials get of it. Default: a part in eta squared of
 	// maximum.
 	Minimum int `yaml:"minimum,omitempty" json:"minimum,omitempty" jsonschema:"minimum=1,maximum=1000000"`
@@ -47,6 +47,14 @@ func (h *Halving) CheckSearch(of *pipeline.Body, at pipeline.Place) {
 	if rungs := len(h.resources(of)); of.Search.MaxTrials < rungs {
 		at.Problem("max_trials", fmt.Sprintf("write at least %d, or a larger minimum", rungs), "from %d to %d of %s there are %d rounds, and max_trials is %d", h.resources(of)[0], most, path, rungs, of.Search.MaxTrials)
 	}
+}
+
+// Budget implements pipeline.BudgetedSearch.
+func (h *Halving) Budget(of *pipeline.Body) (path string, amounts []int) {
+	if path = h.path(of); h.Eta >= 2 && h.most(of) > 0 {
+		amounts = h.resources(of)
+	}
+	return path, amounts
 }
 
 // path returns the field that is a trial's budget.
@@ -90,10 +98,7 @@ func (h *Halving) resources(of *pipeline.Body) []int {
 // rungs returns the generations: as many trials in the first as leave enough for the others.
 func (h *Halving) rungs(p *Problem) []rung {
 	resources := h.resources(p.Body)
-	first := p.MaxTrials
-	if n := p.points(); n > 0 {
-		first = min(first, n)
-	}
+	first := p.trials()
 	for ; first > 1; first-- {
 		sum := 0
 		for n, i := first, 0; i < len(resources); i++ {

@@ -111,6 +111,19 @@ func TestAGridHasEachCombinationOnce(t *testing.T) {
 	}
 }
 
+// Of a grid's steps, some may round to one value: it is tried once.
+func TestAGridTriesNoValueTwice(t *testing.T) {
+	p := problem(t, `{algorithm: {type: grid}, parameters: {`+size+`: {space: logint, lower: 1, upper: 20, steps: 12}}}`)
+	met := make(map[string]bool)
+	trials := run(t, p, func(search.Trial) float64 { return 0 })
+	for _, trial := range trials {
+		met[trial.Values[size]] = true
+	}
+	if len(met) != len(trials) || len(met) < 8 || !met["1"] || !met["20"] {
+		t.Errorf("%d trials of %v", len(trials), met)
+	}
+}
+
 func TestValuesAreInTheirSpaces(t *testing.T) {
 	p := problem(t, `{max_trials: 200, parameters: {`+rate+`: {space: loguniform, lower: 0.0001, upper: 1.0}, `+l2+`: {space: uniform, lower: -0.0, upper: 3.0},
     `+size+`: {space: logint, lower: 1, upper: 1000}, trainer.early_stop: {space: int, lower: 3, upper: 9}, trainer.optimizer.type: {space: choice, values: [adam, adamw]}}}`)
@@ -292,33 +305,37 @@ func TestAFailedTrialIsWorstAndOfEqualOnesTheFirstIsBest(t *testing.T) {
 func TestWhatCannotBeSearchedIsTold(t *testing.T) {
 	for searched, want := range map[string]string{
 		`{parameters: {}}`: "there is nothing to search",
-		`{parameters: {trainer.optimizer.learning_rat: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                 "trainer.optimizer.learning_rat: there is no such field (did you mean learning_rate?)",
-		`{parameters: {model.dropout: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                                  "the field belongs to",
-		`{parameters: {trainer.epochs: {space: uniform, lower: 1.5, upper: 2.5}}}`:                                                                 "a whole number from 1 on, or auto, belongs here",
-		`{parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: -0.2}}}`:                                                                  "it is above upper",
-		`{parameters: {` + rate + `: {space: uniform, lower: -0.1, upper: 0.2}}}`:                                                                  "a trial with -0.1 is refused",
-		`{parameters: {` + rate + `: {space: loguniform, lower: 0.0, upper: 0.2}}}`:                                                                "a space loguniform is of numbers above 0 (write a number above 0, or space: uniform)",
-		`{parameters: {` + rate + `: {space: uniform, lower: 0.1}}}`:                                                                               "upper: the field is missing",
-		`{parameters: {` + rate + `: {space: choice, lower: 0.1}}}`:                                                                                "a choice has values alone",
-		`{parameters: {` + rate + `: {space: choice, values: [0.1, 0.1]}}}`:                                                                        "0.1 is there twice",
-		`{parameters: {` + rate + `: {space: randint, lower: 1, upper: 2}}}`:                                                                       "int",
-		`{parameters: {` + rate + `: {lower: 0.1, upper: 0.2}}}`:                                                                                   "space: the field is missing",
-		`{parameters: {trainer.seed: {space: int, lower: 1, upper: 2}}}`:                                                                           "it decides which rows are for validation",
-		`{parameters: {preprocessing.sample_ratio: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                     "trials share the cleaned rows",
-		`{parameters: {spec.trainer.epochs: {space: int, lower: 1, upper: 2}}}`:                                                                    "write trainer.epochs",
-		`{parameters: {input_features.z.normalization: {space: choice, values: [zscore]}}}`:                                                        `there is no feature "z"`,
-		`{parameters: {input_features.x.type: {space: choice, values: [number]}}}`:                                                                 "it says what a feature is",
-		`{metric: rmse, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                     "a binary output has no \"rmse\"",
-		`{metric: log_loss, goal: maximize, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                 "of log_loss less is better",
-		`{split: test, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                      "validation",
-		`{algorithm: {type: grid}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                          "write steps: 5",
-		`{algorithm: {type: grid}, max_trials: 4, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2, steps: 5}}}`:                 "the grid has 5 points, and max_trials is 4",
-		`{algorithm: {type: halving, maximum: 9}, max_trials: 2, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:            "there are 3 rounds",
-		`{algorithm: {type: halving}, parameters: {trainer.epochs: {space: int, lower: 1, upper: 2}}}`:                                             "halving sets trainer.epochs itself",
-		`{algorithm: {type: halving, resource: trainer.batch_size}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:         "halving needs to know how much",
-		`{algorithm: {type: genetic}, max_trials: 3, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                        "a population of 8 has no trial each",
-		`{algorithm: {type: simulated_annealing, chains: 9}, max_trials: 3, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`: "9 chains have no trial each",
-		`{algorithm: {type: bayes}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                         "simulated_annealing",
+		`{parameters: {trainer.optimizer.learning_rat: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                             "trainer.optimizer.learning_rat: there is no such field (did you mean learning_rate?)",
+		`{parameters: {model.dropout: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                                              "the field belongs to",
+		`{parameters: {trainer.epochs: {space: uniform, lower: 1.5, upper: 2.5}}}`:                                                                             "a whole number from 1 on, or auto, belongs here",
+		`{parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: -0.2}}}`:                                                                              "it is above upper",
+		`{parameters: {` + rate + `: {space: uniform, lower: -0.1, upper: 0.2}}}`:                                                                              "a trial with -0.1 is refused",
+		`{parameters: {` + rate + `: {space: loguniform, lower: 0.0, upper: 0.2}}}`:                                                                            "a space loguniform is of numbers above 0 (write a number above 0, or space: uniform)",
+		`{parameters: {` + rate + `: {space: uniform, lower: 0.1}}}`:                                                                                           "upper: the field is missing",
+		`{parameters: {` + rate + `: {space: choice, lower: 0.1}}}`:                                                                                            "a choice has values alone",
+		`{parameters: {` + rate + `: {space: choice, values: [0.1, 0.1]}}}`:                                                                                    "0.1 is there twice",
+		`{parameters: {` + rate + `: {space: randint, lower: 1, upper: 2}}}`:                                                                                   "int",
+		`{parameters: {` + rate + `: {lower: 0.1, upper: 0.2}}}`:                                                                                               "space: the field is missing",
+		`{parameters: {trainer.seed: {space: int, lower: 1, upper: 2}}}`:                                                                                       "it decides which rows are for validation",
+		`{parameters: {preprocessing.sample_ratio: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                                 "trials share the cleaned rows",
+		`{parameters: {spec.trainer.epochs: {space: int, lower: 1, upper: 2}}}`:                                                                                "write trainer.epochs",
+		`{parameters: {input_features.z.normalization: {space: choice, values: [zscore]}}}`:                                                                    `there is no feature "z"`,
+		`{parameters: {input_features.x.type: {space: choice, values: [number]}}}`:                                                                             "it says what a feature is",
+		`{metric: rmse, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                                 "a binary output has no \"rmse\"",
+		`{metric: log_loss, goal: maximize, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                             "of log_loss less is better",
+		`{split: test, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                                  "validation",
+		`{algorithm: {type: grid}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                      "write steps: 5",
+		`{algorithm: {type: grid}, max_trials: 4, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2, steps: 5}}}`:                             "the grid has 5 points, and max_trials is 4",
+		`{algorithm: {type: halving, maximum: 9}, max_trials: 2, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                        "there are 3 rounds",
+		`{algorithm: {type: halving}, parameters: {trainer.epochs: {space: int, lower: 1, upper: 2}}}`:                                                         "halving sets trainer.epochs itself",
+		`{algorithm: {type: halving, resource: trainer.batch_size}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                     "halving needs to know how much",
+		`{algorithm: {type: halving, resource: preprocessing.sample_ratio, maximum: 9}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`: `spec.search.algorithm.resource: "preprocessing.sample_ratio" is no field of trainer or model`,
+		`{algorithm: {type: halving, resource: trainer.seed, maximum: 9}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:               "spec.search.algorithm.resource: the field cannot be searched: it decides which rows are for validation",
+		`{algorithm: {type: halving, resource: trainer.epoch, maximum: 9}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:              "spec.search.algorithm.resource: a trial with 1 is refused: trainer.epoch: there is no such field",
+		`{parameters: {trainer.optimizer.type: {space: choice, values: [adam, "` + strings.Repeat("<", 800) + `"]}}}`:                                          "the values of a trial may have 48",
+		`{algorithm: {type: genetic}, max_trials: 3, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                    "a population of 8 has no trial each",
+		`{algorithm: {type: simulated_annealing, chains: 9}, max_trials: 3, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:             "9 chains have no trial each",
+		`{algorithm: {type: bayes}, parameters: {` + rate + `: {space: uniform, lower: 0.1, upper: 0.2}}}`:                                                     "simulated_annealing",
 	} {
 		_, err := pipeline.Parse(choices(), "a.yaml", []byte(text(searched)))
 		if err == nil || !strings.Contains(err.Error(), want) {

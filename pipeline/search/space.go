@@ -66,7 +66,7 @@ func (q *Parameter) count() int {
 	return 0
 }
 
-// steps returns how many values of a space a grid takes, 0 where the spec has to say.
+// steps returns how many coordinates a grid looks at, 0 where the spec has to say.
 func (q *Parameter) steps() int {
 	n := q.count()
 	switch {
@@ -78,19 +78,30 @@ func (q *Parameter) steps() int {
 	return q.Space.Steps
 }
 
+// gridSize returns how many values of a space a grid takes, 0 where the spec has to say.
+func (q *Parameter) gridSize() int {
+	if n := q.steps(); n == q.count() {
+		return n
+	}
+	return len(q.grid())
+}
+
 // grid returns the coordinates that a grid takes: the middles of the parts that values
-// have, and of numbers the ends too.
+// have, and of numbers the ends too. Of those that round to one value there is one.
 func (q *Parameter) grid() []float64 {
 	n := q.steps()
-	out := make([]float64, n)
-	for i := range out {
+	var out []float64
+	last := ""
+	for i := range n {
+		at := 0.5
 		switch {
 		case q.count() == n:
-			out[i] = q.middle(i)
-		case n == 1:
-			out[i] = 0.5
-		default:
-			out[i] = float64(i) / float64(n-1)
+			at = q.middle(i)
+		case n > 1:
+			at = float64(i) / float64(n-1)
+		}
+		if value := q.Value(at); i == 0 || value != last {
+			out, last = append(out, at), value
 		}
 	}
 	return out
@@ -131,6 +142,15 @@ func (p *Problem) key(at []float64) string {
 		text += p.Parameters[i].Value(at[i]) + "\x00"
 	}
 	return text
+}
+
+// met returns the keys of trials.
+func (p *Problem) met(trials []Trial) map[string]bool {
+	met := make(map[string]bool, len(trials))
+	for _, t := range trials {
+		met[p.key(t.At)] = true
+	}
+	return met
 }
 
 // points returns how many different points there are, 0 for no end of them.
