@@ -156,6 +156,10 @@ type Patient interface{ EarlyStop() int }
 // that it reads.
 type Reader interface{ Reads() []string }
 
+// ListReader is options of a model that reads one list: ReadsList says what is wrong with one
+// of a shape.
+type ListReader interface{ ReadsList(shape []int) error }
+
 // Batched is options of a model that learns from so many rows of a batch at least, and why.
 type Batched interface {
 	LeastBatch() (rows int, why, instead string)

@@ -223,6 +223,35 @@ func (b *Body) private(at Place) {
 	}
 }
 
+// checkList checks that a model which reads one list has one, of a shape that it can read as far
+// as that is known.
+func (b *Body) checkList(at Place) {
+	m, ok := b.Model.Options.(ListReader)
+	if !ok {
+		return
+	}
+	first := true
+	for i, f := range b.InputFeatures {
+		of := at.in("input_features").item(i)
+		switch shape := f.Shape; {
+		case f.Type != inputList:
+		case !first:
+			of.Unsupported("", "leave it out, or write model: {type: mlp}", "a second list of a model of type "+b.Model.Name)
+		default:
+			if first = false; shape == nil && f.Length != nil {
+				shape = []int{*f.Length}
+			}
+			_, wrong := at.found.noted["spec.model"]
+			if elements(shape) == 0 || wrong {
+				continue
+			}
+			if err := m.ReadsList(shape); err != nil {
+				of.Problem("shape", "write another shape, or other layers", "%v", err)
+			}
+		}
+	}
+}
+
 // NoiseKey names the key of private training, "" where training is not.
 func (s *Spec) NoiseKey() string {
 	if p := s.Spec.Trainer.Privacy; p != nil {

@@ -498,6 +498,7 @@ func (b *Body) checkModel(at Place) {
 			}
 		}
 	}
+	b.checkList(at)
 	if m, ok := b.Model.Options.(Directed); ok && len(m.Directions()) > 0 {
 		b.checkDirections(at, m.Directions())
 	}

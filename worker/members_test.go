@@ -38,6 +38,17 @@ func TestMembersAreOfRowsDrawnForThemAndTheSameWhoeverTrainsThem(t *testing.T) {
 	}
 }
 
+// A model that cannot be of the fitted features, or of so many training rows, is refused before
+// anything is trained.
+func TestAModelThatCannotBeIsRefusedWhenTheTransformIsFitted(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = strings.Replace(flightSpec, "  trainer: {epochs: 2, batch_size: 64, distributed: {replicas: 2, sync_every: 4}}\n", "  model: {type: knn, neighbours: 1024}\n", 1)
+	b.spec = strings.Replace(b.spec, "  preprocessing:\n", "  preprocessing:\n    split: {probabilities: [0.3, 0.35, 0.35]}\n", 1)
+	if r := b.upTo("fit", 1); !strings.Contains(r.Error, "training rows have no 1024 neighbours: lower model.neighbours") || !r.Permanent {
+		t.Errorf("%q", r.Error)
+	}
+}
+
 // Members that no version can have are refused before anything is trained.
 func TestTooManyParametersOfMembersAreRefusedWhenTheTransformIsFitted(t *testing.T) {
 	b := newBatchHalf(t)

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/conformal"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/feature"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -117,7 +118,28 @@ func (d *data) fit(fitter *feature.Fitter, rows *compact.Batch, chunk, shard int
 			}
 		}
 	}
-	return parts, fitter.Observe(batch, parts)
+	if err := fitter.Observe(batch, parts); err != nil {
+		return nil, err
+	}
+	return parts, d.checkRows(shard, fitter.Labelled())
+}
+
+// checkRows refuses, of one shard already, more training rows than a model keeps that keeps them.
+func (d *data) checkRows(shard int, rows int64) error {
+	k, ok := d.plan.Spec.Spec.Model.Options.(model.RowKeeper)
+	if !ok || d.plan.Spec.Searches() {
+		return nil
+	}
+	values := 0 // at least
+	for _, f := range d.plan.Features {
+		if f.Type != "list" {
+			values++
+		}
+	}
+	if err := k.Bound(rows, values); err != nil {
+		return &thalweg.Error{Op: "fit transform", Kind: thalweg.Invalid, Subject: fmt.Sprintf("shard %d", shard), Err: err}
+	}
+	return nil
 }
 
 // reduceFit merges the statistics in shard order into the fitted transform.
@@ -169,8 +191,8 @@ func reduceFit(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	if !d.plan.Spec.Searches() || t.Lease.Inputs[valuesInput] != "" { // else the model's size may be searched for
-		if err := checkMembers(d.plan, transform); err != nil {
+	if !d.plan.Spec.Searches() { // else the model may be searched for
+		if err := checkModel(d.plan, transform); err != nil {
 			return err
 		}
 	}

@@ -316,7 +316,7 @@ func mapMember(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMembers(rows.plan, rows.transform); err != nil {
+	if err := checkModel(rows.plan, rows.transform); err != nil {
 		return err
 	}
 	rows.data.progress, rows.member = &t.rowsDone, int(t.Lease.Index)+1
@@ -329,18 +329,15 @@ func mapMember(ctx context.Context, t *Task) error {
 	return t.SavePartial(ctx, floats(member.Params))
 }
 
-// checkMembers refuses more parameters of members than a version may have, before any is
-// trained.
-func checkMembers(plan *pipeline.Plan, transform *feature.Transform) error {
-	n := plan.Spec.Members()
-	if n == 0 {
-		return nil
-	}
+// checkModel refuses, before any is trained, a model that cannot be of the features and so many
+// rows, and members of more parameters than a version may have.
+func checkModel(plan *pipeline.Plan, transform *feature.Transform) error {
 	a, err := artifact.New(plan, transform)
 	if err != nil {
 		return err
 	}
-	if size := a.Model.Size(); size > artifact.MaxMemberValues/n {
+	n := plan.Spec.Members()
+	if size := a.Model.Size(); n > 0 && size > artifact.MaxMemberValues/n {
 		return &thalweg.Error{Op: "size members", Kind: thalweg.Invalid, Subject: "model.uncertainty.members", Hint: "write fewer members, or a smaller model",
 			Err: fmt.Errorf("%d members of %d parameters are more than the %d that a version may have", n, size, artifact.MaxMemberValues)}
 	}

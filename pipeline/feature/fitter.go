@@ -37,6 +37,7 @@ type Fitter struct {
 	label    gatherer
 	classes  *counter // of a category label
 	sample   *sampler // of the label, where the loss wants one
+	labelled int64    // rows
 	err      error
 }
 
@@ -175,6 +176,9 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 	return f.observeTargets(batch, columns, use)
 }
 
+// Labelled returns how many training rows with a label there were so far.
+func (f *Fitter) Labelled() int64 { return f.labelled }
+
 // observeTargets shows the labels to the features that are fitted to them.
 func (f *Fitter) observeTargets(batch arrow.Record, columns []arrow.Array, use table.Mask) error {
 	var labels []float32
@@ -271,6 +275,7 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 	defer labels.Release()
 	rows := use.Count()
 	use.And(labelled(labels))
+	f.labelled += int64(use.Count())
 	f.label.done.Missing += int64(rows - use.Count())
 	if f.classes != nil {
 		return f.classes.observe(labels, use)

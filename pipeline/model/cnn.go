@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -96,61 +97,71 @@ func (*CNN) Descends() {}
 // many.
 const convolvedRows = 64
 
+// Drops reports whether there is dropout, by which predictions can be sampled.
+func (o *CNN) Drops() bool {
+	return slices.ContainsFunc(o.Layers, func(l CNNLayer) bool { return l.Dense != nil && l.Dense.Dropout > 0 })
+}
+
+// ReadsList implements pipeline.ListReader.
+func (o *CNN) ReadsList(shape []int) error {
+	_, _, err := o.layers(shape)
+	return err
+}
+
 // New implements Spec.
 func (o *CNN) New(loss Loss, shape kernel.Shape) (*Model, error) {
 	if len(shape.Lists) != 1 || shape.Numbers+len(shape.Cardinalities)+len(shape.Terms) > 0 {
 		return nil, fmt.Errorf("a cnn reads one list, and has %d (%s) besides %d other inputs", len(shape.Lists), strings.Join(shape.ListNames, ", "), shape.Numbers+len(shape.Cardinalities)+len(shape.Terms))
 	}
-	array := layer.ArrayOf(shape.Lists[0])
-	layers := []Layer{layer.NewArray(shape, 0)}
-	width := array.Size()
-	follow := func(what string, activation string) error {
-		if width < 1 || width > maxWorkspace/(4*convolvedRows) {
-			return fmt.Errorf("%s has %d values, from 1 to %d can be: the shape %v is smaller or larger than its layers want", what, width, maxWorkspace/(4*convolvedRows), shape.Lists[0])
-		}
-		f, ok := layer.FindActivation(activation)
-		if !ok {
-			return fmt.Errorf("no activation is called %q", activation)
-		}
-		layers = append(layers, layer.NewActivation(f, width))
-		return nil
+	layers, width, err := o.layers(shape.Lists[0])
+	if err != nil {
+		return nil, err
 	}
-	gain := func(activation string) float64 {
-		f, _ := layer.FindActivation(activation)
-		return f.Gain
-	}
+	layers = append([]Layer{layer.NewArray(shape, 0)}, layers...)
+	return newNetwork("cnn", shape, loss, convolvedRows, append(layers, layer.NewDense("output", width, loss.Outputs(), 1))...)
+}
+
+// layers returns the layers of a list of a shape, after the first one and before the last, and
+// how many values they give.
+func (o *CNN) layers(shape []int) (layers []Layer, width int, err error) {
+	const most = maxWorkspace / (4 * convolvedRows)
+	array := layer.ArrayOf(shape)
+	width = array.Size()
 	for i, l := range o.Layers {
+		kind, activation := l.kind()
+		f, ok := layer.FindActivation(activation)
+		if !ok && l.Pool == nil {
+			return nil, 0, fmt.Errorf("no activation is called %q", activation)
+		}
 		var next Layer
-		var what string
-		switch {
+		switch name := fmt.Sprintf("%s.%d", kind, i); {
 		case l.Conv != nil:
-			what = fmt.Sprintf("conv.%d", i)
-			next, array = layer.NewConvolution(what, array, l.Conv.Channels, l.Conv.Size, l.Conv.Stride, l.Conv.Padding == "same", gain(l.Conv.Activation))
+			next, array = layer.NewConvolution(name, array, l.Conv.Channels, l.Conv.Size, l.Conv.Stride, l.Conv.Padding == "same", f.Gain)
 		case l.Pool != nil:
-			what = fmt.Sprintf("pool.%d", i)
 			next, array = layer.NewPool(array, l.Pool.Size, l.Pool.Kind == "mean")
 		default:
-			what = fmt.Sprintf("dense.%d", i)
-			next = layer.NewDense(what, width, l.Dense.Size, gain(l.Dense.Activation))
+			next = layer.NewDense(name, width, l.Dense.Size, f.Gain)
 		}
-		layers = append(layers, next)
-		width = next.Outputs()
-		activation := ""
-		switch {
-		case l.Conv != nil:
-			activation = l.Conv.Activation
-		case l.Dense != nil:
-			activation = l.Dense.Activation
+		if width = next.Outputs(); width < 1 || width > most {
+			return nil, 0, fmt.Errorf("%s %d has %d values, from 1 to %d can be: the shape %v is smaller or larger than its layers want", kind, i, width, most, shape)
 		}
-		if activation == "" && width > 0 {
-			continue
-		}
-		if err := follow(strings.Replace(what, ".", " ", 1), activation); err != nil {
-			return nil, err
+		if layers = append(layers, next); ok {
+			layers = append(layers, layer.NewActivation(f, width))
 		}
 		if l.Dense != nil && l.Dense.Dropout > 0 {
 			layers = append(layers, layer.NewDropout(width, l.Dense.Dropout))
 		}
 	}
-	return newNetwork("cnn", shape, loss, convolvedRows, append(layers, layer.NewDense("output", width, loss.Outputs(), 1))...)
+	return layers, width, nil
+}
+
+// kind names the layer, and the activation that follows it.
+func (l *CNNLayer) kind() (kind, activation string) {
+	switch {
+	case l.Conv != nil:
+		return "conv", l.Conv.Activation
+	case l.Pool != nil:
+		return "pool", ""
+	}
+	return "dense", l.Dense.Activation
 }

@@ -32,6 +32,8 @@ const maxKept = 1 << 22
 type RowKeeper interface {
 	// Keeping returns the model's options for so many rows, which training must then have.
 	Keeping(rows int64) Spec
+	// Bound refuses more rows of so many values, without the label, than a model keeps.
+	Bound(rows int64, values int) error
 }
 
 // Averages implements pipeline.Averaging: a prediction is the mean of labels.
@@ -60,6 +62,15 @@ func (o *KNN) New(loss Loss, shape kernel.Shape) (*Model, error) {
 // Keeping implements RowKeeper.
 func (o *KNN) Keeping(rows int64) Spec { return keptRows{o, rows} }
 
+// Bound implements RowKeeper.
+func (*KNN) Bound(rows int64, values int) error {
+	if most := int64(maxKept/(values+1)) - kernel.PanelRows; rows > most {
+		return fmt.Errorf("%d training rows of %d values and a label are more than the %d values that neighbours may have in all: lower preprocessing.sample_ratio, so that there are at most %d training rows, or write model: {type: trees}",
+			rows, values, maxKept, most)
+	}
+	return nil
+}
+
 // keptRows is KNN of so many rows.
 type keptRows struct {
 	*KNN
@@ -86,12 +97,11 @@ func (o keptRows) New(loss Loss, shape kernel.Shape) (*Model, error) {
 			return nil, fmt.Errorf("category %q has %d ids, neighbours tell %d apart", shape.CategoryNames[j], n, 1<<24)
 		}
 	}
-	switch most := int64(maxKept / (l.width + 1)); {
-	case o.rows < int64(o.Neighbours):
+	if o.rows < int64(o.Neighbours) {
 		return nil, fmt.Errorf("%d training rows have no %d neighbours: lower model.neighbours", o.rows, o.Neighbours)
-	case o.rows > most-kernel.PanelRows:
-		return nil, fmt.Errorf("%d training rows of %d values and a label are more than the %d values that neighbours may have in all: lower preprocessing.sample_ratio, so that there are at most %d training rows, or write model: {type: trees}",
-			o.rows, l.width, maxKept, most-kernel.PanelRows)
+	}
+	if err := o.Bound(o.rows, l.width); err != nil {
+		return nil, err
 	}
 	l.rows = int(o.rows)
 	return NewNetwork("knn", shape, asTheyAre{loss}, l)

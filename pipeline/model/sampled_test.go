@@ -12,9 +12,23 @@ import (
 // which one without dropout is whose
 // weights are changed so; a row has the same bits in whatever block it is.
 func TestSamplesAreOfThinnedNetworks(t *testing.T) {
-	const hidden, seed, samples = 9, 77, 4
-	shape := kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"}}
-	m, err := New(pipeline.Choice{Name: "mlp", Options: &MLP{Hidden: []int{hidden, 5}, Activation: "tanh", Dropout: 0.4}}, pipeline.Choice{Name: "cross_entropy", Options: &CrossEntropy{}}, shape)
+	network := func(dropout float64) Spec { return &MLP{Hidden: []int{9, 5}, Activation: "tanh", Dropout: dropout} }
+	convolutions := func(dropout float64) Spec {
+		return &CNN{Layers: []CNNLayer{{Conv: &Conv{Channels: 2, Size: 3, Stride: 1, Padding: "same", Activation: "tanh"}}, {Pool: &Pool{Size: 2, Kind: "max"}},
+			{Dense: &Dense{Size: 5, Activation: "tanh", Dropout: dropout}}}}
+	}
+	t.Run("mlp", func(t *testing.T) {
+		samplesAreThinned(t, kernel.Shape{Numbers: 2, NumberNames: []string{"x", "y"}}, network)
+	})
+	t.Run("cnn", func(t *testing.T) {
+		samplesAreThinned(t, kernel.Shape{Lists: [][]int{{4, 4}}, ListNames: []string{"image"}}, convolutions)
+	})
+}
+
+// samplesAreThinned holds the samples of a network to those of one without dropout.
+func samplesAreThinned(t *testing.T, shape kernel.Shape, of func(dropout float64) Spec) {
+	const seed, samples = 77, 4
+	m, err := New(pipeline.Choice{Name: "network", Options: of(0.4)}, pipeline.Choice{Name: "cross_entropy", Options: &CrossEntropy{}}, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +43,7 @@ func TestSamplesAreOfThinnedNetworks(t *testing.T) {
 		copy(got[s*b.Rows+from:], predictions)
 	})
 	// The same network whose weights behind what is left out are zero, and the others larger.
-	plain, err := New(pipeline.Choice{Name: "mlp", Options: &MLP{Hidden: []int{hidden, 5}, Activation: "tanh"}}, pipeline.Choice{Name: "cross_entropy", Options: &CrossEntropy{}}, shape)
+	plain, err := New(pipeline.Choice{Name: "network", Options: of(0)}, pipeline.Choice{Name: "cross_entropy", Options: &CrossEntropy{}}, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
