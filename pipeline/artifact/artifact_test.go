@@ -69,6 +69,39 @@ var (
 	nearest  = strings.Replace(document, "  output_features:", "  model: {type: knn, neighbours: 3}\n  output_features:", 1)
 )
 
+// convolved is a spec of a convolutional network, for images.
+const convolved = `
+apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: images}
+spec:
+  sources:
+    train:  {s3: {path: "s3://lake/images/*.parquet"}, format: {type: parquet}}
+    events: {kafka: {topic: images}, format: {type: json}}
+  input_features:
+    - {name: pixels, type: list, shape: [2, 3]}
+  output_features:
+    - {name: bright, type: binary}
+  model: {type: cnn, layers: [{conv: {channels: 2}}, {pool: {size: 2}}, {dense: {size: 3, dropout: 0.2}}]}
+  scoring:
+    source: events
+    sink: {s3: {path: "s3://lake/scored/images/"}, format: {type: parquet}}
+`
+
+var imageColumns = table.Schema{Columns: []table.Column{{Name: "pixels", Type: table.Float64List, Nullable: true}, {Name: "bright", Type: table.Bool}}}
+
+// images are rows of imageColumns.
+func images() (rows [][]any) {
+	for i := range 20 {
+		list := make([]any, 6)
+		for k := range list {
+			list[k] = float64((i*7+k*k)%11) / 3
+		}
+		rows = append(rows, []any{list, i%3 == 0})
+	}
+	return rows
+}
+
 var sourceColumns = table.Schema{Columns: []table.Column{
 	{Name: "date", Type: table.Timestamp, Nullable: true},
 	{Name: "delay", Type: table.Int64, Nullable: true},
@@ -87,19 +120,25 @@ func trained(t testing.TB, label string) *Artifact {
 // trainedBy is trained by another document for the same columns.
 func trainedBy(t testing.TB, document, label string) *Artifact {
 	t.Helper()
-	spec, err := pipeline.Parse(catalog.All(), "test.yaml", fmt.Appendf(nil, document, label))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := pipeline.Compile(spec, sourceColumns)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var rows [][]any
 	for i := range int64(50) {
 		rows = append(rows, []any{i * 3600e6, i - 10, i % 20, float64(i) / 7, fmt.Sprintf("A%d", i%5)})
 	}
-	train := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, rows...)
+	return trainedOn(t, fmt.Sprintf(document, label), sourceColumns, rows)
+}
+
+// trainedOn is trained by a document for rows of any columns.
+func trainedOn(t testing.TB, document string, columns table.Schema, rows [][]any) *Artifact {
+	t.Helper()
+	spec, err := pipeline.Parse(catalog.All(), "test.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pipeline.Compile(spec, columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	train := tabletest.Batch(memory.DefaultAllocator, columns, 0, rows...)
 	a := fitted(t, plan, train)
 	a.Params = make([]float32, a.Model.Size())
 	for i := range a.Params {
@@ -288,16 +327,21 @@ func TestEncodeRefusesWhatCannotBeServed(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	names := []string{PartModel, PartTransform, PartSchema, PartProvenance}
 	var good []map[string][]byte // by kind of model
-	for _, document := range []string{document, network, factored, nearest} {
-		parts := encode(f, trainedBy(f, document, binary))
+	var rows []arrow.Record      // to score with it
+	add := func(a *Artifact, rec arrow.Record) {
+		parts := encode(f, a)
 		for i, name := range names {
 			f.Add(uint8(len(good)*len(names)+i), parts[name])
 		}
-		good = append(good, parts)
+		good, rows = append(good, parts), append(rows, rec)
 	}
-	rec := tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, " a1"})
+	for _, document := range []string{document, network, factored, nearest} {
+		add(trainedBy(f, document, binary), tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, " a1"}))
+	}
+	add(trainedOn(f, convolved, imageColumns, images()), tabletest.Batch(memory.DefaultAllocator, imageColumns, 0, images()[:2]...))
 	f.Fuzz(func(t *testing.T, part uint8, data []byte) {
-		parts := maps.Clone(good[int(part)/len(names)%len(good)])
+		kind := int(part) / len(names) % len(good)
+		parts := maps.Clone(good[kind])
 		parts[names[int(part)%len(names)]] = data
 		a, err := Decode(catalog.All(), parts)
 		if err != nil {
@@ -309,7 +353,7 @@ func FuzzDecode(f *testing.F) {
 		if _, err := a.Encode(nil); err != nil {
 			t.Fatalf("what Decode took, Encode refuses: %v", err)
 		}
-		score(t, a, pipeline.InScoring, rec)
+		score(t, a, pipeline.InScoring, rows[kind])
 	})
 }
 

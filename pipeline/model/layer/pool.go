@@ -29,8 +29,8 @@ func (l *pool) Scratch() int {
 	return l.out.Size()
 }
 
-// each calls f for the places of each value's window: where the value is, which place of the
-// window it is, and where that lies.
+// each calls f for the places of each window: where its values are, one a channel, which place
+// of the window it is, and where its values lie.
 func (l *pool) each(rows int, f func(out, place, in int)) {
 	channels := l.out.Channels
 	out := 0
@@ -38,10 +38,7 @@ func (l *pool) each(rows int, f func(out, place, in int)) {
 		for y := range l.out.Rows {
 			for x := range l.out.Columns {
 				for place := range l.high * l.wide {
-					at := row*l.in.Size() + ((y*l.high+place/l.wide)*l.in.Columns+x*l.wide+place%l.wide)*channels
-					for k := range channels {
-						f(out+k, place, at+k)
-					}
+					f(out, place, row*l.in.Size()+((y*l.high+place/l.wide)*l.in.Columns+x*l.wide+place%l.wide)*channels)
 				}
 				out += channels
 			}
@@ -53,12 +50,20 @@ func (l *pool) Forward(c *Chunk, _, out []float32) {
 	if l.mean {
 		clear(out)
 		share := 1 / float32(l.high*l.wide)
-		l.each(c.To-c.From, func(at, _, in int) { out[at] += float32(c.In[in] * share) })
+		l.each(c.To-c.From, func(at, _, in int) {
+			to := out[at:][:l.out.Channels]
+			for k, v := range c.In[in:][:len(to)] {
+				to[k] += float32(v * share)
+			}
+		})
 		return
 	}
 	l.each(c.To-c.From, func(at, place, in int) {
-		if v := c.In[in]; place == 0 || v > out[at] {
-			out[at], c.Scratch[at] = v, float32(place)
+		to, of := out[at:][:l.out.Channels], c.Scratch[at:][:l.out.Channels]
+		for k, v := range c.In[in:][:len(to)] {
+			if place == 0 || v > to[k] {
+				to[k], of[k] = v, float32(place)
+			}
 		}
 	})
 }
@@ -67,10 +72,13 @@ func (l *pool) Backward(c *Chunk, _, outGrad, _ []float32) {
 	clear(c.InGrad)
 	share := 1 / float32(l.high*l.wide)
 	l.each(c.To-c.From, func(at, place, in int) {
-		if l.mean {
-			c.InGrad[in] = float32(outGrad[at] * share)
-		} else if c.Scratch[at] == float32(place) {
-			c.InGrad[in] = outGrad[at]
+		to := c.InGrad[in:][:l.out.Channels]
+		for k, d := range outGrad[at:][:len(to)] {
+			if l.mean {
+				to[k] = float32(d * share)
+			} else if c.Scratch[at+k] == float32(place) {
+				to[k] = d
+			}
 		}
 	})
 }
