@@ -37,17 +37,24 @@ type peerTable struct {
 	Metric string
 	Specs  []string
 	Scores []float64
+	// Accuracies are those of scikit-learn's network where the accuracy is compared.
+	Accuracies []float64
 }
 
 // worseAtMost is how much worse than scikit-learn's untuned models a table may come out
 // with nothing set but the type of the model and a loss.
 const worseAtMost = 1.02
 
+// lessAccurateAtMost is how much lower the accuracy of a network may be than that of
+// scikit-learn's, on images of digits.
+const lessAccurateAtMost = 0.005
+
 // TestQuality trains on tables that ship with packages of PyPI with nothing set but
 // the columns, the type of the model and a loss, and holds the result to scikit-learn's
 // on the same splits: LogisticRegression, of several classes too, Ridge, LinearSVC for
 // loss hinge, and HistGradientBoosting for trees. Networks are held to MLPClassifier and
 // MLPRegressor, by the mean over the tables: that of one table is chance, as they have few rows.
+// On images, convolutional ones are held to MLPClassifier too, and both by their accuracy.
 func TestQuality(t *testing.T) {
 	dir, root := t.TempDir(), process.Root(t)
 	cmd := exec.Command(filepath.Join(root, ".cache", "python", "quality", "bin", "python"), filepath.Join(root, "integration", "quality", "peer.py"), dir)
@@ -71,15 +78,27 @@ func TestQuality(t *testing.T) {
 		if _, err := d.aws().PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String(set.Name + "/table.parquet"), Body: body}); err != nil {
 			t.Fatal(err)
 		}
-		var ours, peers float64
+		var ours, peers, accuracy, accurate float64
 		began := time.Now()
 		for i, spec := range set.Specs {
-			ours += trained(t, d, fmt.Sprintf("%s-%s-%s-%d.yaml", set.Name, set.Model, set.Loss, i+1), spec)[set.Metric]
+			metrics := trained(t, d, fmt.Sprintf("%s-%s-%s-%d.yaml", set.Name, set.Model, set.Loss, i+1), spec)
+			ours += metrics[set.Metric]
 			peers += set.Scores[i]
+			if set.Accuracies != nil {
+				accuracy, accurate = accuracy+metrics["test.accuracy"], accurate+set.Accuracies[i]
+			}
 		}
 		runs := len(set.Specs)
 		t.Logf("%-11s %-6s %6d  %-15s  %9.5g  %9.5g  %+6.2f%%  %v", set.Name, set.Model, set.Rows, set.Metric,
 			ours/float64(runs), peers/float64(runs), 100*(ours/peers-1), (time.Since(began) / time.Duration(runs)).Round(time.Millisecond))
+		if n := float64(runs); set.Accuracies != nil {
+			if t.Logf("%-11s %-6s %6d  %-15s  %9.5g  %9.5g", set.Name, set.Model, set.Rows, "test.accuracy", accuracy/n, accurate/n); !(accuracy/n >= accurate/n-lessAccurateAtMost) {
+				t.Errorf("%s, %s: the accuracy is %.5g, scikit-learn's %.5g", set.Name, set.Model, accuracy/n, accurate/n)
+			}
+		}
+		if set.Model == "cnn" {
+			continue
+		}
 		if set.Model == "mlp" {
 			networks = append(networks, ours/peers)
 			continue

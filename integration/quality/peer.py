@@ -70,6 +70,9 @@ PEERS = {
 # Tables on which networks are tried too, by so many seeds.
 NETWORKS = ["cancer", "penguins", "mroz", "birthwt", "digits", "mpg", "hitters", "tips", "credit"]
 SEEDS = 3
+# Tables whose features are the pixels of an image of so many rows and columns, row by row: a
+# convolutional network is tried on it too, and the accuracy is compared.
+IMAGES = {"digits": [8, 8]}
 # Tables on which a support vector machine is tried too.
 MARGINS = ["cancer", "mroz", "churn", "spam"]
 
@@ -106,7 +109,7 @@ def trees(x, train, model):
 
 
 def peer(x, y, kind, model, loss, parts):
-    """The test metric of the peer."""
+    """The test metric of the peer, and of classes its accuracy."""
     of_lines, of_trees, _, score = PEERS[kind, loss]
     train, test = (parts == 0) & y.notna(), (parts == 2) & y.notna()
     if model == "mlp":
@@ -114,13 +117,15 @@ def peer(x, y, kind, model, loss, parts):
     else:
         x, m = trees(x, train, of_trees) if model == "trees" else linear(x, train, of_lines)
     m.fit(x[train], y[train])
-    return score(m, x[test], y[test])
+    return score(m, x[test], y[test]), m.score(x[test], y[test]) if kind == "category" else None
 
 
 def spec(name, x, kind, model, loss, seed):
     features = "".join(
         f"    - {{name: {json.dumps(c)}, type: {'number' if x[c].dtype == float else 'category'}}}\n" for c in x
     )
+    if model == "cnn":
+        features = f"    - {{name: pixels, type: list, shape: {IMAGES[name]}}}\n"
     return f"""apiVersion: thalweg/v1
 kind: Pipeline
 metadata: {{name: {name}-{model}{loss and "-" + loss}-{seed}}}
@@ -139,13 +144,20 @@ def main(directory, *names):
     warnings.simplefilter("ignore")
     for name in names or SETS:
         x, y, kind = load(name)
-        x.assign(label=y).to_parquet(os.path.join(directory, name + ".parquet"), index=False)
-        for model, loss in [("linear", ""), ("trees", "")] + [("linear", "hinge")] * (name in MARGINS) + [("mlp", "")] * (name in NETWORKS):
-            specs, scores = [], []
-            for seed in range(1, 2 if len(x) >= SMALL else SEEDS + 1 if model == "mlp" else 11):
-                specs.append(spec(name, x, kind, model, loss, seed))
-                scores.append(peer(x, y, kind, model, loss, split(seed, name, len(x))))
-            print(json.dumps({"name": name, "model": model, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][2], "specs": specs, "scores": scores}), flush=True)
+        table = x.assign(label=y)
+        if name in IMAGES:
+            table["pixels"] = list(x.to_numpy())
+        table.to_parquet(os.path.join(directory, name + ".parquet"), index=False)
+        networks = [("mlp", "")] * (name in NETWORKS) + [("cnn", "")] * (name in IMAGES)
+        for model, loss in [("linear", ""), ("trees", "")] + [("linear", "hinge")] * (name in MARGINS) + networks:
+            seeds = range(1, 2 if len(x) >= SMALL else SEEDS + 1 if (model, loss) in networks else 11)
+            if model != "cnn":  # else the peer is that of the mlp before it
+                found = [peer(x, y, kind, model, loss, split(seed, name, len(x))) for seed in seeds]
+            specs = [spec(name, x, kind, model, loss, seed) for seed in seeds]
+            row = {"name": name, "model": model, "loss": loss, "kind": kind, "rows": len(x), "metric": PEERS[kind, loss][2], "specs": specs, "scores": [score for score, _ in found]}
+            if name in IMAGES and (model, loss) in networks:
+                row["accuracies"] = [accuracy for _, accuracy in found]
+            print(json.dumps(row), flush=True)
 
 
 main(*sys.argv[1:])
