@@ -78,9 +78,9 @@ integration: integration-deps ## run the tests against real Kafka, a real S3 ser
 	go test -tags integration -timeout 50m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
-quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits
+quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits (TABLES="digits mroz": only these)
 	@integration/python.sh quality
-	go test -tags integration -count=1 -timeout 20m -v -run '^TestQuality$$' ./integration | grep -v -e '^=== '
+	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 20m -v -run '^TestQuality$$' ./integration | grep -v -e '^=== '
 
 chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS_RUNS times (CHAOS_SEED plays a run again)
 	CHAOS_RUNS=$(CHAOS_RUNS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED)) go test -tags integration -count=1 -timeout 2h -v -run '^TestChaos$$' ./integration | grep -v '^=== '
