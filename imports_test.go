@@ -67,7 +67,10 @@ var ranks = map[string]int{
 
 	"coordinator/auth/pki":    3,
 	"coordinator/raftnode":    4,
+	"coordinator/backup":      3,
 	"coordinator/schedule":    3,
+	"coordinator/liveness":    4,
+	"coordinator/view":        5,
 	"pipeline":                3,
 	"storage/checkpoint":      3,
 	"worker/stream/commitlog": 3,

@@ -140,7 +140,7 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 	if !stays { // else what was accepted once goes on
 		others = append(others, former...)
 	}
-	return spec.CheckPlaces(others, lead.liveness.connections(time.Now()))
+	return spec.CheckPlaces(others, lead.liveness.Connections(time.Now()))
 }
 
 // checkInto reports why the table of a job cannot be where its arguments say: another
@@ -176,7 +176,7 @@ func (c *Coordinator) checkInto(ctx context.Context, of string, arguments map[st
 	for _, w := range writers {
 		others = slices.Concat(others, w.current, w.former())
 	}
-	known := lead.liveness.connections(time.Now())
+	known := lead.liveness.Connections(time.Now())
 	for _, o := range others {
 		if why, hint := into.Conflict(o, known); why != "" {
 			return &thalweg.Error{Op: "start run", Kind: thalweg.Conflict, Subject: stages.IntoArgument, Err: errors.New(why), Hint: hint}

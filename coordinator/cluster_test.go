@@ -246,6 +246,7 @@ type robot struct {
 	mu   sync.Mutex
 	done map[string]int // times that a task was reported as done, by task and token
 	last *apiv1.PollResponse
+	told int // answers so far
 }
 
 func newRobot(c *cluster, id string, hold func(*apiv1.Lease) bool) *robot {
@@ -280,6 +281,7 @@ func (r *robot) run(ctx context.Context) error {
 			resp.Leases = r.last.Leases
 		}
 		r.last = resp
+		r.told++
 		for _, l := range resp.Leases {
 			switch {
 			case l.Drain && !r.hold(l):
@@ -312,6 +314,13 @@ func (r *robot) leases() []*apiv1.Lease {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last.GetLeases()
+}
+
+// answers returns how often the robot's polls were answered.
+func (r *robot) answers() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told
 }
 
 // resultOf is what a well-behaved worker reports for a lease; it checks that the

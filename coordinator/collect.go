@@ -67,7 +67,7 @@ func (c *Coordinator) collectVersions(lead *leadership) error {
 			if len(versions) == 0 {
 				continue
 			}
-			used, known := lead.liveness.scoredWith(s, m)
+			used, known := lead.liveness.ScoredWith(s, m)
 			versions = slices.DeleteFunc(versions, func(v thalweg.ModelVersion) bool { return used[v] })
 			if known && len(versions) > 0 {
 				due = append(due, &state.CollectVersions{Model: m.Name, Versions: versions})
@@ -80,28 +80,6 @@ func (c *Coordinator) collectVersions(lead *leadership) error {
 		}
 	}
 	return nil
-}
-
-// scoredWith returns the versions that streams of a model's pipelines score with,
-// those of unfinished claims included. It is not known while one of their
-// partitions is without a holder that has read its log: there may be a claim.
-func (l *liveness) scoredWith(s *state.State, m *state.Model) (used map[thalweg.ModelVersion]bool, known bool) {
-	used = make(map[thalweg.ModelVersion]bool)
-	for p := range s.Pipelines() {
-		// Where no holder has ever seen the topic, no event was claimed, unless by a
-		// pipeline of that name before.
-		if !p.Uses(m.Name) || !p.Counted && !slices.ContainsFunc(m.Versions, func(v *state.ModelVersion) bool { return v.Retired }) {
-			continue
-		}
-		for _, part := range p.Partitions {
-			v, _ := l.streamOf(part.Task.ID, part.Task.Worker)
-			if v == nil || v.Committed < 0 || v.ModelVersion == 0 {
-				return nil, false
-			}
-			used[thalweg.ModelVersion(v.ModelVersion)] = true
-		}
-	}
-	return used, true
 }
 
 // ended reports whether a run is not going: its outputs are garbage.

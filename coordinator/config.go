@@ -76,6 +76,10 @@ type Config struct {
 	// Now is the clock that entries of the log are stamped by; default time.Now.
 	Now func() time.Time
 
+	// FreeBytes returns the space that is left where a directory is, default that of
+	// its file system.
+	FreeBytes func(dir string) (int64, error)
+
 	// Raft is raft's timing.
 	Raft raftnode.Timing
 }
@@ -123,7 +127,7 @@ func (c Config) peer(id string) Peer {
 }
 
 func (c Config) raft() raftnode.Config {
-	r := raftnode.Config{ID: c.ID, Timing: c.Raft}
+	r := raftnode.Config{ID: c.ID, FreeBytes: c.FreeBytes, Timing: c.Raft}
 	if c.Dir != "" {
 		r.Dir = filepath.Join(c.Dir, "raft")
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -29,11 +30,13 @@ const (
 // call.
 type leadership struct {
 	term     uint64
-	liveness *liveness
-	looks    looks
+	liveness *liveness.Liveness
+	looks    liveness.Looks
 	// planning admits one planner at a time, from the plan to its commands' being
 	// applied, so that no two plans take the same task.
 	planning chan struct{}
+	// gaveWay is of the goroutine that follows leaderships.
+	gaveWay bool
 }
 
 // followLeadership begins and ends leaderships until ctx ends.
@@ -63,7 +66,7 @@ func (c *Coordinator) beginLeadership() {
 		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
 		return
 	}
-	c.lead.Store(&leadership{term: term, liveness: newLiveness(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)})
+	c.lead.Store(&leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)})
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
@@ -124,6 +127,10 @@ func (c *Coordinator) tick(ctx context.Context) {
 	if lead == nil {
 		return
 	}
+	if err := c.node.Writable(); err != nil {
+		c.giveWay(lead, err)
+		return
+	}
 	if err := c.startScheduled(ctx, lead); err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
 		c.log.Warn("a run could not be started by its schedule", keyError, err)
 	}
@@ -131,7 +138,17 @@ func (c *Coordinator) tick(ctx context.Context) {
 		c.log.Debug("planning was put off", keyError, err)
 		return
 	}
-	c.replica.view(func(s *state.State) { lead.liveness.forget(s, time.Now()) })
+	c.replica.view(func(s *state.State) { lead.liveness.Forget(s, time.Now()) })
+}
+
+// giveWay hands leadership to another node because this one only reads, once in a
+// leadership: the other may be no better off.
+func (c *Coordinator) giveWay(lead *leadership, why error) {
+	if !lead.gaveWay {
+		lead.gaveWay = true
+		c.log.Error("this node only reads, and another is asked to lead", keyError, why)
+		c.node.StepDown()
+	}
 }
 
 // advance plans and commits until there is nothing left to do, for the worker
@@ -147,9 +164,12 @@ func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalwe
 		if c.leading() != lead {
 			return notLeader(c.node.Leader())
 		}
+		if c.node.Writable() != nil {
+			return nil // leases stay as they are
+		}
 		var commands []state.Command
 		c.replica.view(func(s *state.State) {
-			commands = schedule.Plan(s, lead.liveness.snapshot(), time.Now(), poll)
+			commands = schedule.Plan(s, lead.liveness.Snapshot(), time.Now(), poll)
 		})
 		if len(commands) == 0 {
 			return nil

@@ -52,6 +52,13 @@ func newMetrics(c *Coordinator) *metrics {
 		return 0
 	})
 	gauge("thalweg_coordinator_applied_index", "Index of the last log entry applied.", func(s *state.State) int { return int(s.Index()) })
+	gauge("thalweg_coordinator_free_bytes", "Space left where the log is; below 64 MiB the node only reads.", func(*state.State) int {
+		if c.node == nil {
+			return 0
+		}
+		free, _ := c.node.FreeBytes() // 0 where it cannot be told
+		return int(free)
+	})
 	gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func(s *state.State) int { return len(s.ActiveRuns()) })
 	gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.",
 		func(s *state.State) int { return len(s.Holders()) })

@@ -6,6 +6,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // GetRun returns one run, or the latest of a pipeline, with its stages and tasks and
@@ -22,13 +23,13 @@ func (s *service) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.
 			r = latest[0]
 		}
 		if r != nil {
-			resp.Run = runView(r, lead.liveness, true)
+			resp.Run = view.Run(r, lead.liveness, true)
 		}
 	})
 	if err == nil && resp.Run == nil {
 		var r *state.Run
 		if r, err = s.c.findRecord(ctx, thalweg.RunID(req.RunId)); err == nil {
-			resp.Run = runView(r, nil, true)
+			resp.Run = view.Run(r, nil, true)
 		}
 	}
 	return resp, err

@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
@@ -38,7 +39,7 @@ func modelView(m *state.Model, retired bool) *apiv1.Model {
 	v := &apiv1.Model{Name: string(m.Name), Aliases: make(map[string]uint64), Replaced: make(map[string]*apiv1.Versions)}
 	for _, version := range m.Versions {
 		if retired || !version.Retired {
-			v.Versions = append(v.Versions, versionView(version))
+			v.Versions = append(v.Versions, view.Version(version))
 		}
 	}
 	for name, a := range m.Aliases {

@@ -5,6 +5,7 @@ import (
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // ListPipelines lists the pipelines in order of their names, and those deleted.
@@ -26,9 +27,9 @@ func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*
 func (s *service) pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
 	message := ""
 	if lead := s.c.leading(); lead != nil {
-		_, message = lead.looks.of(p)
+		_, message = lead.looks.Of(p)
 	}
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
 		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason,
-		Deletion: deletionOf(p), Timetable: timetableView(p.Timetable, message)}
+		Deletion: deletionOf(p), Timetable: view.Timetable(p.Timetable, message)}
 }

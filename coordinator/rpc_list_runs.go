@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -70,7 +71,7 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 		runs = slices.DeleteFunc(runs, func(r *state.Run) bool { return r.StartIndex >= before })
 		slices.SortFunc(runs, func(a, b *state.Run) int { return cmp.Compare(b.StartIndex, a.StartIndex) })
 		for _, r := range runs[:min(len(runs), size+1)] {
-			page = append(page, listedRun{record{run: r.ID, start: r.StartIndex}, runView(r, lead.liveness, false)})
+			page = append(page, listedRun{record{run: r.ID, start: r.StartIndex}, view.Run(r, lead.liveness, false)})
 		}
 	})
 	if err != nil {
@@ -157,7 +158,7 @@ func readViews(ctx context.Context, b storage.Bucket, page []listedRun) error {
 				page[i].view = &apiv1.Run{Id: string(listed.run), Pipeline: string(listed.run.Pipeline()), State: stateUnreadable, Error: err.Error()}
 				return ctx.Err()
 			}
-			page[i].view = runView(r, nil, false)
+			page[i].view = view.Run(r, nil, false)
 			return nil
 		})
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // Bounds of one poll, which hold for a worker with a share of the largest stage.
@@ -44,7 +46,7 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 	if err != nil {
 		return nil, err
 	}
-	others, refusals, err := lead.liveness.note(msg, time.Now())
+	others, refusals, err := lead.liveness.Note(msg, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +54,7 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 		c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId,
 			keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
 	}
-	lead.looks.note(msg.Looked)
+	lead.looks.Note(msg.Looked)
 	if others {
 		c.changes.Notify()
 	}
@@ -80,13 +82,16 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 		if err := c.advance(ctx, lead, id); err != nil {
 			return nil, err
 		}
-		leases, hash, err := c.leasesOf(id, msg.KnownLeases)
+		var leases []*apiv1.Lease
+		var hash string
+		var err error
+		c.replica.view(func(s *state.State) { leases, hash, err = view.Leases(s, id, msg.KnownLeases) })
 		if err != nil {
 			return nil, err
 		}
 		if atOnce || hash != msg.KnownLeases {
 			res := &apiv1.PollResponse{Accepted: accepted, Leases: leases, LeasesHash: hash}
-			c.replica.view(func(s *state.State) { res.Looks = lead.looks.due(s, time.Now(), c.cfg.LookEvery) })
+			c.replica.view(func(s *state.State) { res.Looks = lead.looks.Due(s, time.Now(), c.cfg.LookEvery) })
 			return res, nil
 		}
 		select {
@@ -98,14 +103,17 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		lead.liveness.seen(id, msg.Incarnation, time.Now())
+		lead.liveness.Seen(id, msg.Incarnation, time.Now())
 	}
 }
 
 // takeReports commits what a poll brought for the log: reports of tasks, saved
 // checkpoints and newly seen partitions. It returns the tasks whose reports were
-// dealt with.
+// dealt with: none while this node only reads, and the worker sends them again.
 func (c *Coordinator) takeReports(lead *leadership, msg *apiv1.PollRequest) (accepted []string, err error) {
+	if c.node.Writable() != nil {
+		return nil, nil
+	}
 	var group errgroup.Group
 	for _, r := range msg.Reports {
 		accepted = append(accepted, r.TaskId)
@@ -130,7 +138,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 		cmd.Results = state.Results{Partials: r.Partials, Outputs: r.Outputs, Metrics: r.Metrics,
 			Counts: maps.Clone(r.Counts), Rows: r.Counts["rows"], Warnings: r.Warnings}
 		delete(cmd.Counts, "rows") // the stage's progress, not a count of the run
-		if p := lead.liveness.progressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
+		if p := lead.liveness.ProgressOf(cmd.Task, cmd.Token); p != nil && cmd.Rows == 0 {
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
 		}
 	}
@@ -231,7 +239,7 @@ func (c *Coordinator) leave(lead *leadership, id thalweg.WorkerID) error {
 			return err
 		}
 	}
-	lead.liveness.left(id)
+	lead.liveness.Left(id)
 	return nil
 }
 
@@ -296,3 +304,6 @@ func failureText(r *apiv1.TaskReport) string {
 	}
 	return r.ErrorKind + ": " + r.Error
 }
+
+// sortedKeys returns a map's keys in order.
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

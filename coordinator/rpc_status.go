@@ -32,7 +32,7 @@ func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.St
 	if lead == nil {
 		return resp, nil
 	}
-	now, known := time.Now(), lead.liveness.snapshot()
+	now, known := time.Now(), lead.liveness.Snapshot()
 	c.replica.view(func(st *state.State) {
 		for _, id := range sortedKeys(known.Workers) {
 			w := known.Workers[id]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -39,10 +40,10 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 
 // partitionView merges the replicated state of a partition with the newest report
 // of its holder.
-func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *liveness) *apiv1.StreamPartition {
+func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *liveness.Liveness) *apiv1.StreamPartition {
 	t := part.Task
 	v := &apiv1.StreamPartition{Committed: -1, Scored: -1, End: -1}
-	reported, refusals := l.streamOf(t.ID, t.Worker)
+	reported, refusals := l.StreamOf(t.ID, t.Worker)
 	if reported != nil {
 		v = proto.CloneOf(reported)
 	}

@@ -8,9 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/coordinator/state"
 )
 
 // Times come and leaders go: of each time, or of several that came while nobody led,
@@ -109,22 +107,4 @@ func TestScheduledRunsAreNeitherLostNorDoubledWhenLeadersChange(t *testing.T) {
 		t.Errorf("times of the pause are made up for: %v", runs("hourly"))
 	}
 	c.sameState()
-}
-
-// What was listed before a run looked for itself is no news, though it differs from what
-// the run found.
-func TestListingsFromBeforeARunAreNoNews(t *testing.T) {
-	p := &state.Pipeline{Name: "a", Timetable: &state.Timetable{OnNewObjects: true, Seen: "o1"}, Specs: []*state.Spec{{Generation: 1}}}
-	var l looks
-	l.mu.of = map[thalweg.PipelineName]*look{"a": {generation: 1, seen: "o1"}}
-	for range 2 {
-		l.note([]*apiv1.Looked{{Pipeline: "a", Generation: 1, Objects: "o1"}})
-	}
-	if got, _ := l.of(p); got != "o1" {
-		t.Errorf("two listings agree, but objects are %q", got)
-	}
-	p.Timetable.Seen = "o2" // a run was quicker
-	if got, _ := l.of(p); got != "" {
-		t.Errorf("a run has found o2 since, but objects are %q", got)
-	}
 }

@@ -56,6 +56,8 @@ var commands = []struct {
 	{dlq.New, verb.Reads},
 	{newVerify, verb.Scores},
 	{newFsck, verb.Reads},
+	{newBackup, verb.Asks},
+	{newRestore, verb.Asks},
 	{newPut, verb.Prints + "connections store"},
 	{produce.New, verb.Prints + "connections kafka schema-registry store"},
 	{newVersion, ""},

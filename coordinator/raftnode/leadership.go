@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -62,10 +63,14 @@ func (n *Node) AppliedIndex() uint64 { return n.raft.AppliedIndex() }
 
 // Apply commits an entry and returns the machine's answer. It works on the
 // leader only. An Unavailable error leaves the outcome unknown: the entry may be
-// committed yet, so the caller must be able to repeat it.
+// committed yet, so the caller must be able to repeat it. An Exhausted one says
+// that the disk is nearly full, and nothing was done.
 func (n *Node) Apply(entry []byte) (any, error) {
+	if err := n.Writable(); err != nil {
+		return nil, err
+	}
 	future := n.raft.Apply(entry, applyTimeout)
-	if err := n.wait(future); err != nil {
+	if err := n.waitFor(future, cmp.Or(n.cfg.CommitTimeout, 8*time.Second)); err != nil {
 		return nil, unavailable("commit", err)
 	}
 	if err, failed := future.Response().(error); failed {
@@ -108,6 +113,8 @@ func unavailable(op string, err error) error {
 		hint = "another node leads"
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
 		hint = "the outcome is unknown; repeat with the same request id"
+	case errors.Is(err, errNoMajority):
+		hint = "the outcome is unknown; `thalweg status` shows the coordinators: a majority has to have space on its disks"
 	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		hint = "another node is about to lead"
 	}

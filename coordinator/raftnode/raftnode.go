@@ -7,6 +7,7 @@ package raftnode
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -61,6 +62,9 @@ type Config struct {
 	Peers []Peer
 	// Dir holds the log and the snapshots. It belongs to one process at a time.
 	Dir string
+	// FreeBytes returns the space that is left where a directory is, default that of
+	// its file system. Below MinFreeBytes the node only reads.
+	FreeBytes func(dir string) (int64, error)
 	Timing
 }
 
@@ -71,6 +75,9 @@ type Timing struct {
 	// machine elects without need. A leader goes on for half of it without hearing
 	// from a majority.
 	ElectionTimeout time.Duration
+	// CommitTimeout is how long a command waits for a majority that answers the leader
+	// and takes no entries, default 8 s: below what a client waits for one node.
+	CommitTimeout time.Duration
 	// TrailingLogs is the number of entries kept behind a snapshot for followers
 	// that are a bit behind, default 2048.
 	TrailingLogs uint64
@@ -121,6 +128,9 @@ type Node struct {
 // Open starts a member on the listener, which it takes over, and the directory.
 // cfg has to be valid. The caller must Run the node.
 func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) (*Node, error) {
+	if cfg.FreeBytes == nil {
+		cfg.FreeBytes = freeBytes
+	}
 	n := &Node{cfg: cfg, log: log, ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
 	n.wire = &stream{Listener: listener}
@@ -151,7 +161,7 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
-	cache, err := raft.NewLogCache(cachedEntries, n.store)
+	cache, err := raft.NewLogCache(cachedEntries, &spaced{store: n.store, writable: n.Writable})
 	if err != nil {
 		return n.refuse(n.cfg.Dir, err)
 	}
@@ -220,13 +230,26 @@ func (n *Node) fail(err error) {
 	})
 }
 
+var errNoMajority = errors.New("no majority of the coordinators took it yet")
+
 // wait waits for raft's answer; raft gives none to what is under way when it ends.
-func (n *Node) wait(answer raft.Future) error {
+func (n *Node) wait(answer raft.Future) error { return n.waitFor(answer, 0) }
+
+// waitFor waits for raft's answer, at most so long; 0: without an end.
+func (n *Node) waitFor(answer raft.Future, bound time.Duration) error {
 	done := make(chan error, 1)
 	go func() { done <- answer.Error() }()
+	var over <-chan time.Time
+	if bound > 0 {
+		timer := time.NewTimer(bound)
+		defer timer.Stop()
+		over = timer.C
+	}
 	select {
 	case err := <-done:
 		return err
+	case <-over:
+		return errNoMajority
 	case <-n.ended:
 		return raft.ErrRaftShutdown
 	}

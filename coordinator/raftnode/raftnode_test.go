@@ -74,6 +74,7 @@ type group struct {
 	members  map[string]*member
 	peers    []Peer
 	election time.Duration
+	full     sync.Map // IDs of nodes whose disk is nearly full
 }
 
 func newGroup(t *testing.T, ids ...string) *group {
@@ -109,7 +110,13 @@ func listen(t *testing.T) net.Listener {
 }
 
 func (g *group) config(id string) Config {
-	return Config{ID: id, Peers: g.peers, Dir: filepath.Join(g.dir, id), Timing: Timing{ElectionTimeout: g.election, TrailingLogs: 1}}
+	free := func(string) (int64, error) {
+		if _, full := g.full.Load(id); full {
+			return MinFreeBytes - 1, nil
+		}
+		return MinFreeBytes, nil
+	}
+	return Config{ID: id, Peers: g.peers, Dir: filepath.Join(g.dir, id), FreeBytes: free, Timing: Timing{ElectionTimeout: g.election, TrailingLogs: 1}}
 }
 
 func (g *group) start(id string, l net.Listener, machine *list) {

@@ -85,6 +85,14 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 // Index returns the index of the last entry applied.
 func (s *State) Index() uint64 { return s.index }
 
+// Skip moves the index ahead, for a state that goes on under another log.
+func (s *State) Skip(entries uint64) { s.index += entries }
+
+// Blank reports whether there is nothing that users made.
+func (s *State) Blank() bool {
+	return len(s.pipelines)+len(s.models)+len(s.deleted) == 0 && s.forgotten == Forgotten{}
+}
+
 // Cluster returns the cluster's ID, which tells its records from those of others
 // that kept theirs in the same bucket; empty while it has none.
 func (s *State) Cluster() string { return s.cluster }

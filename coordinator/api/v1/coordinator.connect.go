@@ -79,6 +79,12 @@ const (
 	// CoordinatorServiceStatusProcedure is the fully-qualified name of the CoordinatorService's Status
 	// RPC.
 	CoordinatorServiceStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/Status"
+	// CoordinatorServiceBackupProcedure is the fully-qualified name of the CoordinatorService's Backup
+	// RPC.
+	CoordinatorServiceBackupProcedure = "/thalweg.coordinator.v1.CoordinatorService/Backup"
+	// CoordinatorServiceRestoreProcedure is the fully-qualified name of the CoordinatorService's
+	// Restore RPC.
+	CoordinatorServiceRestoreProcedure = "/thalweg.coordinator.v1.CoordinatorService/Restore"
 	// CoordinatorServicePollProcedure is the fully-qualified name of the CoordinatorService's Poll RPC.
 	CoordinatorServicePollProcedure = "/thalweg.coordinator.v1.CoordinatorService/Poll"
 )
@@ -116,6 +122,11 @@ type CoordinatorServiceClient interface {
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Backup answers with all that the coordinators know, as a file for Restore.
+	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
+	// Restore gives a new cluster what a backup holds; one that has pipelines or models
+	// refuses.
+	Restore(context.Context, *RestoreRequest) (*RestoreResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
 	Poll(context.Context, *PollRequest) (*PollResponse, error)
@@ -216,6 +227,18 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("Status")),
 			connect.WithClientOptions(opts...),
 		),
+		backup: connect.NewClient[BackupRequest, BackupResponse](
+			httpClient,
+			baseURL+CoordinatorServiceBackupProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("Backup")),
+			connect.WithClientOptions(opts...),
+		),
+		restore: connect.NewClient[RestoreRequest, RestoreResponse](
+			httpClient,
+			baseURL+CoordinatorServiceRestoreProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("Restore")),
+			connect.WithClientOptions(opts...),
+		),
 		poll: connect.NewClient[PollRequest, PollResponse](
 			httpClient,
 			baseURL+CoordinatorServicePollProcedure,
@@ -241,6 +264,8 @@ type coordinatorServiceClient struct {
 	setSchedule    *connect.Client[SetScheduleRequest, SetScheduleResponse]
 	streamStatus   *connect.Client[StreamStatusRequest, StreamStatusResponse]
 	status         *connect.Client[StatusRequest, StatusResponse]
+	backup         *connect.Client[BackupRequest, BackupResponse]
+	restore        *connect.Client[RestoreRequest, RestoreResponse]
 	poll           *connect.Client[PollRequest, PollResponse]
 }
 
@@ -370,6 +395,24 @@ func (c *coordinatorServiceClient) Status(ctx context.Context, req *StatusReques
 	return nil, err
 }
 
+// Backup calls thalweg.coordinator.v1.CoordinatorService.Backup.
+func (c *coordinatorServiceClient) Backup(ctx context.Context, req *BackupRequest) (*BackupResponse, error) {
+	response, err := c.backup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Restore calls thalweg.coordinator.v1.CoordinatorService.Restore.
+func (c *coordinatorServiceClient) Restore(ctx context.Context, req *RestoreRequest) (*RestoreResponse, error) {
+	response, err := c.restore.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Poll calls thalweg.coordinator.v1.CoordinatorService.Poll.
 func (c *coordinatorServiceClient) Poll(ctx context.Context, req *PollRequest) (*PollResponse, error) {
 	response, err := c.poll.CallUnary(ctx, connect.NewRequest(req))
@@ -413,6 +456,11 @@ type CoordinatorServiceHandler interface {
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Backup answers with all that the coordinators know, as a file for Restore.
+	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
+	// Restore gives a new cluster what a backup holds; one that has pipelines or models
+	// refuses.
+	Restore(context.Context, *RestoreRequest) (*RestoreResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
 	Poll(context.Context, *PollRequest) (*PollResponse, error)
@@ -509,6 +557,18 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("Status")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceBackupHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceBackupProcedure,
+		svc.Backup,
+		connect.WithSchema(coordinatorServiceMethods.ByName("Backup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceRestoreHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceRestoreProcedure,
+		svc.Restore,
+		connect.WithSchema(coordinatorServiceMethods.ByName("Restore")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServicePollHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServicePollProcedure,
 		svc.Poll,
@@ -545,6 +605,10 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceStreamStatusHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStatusProcedure:
 			coordinatorServiceStatusHandler.ServeHTTP(w, r)
+		case CoordinatorServiceBackupProcedure:
+			coordinatorServiceBackupHandler.ServeHTTP(w, r)
+		case CoordinatorServiceRestoreProcedure:
+			coordinatorServiceRestoreHandler.ServeHTTP(w, r)
 		case CoordinatorServicePollProcedure:
 			coordinatorServicePollHandler.ServeHTTP(w, r)
 		default:
@@ -610,6 +674,14 @@ func (UnimplementedCoordinatorServiceHandler) StreamStatus(context.Context, *Str
 
 func (UnimplementedCoordinatorServiceHandler) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Status is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) Backup(context.Context, *BackupRequest) (*BackupResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Backup is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) Restore(context.Context, *RestoreRequest) (*RestoreResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Restore is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Poll(context.Context, *PollRequest) (*PollResponse, error) {

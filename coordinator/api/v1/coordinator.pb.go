@@ -3116,6 +3116,202 @@ func (x *Worker) GetLastSeenUnixMs() int64 {
 	return 0
 }
 
+// BackupRequest asks for a backup.
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+}
+
+// BackupResponse is a backup.
+type BackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Backup        []byte                 `protobuf:"bytes,1,opt,name=backup,proto3" json:"backup,omitempty"`                                  // its first line has the sum of the rest, which is a snapshot in zstd
+	AppliedIndex  uint64                 `protobuf:"varint,2,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"` // the newest entry of the log that it holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *BackupResponse) GetBackup() []byte {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetAppliedIndex() uint64 {
+	if x != nil {
+		return x.AppliedIndex
+	}
+	return 0
+}
+
+// RestoreRequest is a backup to restore.
+type RestoreRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Backup        []byte                 `protobuf:"bytes,1,opt,name=backup,proto3" json:"backup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreRequest) Reset() {
+	*x = RestoreRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreRequest) ProtoMessage() {}
+
+func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
+func (*RestoreRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RestoreRequest) GetBackup() []byte {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
+// RestoreResponse says what was restored.
+type RestoreResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipelines     uint64                 `protobuf:"varint,1,opt,name=pipelines,proto3" json:"pipelines,omitempty"`
+	Models        uint64                 `protobuf:"varint,2,opt,name=models,proto3" json:"models,omitempty"`
+	NewestUnixMs  int64                  `protobuf:"varint,3,opt,name=newest_unix_ms,json=newestUnixMs,proto3" json:"newest_unix_ms,omitempty"` // when the newest change was made that the backup holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreResponse) Reset() {
+	*x = RestoreResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreResponse) ProtoMessage() {}
+
+func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
+func (*RestoreResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RestoreResponse) GetPipelines() uint64 {
+	if x != nil {
+		return x.Pipelines
+	}
+	return 0
+}
+
+func (x *RestoreResponse) GetModels() uint64 {
+	if x != nil {
+		return x.Models
+	}
+	return 0
+}
+
+func (x *RestoreResponse) GetNewestUnixMs() int64 {
+	if x != nil {
+		return x.NewestUnixMs
+	}
+	return 0
+}
+
 // PollRequest is what a worker tells.
 type PollRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -3138,7 +3334,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3150,7 +3346,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3163,7 +3359,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -3270,7 +3466,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3478,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3491,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -3338,7 +3534,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3546,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3559,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Connection) GetKind() string {
@@ -3402,7 +3598,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3414,7 +3610,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3427,7 +3623,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -3500,7 +3696,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +3708,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +3721,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -3610,7 +3806,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3622,7 +3818,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3635,7 +3831,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -3674,7 +3870,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3882,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3895,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -3742,7 +3938,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3754,7 +3950,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +3963,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Look) GetPipeline() string {
@@ -3828,7 +4024,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4036,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4049,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -4057,7 +4253,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4069,7 +4265,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4082,7 +4278,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -4121,7 +4317,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4329,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4342,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -4486,7 +4682,17 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
 	"\x06leases\x18\x04 \x01(\rR\x06leases\x12)\n" +
-	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\xe2\x04\n" +
+	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\x0f\n" +
+	"\rBackupRequest\"M\n" +
+	"\x0eBackupResponse\x12\x16\n" +
+	"\x06backup\x18\x01 \x01(\fR\x06backup\x12#\n" +
+	"\rapplied_index\x18\x02 \x01(\x04R\fappliedIndex\"(\n" +
+	"\x0eRestoreRequest\x12\x16\n" +
+	"\x06backup\x18\x01 \x01(\fR\x06backup\"m\n" +
+	"\x0fRestoreResponse\x12\x1c\n" +
+	"\tpipelines\x18\x01 \x01(\x04R\tpipelines\x12\x16\n" +
+	"\x06models\x18\x02 \x01(\x04R\x06models\x12$\n" +
+	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xe2\x04\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -4611,7 +4817,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x14\n" +
-	"\x05cause\x18\x05 \x01(\tR\x05cause2\xea\v\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause2\xa3\r\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -4627,7 +4833,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\tSetStream\x12(.thalweg.coordinator.v1.SetStreamRequest\x1a).thalweg.coordinator.v1.SetStreamResponse\"\x00\x12h\n" +
 	"\vSetSchedule\x12*.thalweg.coordinator.v1.SetScheduleRequest\x1a+.thalweg.coordinator.v1.SetScheduleResponse\"\x00\x12k\n" +
 	"\fStreamStatus\x12+.thalweg.coordinator.v1.StreamStatusRequest\x1a,.thalweg.coordinator.v1.StreamStatusResponse\"\x00\x12Y\n" +
-	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12S\n" +
+	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12Y\n" +
+	"\x06Backup\x12%.thalweg.coordinator.v1.BackupRequest\x1a&.thalweg.coordinator.v1.BackupResponse\"\x00\x12\\\n" +
+	"\aRestore\x12&.thalweg.coordinator.v1.RestoreRequest\x1a'.thalweg.coordinator.v1.RestoreResponse\"\x00\x12S\n" +
 	"\x04Poll\x12#.thalweg.coordinator.v1.PollRequest\x1a$.thalweg.coordinator.v1.PollResponse\"\x00B5Z3github.com/thalweg/thalweg/coordinator/api/v1;apiv1b\x06proto3"
 
 var (
@@ -4642,7 +4850,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -4688,74 +4896,78 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*StatusResponse)(nil),         // 41: thalweg.coordinator.v1.StatusResponse
 	(*Node)(nil),                   // 42: thalweg.coordinator.v1.Node
 	(*Worker)(nil),                 // 43: thalweg.coordinator.v1.Worker
-	(*PollRequest)(nil),            // 44: thalweg.coordinator.v1.PollRequest
-	(*Looked)(nil),                 // 45: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 46: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 47: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 48: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 49: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 50: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 51: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 52: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                   // 53: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 54: thalweg.coordinator.v1.ErrorDetail
-	nil,                            // 55: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 56: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 57: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 58: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 59: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 60: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 61: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 62: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 63: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 64: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 65: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 66: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 67: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 68: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*BackupRequest)(nil),          // 44: thalweg.coordinator.v1.BackupRequest
+	(*BackupResponse)(nil),         // 45: thalweg.coordinator.v1.BackupResponse
+	(*RestoreRequest)(nil),         // 46: thalweg.coordinator.v1.RestoreRequest
+	(*RestoreResponse)(nil),        // 47: thalweg.coordinator.v1.RestoreResponse
+	(*PollRequest)(nil),            // 48: thalweg.coordinator.v1.PollRequest
+	(*Looked)(nil),                 // 49: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 50: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 51: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 52: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 53: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 54: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 55: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 56: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                   // 57: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 58: thalweg.coordinator.v1.ErrorDetail
+	nil,                            // 59: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 60: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 61: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 62: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 63: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 64: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 65: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 66: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 67: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 68: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 69: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 70: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 71: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 72: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
 	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
 	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	55, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	59, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	56, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	57, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	58, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	59, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	60, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	61, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	62, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	63, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
 	24, // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
 	27, // 16: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	29, // 17: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	60, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	61, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	62, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	63, // 21: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	64, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	65, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	66, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	67, // 21: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
 	33, // 22: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	39, // 23: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
 	33, // 24: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	42, // 25: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
 	43, // 26: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	47, // 27: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	48, // 28: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	51, // 27: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	52, // 28: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
 	39, // 29: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	49, // 30: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	46, // 31: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	45, // 32: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	64, // 33: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	65, // 34: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	66, // 35: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	52, // 36: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	51, // 37: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	67, // 38: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	53, // 39: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	68, // 40: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	53, // 30: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	50, // 31: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	49, // 32: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	68, // 33: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	69, // 34: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	70, // 35: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	56, // 36: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	55, // 37: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	71, // 38: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	57, // 39: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	72, // 40: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
 	29, // 41: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
 	33, // 42: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	28, // 43: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
@@ -4773,24 +4985,28 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	35, // 55: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
 	37, // 56: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
 	40, // 57: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	44, // 58: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 59: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 60: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 61: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 62: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 63: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 64: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 65: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 66: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 67: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	31, // 68: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	34, // 69: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	36, // 70: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	38, // 71: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	41, // 72: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	50, // 73: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	59, // [59:74] is the sub-list for method output_type
-	44, // [44:59] is the sub-list for method input_type
+	44, // 58: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	46, // 59: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	48, // 60: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 61: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 62: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 63: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 64: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 65: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 66: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 67: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 68: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 69: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	31, // 70: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	34, // 71: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	36, // 72: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	38, // 73: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	41, // 74: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	45, // 75: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	47, // 76: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	54, // 77: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	61, // [61:78] is the sub-list for method output_type
+	44, // [44:61] is the sub-list for method input_type
 	44, // [44:44] is the sub-list for extension type_name
 	44, // [44:44] is the sub-list for extension extendee
 	0,  // [0:44] is the sub-list for field type_name
@@ -4808,7 +5024,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   69,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,4 +1,5 @@
-package coordinator
+// Package view shows the state as the RPC does.
+package view
 
 import (
 	"encoding/json"
@@ -7,12 +8,13 @@ import (
 
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// runView returns a run as the RPC shows it; progress of running tasks comes
+// Run returns a run as the RPC shows it; progress of running tasks comes
 // from l, which is nil for a record; tasks are listed where asked for.
-func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
+func Run(r *state.Run, l *liveness.Liveness, tasks bool) *apiv1.Run {
 	v := &apiv1.Run{
 		Id: string(r.ID), Pipeline: string(r.Pipeline), Generation: uint64(r.Generation),
 		State: string(r.State), Stage: r.Stage().Name, Error: r.Error,
@@ -25,7 +27,7 @@ func runView(r *state.Run, l *liveness, tasks bool) *apiv1.Run {
 	fromTable(v, "weights", &v.Weights)
 	fromTable(v, "importance", &v.Importance)
 	for _, stage := range r.Stages {
-		v.Stages = append(v.Stages, stageView(r, stage, l, tasks))
+		v.Stages = append(v.Stages, stageOf(r, stage, l, tasks))
 	}
 	return v
 }
@@ -40,7 +42,7 @@ func fromTable[T any](v *apiv1.Run, name string, into *[]T) {
 	}
 }
 
-func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1.Stage {
+func stageOf(r *state.Run, stage *state.Stage, l *liveness.Liveness, tasks bool) *apiv1.Stage {
 	v := &apiv1.Stage{
 		Name: stage.Name, State: string(stage.State), TasksTotal: stage.Total, TasksDone: stage.Done,
 		RowsDone: stage.Rows, StartedAtUnixMs: stage.StartedMS, EndedAtUnixMs: stage.EndedMS,
@@ -60,7 +62,7 @@ func stageView(r *state.Run, stage *state.Stage, l *liveness, tasks bool) *apiv1
 		}
 		var p *apiv1.Progress
 		if l != nil {
-			p = l.progressOf(t.ID, t.Token)
+			p = l.ProgressOf(t.ID, t.Token)
 		}
 		if t.State != state.TaskLeased || p == nil {
 			known = known && t.Reduce

@@ -1,12 +1,10 @@
-package coordinator
+package view
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"slices"
 
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
@@ -17,36 +15,32 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// leasesOf returns all leases of a worker with what it needs to carry them out, in
+// Leases returns all leases of a worker with what it needs to carry them out, in
 // order of their tasks' IDs, and a hash of them. Where that is known, no lease is
 // returned. The hash is of what can change under one token: a lease may name
 // megabytes of partials, and leases are looked at after every change of the state.
 // Where a replica would resume matters to its next holder only.
-func (c *Coordinator) leasesOf(id thalweg.WorkerID, known string) (leases []*apiv1.Lease, hash string, err error) {
-	c.replica.view(func(s *state.State) {
-		held := s.HeldBy(id)
-		sum := sha256.New()
-		for _, t := range held {
-			l := changingPart(s, t)
-			leases = append(leases, l)
-			if _, err = (protodelim.MarshalOptions{MarshalOptions: proto.MarshalOptions{Deterministic: true}}).MarshalTo(sum, l); err != nil {
-				err = &thalweg.Error{Op: "poll", Subject: "lease of " + l.TaskId, Err: err}
-				return
-			}
+func Leases(s *state.State, id thalweg.WorkerID, known string) (leases []*apiv1.Lease, hash string, err error) {
+	held := s.HeldBy(id)
+	sum := sha256.New()
+	for _, t := range held {
+		l := changingPart(s, t)
+		leases = append(leases, l)
+		if _, err := (protodelim.MarshalOptions{MarshalOptions: proto.MarshalOptions{Deterministic: true}}).MarshalTo(sum, l); err != nil {
+			return nil, "", &thalweg.Error{Op: "poll", Subject: "lease of " + l.TaskId, Err: err}
 		}
-		hash = hex.EncodeToString(sum.Sum(nil)[:16])
-		if hash == known {
-			leases = nil
+	}
+	if hash = hex.EncodeToString(sum.Sum(nil)[:16]); hash == known {
+		return nil, hash, nil
+	}
+	for i, l := range leases {
+		if t := held[i]; t.Run != nil {
+			completeRun(s, t, l)
+		} else {
+			completeStream(s, t, l)
 		}
-		for i, l := range leases {
-			if t := held[i]; t.Run != nil {
-				completeRun(s, t, l)
-			} else {
-				completeStream(s, t, l)
-			}
-		}
-	})
-	return leases, hash, err
+	}
+	return leases, hash, nil
 }
 
 // changingPart names a lease, with what may change of it while it is held.
@@ -66,7 +60,7 @@ func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 		l.Skip = &apiv1.SkipAuthorization{Partition: k.Partition, From: k.From, To: k.To, TopicId: k.TopicID, AcceptTopic: k.Accept}
 	}
 	for _, v := range s.Champion(p) {
-		l.Models = append(l.Models, versionView(v))
+		l.Models = append(l.Models, Version(v))
 	}
 	return l
 }
@@ -101,15 +95,3 @@ func completeStream(s *state.State, t *state.Task, l *apiv1.Lease) {
 	l.Pipeline, l.Generation, l.Spec = string(p.Name), uint64(p.Newest().Generation), p.Newest().Text
 	l.Grown = p.Partitions[t.Index].Grown
 }
-
-func versionView(v *state.ModelVersion) *apiv1.ModelVersion {
-	return &apiv1.ModelVersion{
-		Version: uint64(v.Version), Checkpoint: v.Checkpoint, RunId: string(v.Run), Pipeline: string(v.Pipeline),
-		Generation: uint64(v.Generation), RegisteredAtUnixMs: v.RegisteredMS, RegisteredIndex: v.Index,
-		Metrics: maps.Clone(v.Metrics), Warnings: slices.Clone(v.Warnings), ModelSha256: v.ModelSHA256, TransformHash: v.TransformHash,
-		Retired: v.Retired, Collected: v.Collected, Parent: uint64(v.Parent), Rejected: v.Rejected, Exports: maps.Clone(v.Exports),
-	}
-}
-
-// sortedKeys returns a map's keys in order.
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

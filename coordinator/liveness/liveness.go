@@ -1,4 +1,6 @@
-package coordinator
+// Package liveness keeps what workers told this leader last. It is not
+// replicated: the next leader is told anew.
+package liveness
 
 import (
 	"fmt"
@@ -26,9 +28,9 @@ const (
 	lostShown = 10 * time.Minute
 )
 
-// liveness is what workers told this leader last: heartbeats, progress and
-// stream positions. It is not replicated; the next leader is told anew.
-type liveness struct {
+// Liveness is what workers told this leader last: heartbeats, progress and stream
+// positions. Its methods may be called concurrently.
+type Liveness struct {
 	since time.Time
 	ttl   time.Duration
 	mu    struct {
@@ -50,18 +52,19 @@ type worker struct {
 	connections []*apiv1.Connection
 }
 
-func newLiveness(ttl time.Duration) *liveness {
-	l := &liveness{since: time.Now(), ttl: ttl}
+// New returns what a leader begins with, whose leases last ttl: nothing.
+func New(ttl time.Duration) *Liveness {
+	l := &Liveness{since: time.Now(), ttl: ttl}
 	l.mu.workers = make(map[thalweg.WorkerID]*worker)
 	l.mu.progress = make(map[thalweg.TaskID]*apiv1.Progress)
 	l.mu.streams = make(map[thalweg.TaskID]*apiv1.StreamPartition)
 	return l
 }
 
-// note takes in what a poll tells. It reports whether that concerns other workers
+// Note takes in what a poll tells. It reports whether that concerns other workers
 // too and which refusals are new, and fails with Fenced for a process that a newer
 // one has replaced.
-func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, refusals []*apiv1.ModelRefusal, err error) {
+func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (others bool, refusals []*apiv1.ModelRefusal, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := thalweg.WorkerID(req.WorkerId)
@@ -108,8 +111,8 @@ func (l *liveness) note(req *apiv1.PollRequest, now time.Time) (others bool, ref
 	return others, refusals, nil
 }
 
-// seen notes that a worker's poll is still connected.
-func (l *liveness) seen(id thalweg.WorkerID, incarnation string, now time.Time) {
+// Seen notes that a worker's poll is still connected.
+func (l *Liveness) Seen(id thalweg.WorkerID, incarnation string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w := l.mu.workers[id]; w != nil && w.Incarnation == incarnation {
@@ -117,15 +120,15 @@ func (l *liveness) seen(id thalweg.WorkerID, incarnation string, now time.Time) 
 	}
 }
 
-// left forgets a worker that is leaving.
-func (l *liveness) left(id thalweg.WorkerID) {
+// Left forgets a worker that is leaving.
+func (l *Liveness) Left(id thalweg.WorkerID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.mu.workers, id)
 }
 
-// snapshot returns what a plan looks at.
-func (l *liveness) snapshot() schedule.Liveness {
+// Snapshot returns what a plan looks at.
+func (l *Liveness) Snapshot() schedule.Liveness {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	to := schedule.Liveness{LeaderSince: l.since, LeaseTTL: l.ttl, Workers: make(map[thalweg.WorkerID]schedule.Worker)}
@@ -135,9 +138,9 @@ func (l *liveness) snapshot() schedule.Liveness {
 	return to
 }
 
-// progressOf returns the newest progress of a task under the given lease, or
+// ProgressOf returns the newest progress of a task under the given lease, or
 // nil.
-func (l *liveness) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Progress {
+func (l *Liveness) ProgressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Progress {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.mu.progress[id]; p != nil && p.Token == uint64(token) {
@@ -146,14 +149,14 @@ func (l *liveness) progressOf(id thalweg.TaskID, token thalweg.Token) *apiv1.Pro
 	return nil
 }
 
-// streamOf returns the newest report on a partition by its holder, or nil, and
+// StreamOf returns the newest report on a partition by its holder, or nil, and
 // the holder's refusals of model versions as one text.
-func (l *liveness) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.StreamPartition, refusals string) {
+func (l *Liveness) StreamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv1.StreamPartition, refusals string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var texts []string
 	if w := l.mu.workers[holder]; w != nil {
-		for _, name := range sortedKeys(w.refusals) {
+		for _, name := range slices.Sorted(maps.Keys(w.refusals)) {
 			texts = append(texts, "model "+name+" refused: "+w.refusals[name])
 		}
 	}
@@ -163,12 +166,12 @@ func (l *liveness) streamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv
 	return p, strings.Join(texts, "; ")
 }
 
-// connections returns those of the workers that are alive: none if there is none, or
+// Connections returns those of the workers that are alive: none if there is none, or
 // one does not tell.
-func (l *liveness) connections(now time.Time) (known pipeline.Connections) {
+func (l *Liveness) Connections(now time.Time) (known pipeline.Connections) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, id := range sortedKeys(l.mu.workers) {
+	for _, id := range slices.Sorted(maps.Keys(l.mu.workers)) {
 		w := l.mu.workers[id]
 		if now.Sub(w.LastSeen) > l.ttl {
 			continue
@@ -183,12 +186,34 @@ func (l *liveness) connections(now time.Time) (known pipeline.Connections) {
 	return known
 }
 
-// forget drops what concerns tasks that are no more and workers that are long
+// Forget drops what concerns tasks that are no more and workers that are long
 // lost.
-func (l *liveness) forget(s *state.State, now time.Time) {
+func (l *Liveness) Forget(s *state.State, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.mu.progress, func(id thalweg.TaskID, _ *apiv1.Progress) bool { return s.Task(id) == nil })
 	maps.DeleteFunc(l.mu.streams, func(id thalweg.TaskID, _ *apiv1.StreamPartition) bool { return s.Task(id) == nil })
 	maps.DeleteFunc(l.mu.workers, func(_ thalweg.WorkerID, w *worker) bool { return now.Sub(w.LastSeen) > lostShown })
+}
+
+// ScoredWith returns the versions that streams of a model's pipelines score with,
+// those of unfinished claims included. It is not known while one of their
+// partitions is without a holder that has read its log: there may be a claim.
+func (l *Liveness) ScoredWith(s *state.State, m *state.Model) (used map[thalweg.ModelVersion]bool, known bool) {
+	used = make(map[thalweg.ModelVersion]bool)
+	for p := range s.Pipelines() {
+		// Where no holder has ever seen the topic, no event was claimed, unless by a
+		// pipeline of that name before.
+		if !p.Uses(m.Name) || !p.Counted && !slices.ContainsFunc(m.Versions, func(v *state.ModelVersion) bool { return v.Retired }) {
+			continue
+		}
+		for _, part := range p.Partitions {
+			v, _ := l.StreamOf(part.Task.ID, part.Task.Worker)
+			if v == nil || v.Committed < 0 || v.ModelVersion == 0 {
+				return nil, false
+			}
+			used[thalweg.ModelVersion(v.ModelVersion)] = true
+		}
+	}
+	return used, true
 }

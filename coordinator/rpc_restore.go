@@ -1,0 +1,53 @@
+package coordinator
+
+import (
+	"context"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/backup"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// Restore makes a cluster that knows nothing yet know what a backup holds.
+func (s *service) Restore(ctx context.Context, req *apiv1.RestoreRequest) (*apiv1.RestoreResponse, error) {
+	restored, err := backup.Read(req.Backup)
+	if err != nil {
+		return nil, err
+	}
+	lead, err := s.c.waitLeading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing is planned meanwhile, as between two plans.
+	select {
+	case lead.planning <- struct{}{}:
+		defer func() { <-lead.planning }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	blank := false
+	if err := s.c.read(func(now *state.State) { blank = now.Blank() }); err != nil {
+		return nil, err
+	}
+	if !blank {
+		return nil, &thalweg.Error{Op: "restore", Kind: thalweg.Conflict, Subject: "cluster",
+			Hint: "it has pipelines or models, by an earlier restore or by users: restore into a new cluster"}
+	}
+	snapshot, err := restored.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.c.node.Restore(snapshot, restored.Index()); err != nil {
+		return nil, err
+	}
+	resp := &apiv1.RestoreResponse{NewestUnixMs: restored.TimeMS()}
+	for range restored.Pipelines() {
+		resp.Pipelines++
+	}
+	for range restored.Models() {
+		resp.Models++
+	}
+	s.c.log.Info("the cluster was restored from a backup", "pipelines", resp.Pipelines, "models", resp.Models)
+	return resp, nil
+}
