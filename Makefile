@@ -7,7 +7,6 @@ SHELL := bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 FUZZTIME ?= 30s
-EFFORT ?= full
 BENCH ?= .
 BENCHTIME ?= 1s
 COUNT ?= 5
@@ -29,10 +28,10 @@ dev: build ## run an embedded cluster until interrupted (DIR=directory, WORKERS=
 	bin/thalweg dev $(if $(DIR),--dir "$(DIR)") $(if $(WORKERS),--workers $(WORKERS))
 
 test: ## run all unit tests: of the stream's protocol a sample of seeds and crashes
-	go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 20m $(PACKAGES) # many tests wait: one package more than cores
+	go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 10m $(PACKAGES) # many tests wait: one package more than cores
 
 race: ## run all unit tests once more, in random order and with the race detector (a C compiler needed)
-	go test -race -shuffle=on -timeout 40m $(PACKAGES)
+	go test -race -shuffle=on -timeout 20m $(PACKAGES)
 
 check: fmt vet lint generated ranks nodev fused tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, rounding, go.mod
 
@@ -71,8 +70,8 @@ fused: ## report products that arm64 would add before it rounds them: bits must 
 tidy:
 	go mod tidy -diff
 
-model: ## test the stream's protocol and training in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
-	EFFORT=$(EFFORT) go test -count=1 -v -timeout 30m ./worker/stream/... ./worker/train | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
+model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
+	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 50m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...

@@ -5,10 +5,10 @@ package train_test
 var bits = map[string]string{
 	"adam":              "bafc3b4d73c11d738e6e1340c333b529533a4749e79e4eedaa0b73cedde6c038",
 	"classes":           "ed9cbe2a28bf27cbed92be7321c4fff26915304db59631c6fbd17f88f63c5a56",
-	"lbfgs category":    "3d0d15cca2f1c0439d2ef5ac61a226ada4e580b30cdaa141bf5905e9061e2af2",
+	"lbfgs category":    "b08915099fa59d343c8fd2bbaac97fa0169aaa6c45e9389c4d368f6447f1686d",
 	"hardly a row":      "a24eab2bce54973e8248007cb20a19f944d157111d86676028260ca8458d4356",
-	"lbfgs binary":      "9eeb27133d787aae0b684036e2084c29d4baf79d3ca1b9e5c957d2876604190b",
-	"lbfgs number":      "ea0627f6d18275223171c351bbf5fcecc520f1d472421171f1bf29db925d119a",
+	"lbfgs binary":      "6062c7e365110345bebefa8fd2d4155fe7dc44458ca81dba7d47e6421de73726",
+	"lbfgs number":      "b86a35cb737331608a301116d20b0c2b2566cf4019b09b48145dc95c2b0e2e69",
 	"cnn":               "36e75f737433f43292d0d183df79480c9b4b453109bf6499e50a26acc7216db9",
 	"fm":                "a230c8ab6ae43d5f37982406eb386f3307a22b504987871a63927a429051a0cb",
 	"fm classes":        "58f6a5690a68023f550cb413be019c9fc0d22e9fd3ca9188f77051e97280997b",
@@ -26,6 +26,6 @@ var bits = map[string]string{
 	"trees number":      "c707f2d5f9e5873be906b049136b7c4576ae1f19fd6dfb4f9e8ea04e0a2f3c56",
 	"warm adam":         "6faac49bfaee2f4cd326e1bc0e4bab1073ce1b82e191c2e92d406fe9245f4455",
 	"warm trees":        "8e790a7783432c390a5af213fbb9009e4a4bb73b276a96664e3056812816831c",
-	"warm lbfgs number": "b1c3534a4b5d2d058883d1f07db0052b1dfd125c4a8a7ed9e585eb7353719025",
+	"warm lbfgs number": "897c513b121f2e2db5a319019e5be74b2f65f1cdb7f71ce034b0c37c55070edb",
 	"sgd":               "7471c7ab3be046c9d104036f1dcd591434cb30545c1579134f49c0fecf0461a2",
 }

@@ -42,7 +42,7 @@ func jobs(t testing.TB) map[string]train.Job {
 	for _, label := range []string{"binary", "number", "category"} {
 		job := newJob(t, dataset{shards: 3, rows: 1500, label: label, seed: 5}, 4)
 		job.Trainer.Optimizer = pipeline.Choice{Name: "lbfgs", Options: &optim.LBFGS{Memory: 5, Tolerance: 1e-4, WarmEpochs: 1}}
-		job.Trainer.Epochs = 15
+		job.Trainer.Epochs = 100
 		all["lbfgs "+label] = job
 		if label != "category" {
 			all["trees "+label] = treesJob(t, label)
@@ -67,10 +67,15 @@ func jobs(t testing.TB) map[string]train.Job {
 	return all
 }
 
-func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
+// The parameters keep their bits, and are the same for any number of workers, and spilled to
+// disk.
+func TestModelIsTheSameWhereverItIsTrained(t *testing.T) {
 	for name, job := range jobs(t) {
 		t.Run(name, func(t *testing.T) {
 			want := alone(t, job)
+			if got, _, _ := strings.Cut(want, ","); got != bits[name] {
+				t.Errorf("parameters of sha256 %s, want %s", got, bits[name])
+			}
 			for _, test := range []struct{ workers, segment int }{{2, 1 << 30}, {2, 1}, {4, 1}} {
 				c := newCluster(t, int(job.Trainer.Distributed.Replicas), min(test.workers, int(job.Trainer.Distributed.Replicas)))
 				c.segment = test.segment
@@ -78,20 +83,18 @@ func TestModelIsTheSameForAnyNumberOfWorkers(t *testing.T) {
 					t.Errorf("%d workers, segments from %d: %s\nalone: %s", test.workers, test.segment, got, want)
 				}
 			}
+			for _, bytes := range []int64{1, 20_000, 60_000} {
+				c := newCluster(t, int(job.Trainer.Distributed.Replicas), 1)
+				dir := c.workers[0].config.Dir
+				c.workers[0].config.MemoryBytes = bytes
+				if got := c.runAll(job, noHooks); got != want {
+					t.Errorf("with %d bytes of memory: %s\nwant %s", bytes, got, want)
+				}
+				if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+					t.Errorf("files left: %v, %v", left, err)
+				}
+			}
 		})
-	}
-}
-
-func TestTrainedParametersKeepTheirBits(t *testing.T) {
-	for name, job := range jobs(t) {
-		c := newCluster(t, int(job.Trainer.Distributed.Replicas), 1)
-		result, err := c.run(c.workers[0], job, train.Hooks{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := parametersHash(result); got != bits[name] {
-			t.Errorf("%s: parameters of sha256 %s, want %s", name, got, bits[name])
-		}
 	}
 }
 
@@ -105,25 +108,6 @@ func TestModelIsTheSameForAnyBatchesOfTheSource(t *testing.T) {
 		if got != want {
 			t.Errorf("batches of %d: %s\nof 1: %s", batch, got, want)
 		}
-	}
-}
-
-func TestModelIsTheSameSpilledToDisk(t *testing.T) {
-	for name, job := range jobs(t) {
-		t.Run(name, func(t *testing.T) {
-			want := alone(t, job)
-			for _, bytes := range []int64{1, 20_000, 60_000} {
-				c := newCluster(t, int(job.Trainer.Distributed.Replicas), 1)
-				dir := c.workers[0].config.Dir
-				c.workers[0].config.MemoryBytes = bytes
-				if got := c.runAll(job, noHooks); got != want {
-					t.Errorf("with %d bytes of memory: %s\nwant %s", bytes, got, want)
-				}
-				if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-					t.Errorf("files left: %v, %v", left, err)
-				}
-			}
-		})
 	}
 }
 

@@ -14,19 +14,6 @@ func TestFullEffortTakesEverySeedAndEveryCase(t *testing.T) {
 	}
 }
 
-func TestAQuarterIsNoLessThanTheSample(t *testing.T) {
-	t.Setenv("EFFORT", "quarter")
-	if n := Seeds(20, 20_000); n != 5_000 {
-		t.Errorf("%d seeds", n)
-	}
-	if n := Seeds(3, 9); n != 3 {
-		t.Errorf("%d seeds of nine", n)
-	}
-	if !Takes(4, 9) || !Takes(9, 9) || Takes(5, 9) {
-		t.Error("not one case of four, and those of the sample")
-	}
-}
-
 func TestASampleIsTakenOtherwise(t *testing.T) {
 	t.Setenv("EFFORT", "")
 	if n := Seeds(3, 20_000); n != 3 {
