@@ -158,7 +158,8 @@ func (b *Body) defaults(at Place, pipeline string) {
 		at.in("output_features").item(i).in("loss").choose(Losses, catalog.defaultFor(Losses, o.Type), &o.Loss)
 		metric := catalog.defaultFor(Metrics, o.answer())
 		if l, ok := o.Loss.Options.(Judged); ok {
-			metric = cmp.Or(l.ValidationMetric(o.Type), metric)
+			_, balanced := (&Spec{Spec: *b}).balancing()
+			metric = cmp.Or(l.ValidationMetric(o.Type, balanced), metric)
 		}
 		Default(at, "trainer.validation_metric", &b.Trainer.ValidationMetric, metric)
 	}

@@ -43,8 +43,11 @@ func (a *Answer) Middle() int {
 }
 
 // Judged is options of a loss that another validation metric suits than the first of
-// its answers, for a type of output; "" where none does.
-type Judged interface{ ValidationMetric(output string) string }
+// its answers, for a type of output; "" where none does. balanced: a cleaning step balances the
+// training rows, and no others.
+type Judged interface {
+	ValidationMetric(output string, balanced bool) string
+}
 
 // Weighing is options of a loss that can weigh rows or move labels, and names the option by
 // which it does, "" if it does not.

@@ -36,6 +36,16 @@ type Metadata struct {
 	Labels map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
 }
 
+// Optimizer returns what the model is trained by: of one that a single algorithm trains, that
+// algorithm, else what the spec chooses.
+func (s *Spec) Optimizer() Choice {
+	chosen := s.Spec.Trainer.Optimizer
+	if m, ok := s.Spec.Model.Options.(Trained); ok && chosen.Name != m.TrainedBy() {
+		s.catalog.choose(Optimizers, m.TrainedBy(), "", &chosen)
+	}
+	return chosen
+}
+
 // Entries returns the entries of a kind in the catalog that the spec was read
 // with.
 func (s *Spec) Entries(kind Kind) []Entry { return s.catalog[kind] }

@@ -253,8 +253,10 @@ type Trainer struct {
 	// with improvement; an mlp, which improves for long, has 40.
 	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
-	// at, one of the output's type. Of trees the latest epoch is taken that is within
-	// about a standard error of the best, as the least of few validation rows is chance.
+	// at, one of the output's type. Default: the one that is nearest to the loss; of rows
+	// that are balanced, or weigh by class, roc_auc, and of several classes f1_macro. Of
+	// trees the latest epoch is taken that is within about a standard error of the best, as
+	// the least of few validation rows is chance.
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`

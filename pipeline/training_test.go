@@ -148,3 +148,42 @@ func TestAnAgeThatNoDurationHoldsIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A model that a single algorithm trains has it, others what the spec says.
+func TestTheOptimizerIsThatOfTheModel(t *testing.T) {
+	for model, want := range map[string]string{"{type: linear}": "auto", "{type: mlp}": "auto", "{type: trees}": "boosting", "{type: knn}": "memorize"} {
+		s, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(strings.Replace(bothHalves, "  scoring:", "  model: "+model+"\n  scoring:", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Optimizer(); got.Name != want || got.Options == nil {
+			t.Errorf("%s is trained by %q, not by %q", model, got.Name, want)
+		}
+	}
+}
+
+// Probabilities of balanced rows are those of rates that validation rows do not have: they are
+// judged by what does not look at rates, unless the spec says otherwise.
+func TestModelsOfBalancedRowsAreNotJudgedByTheLogLoss(t *testing.T) {
+	const several = `from, type: category, expression: "origin"`
+	for _, tc := range []struct{ method, output, trainer, want string }{
+		{"", "", "", "log_loss"}, {"weights", "", "", "roc_auc"}, {"upsample", "", "", "roc_auc"}, {"downsample", "", "", "roc_auc"},
+		{"weights", "", "\n  trainer: {validation_metric: log_loss}", "log_loss"}, {"weights", several, "", "f1_macro"}, {"", several, "", "log_loss"},
+		{"weights", `minutes, type: number, expression: "delay"`, "", "mse"},
+	} {
+		text := bothHalves
+		if tc.output != "" {
+			text = strings.Replace(text, `delayed, type: binary, expression: "delay > 15"`, tc.output, 1)
+		}
+		if tc.method != "" {
+			text = strings.Replace(text, "  input_features:", "  preprocessing: {clean: [{balance: {by: origin, method: "+tc.method+"}}]}\n  input_features:", 1)
+		}
+		s, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(strings.Replace(text, "\n  scoring:", tc.trainer+"\n  scoring:", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Spec.Trainer.ValidationMetric; got != tc.want {
+			t.Errorf("%+v: judged by %s", tc, got)
+		}
+	}
+}

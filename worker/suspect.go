@@ -81,10 +81,8 @@ func (t *Task) warnOfEvaluation(plan *pipeline.Plan, split string, values map[st
 	const constant = "the model is no better than a constant: "
 	judged := "" // what suits the loss better than the metrics of probabilities and means
 	if l, ok := plan.Label.Loss.Options.(pipeline.Judged); ok {
-		judged = l.ValidationMetric(plan.Label.Type)
-	}
-	if _, balanced := plan.Balance(); balanced && plan.Label.Type == model.Binary && judged == "" {
-		judged = metric.ROCAUC // probabilities are those of balanced rows
+		_, balanced := plan.Balance()
+		judged = l.ValidationMetric(plan.Label.Type, balanced)
 	}
 	p, binary := values[metric.BaseRate]
 	auc, ranked := values[metric.ROCAUC]

@@ -214,6 +214,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 			}
 			out.Labels = labels
 			t.Report.Outputs["reweighed"] = reweighing.Table(api.MaxOutputBytes)
+			for _, w := range reweighing.Warnings() {
+				t.warn("%s", w)
+			}
 		}
 	}
 	if d.balance != nil {

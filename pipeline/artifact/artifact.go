@@ -209,7 +209,9 @@ func (a *Artifact) Answer() pipeline.Answer {
 // rows that the transform was fitted on.
 func Trainer(plan *pipeline.Plan, transform *feature.Transform) pipeline.Trainer {
 	body := &plan.Spec.Spec
-	return optim.Resolve(body.Trainer, body.Model, transform.Shape(), transform.Label().Statistics.Count)
+	trainer := body.Trainer
+	trainer.Optimizer = plan.Spec.Optimizer()
+	return optim.Resolve(trainer, body.Model, transform.Shape(), transform.Label().Statistics.Count)
 }
 
 // SetParams takes the parameters that training found. What it never met, it could

@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/optim/boosting"
 	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/pipeline/schedule"
 	"github.com/thalweg/thalweg/pipeline/search"
@@ -24,7 +25,7 @@ func All() pipeline.Catalog {
 		pipeline.Steps:            clean.Catalog(),
 		pipeline.Models:           model.Catalog(),
 		pipeline.Losses:           model.Losses(),
-		pipeline.Optimizers:       optim.Catalog(),
+		pipeline.Optimizers:       append(optim.Catalog(), boosting.Entry()),
 		pipeline.Schedulers:       schedule.Catalog(),
 		pipeline.SearchAlgorithms: search.Catalog(),
 		pipeline.Encoders:         feature.Encoders(),

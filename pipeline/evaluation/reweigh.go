@@ -57,7 +57,8 @@ func keyOf(key []byte, columns []arrow.Array, row int) []byte {
 //
 //	(rows of g * rows of y) / (rows * rows of g and y)
 //
-// times. The mean weight is 1. It is immutable.
+// times. The mean weight is 1, or less where a group has rows of one label only: nothing stands
+// for those of the other that it should have. It is immutable.
 type Reweighing struct {
 	columns []string
 	groups  map[string][2]int64 // rows, and those whose label is true
@@ -116,6 +117,35 @@ func (r *Reweighing) Weigh(rows arrow.Record, labels, dst []float32) ([]float32,
 	return dst, nil
 }
 
+// Warnings say which groups stay as uneven as they are.
+func (r *Reweighing) Warnings() []string {
+	var of string
+	n := 0
+	for _, key := range r.largestFirst() {
+		if g := r.groups[key]; g[1] == 0 || g[1] == g[0] {
+			if n++; of == "" {
+				of = r.nameOf(key)
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("reweigh: in %d of %d groups, %s the largest, all training rows have the same label, which no weight makes as frequent as in the others", n, len(r.groups), of)}
+}
+
+// largestFirst lists the keys of the groups.
+func (r *Reweighing) largestFirst() []string {
+	return slices.SortedFunc(maps.Keys(r.groups), func(a, b string) int { return cmp.Or(cmp.Compare(r.groups[b][0], r.groups[a][0]), cmp.Compare(a, b)) })
+}
+
+// nameOf returns what a group is called.
+func (r *Reweighing) nameOf(key string) string {
+	s := &Slice{Columns: r.columns}
+	s.Values, _ = values(key, len(r.columns))
+	return s.Name()
+}
+
 // Table is the groups, the largest first, with their training rows and what one weighs.
 func (r *Reweighing) Table(most int) string {
 	rows := [][]string{{"group", "rows", "labels", "weight_false", "weight_true"}}
@@ -125,10 +155,9 @@ func (r *Reweighing) Table(most int) string {
 		}
 		return strconv.FormatFloat(float64(w), 'g', 4, 64)
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(r.groups), func(a, b string) int { return cmp.Or(cmp.Compare(r.groups[b][0], r.groups[a][0]), cmp.Compare(a, b)) }) {
-		n, s, w := r.groups[key], &Slice{Columns: r.columns}, r.by[key]
-		s.Values, _ = values(key, len(r.columns))
-		rows = append(rows, []string{s.Name(), strconv.FormatInt(n[0], 10), strconv.FormatInt(n[1], 10), weight(w[0]), weight(w[1])})
+	for _, key := range r.largestFirst() {
+		n, w := r.groups[key], r.by[key]
+		rows = append(rows, []string{r.nameOf(key), strconv.FormatInt(n[0], 10), strconv.FormatInt(n[1], 10), weight(w[0]), weight(w[1])})
 	}
 	return TableText(rows, most)
 }

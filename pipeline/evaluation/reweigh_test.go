@@ -96,3 +96,40 @@ func TestReweighedLabelsAreAsFrequentInEachGroup(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Groups of one label are named, as no weight makes up for the rows that they lack.
+func TestGroupsOfOneLabelAreWarnedOf(t *testing.T) {
+	batch := tabletest.Batch(memory.DefaultAllocator, columns, 0,
+		[]any{int64(1), int64(1), "a", true, int64(1)}, []any{int64(1), int64(1), "a", true, int64(1)}, []any{int64(1), int64(1), "b", true, int64(1)},
+		[]any{int64(1), int64(1), "b", true, int64(1)}, []any{int64(1), int64(1), "b", true, int64(1)}, []any{int64(1), int64(1), "c", true, int64(1)})
+	defer batch.Release()
+	labels := []float32{0, 1, 1, 1, 1, 0}
+	of := func(column string) *evaluation.Reweighing {
+		counts := make(evaluation.Labels)
+		if err := counts.ObserveJointly([]string{column}, batch, func(row int) int { return int(labels[row]) }); err != nil {
+			t.Fatal(err)
+		}
+		r, err := evaluation.NewReweighing(&pipeline.FairnessSpec{Sensitive: []string{column}}, counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := of("origin")
+	if w := r.Warnings(); len(w) != 1 || !strings.Contains(w[0], "in 2 of 3 groups, origin=b the largest,") {
+		t.Error(w)
+	}
+	if w := of(columns.Columns[3].Name).Warnings(); w != nil {
+		t.Error(w)
+	}
+	weights, err := r.Weigh(batch, labels, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A row of a that is false weighs 2*2/(6*1), one that is true 2*4/(6*1); of b 3*4/(6*3), of c 1*2/(6*1).
+	for i, want := range []float64{2. / 3, 4. / 3, 2. / 3, 2. / 3, 2. / 3, 1. / 3} {
+		if math.Abs(float64(weights[i])-want) > 1e-6 {
+			t.Errorf("row %d weighs %v, want %v", i, weights[i], want)
+		}
+	}
+}

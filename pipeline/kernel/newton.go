@@ -3,11 +3,11 @@ package kernel
 import "math"
 
 // NewtonUnit is what derivatives are multiplied by before they are rounded to
-// integers, whose sums have no order, and newtonBound what they are cut to before
+// integers, whose sums have no order, and NewtonBound what they are cut to before
 // that, so that an int32 holds them.
 const (
 	NewtonUnit  = 1 << 24
-	newtonBound = 127
+	NewtonBound = 127
 )
 
 // LogisticNewton sets first[i] and second[i] to the derivatives of the log loss by
@@ -24,17 +24,17 @@ func LogisticNewton(z, y []float32, first, second []int32) (loss float64) {
 	return loss
 }
 
-// maxNewtonWeight bounds the weight of rows, so that their derivatives are within
-// newtonBound.
-const maxNewtonWeight = 64
+// MaxNewtonWeight bounds the weight of rows, so that their derivatives are within
+// NewtonBound.
+const MaxNewtonWeight = 64
 
 // WeightedLogisticNewton is LogisticNewton with the rows whose y is 1 times weight.
-// Beyond maxNewtonWeight the other rows' derivatives are divided instead.
+// Beyond MaxNewtonWeight the other rows' derivatives are divided instead.
 func WeightedLogisticNewton(z, y []float32, first, second []int32, weight float32) (loss float64) {
 	loss = WeightedLogisticResidual(z, z, y, 1, weight)
 	weights := [2]float64{1, float64(weight)}
-	if weight > maxNewtonWeight {
-		weights = [2]float64{maxNewtonWeight / float64(weight), maxNewtonWeight}
+	if weight > MaxNewtonWeight {
+		weights = [2]float64{MaxNewtonWeight / float64(weight), MaxNewtonWeight}
 	}
 	first, second, y = first[:len(z)], second[:len(z)], y[:len(z)]
 	for i, r := range z {
@@ -62,7 +62,7 @@ func SquaredNewton(z, y []float32, first, second []int32) (loss float64) {
 func FirstNewton(r []float32, first, second []int32) {
 	first, second = first[:len(r)], second[:len(r)]
 	for i, v := range r {
-		first[i], second[i] = fixed(min(max(float64(v), -newtonBound), newtonBound)), NewtonUnit
+		first[i], second[i] = fixed(min(max(float64(v), -NewtonBound), NewtonBound)), NewtonUnit
 	}
 }
 
@@ -75,8 +75,8 @@ func PoissonNewton(z, y []float32, first, second []int32, unit float64) (loss fl
 	for i, v := range z {
 		mean := float64(exp(v))
 		loss += HalfDeviance(float64(y[i]), mean)
-		first[i] = fixed(min(max(float64((mean-float64(y[i]))*unit), -newtonBound), newtonBound))
-		second[i] = fixed(min(float64(mean*float64(unit*cautious)), newtonBound))
+		first[i] = fixed(min(max(float64((mean-float64(y[i]))*unit), -NewtonBound), NewtonBound))
+		second[i] = fixed(min(float64(mean*float64(unit*cautious)), NewtonBound))
 	}
 	return loss
 }

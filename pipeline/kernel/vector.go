@@ -1,6 +1,12 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"slices"
+)
+
+// Resized returns a slice of n elements, in the memory of s where that has room.
+func Resized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
 
 // Finite returns the index of the first element of v that is NaN or infinite,
 // or -1.

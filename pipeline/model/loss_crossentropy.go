@@ -53,13 +53,13 @@ func (o *CrossEntropy) Bind(labels Labels) (Loss, error) {
 	return nil, noLoss(o.Type(), labels.Type)
 }
 
-// ValidationMetric implements pipeline.Judged: a log loss would blame a model for the
-// weights.
-func (o *CrossEntropy) ValidationMetric(output string) string {
+// ValidationMetric implements pipeline.Judged: a log loss of rows as they are would blame a
+// model for weights, and for the rates of balanced rows.
+func (o *CrossEntropy) ValidationMetric(output string, balanced bool) string {
 	switch {
-	case o.PositiveClassWeight != 0:
+	case o.PositiveClassWeight != 0, balanced && output == Binary:
 		return "roc_auc"
-	case len(o.ClassWeights) > 0 && output == Category:
+	case (len(o.ClassWeights) > 0 || balanced) && output == Category:
 		return "f1_macro"
 	}
 	return ""
@@ -123,6 +123,9 @@ func (*CrossEntropy) Newton(out, labels []float32, first, second []int32) float6
 	return kernel.LogisticNewton(out, labels, first, second)
 }
 
+// NewtonBound implements NewtonLoss.
+func (*CrossEntropy) NewtonBound() float64 { return 1 }
+
 // weighted is the log loss of a binary label whose rows that are true weigh more, or
 // less.
 type weighted struct {
@@ -156,7 +159,7 @@ func (l *weighted) Newton(out, labels []float32, first, second []int32) float64 
 	return kernel.WeightedLogisticNewton(out, labels, first, second, float32(l.weight))
 }
 
-// NewtonBound implements BoundedLoss.
+// NewtonBound implements NewtonLoss.
 func (l *weighted) NewtonBound() float64 { return newtonBound(l.weight) }
 
 // LeastShare is the least probability that a mean stands for.
@@ -211,17 +214,14 @@ func (l *smoothed) Newton(out, labels []float32, first, second []int32) float64 
 	return kernel.SmoothedLogisticNewton(out, labels, l.LabelSmoothing, l.weight, newtonUnit(l.weight[:]), first, second)
 }
 
-// NewtonBound implements BoundedLoss.
+// NewtonBound implements NewtonLoss.
 func (l *smoothed) NewtonBound() float64 { return newtonBound(l.weight[:]...) }
-
-// maxNewtonWeight bounds the weight of rows in derivatives for trees, which have a bound.
-const maxNewtonWeight = 64
 
 // newtonUnit is what derivatives are multiplied by so that the largest weight is within that.
 func newtonUnit(weights []float64) float64 {
 	unit := 1.0
 	for _, w := range weights {
-		unit = min(unit, maxNewtonWeight/w)
+		unit = min(unit, kernel.MaxNewtonWeight/w)
 	}
 	return unit
 }
@@ -232,5 +232,5 @@ func newtonBound(weights ...float64) float64 {
 	for _, w := range weights {
 		most = max(most, w)
 	}
-	return min(most, maxNewtonWeight)
+	return min(most, kernel.MaxNewtonWeight)
 }

@@ -45,7 +45,7 @@ func (o *Focal) Weighs() string {
 
 // ValidationMetric implements pipeline.Judged: a log loss would blame a model for
 // probabilities nearer to 1/2.
-func (*Focal) ValidationMetric(output string) string {
+func (*Focal) ValidationMetric(output string, _ bool) string {
 	if output == Category {
 		return "f1_macro"
 	}
@@ -133,3 +133,6 @@ func (l *focal) Gradient(out, labels []float32, weight float32) float64 {
 func (l *focal) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.FocalLogisticNewton(out, labels, l.gamma, l.alpha, first, second)
 }
+
+// NewtonBound implements NewtonLoss: one and a half times that of the log loss.
+func (*focal) NewtonBound() float64 { return 1.5 }

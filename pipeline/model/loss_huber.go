@@ -23,7 +23,7 @@ const huberDelta = 1.35
 func (*Huber) For() string { return Number }
 
 // ValidationMetric implements pipeline.Judged.
-func (*Huber) ValidationMetric(string) string { return "mae" }
+func (*Huber) ValidationMetric(string, bool) string { return "mae" }
 
 // Constants implements pipeline.Sampled: the value that the loss of a sample is least
 // at, found by halving the interval in which its slope changes sign.
@@ -127,6 +127,9 @@ func (l *huber) Newton(out, labels []float32, first, second []int32) float64 {
 	kernel.FirstNewton(out, first, second)
 	return loss
 }
+
+// NewtonBound implements NewtonLoss.
+func (l *huber) NewtonBound() float64 { return min(max(1, float64(l.delta)), kernel.NewtonBound) }
 
 // Gradient implements Loss.
 func (l *huber) Gradient(out, labels []float32, weight float32) (loss float64) {

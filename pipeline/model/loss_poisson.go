@@ -39,7 +39,7 @@ func (o *Poisson) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.PoissonNewton(out, labels, first, second, cmp.Or(o.unit, 1))
 }
 
-// NewtonBound implements BoundedLoss: the second derivative is twice the mean, and the mean
+// NewtonBound implements NewtonLoss: the second derivative is twice the mean, and the mean
 // of few rows may be twice the largest label for a while.
 func (o *Poisson) NewtonBound() float64 { return 4 * cmp.Or(o.largest, maxPoisson) }
 

@@ -125,6 +125,9 @@ func (l *quantile) Gradient(out, labels []float32, weight float32) (loss float64
 // Level implements RenewedLoss.
 func (l *quantile) Level(output int) float64 { return l.levels[output] }
 
+// NewtonBound implements NewtonLoss.
+func (*quantile) NewtonBound() float64 { return 1 }
+
 // Newton implements NewtonLoss: the slopes of the loss without rounding, and 1 for what
 // has no second derivative.
 func (l *quantile) Newton(out, labels []float32, first, second []int32) (loss float64) {

@@ -177,7 +177,7 @@ func (l *softmax) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.SoftmaxNewton(out, labels, len(l.classes), first, second)
 }
 
-// NewtonBound implements BoundedLoss: of gamma derivatives are at most one and a half times
+// NewtonBound implements NewtonLoss: of gamma derivatives are at most one and a half times
 // those of the log loss.
 func (l *softmax) NewtonBound() float64 {
 	switch {

@@ -50,5 +50,8 @@ func (*Squared) Newton(out, labels []float32, first, second []int32) float64 {
 	return kernel.SquaredNewton(out, labels, first, second)
 }
 
+// NewtonBound implements NewtonLoss: an error is of any size.
+func (*Squared) NewtonBound() float64 { return kernel.NewtonBound }
+
 // FromMeans implements pipeline.OfMeans: the mean itself.
 func (*Squared) FromMeans([]float32) {}

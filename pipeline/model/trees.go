@@ -205,11 +205,6 @@ type NewtonLoss interface {
 	// one output after those by another, in units of 1/kernel.NewtonUnit, and returns the
 	// sum of the losses. It may overwrite out.
 	Newton(out, labels []float32, first, second []int32) (loss float64)
-}
-
-// BoundedLoss is a NewtonLoss that knows how far its derivatives go.
-type BoundedLoss interface {
-	NewtonLoss
 	// NewtonBound is about the most that a derivative of a row of weight 1 comes to.
 	NewtonBound() float64
 }

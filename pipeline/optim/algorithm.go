@@ -47,7 +47,7 @@ type Evaluated interface {
 
 // Weighing is an Algorithm that must know the largest weight of a row.
 type Weighing interface {
-	// Weigh returns the algorithm for rows of weights of a mean of 1.
+	// Weigh returns the algorithm for rows of weights of a mean of about 1.
 	Weigh(most float64) Algorithm
 }
 
@@ -161,6 +161,18 @@ type Spillable interface {
 type Spec interface {
 	// New returns the algorithm that trains a model.
 	New(m *model.Model, t *pipeline.Trainer) (Algorithm, error)
+}
+
+// Resolver is a Spec that has values of its own for what a trainer leaves to auto.
+type Resolver interface {
+	// Resolve returns a trainer with some autos replaced by what suits a model of such
+	// options and so many training rows.
+	Resolve(t pipeline.Trainer, model any, rows int64) pipeline.Trainer
+}
+
+// WithoutSteps is Without (pipeline.Restricted) of a Spec that makes no steps on batches.
+func WithoutSteps(hint string) map[string]string {
+	return map[string]string{"learning_rate_scheduler": hint, "gradient_clipping": hint, "regularization.decoupled": hint, "distributed.outer_optimizer": hint, "privacy": hint}
 }
 
 // New returns the algorithm that a trainer's optimizer chooses: one of its own, or

@@ -13,15 +13,14 @@ import (
 type Auto struct{}
 
 // Resolve returns a trainer with every auto replaced by what suits the model, blocks
-// of a shape and so many training rows.
+// of a shape and so many training rows. The optimizer of a model that one algorithm trains is
+// that one already (pipeline.Spec.Optimizer).
 func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, rows int64) pipeline.Trainer {
-	trees, grows := chosen.Options.(*model.Trees)
+	if r, ok := t.Optimizer.Options.(Resolver); ok {
+		t = r.Resolve(t, chosen.Options, rows)
+	}
 	if _, deep := chosen.Options.(model.Descended); deep {
 		t = network(t, rows)
-	}
-	if t.Distributed.Replicas == 0 && grows {
-		// The histograms of a replica are worth an exchange where they are of many rows.
-		t.Distributed.Replicas = between(rows>>18, 1, 8)
 	}
 	if t.Distributed.Replicas == 0 {
 		// A replica of fewer rows takes less time than an exchange. Eight keep eight
@@ -29,9 +28,6 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 		t.Distributed.Replicas = between(rows>>15, 1, 8)
 	}
 	each := max(1, rows/int64(t.Distributed.Replicas))
-	if grows && (t.BatchSize == 0 || t.BatchSize > treeBatch) {
-		t.BatchSize = treeBatch
-	}
 	if t.BatchSize == 0 {
 		// Small enough for many steps on a small table, large enough that the kernels
 		// run at the speed of memory.
@@ -41,14 +37,7 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 	many := model.Convex(chosen) && wide(kernel.Shape{Cardinalities: shape.Cardinalities}, int(t.BatchSize))
 	if _, ok := t.Optimizer.Options.(*Auto); ok {
 		t.Optimizer = pipeline.Choice{Name: "adam", Options: defaultAdam()}
-		m, trained := chosen.Options.(pipeline.Trained)
 		switch {
-		case trained && m.TrainedBy() == "memorize":
-			t.Optimizer, t.Epochs = pipeline.Choice{Name: m.TrainedBy(), Options: new(Memorize)}, 1
-		case grows && trees.From != "":
-			t.Optimizer, t.Epochs = pipeline.Choice{Name: trees.TrainedBy(), Options: new(None)}, 1
-		case grows:
-			t.Optimizer = pipeline.Choice{Name: trees.TrainedBy(), Options: new(Boosting)}
 		// Adaptive rules make steps as long where a weight has nothing but noise: adam's ROC AUC on
 		// flights was 0.52 where sgd's was 0.62.
 		case t.Privacy != nil && model.Convex(chosen):
@@ -71,9 +60,6 @@ func Resolve(t pipeline.Trainer, chosen pipeline.Choice, shape kernel.Shape, row
 		if many {
 			t.Distributed.SyncEvery = between(wideness*weightsOf(shape)/(int64(t.BatchSize)*touchedOf(shape)), 64, 1<<16)
 		}
-	}
-	if t.Epochs == 0 && grows {
-		t.Epochs = pipeline.Count((trees.Trees + treesPerEpoch - 1) / treesPerEpoch)
 	}
 	if t.Epochs == 0 {
 		if _, ok := t.Optimizer.Options.(*LBFGS); ok {

@@ -105,14 +105,7 @@ func (a *averaging) Zeros(*State, Round) kernel.Vector {
 func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error) {
 	vector := slices.Clone(s.Vector[:a.contributed()])
 	params, state := vector[:a.params], vector[a.params:]
-	optimizer, regularization := a.optimizer, a.trainer.Regularization
-	if l, ok := optimizer.(*lasso); ok {
-		optimizer = &lasso{l.Penalizable, float32(regularization.L1 / float64(r.Rows)), l.weights}
-	}
-	l2, decay := regularization.L2/float64(r.Rows), a.decay
-	if regularization.Decoupled {
-		l2, decay = 0, decay+l2
-	}
+	stepper := a.stepper(r.Rows)
 	weights, gradient := a.weights, r.Gradient
 	var touched *touched
 	if a.wide {
@@ -141,21 +134,8 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 			loss += more
 			weights = [][2]int{{0, len(params) - a.model.Outputs()}}
 		}
-		scale := 1.0
-		if a.schedule != nil {
-			scale = schedule.Factor(a.schedule, now)
-		}
+		stepper.step(params, gradient, state, weights, now)
 		now.Step++
-		for _, w := range weights {
-			if l2 > 0 {
-				kernel.AddScaled(gradient[w[0]:w[1]], params[w[0]:w[1]], float32(l2))
-			}
-			if decay > 0 {
-				kernel.Scale(params[w[0]:w[1]], float32(1-float64(a.rate*scale*decay)))
-			}
-		}
-		a.clip(gradient)
-		optimizer.Step(params, gradient, state, float32(scale))
 		if touched != nil {
 			touched.put()
 		}
@@ -164,6 +144,43 @@ func (a *averaging) Contribute(r *Replica, s *State, at Round) (v kernel.Vector,
 		}
 	}
 	return kernel.Vector{Float32: vector}, loss, nil
+}
+
+// stepper makes steps of a training of so many rows, over which penalties are spread.
+type stepper struct {
+	*averaging
+	optimizer Optimizer
+	l2, decay float64
+}
+
+func (a *averaging) stepper(rows int64) stepper {
+	s, r := stepper{averaging: a, optimizer: a.optimizer, decay: a.decay}, a.trainer.Regularization
+	if l, ok := a.optimizer.(*lasso); ok {
+		s.optimizer = &lasso{l.Penalizable, float32(r.L1 / float64(rows)), l.weights}
+	}
+	if s.l2 = r.L2 / float64(rows); r.Decoupled {
+		s.l2, s.decay = 0, s.decay+s.l2
+	}
+	return s
+}
+
+// step moves params by the gradient of a mean loss, to which it adds the penalties of the
+// weights, at a point of the schedule.
+func (s *stepper) step(params, gradient, state []float32, weights [][2]int, now schedule.At) {
+	scale := 1.0
+	if s.schedule != nil {
+		scale = schedule.Factor(s.schedule, now)
+	}
+	for _, w := range weights {
+		if s.l2 > 0 {
+			kernel.AddScaled(gradient[w[0]:w[1]], params[w[0]:w[1]], float32(s.l2))
+		}
+		if s.decay > 0 {
+			kernel.Scale(params[w[0]:w[1]], float32(1-float64(s.rate*scale*s.decay)))
+		}
+	}
+	s.clip(gradient)
+	s.optimizer.Step(params, gradient, state, float32(scale))
 }
 
 // clip bounds a gradient as PyTorch's clip_grad_value_ and clip_grad_norm_ do.

@@ -2,8 +2,9 @@ package optim
 
 import "github.com/thalweg/thalweg/pipeline"
 
-// Catalog lists the update rules, and the algorithms that are none. To add one,
-// write its file and its line.
+// Catalog lists the update rules, and the algorithms that are none and small. To add one,
+// write its file and its line. A large algorithm has a package, and its line in
+// pipeline/catalog.
 func Catalog() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: "auto", Options: new(Auto)},
@@ -18,7 +19,6 @@ func Catalog() []pipeline.Entry {
 		{Name: "adamw", Options: new(AdamW)},
 		{Name: "ftrl", Options: new(FTRL)},
 		{Name: "lbfgs", Options: new(LBFGS)},
-		{Name: "boosting", Options: new(Boosting)},
 		{Name: "memorize", Options: new(Memorize)},
 		{Name: "none", Options: new(None)},
 	}

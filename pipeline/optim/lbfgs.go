@@ -30,12 +30,7 @@ func (*LBFGS) Refuses(options any) string {
 
 // Without implements pipeline.Restricted.
 func (*LBFGS) Without() map[string]string {
-	return stepsOnly("leave it out, or choose an optimizer such as adam")
-}
-
-// stepsOnly is Without of what makes no steps on batches.
-func stepsOnly(hint string) map[string]string {
-	return map[string]string{"learning_rate_scheduler": hint, "gradient_clipping": hint, "regularization.decoupled": hint, "distributed.outer_optimizer": hint, "privacy": hint}
+	return WithoutSteps("leave it out, or choose an optimizer such as adam")
 }
 
 // lbfgs is the algorithm. Its vector, in parts of the parameters' length, is

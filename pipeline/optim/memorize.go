@@ -16,9 +16,15 @@ type Memorize struct{}
 
 // Without implements pipeline.Restricted.
 func (*Memorize) Without() map[string]string {
-	without := stepsOnly("leave it out: rows are kept as they are")
+	without := WithoutSteps("leave it out: rows are kept as they are")
 	without["regularization.l1"] = "leave it out: rows are kept as they are"
 	return without
+}
+
+// Resolve implements Resolver.
+func (*Memorize) Resolve(t pipeline.Trainer, _ any, _ int64) pipeline.Trainer {
+	t.Epochs = 1
+	return t
 }
 
 // New implements Spec.
@@ -26,16 +32,10 @@ func (*Memorize) New(m *model.Model, _ *pipeline.Trainer) (Algorithm, error) {
 	if m.Keeps() == 0 {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer memorize", Err: fmt.Errorf("a %s model keeps no rows", m.Type())}
 	}
-	return memorize{m}, nil
+	return memorize{once{m}}, nil
 }
 
-type memorize struct{ model *model.Model }
-
-// Size implements Algorithm.
-func (a memorize) Size() int { return a.model.Size() }
-
-// Schedule implements Algorithm.
-func (memorize) Schedule(int) Schedule { return Schedule{Rounds: 1, Passes: 1, Converges: true} }
+type memorize struct{ once }
 
 // Zeros implements Algorithm: the bits of two parameters are one integer. Each is of one
 // replica's rows, so that the sum is what it has.
@@ -72,7 +72,5 @@ func (a memorize) Apply(s *State, _ Round, sum kernel.Vector) (bool, error) {
 	if i := kernel.Finite(params); i >= 0 {
 		return false, fmt.Errorf("value %d of the training rows is not finite", i)
 	}
-	s.Vector, s.Converged = params, true
-	s.Blend(params)
-	return false, nil
+	return a.finish(s, params)
 }

@@ -57,7 +57,7 @@ func (t *touched) narrow(m *model.Model, step Step) *narrowed {
 // renumber adds slot j to n.
 func renumber[I kernel.ID](t *touched, n *narrowed, j int, ids []I) {
 	from, before := uint32(t.offsets[j]), len(n.at)
-	t.numbers = resized(t.numbers, t.offsets[j+1]-t.offsets[j])
+	t.numbers = kernel.Resized(t.numbers, t.offsets[j+1]-t.offsets[j])
 	numbers, own := t.numbers, make([]uint16, len(ids)) // numbers: 0 for an id that has none
 	for i, id := range ids {
 		if numbers[id] == 0 {
@@ -76,17 +76,17 @@ func renumber[I kernel.ID](t *touched, n *narrowed, j int, ids []I) {
 func (t *touched) learn(w *model.Workspace, n *narrowed, step Step) (loss float64, params, grad, state []float32) {
 	dense, own, last := t.offsets[0], len(n.at), t.offsets[t.tables]
 	size := n.model.Size()
-	p := resized(t.params, size)
+	p := kernel.Resized(t.params, size)
 	copy(p, t.whole[:dense])
 	gather(p[dense:dense+own], t.whole[:t.size], n.at)
 	copy(p[dense+own:], t.whole[last:t.size])
-	g := resized(t.grad, size)
+	g := kernel.Resized(t.grad, size)
 	clear(g)
 	t.block = *step.Block
 	t.block.Categories, t.block.Bytes, t.block.Shorts = nil, nil, n.ids
 	loss = n.model.AddGradient(w, p, &t.block, step.Seed, g)
 
-	at := resized(t.at, size)
+	at := kernel.Resized(t.at, size)
 	for i := range dense {
 		at[i] = uint32(i)
 	}

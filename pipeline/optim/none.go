@@ -14,21 +14,21 @@ import (
 // reads each row, so that the ledger and the evaluation are those of any model.
 type None struct{}
 
+// Resolve implements Resolver.
+func (*None) Resolve(t pipeline.Trainer, _ any, _ int64) pipeline.Trainer {
+	t.Epochs = 1
+	return t
+}
+
 // New implements Spec.
 func (*None) New(m *model.Model, _ *pipeline.Trainer) (Algorithm, error) {
 	if !m.Imported() {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer none", Err: fmt.Errorf("a %s model has to be trained", m.Type())}
 	}
-	return none{m}, nil
+	return none{once{m}}, nil
 }
 
-type none struct{ model *model.Model }
-
-// Size implements Algorithm.
-func (a none) Size() int { return a.model.Size() }
-
-// Schedule implements Algorithm.
-func (none) Schedule(int) Schedule { return Schedule{Rounds: 1, Passes: 1, Converges: true} }
+type none struct{ once }
 
 // Zeros implements Algorithm.
 func (none) Zeros(*State, Round) kernel.Vector { return kernel.Vector{Int64: make([]int64, 1)} }
@@ -54,7 +54,5 @@ func (a none) params() []float32 {
 
 // Apply implements Algorithm.
 func (a none) Apply(s *State, _ Round, _ kernel.Vector) (bool, error) {
-	s.Vector, s.Converged = a.params(), true
-	s.Blend(s.Vector)
-	return false, nil
+	return a.finish(s, a.params())
 }

@@ -5,7 +5,6 @@ package optim
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
 // Optimizer is one update rule: the options of its entry in the catalog. It may be
@@ -55,9 +54,4 @@ func checkStep(o Optimizer, params, grad, state []float32) {
 	if len(grad) != len(params) || len(state) != o.StateSize(len(params)) {
 		panic("optim: vectors of unequal length")
 	}
-}
-
-// resized returns a slice of n elements, in the memory of s where that has room.
-func resized[T any](s []T, n int) []T {
-	return slices.Grow(s[:0], n)[:n]
 }

@@ -151,23 +151,8 @@ func (a *private) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint b
 	}
 	s.Vector = slices.Clone(s.Vector)
 	params, state := s.Vector[:a.params], s.Vector[a.params:]
-	scale := 1.0
-	if a.schedule != nil {
-		scale = schedule.Factor(a.schedule, schedule.At{Step: int(number), Epoch: at.Count, All: int(a.trainer.Epochs) * at.Count, Reductions: s.Reductions})
-	}
-	l2, decay := a.trainer.Regularization.L2/float64(rows), a.decay
-	if a.trainer.Regularization.Decoupled {
-		l2, decay = 0, decay+l2
-	}
-	for _, w := range a.weights {
-		if l2 > 0 {
-			kernel.AddScaled(gradient[w[0]:w[1]], params[w[0]:w[1]], float32(l2))
-		}
-		if decay > 0 {
-			kernel.Scale(params[w[0]:w[1]], float32(1-float64(a.rate*scale*decay)))
-		}
-	}
-	a.optimizer.Step(params, gradient, state, float32(scale))
+	stepper := a.stepper(rows)
+	stepper.step(params, gradient, state, a.weights, schedule.At{Step: int(number), Epoch: at.Count, All: int(a.trainer.Epochs) * at.Count, Reductions: s.Reductions})
 	if at.Index >= at.Count/2 {
 		s.Blend(slices.Clone(params))
 	}

@@ -83,14 +83,14 @@ func (t *touched) take(b *kernel.Block) (params, grad, state []float32) {
 	}
 	t.dense(t.offsets[t.tables], t.size)
 	n := len(t.at)
-	t.params = gather(resized(t.params, n), t.whole[:t.size], t.at)
+	t.params = gather(kernel.Resized(t.params, n), t.whole[:t.size], t.at)
 	return t.params, t.grad, t.states()
 }
 
 // states collects the part of the optimizer's state that is touched.
 func (t *touched) states() []float32 {
 	n := len(t.at)
-	t.state = resized(t.state, n*t.vectors)
+	t.state = kernel.Resized(t.state, n*t.vectors)
 	for v := range t.vectors {
 		gather(t.state[v*n:][:n], t.whole[(1+v)*t.size:][:t.size], t.at)
 	}

@@ -56,7 +56,7 @@ type Job struct {
 	// Noise is what private training draws from, and nothing else does.
 	Noise privacy.Source
 	// MostWeight is the largest weight of a training row; 0: rows have no weights. The
-	// weights' mean is 1.
+	// weights' mean is 1, or not far below.
 	MostWeight float64
 	Shards     int // of Rows
 	Rows       Rows

@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/optim/boosting"
 )
 
 // binnedFlights is flights with the number in bins, and a label that follows them.
@@ -47,7 +48,7 @@ func forestJob(tb testing.TB, rows int) *Job {
 	job := flightsJob(tb, rows, 1)
 	job.Trainer.BatchSize = 1 << 14
 	job.Model, job.Rows = m, binnedFlights{flights{rows}}
-	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}
+	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(boosting.Spec)}
 	return job
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
-	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/optim/boosting"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -80,7 +80,7 @@ func treesJobOf(t testing.TB, rows int, label string, loss pipeline.Choice, opti
 		t.Fatal(err)
 	}
 	job.Model, job.Rows = m, binned{job.Rows.(dataset)}
-	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}
+	job.Trainer.Optimizer = pipeline.Choice{Name: "boosting", Options: new(boosting.Spec)}
 	job.Trainer.Epochs = 2
 	return job
 }

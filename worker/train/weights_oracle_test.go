@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/optim"
+	"github.com/thalweg/thalweg/pipeline/optim/boosting"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -117,7 +118,7 @@ func TestModelsOfWeighedRowsAreThoseOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		block := o.block(label, true)
-		job := o.job(m, block, 1, pipeline.Choice{Name: "boosting", Options: new(optim.Boosting)}, 2)
+		job := o.job(m, block, 1, pipeline.Choice{Name: "boosting", Options: new(boosting.Spec)}, 2)
 		params, out := trained(t, job), make([]float32, block.Rows)
 		octets := &kernel.Block{Rows: block.Rows, Octets: [][]uint8{make([]uint8, 8*block.Rows)}}
 		for k, column := range block.Categories {

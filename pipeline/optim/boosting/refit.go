@@ -1,4 +1,4 @@
-package optim
+package boosting
 
 import "github.com/thalweg/thalweg/pipeline/model"
 

@@ -1,4 +1,4 @@
-package optim
+package boosting
 
 import (
 	"encoding/binary"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // memo is what is kept of a batch: outputs by the trees so far, and for each tree that
@@ -34,7 +35,7 @@ const (
 	spanBytes = 12
 )
 
-// Bytes implements Spillable.
+// Bytes implements optim.Spillable.
 func (m *memo) Bytes() int {
 	n := 4 * len(m.out)
 	for i := range m.parts {
@@ -43,7 +44,7 @@ func (m *memo) Bytes() int {
 	return n
 }
 
-// Spill implements Spillable.
+// Spill implements optim.Spillable.
 func (m *memo) Spill(dst []byte) []byte {
 	put32, put64 := binary.LittleEndian.AppendUint32, binary.LittleEndian.AppendUint64
 	dst = slices.Grow(dst, 32+8*len(m.parts)+m.Bytes())
@@ -69,7 +70,7 @@ func (m *memo) Spill(dst []byte) []byte {
 	return dst
 }
 
-// Restore implements Spillable.
+// Restore implements optim.Spillable.
 func (m *memo) Restore(src []byte) {
 	take := func(n int) (b []byte) {
 		b, src = src[:n], src[n:]
@@ -77,14 +78,14 @@ func (m *memo) Restore(src []byte) {
 	}
 	get32, get64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	m.trees, m.loss = int(get64(take(8))), math.Float64frombits(get64(take(8)))
-	m.out = resized(m.out, int(get64(take(8))))
-	m.parts = resized(m.parts, int(get64(take(8))))
+	m.out = kernel.Resized(m.out, int(get64(take(8))))
+	m.parts = kernel.Resized(m.parts, int(get64(take(8))))
 	kernel.DecodeFloats(m.out, take(4*len(m.out)))
 	for i := range m.parts {
 		p := &m.parts[i]
 		n := int(get32(take(4)))
-		p.records, p.order = resized(p.records, n), resized(p.order, n)
-		p.spans = resized(p.spans, int(get32(take(4))))
+		p.records, p.order = kernel.Resized(p.records, n), kernel.Resized(p.order, n)
+		p.spans = kernel.Resized(p.spans, int(get32(take(4))))
 		records, order := take(16*n), take(2*n)
 		for k := range p.records {
 			b := records[16*k:][:16]
@@ -100,4 +101,4 @@ func (m *memo) Restore(src []byte) {
 	}
 }
 
-var _ Spillable = (*memo)(nil)
+var _ optim.Spillable = (*memo)(nil)

@@ -1,4 +1,4 @@
-package optim
+package boosting
 
 import (
 	"math"
@@ -6,11 +6,12 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // upToDate returns the memo of a batch with the outputs of the trees before those that
 // grow. One that came with a replica that has moved here is made again.
-func (g *grower) upToDate(s *State, step Step) *memo {
+func (g *grower) upToDate(s *optim.State, step optim.Step) *memo {
 	m, _ := (*step.Memo).(*memo)
 	n := step.Rows
 	if m == nil {
@@ -43,7 +44,7 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 	step.Label()
 	g.out = append(g.out[:0], m.out...)
 	n = len(g.out)
-	first, second := resized(g.first, n), resized(g.second, n)
+	first, second := kernel.Resized(g.first, n), kernel.Resized(g.second, n)
 	g.first, g.second = first, second
 	averages := g.forest.Averages()
 	if averages {
@@ -85,7 +86,7 @@ func (g *grower) upToDate(s *State, step Step) *memo {
 
 // weigh multiplies the derivatives of rows by their weights, in the unit that these have.
 func (b *boosting) weigh(weights []float32, first, second []int32) {
-	const bound = maxDerivative * kernel.NewtonUnit
+	const bound = kernel.NewtonBound * kernel.NewtonUnit
 	first, second = first[:len(weights)], second[:len(weights)]
 	for i, w := range weights {
 		f := float64(w) * b.unit
@@ -295,7 +296,7 @@ func (g *treeGrower) part(p *part, octets [][]uint8, at span, slot int, sides *[
 	rows := p.order[at.from:at.to]
 	var ids []uint8
 	if group := slot / 8; group > 0 {
-		ids = resized(g.ids, len(rows))
+		ids = kernel.Resized(g.ids, len(rows))
 		g.ids = ids
 		column := octets[group][slot%8:]
 		for i, row := range rows {
@@ -317,7 +318,7 @@ func (g *treeGrower) add(octets [][]uint8, p *part, k int) {
 	for group, ids := range octets {
 		var of [][8]uint8
 		if group > 0 {
-			of = resized(g.octets, len(rows))
+			of = kernel.Resized(g.octets, len(rows))
 			g.octets = of
 			for j, row := range rows {
 				of[j] = [8]uint8(ids[8*int(row):])

@@ -1,6 +1,10 @@
-package optim
+package boosting
 
-import "math"
+import (
+	"math"
+
+	"github.com/thalweg/thalweg/pipeline/optim"
+)
 
 // The value of a leaf that is renewed is a quantile of what its rows' outputs lack. It is
 // found by radix selection, a byte in each of so many rounds after the last one of
@@ -34,7 +38,7 @@ func countOf(weights []float32, row uint16) int64 {
 }
 
 // count counts the rows of each leaf of trees, by the byte that is to be known next.
-func (g *grower) count(r *Replica, s *State, at Round, trees []growing, counts []int64) error {
+func (g *grower) count(r *optim.Replica, s *optim.State, at optim.Round, trees []growing, counts []int64) error {
 	if len(trees) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package optim
+package boosting
 
 import (
 	"math"
@@ -29,6 +29,8 @@ func TestDerivativesOfTheHeaviestRowsAreWhole(t *testing.T) {
 		"smoothed":             {smoothed, binary, 1, []float32{-9, 0}},
 		"classes":              {&model.CrossEntropy{ClassWeights: pipeline.ClassWeights{"c": 500}}, classes, 2, []float32{5, 0, -5}},
 		"focal":                {&model.Focal{Gamma: &focal, ClassWeights: pipeline.ClassWeights{"c": 500}}, classes, 2, []float32{3, 1, 0.1}},
+		"squared":              {new(model.Squared), model.Labels{Type: model.Number}, 100, []float32{0, 90, 101}},
+		"huber":                {&model.Huber{Delta: 3}, model.Labels{Type: model.Number, Deviation: 0.1, Constants: []float64{0}}, 100, []float32{0, 90, 101}},
 		"classes without more": {new(model.CrossEntropy), classes, 2, []float32{5, 0, -5}},
 	} {
 		bound, err := model.Bind(pipeline.Choice{Name: name, Options: of.loss}, of.labels)

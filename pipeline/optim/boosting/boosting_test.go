@@ -1,4 +1,4 @@
-package optim
+package boosting
 
 import (
 	gocmp "cmp"
@@ -14,13 +14,14 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // boosted is a job of trees over rows that one or more replicas hold.
 type boosted struct {
 	*boosting
 	replicas []*boostedReplica
-	state    State
+	state    optim.State
 	rows     int
 	model    *model.Model
 }
@@ -80,11 +81,11 @@ func newBoosted(t *testing.T, options model.Trees, loss model.Loss, blocks [][]*
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := new(Boosting).New(m, &pipeline.Trainer{Regularization: pipeline.Regularization{L2: 1}})
+	a, err := new(Spec).New(m, &pipeline.Trainer{Regularization: pipeline.Regularization{L2: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &boosted{boosting: a.(*boosting), state: State{Vector: make([]float32, m.Size())}, model: m}
+	b := &boosted{boosting: a.(*boosting), state: optim.State{Vector: make([]float32, m.Size())}, model: m}
 	m.Init(b.state.Vector, 1, 0.4)
 	for _, part := range blocks {
 		b.replicas = append(b.replicas, &boostedReplica{blocks: part, memos: make([]any, len(part))})
@@ -103,21 +104,21 @@ func keysOf(b *kernel.Block) (keys []uint32) {
 	return keys
 }
 
-func (r *boostedReplica) replica(params int) *Replica {
-	steps := func(_, _, _ int) iter.Seq2[Step, error] {
-		return func(yield func(Step, error) bool) {
+func (r *boostedReplica) replica(params int) *optim.Replica {
+	steps := func(_, _, _ int) iter.Seq2[optim.Step, error] {
+		return func(yield func(optim.Step, error) bool) {
 			for i, block := range r.blocks {
-				if !yield(Step{Block: block, Memo: &r.memos[i], Label: func() {}, Keys: keysOf(block)}, nil) {
+				if !yield(optim.Step{Block: block, Memo: &r.memos[i], Label: func() {}, Keys: keysOf(block)}, nil) {
 					return
 				}
 			}
 		}
 	}
-	return &Replica{Steps: steps, Again: steps, Gradient: make([]float32, params)}
+	return &optim.Replica{Steps: steps, Again: steps, Gradient: make([]float32, params)}
 }
 
 // round makes one round, and with forget as if all replicas had moved before it.
-func (b *boosted) round(t *testing.T, at Round, forget bool) {
+func (b *boosted) round(t *testing.T, at optim.Round, forget bool) {
 	t.Helper()
 	sum := b.Zeros(&b.state, at)
 	for _, r := range b.replicas {
@@ -141,7 +142,7 @@ func (b *boosted) epoch(t *testing.T, epoch int, forget func() bool) {
 	t.Helper()
 	count := b.Schedule(0).Rounds
 	for i := range count {
-		b.round(t, Round{Epoch: epoch, Index: i, Count: count}, forget())
+		b.round(t, optim.Round{Epoch: epoch, Index: i, Count: count}, forget())
 	}
 }
 
@@ -379,7 +380,7 @@ func TestTreesSampleRowsAndFeatures(t *testing.T) {
 	first := make(map[int64]bool)
 	for tree := range 10 {
 		for i := range options.MaxDepth {
-			b.round(t, Round{Index: tree*options.MaxDepth + i, Count: count}, false)
+			b.round(t, optim.Round{Index: tree*options.MaxDepth + i, Count: count}, false)
 			if i > 0 {
 				continue
 			}
@@ -489,7 +490,7 @@ func TestMissingValuesCanBeSplitFromAllOthers(t *testing.T) {
 
 func TestABatchOfTreesHasNoMoreRowsThanAHistogramHolds(t *testing.T) {
 	for given, want := range map[pipeline.Count]pipeline.Count{0: treeBatch, 100: 100, treeBatch + 1: treeBatch, 1 << 20: treeBatch} {
-		got := Resolve(pipeline.Trainer{BatchSize: given}, pipeline.Choice{Name: "trees", Options: new(model.Trees)}, kernel.Shape{}, 1000).BatchSize
+		got := optim.Resolve(pipeline.Trainer{BatchSize: given, Optimizer: pipeline.Choice{Name: "boosting", Options: new(Spec)}}, pipeline.Choice{Name: "trees", Options: new(model.Trees)}, kernel.Shape{}, 1000).BatchSize
 		if got != want || want > kernel.HistogramRows {
 			t.Errorf("batch_size %d: %d, want %d", given, got, want)
 		}

@@ -1,4 +1,6 @@
-package optim
+// Package boosting is the algorithm that grows trees: gradient boosting, and forests, from
+// histograms that replicas add up.
+package boosting
 
 import (
 	"fmt"
@@ -9,10 +11,11 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/optim"
 )
 
 // New implements Spec.
-func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
+func (*Spec) New(m *model.Model, t *pipeline.Trainer) (optim.Algorithm, error) {
 	f := m.Forest()
 	if f == nil {
 		return nil, &thalweg.Error{Op: "build optimizer", Kind: thalweg.Unsupported, Subject: "optimizer boosting", Err: fmt.Errorf("a %s model has no trees to grow", m.Type())}
@@ -48,22 +51,13 @@ func (*Boosting) New(m *model.Model, t *pipeline.Trainer) (Algorithm, error) {
 	return b, nil
 }
 
-// maxRowWeight is what the largest weight of a row comes to in derivatives at most, and
-// maxDerivative bounds these, so that their sums keep within their bits: of labels that are
-// numbers those of eight deviations have room.
-const (
-	maxRowWeight  = 16
-	maxDerivative = 127
-)
+// maxRowWeight is what the largest weight of a row comes to in derivatives at most.
+const maxRowWeight = 16
 
 // Weigh implements Weighing.
-func (b *boosting) Weigh(most float64) Algorithm {
-	room := float64(maxRowWeight)
-	if l, ok := b.loss.(model.BoundedLoss); ok {
-		room = min(room, maxDerivative/l.NewtonBound())
-	}
+func (b *boosting) Weigh(most float64) optim.Algorithm {
 	weighed := *b
-	weighed.unit = min(1, room/most)
+	weighed.unit = min(1, min(maxRowWeight, kernel.NewtonBound/b.loss.NewtonBound())/most)
 	weighed.l2 *= weighed.unit
 	return &weighed
 }
@@ -74,14 +68,6 @@ const maxGroup = 8
 
 // maxKept bounds the integers of a state, 1 GiB.
 const maxKept = 128 << 20
-
-// treesPerEpoch is how many trees are grown between two evaluations.
-const treesPerEpoch = 10
-
-// treeBatch is the rows of a batch, so many that its bytes and derivatives stay in
-// the second-level cache. It is also the most, as 16 bits hold the number of one, and a
-// histogram of HistogramRows its sums; which rows make a batch changes no tree.
-const treeBatch = 1 << 14
 
 // maxRequested bounds the integers of a contribution, 64 MiB: with very many features
 // a tree takes more rounds, or has fewer leaves.
@@ -191,15 +177,15 @@ func nodesOf(ints []int64) []node {
 	return nodes
 }
 
-// Size implements Algorithm: the parameters are the trees.
+// Size implements optim.Algorithm: the parameters are the trees.
 func (b *boosting) Size() int { return b.params }
 
-// Schedule implements Algorithm.
-func (b *boosting) Schedule(int) Schedule {
+// Schedule implements optim.Algorithm.
+func (b *boosting) Schedule(int) optim.Schedule {
 	n := b.turns() * b.groups
 	// More trees never make a forest worse, whatever few validation rows say. Of others
 	// the least metric of very few rows is mostly chance.
-	return Schedule{Rounds: n * b.rounds, Passes: n, Converges: b.forest.Averages(), PreferLater: true}
+	return optim.Schedule{Rounds: n * b.rounds, Passes: n, Converges: b.forest.Averages(), PreferLater: true}
 }
 
 // turns returns how many there are in an epoch.
@@ -209,7 +195,7 @@ func (b *boosting) turns() int { return treesPerEpoch * b.outputs / b.turn }
 type group struct{ from, to int }
 
 // group returns which trees a round is of, and which of their rounds it is.
-func (b *boosting) group(at Round) (g group, round int) {
+func (b *boosting) group(at optim.Round) (g group, round int) {
 	n := at.Epoch*b.turns()*b.groups + at.Index/b.rounds
 	from, most := n/b.groups*b.turn, b.options.Trees*b.outputs
 	n %= b.groups
@@ -297,7 +283,7 @@ type growing struct {
 }
 
 // growing returns the trees that grow before a round, and which of their rounds it is.
-func (b *boosting) growing(s *State, at Round) (trees []growing, g group, round int) {
+func (b *boosting) growing(s *optim.State, at optim.Round) (trees []growing, g group, round int) {
 	g, round = b.group(at)
 	if trees = make([]growing, g.to-g.from); round == 0 {
 		for k := range trees {
@@ -320,8 +306,8 @@ func (b *boosting) growing(s *State, at Round) (trees []growing, g group, round 
 	return trees, g, round
 }
 
-// Zeros implements Algorithm.
-func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
+// Zeros implements optim.Algorithm.
+func (b *boosting) Zeros(s *optim.State, at optim.Round) kernel.Vector {
 	n := 0
 	trees, _, round := b.growing(s, at)
 	for _, t := range trees {
@@ -337,8 +323,8 @@ func (b *boosting) Zeros(s *State, at Round) kernel.Vector {
 	return kernel.Vector{Int64: make([]int64, max(1, n))}
 }
 
-// Contribute implements Algorithm.
-func (b *boosting) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, loss float64, err error) {
+// Contribute implements optim.Algorithm.
+func (b *boosting) Contribute(r *optim.Replica, s *optim.State, at optim.Round) (v kernel.Vector, loss float64, err error) {
 	v = b.Zeros(s, at)
 	trees, of, round := b.growing(s, at)
 	g := newGrower(b, of, trees)
@@ -398,8 +384,8 @@ func treeOf(nodes []node, kept []int, unit float64) (t *model.Tree, leaves []int
 	return t, leaves
 }
 
-// Apply implements Algorithm.
-func (b *boosting) Apply(s *State, at Round, reduced kernel.Vector) (checkpoint bool, err error) {
+// Apply implements optim.Algorithm.
+func (b *boosting) Apply(s *optim.State, at optim.Round, reduced kernel.Vector) (checkpoint bool, err error) {
 	trees, of, round := b.growing(s, at)
 	if round >= b.options.MaxDepth {
 		b.narrow(of, trees, reduced.Int64)
