@@ -13,8 +13,9 @@ import (
 // CNN is a convolutional network of one list feature: a sequence, or by its shape an image.
 type CNN struct {
 	// Layers are convolutions and pools, and after them dense ones, each reading the values of
-	// the one before. One that gives the outputs follows.
-	Layers []CNNLayer `yaml:"layers,omitempty" json:"layers,omitempty" jsonschema:"minItems=1,maxItems=32" default:"[{conv: {channels: 16}}, {pool: {size: 2}}, {conv: {channels: 32}}, {dense: {size: 64}}]"`
+	// the one before. One that gives the outputs follows. The default sees small images before a
+	// pool takes places away.
+	Layers []CNNLayer `yaml:"layers,omitempty" json:"layers,omitempty" jsonschema:"minItems=1,maxItems=32" default:"[{conv: {channels: 32}}, {conv: {channels: 32}}, {pool: {size: 2}}, {dense: {size: 64, dropout: 0.2}}]"`
 
 	pipeline.Uncertain `yaml:",inline" json:",inline"`
 }
