@@ -143,6 +143,7 @@ var ranks = map[string]int{
 	"integration/process":   13,
 
 	"cmd/thalweg/dlq":     14,
+	"cmd/thalweg/setup":   14,
 	"cmd/thalweg/models":  14,
 	"cmd/thalweg/produce": 14,
 	"cmd/thalweg/profile": 14,
@@ -167,15 +168,15 @@ var apart = []struct{ from, to, why string }{
 	{"storage", "connectors", "stores and streams know nothing of each other"},
 	{"connectors", "pipeline", "streams do not know what events mean; worker brings the two together"},
 	{"connectors", "storage", "stores and streams know nothing of each other"},
-	{"worker", "coordinator", "workers and coordinators share only coordinator/api"},
-	{"coordinator", "worker", "workers and coordinators share only coordinator/api"},
+	{"worker", "coordinator", "workers and coordinators share only coordinator/api and coordinator/auth/pki"},
+	{"coordinator", "worker", "workers and coordinators share only coordinator/api and coordinator/auth/pki"},
 	{"worker/stream/fsck", "worker/stream/", "the judge must not share code with the writers that it judges"},
 	{"worker/stream/fsck", "storage/dataset", "the judge must not share code with the writers that it judges"},
 	{"storage/parquet/encode", "storage/parquet/metadata", "the judge of files finds their headers by what no writer uses"},
 }
 
 // shared is what apart does not forbid.
-var shared = []string{"coordinator/api"}
+var shared = []string{"coordinator/api", "coordinator/auth/pki"}
 
 // owners names the packages that may use a library; the rest of the system
 // knows the library only by what its owner makes of it.
@@ -196,7 +197,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
-		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/setup", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

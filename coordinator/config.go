@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -10,7 +11,9 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
@@ -32,6 +35,9 @@ type Config struct {
 	Peers []Peer
 	// Dir holds the node's log and snapshots, in Dir/raft.
 	Dir string
+	// Credentials are this node's; nil: without TLS, so the listeners have to be on
+	// loopback, as those of `thalweg dev` are.
+	Credentials *pki.Credentials
 	// SpecCatalog is what specs can choose from.
 	SpecCatalog pipeline.Catalog
 
@@ -114,6 +120,10 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,
 			Subject: fmt.Sprintf("lease TTL %v", c.LeaseTTL), Hint: "at least 100ms, or workers expire between two polls"}
 	}
+	if c.Credentials != nil && c.Credentials.Identity().ID != c.ID {
+		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("node %q", c.ID),
+			Hint: "give the certificates of this node", Err: fmt.Errorf("its certificate names %s", c.Credentials.Identity())}
+	}
 	return c.raft().Validate()
 }
 
@@ -126,8 +136,19 @@ func (c Config) peer(id string) Peer {
 	return c.Peers[i]
 }
 
+// scheme is that of the nodes' URLs.
+func (c Config) scheme() string { return api.Scheme(c.peerTLS()) }
+
+// peerTLS is that toward other coordinators, nil for none.
+func (c Config) peerTLS() *tls.Config {
+	if c.Credentials == nil {
+		return nil
+	}
+	return c.Credentials.Client(pki.Coordinator, "")
+}
+
 func (c Config) raft() raftnode.Config {
-	r := raftnode.Config{ID: c.ID, FreeBytes: c.FreeBytes, Timing: c.Raft}
+	r := raftnode.Config{ID: c.ID, Credentials: c.Credentials, FreeBytes: c.FreeBytes, Timing: c.Raft}
 	if c.Dir != "" {
 		r.Dir = filepath.Join(c.Dir, "raft")
 	}

@@ -80,7 +80,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		rpc.Close()
 		return err
 	}
-	c.peers = api.NewTransport()
+	c.peers = api.NewTransport(c.cfg.peerTLS())
 	defer c.peers.CloseIdleConnections()
 	c.proxy = c.newProxy()
 	server := c.newServer()
@@ -96,7 +96,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	var leading sync.WaitGroup
 	leading.Go(func() { c.followLeadership(leadCtx) })
 	leading.Go(func() { c.moveToRecords(leadCtx) })
-	go func() { serveDone <- server.Serve(rpc) }()
+	go func() { serveDone <- serve(server, rpc) }()
 	c.log.Info("coordinator serves", keyAddress, rpc.Addr().String(), "raft", raft.Addr().String())
 	close(c.serving)
 
@@ -123,6 +123,14 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		failed = errors.Join(failed, <-nodeDone)
 	}
 	return failed
+}
+
+// serve serves over TLS where the server has it.
+func serve(server *http.Server, l net.Listener) error {
+	if server.TLSConfig == nil {
+		return server.Serve(l)
+	}
+	return server.ServeTLS(l, "", "")
 }
 
 // drain lets requests under way finish, under a deadline.

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -62,6 +63,11 @@ func newMetrics(c *Coordinator) *metrics {
 	gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func(s *state.State) int { return len(s.ActiveRuns()) })
 	gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.",
 		func(s *state.State) int { return len(s.Holders()) })
+	var certs *pki.Credentials
+	if c != nil {
+		certs = c.cfg.Credentials
+	}
+	r.MustRegister(pki.ExpiryGauge(certs, nil))
 	gauge("thalweg_coordinator_parked_polls", "Polls that wait for work on this node.",
 		func(*state.State) int { return int(c.parked.Load()) })
 	return m

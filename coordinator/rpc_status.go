@@ -74,7 +74,7 @@ func (c *Coordinator) probeNodes(ctx context.Context) []*apiv1.Node {
 
 // answers reports whether a node's RPC port answers.
 func (c *Coordinator) answers(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+healthPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.scheme()+"://"+address+healthPath, nil)
 	if err != nil {
 		return false
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/docs/reference"
 )
 
@@ -42,7 +43,8 @@ type service struct{ c *Coordinator }
 var _ apiv1.CoordinatorServiceHandler = (*service)(nil)
 
 // newServer returns the HTTP server: the RPC (connect, gRPC and JSON) and its
-// description, health and metrics on one port, HTTP/1.1 and HTTP/2 without TLS.
+// description, health and metrics on one port, HTTP/1.1 and HTTP/2, over TLS where
+// the node has certificates.
 func (c *Coordinator) newServer() *http.Server {
 	mux := http.NewServeMux()
 	prefix, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
@@ -59,7 +61,7 @@ func (c *Coordinator) newServer() *http.Server {
 		_, _ = w.Write(reference.OpenAPI)
 	})
 	server := &http.Server{
-		Handler:           http.MaxBytesHandler(mux, api.MaxMessageBytes),
+		Handler:           http.MaxBytesHandler(c.identified(mux), api.MaxMessageBytes),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       c.cfg.BodyTimeout,
 		IdleTimeout:       2 * time.Minute,
@@ -68,8 +70,28 @@ func (c *Coordinator) newServer() *http.Server {
 		Protocols:         new(http.Protocols),
 	}
 	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
+	if certs := c.cfg.Credentials; certs != nil {
+		server.TLSConfig = certs.Server()
+	}
+	server.Protocols.SetHTTP2(server.TLSConfig != nil)
+	server.Protocols.SetUnencryptedHTTP2(server.TLSConfig == nil)
 	return server
+}
+
+// identified lets nobody in without a certificate of the cluster, but for the signs
+// of life, which probes ask for that have none.
+func (c *Coordinator) identified(next http.Handler) http.Handler {
+	if c.cfg.Credentials == nil {
+		return next
+	}
+	required := pki.Require(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == healthPath || r.URL.Path == readyPath {
+			next.ServeHTTP(w, r)
+			return
+		}
+		required.ServeHTTP(w, r)
+	})
 }
 
 // intercept measures a call and gives its error the form of the RPC.
@@ -124,7 +146,7 @@ func (c *Coordinator) newProxy() http.Handler {
 		Transport: c.peers,
 		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: c.cfg.peer(c.node.Leader()).API})
+			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.cfg.peer(c.node.Leader()).API})
 			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

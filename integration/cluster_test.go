@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/integration/process"
@@ -45,6 +47,7 @@ type cluster struct {
 	env          []string
 	envOf        func(member string) []string
 	peers        []string // the --peer flags
+	certs        string   // directory of the certificates of all
 	coordinators []*member
 	workers      []*member
 	client       *api.Client
@@ -92,6 +95,8 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 		c.env = append(c.env, "THALWEG_KAFKA="+strings.Join(cfg.Kafka.Brokers(), ","))
 	}
 	var addresses []string
+	init := []string{"init", "--dir", filepath.Join(t.TempDir(), "pki")}
+	c.certs = init[2]
 	for i := range cmp.Or(cfg.Coordinators, 3) {
 		m := &member{name: fmt.Sprintf("c%d", i), address: process.FreeAddress(t)}
 		if cfg.CoordinatorAddress != "" {
@@ -99,14 +104,20 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 		}
 		c.peers = append(c.peers, "--peer", fmt.Sprintf("%s=%s,%s", m.name, process.FreeAddress(t), m.address))
 		c.coordinators = append(c.coordinators, m)
+		init = append(init, "--coordinator", m.name+"=127.0.0.1")
 		addresses = append(addresses, m.address)
 	}
-	c.env = append(c.env, "THALWEG_COORDINATOR="+strings.Join(addresses, ","))
+	c.Run(t, init...)
+	c.env = append(c.env, "THALWEG_COORDINATOR="+strings.Join(addresses, ","), "THALWEG_CERTS="+filepath.Join(c.certs, "user-admin"))
 	for _, m := range c.coordinators {
-		m.args = append([]string{"coordinator", "--id", m.name, "--dir", t.TempDir()}, c.peers...)
+		m.args = append([]string{"coordinator", "--id", m.name, "--certs", filepath.Join(c.certs, "coordinator-"+m.name), "--dir", t.TempDir()}, c.peers...)
 		c.start(t, m)
 	}
-	client, err := api.NewClient(api.Config{Addresses: addresses})
+	admin, err := pki.OpenUser(slog.New(slog.DiscardHandler), filepath.Join(c.certs, "user-admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := api.NewClient(api.Config{Addresses: addresses, TLS: admin.Client(pki.Coordinator, "")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +188,8 @@ func (c *cluster) RestartCoordinator(t testing.TB, i int) {
 func (c *cluster) AddWorker(t testing.TB) int {
 	t.Helper()
 	name := fmt.Sprintf("w%d", len(c.workers))
-	m := &member{name: name, args: []string{"worker", "--id", name, "--dir", t.TempDir()}}
+	c.Run(t, "init", "node", "worker", name+"=127.0.0.1", "--dir", c.certs)
+	m := &member{name: name, args: []string{"worker", "--id", name, "--certs", filepath.Join(c.certs, "worker-"+name), "--dir", t.TempDir()}}
 	c.workers = append(c.workers, m)
 	c.start(t, m)
 	process.Until(t, "worker "+name+" to be known", func(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
 // metrics are one worker's, in a registry of its own so that several workers can
@@ -50,9 +51,9 @@ func (m *metrics) testFailed(pipeline, in, test, severity string, rows int64) {
 }
 
 // Metrics describes what a worker serves at /metrics.
-func Metrics() prometheus.Collector { return newMetrics("", nil).registry }
+func Metrics() prometheus.Collector { return newMetrics("", nil, nil).registry }
 
-func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
+func newMetrics(id thalweg.WorkerID, tables *tables, certs *pki.Credentials) *metrics {
 	labels := prometheus.Labels{"worker": string(id)}
 	m := &metrics{registry: prometheus.NewRegistry(),
 		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_dataset_rows_total",
@@ -64,7 +65,7 @@ func newMetrics(id thalweg.WorkerID, tables *tables) *metrics {
 				"crash, count again, and the counts of a stream go on at 0 where another worker takes it over.", ConstLabels: labels}, []string{"pipeline", "in", "test", "severity"}),
 	}
 	m.series.of = make(map[[4]string]bool)
-	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables))
+	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(certs, labels))
 	return m
 }
 

@@ -161,7 +161,7 @@ func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows, hooks
 		held[i].Worker = d.worker.cfg.ID
 	}
 	session, err := average.NewServer().Join(average.Run{ID: in.job.Run, Worker: d.worker.cfg.ID, Fingerprint: in.job.Fingerprint()},
-		held, average.Config{Logger: d.worker.log})
+		held, d.worker.exchangeConfig())
 	if err != nil {
 		return nil, nil, err
 	}

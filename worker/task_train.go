@@ -196,7 +196,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		},
 	}
 	session, err := t.worker.exchange.Join(average.Run{
-		ID: in.job.Run, Worker: t.worker.cfg.ID, Fingerprint: in.job.Fingerprint()}, t, average.Config{Logger: t.worker.log})
+		ID: in.job.Run, Worker: t.worker.cfg.ID, Fingerprint: in.job.Fingerprint()}, t, t.worker.exchangeConfig())
 	if err != nil {
 		return nil, err
 	}

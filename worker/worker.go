@@ -25,6 +25,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -86,6 +87,12 @@ type Config struct {
 	// Listen is the address on which peers fetch parameters, and operators
 	// /metrics, /healthz and /readyz; default 127.0.0.1:0, a free port.
 	Listen string
+	// Advertise is the address by which peers reach Listen, host:port; default Listen's
+	// own, with the port that it got. A port of 0 is replaced by that too.
+	Advertise string
+	// Credentials are those of a worker; nil: without TLS, so Listen has to be on
+	// loopback.
+	Credentials *pki.Credentials
 	// Dir holds spilled training rows, in Dir/spill, which is emptied at start.
 	// Required.
 	Dir    string
@@ -148,6 +155,15 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "DrainTimeout", Hint: "not negative"}
 	case c.Slots < 1:
 		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: "Slots", Hint: "at least 1"}
+	}
+	if c.Credentials != nil && c.Credentials.Identity().ID != string(c.ID) {
+		return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: fmt.Sprintf("worker %q", c.ID),
+			Hint: "give the certificates of this worker", Err: fmt.Errorf("its certificate names %s", c.Credentials.Identity())}
+	}
+	if c.Advertise != "" {
+		if _, _, err := net.SplitHostPort(c.Advertise); err != nil {
+			return &thalweg.Error{Op: "configure worker", Kind: thalweg.Invalid, Subject: fmt.Sprintf("Advertise %q", c.Advertise), Hint: "host:port", Err: err}
+		}
 	}
 	return nil
 }
@@ -220,19 +236,32 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.streams.mu.registries, w.streams.mu.probes = make(map[string]*engine.Registry), make(map[string]*probe)
 	w.tables.mu.open = make(map[string]*openTable)
 	w.trainings.mu.byRun = make(map[string]*training)
-	w.metrics = newMetrics(cfg.ID, &w.tables)
+	w.metrics = newMetrics(cfg.ID, &w.tables, cfg.Credentials)
 	w.tasks = newTaskManager(w)
 	return w, nil
 }
 
 // ExchangeAddress is where peers reach the worker.
-func (w *Worker) ExchangeAddress() string { return w.listener.Addr().String() }
+func (w *Worker) ExchangeAddress() string {
+	if w.cfg.Advertise == "" {
+		return w.listener.Addr().String()
+	}
+	host, port, _ := net.SplitHostPort(w.cfg.Advertise) // which Validate has tried
+	if port == "0" {
+		_, port, _ = net.SplitHostPort(w.listener.Addr().String())
+	}
+	return net.JoinHostPort(host, port)
+}
 
 // handler serves the exchange of parameters, and what operators ask for.
 func (w *Worker) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", w.exchange)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(w.metrics.registry, promhttp.HandlerOpts{}))
+	exchange, metrics := http.Handler(w.exchange), promhttp.HandlerFor(w.metrics.registry, promhttp.HandlerOpts{})
+	if w.cfg.Credentials != nil {
+		exchange, metrics = pki.Require(exchange, pki.Worker), pki.Require(metrics)
+	}
+	mux.Handle("/", exchange)
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /readyz", func(to http.ResponseWriter, _ *http.Request) {
 		since := time.Since(time.Unix(0, w.answered.Load()))
@@ -244,6 +273,15 @@ func (w *Worker) handler() http.Handler {
 	return mux
 }
 
+// exchangeConfig is how sessions of the exchange reach their peers.
+func (w *Worker) exchangeConfig() average.Config {
+	c := average.Config{Logger: w.log}
+	if w.cfg.Credentials != nil {
+		c.TLS = w.cfg.Credentials.Client(pki.Worker, "")
+	}
+	return c
+}
+
 // giveBackEvery is how often memory that is not used any more goes back to the
 // operating system.
 const giveBackEvery = 5 * time.Second
@@ -251,10 +289,16 @@ const giveBackEvery = 5 * time.Second
 // Run works until ctx ends, then drains: streams commit what they have scored,
 // leases are given back. When it returns, nothing of the worker is left.
 func (w *Worker) Run(ctx context.Context) error {
-	server := &http.Server{Handler: w.handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: w.handler(), ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelDebug)}
+	serve := server.Serve
+	if w.cfg.Credentials != nil {
+		server.TLSConfig = w.cfg.Credentials.Server()
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
 	var g errgroup.Group
 	g.Go(func() error {
-		if err := server.Serve(w.listener); err != http.ErrServerClosed {
+		if err := serve(w.listener); err != http.ErrServerClosed {
 			return err
 		}
 		return nil

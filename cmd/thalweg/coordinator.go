@@ -6,10 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg/cmd/thalweg/process"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/coordinator"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker"
@@ -34,17 +34,13 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 				if !ok || !ok2 {
 					return terminal.UsageError("--peer", p, "id=raft host:port,api host:port")
 				}
-				if id == cfg.ID {
-					for _, a := range []string{raft, api} {
-						if err := process.LoopbackOnly("--peer", a); err != nil {
-							return err
-						}
-					}
-				}
 				cfg.Peers = append(cfg.Peers, coordinator.Peer{ID: id, Raft: raft, API: api})
 			}
 			log, err := g.Logger()
 			if err != nil {
+				return err
+			}
+			if cfg.Credentials, err = g.NodeCredentials(log, pki.Coordinator, cfg.ID); err != nil {
 				return err
 			}
 			conns, err := g.Connections.Open()

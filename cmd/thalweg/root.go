@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/profile"
 	"github.com/thalweg/thalweg/cmd/thalweg/runs"
+	"github.com/thalweg/thalweg/cmd/thalweg/setup"
 	"github.com/thalweg/thalweg/cmd/thalweg/stream"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/spelling"
@@ -30,8 +31,9 @@ var commands = []struct {
 }{
 	{newDev, verb.Logs + "connections schema-registry"},
 	{demo.New, ""},
-	{newCoordinator, verb.Logs + "connections state-bucket store"},
-	{newWorker, verb.Logs + "coordinator connections kafka schema-registry state-bucket store"},
+	{setup.New, ""},
+	{newCoordinator, verb.Logs + "certs connections state-bucket store"},
+	{newWorker, verb.Logs + "certs coordinator connections kafka schema-registry state-bucket store"},
 	{newNew, verb.Data},
 	{profile.New, verb.Prints + verb.Data},
 	{newValidate, verb.Prints + verb.Data},

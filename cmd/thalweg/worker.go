@@ -8,6 +8,8 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/process"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
+	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -18,13 +20,10 @@ func newWorker(g *verb.Globals) *cobra.Command {
 	var id string
 	var streamBytes int64
 	cmd := &cobra.Command{
-		Use:     "worker --id ID --dir DIR",
+		Use:     "worker --id ID --certs DIR --dir DIR",
 		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
-		Example: "  thalweg worker --id w1 --dir ./w1 --coordinator 127.0.0.1:7170,127.0.0.1:7171,127.0.0.1:7172",
+		Example: "  thalweg worker --id w1 --certs pki/worker-w1 --dir ./w1 --coordinator 127.0.0.1:7170,127.0.0.1:7171,127.0.0.1:7172",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := process.LoopbackOnly("--listen", cfg.Listen); err != nil {
-				return err
-			}
 			if err := process.RequireDescriptors("worker"); err != nil {
 				return err
 			}
@@ -32,11 +31,14 @@ func newWorker(g *verb.Globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cfg.Credentials, err = g.NodeCredentials(log, pki.Worker, id); err != nil {
+				return err
+			}
 			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
 			}
-			c, err := g.Client(0)
+			c, err := api.NewClient(api.Config{Addresses: g.Coordinators, TLS: cfg.Credentials.Client(pki.Coordinator, "")})
 			if err != nil {
 				return err
 			}
@@ -59,6 +61,7 @@ func newWorker(g *verb.Globals) *cobra.Command {
 	cmd.Flags().StringVar(&id, "id", host, "the worker's name, unique in the cluster")
 	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "scratch directory for spilled training rows")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters, and /metrics, /healthz and /readyz are served")
+	cmd.Flags().StringVar(&cfg.Advertise, "advertise", "", "host:port by which peers reach --listen; port 0 is the one that --listen got (default what --listen says)")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
 	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; more than that spill to --dir")
 	cmd.Flags().Int64Var(&cfg.KeepBytes, "keep-bytes", 64<<30, "prepared rows that a pipeline keeps in the state bucket; shards beyond are read from the dataset each time")

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -32,9 +33,12 @@ const MaxMessageBytes = 32 << 20
 
 // Config describes a client.
 type Config struct {
-	// Addresses are the coordinators, host:port or http://host:port. Any of them
+	// Addresses are the coordinators, host:port, http://host:port or, with TLS,
+	// https://host:port. Any of them
 	// takes any request; the client stays with the one that answered last.
 	Addresses []string
+	// TLS is that toward coordinators; nil: without.
+	TLS *tls.Config
 	// Unreachable is the hint of errors where none of them answers; empty: a
 	// general one.
 	Unreachable string
@@ -79,27 +83,36 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Addresses) == 0 {
 		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: "addresses", Hint: "at least one is needed"}
 	}
-	c := &Client{cfg: cfg.withDefaults(), http: &http.Client{Transport: NewTransport()}}
+	c := &Client{cfg: cfg.withDefaults(), http: &http.Client{Transport: NewTransport(cfg.TLS)}}
+	scheme, forms := Scheme(cfg.TLS), "host:port or http://host:port; with --certs also https://host:port"
 	for _, a := range cfg.Addresses {
 		base := a
 		if !strings.Contains(base, "://") {
-			base = "http://" + base
+			base = scheme + "://" + base
 		}
 		u, err := url.Parse(base)
-		if err != nil || u.Host == "" || u.Scheme != "http" {
+		if err != nil || u.Host == "" || u.Scheme != scheme {
 			return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("address %q", a),
-				Hint: "host:port or http://host:port", Err: err}
+				Hint: forms, Err: err}
 		}
 		c.nodes = append(c.nodes, u.Host)
 	}
-	c.CoordinatorServiceClient = apiv1.NewCoordinatorServiceClient(toNode{c.http}, "http://"+c.nodes[0],
+	c.CoordinatorServiceClient = apiv1.NewCoordinatorServiceClient(toNode{c.http}, scheme+"://"+c.nodes[0],
 		connect.WithReadMaxBytes(MaxMessageBytes), connect.WithInterceptors(connect.UnaryInterceptorFunc(c.tryNodes)))
 	return c, nil
 }
 
-// NewTransport returns the HTTP transport between parts of the cluster: HTTP/2
-// without TLS, so that many long polls share one connection.
-func NewTransport() *http.Transport {
+// Scheme is that of URLs with the TLS, nil for none.
+func Scheme(t *tls.Config) string {
+	if t == nil {
+		return "http"
+	}
+	return "https"
+}
+
+// NewTransport returns the HTTP transport between parts of the cluster: HTTP/2, so
+// that many long polls share one connection, over TLS unless that is nil.
+func NewTransport(over *tls.Config) *http.Transport {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		IdleConnTimeout:     90 * time.Second,
@@ -108,8 +121,9 @@ func NewTransport() *http.Transport {
 		// A peer that vanished without closing is found out by pings.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
 	}
-	t.Protocols = new(http.Protocols)
-	t.Protocols.SetUnencryptedHTTP2(true)
+	t.Protocols, t.TLSClientConfig, t.TLSHandshakeTimeout = new(http.Protocols), over, 5*time.Second
+	t.Protocols.SetHTTP2(over != nil)
+	t.Protocols.SetUnencryptedHTTP2(over == nil)
 	return t
 }
 
@@ -143,6 +157,7 @@ func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 		reach, end := c.reach(ctx)
 		defer end()
 		var last error
+		var hint string
 		at := c.current()
 		for attempt := range c.cfg.Attempts {
 			// The first round over the nodes is quick: one of them may be down and the
@@ -173,13 +188,19 @@ func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 			if !thalweg.IsTransient(last) && expired == nil {
 				return nil, last
 			}
+			// What certificates are there does not change in a moment: each node is asked once.
+			if attempt+1 >= len(c.nodes) && !c.met.Load() {
+				if hint = explainTLS(ctx, c.cfg.TLS, c.nodes[at], last); hint != "" {
+					break
+				}
+			}
 			at = (at + 1) % len(c.nodes)
 		}
 		if e := new(thalweg.Error); errors.As(last, &e) && e.Op == "call coordinator" && e.Err != nil {
 			last = e.Err // the same is not said twice
 		}
 		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Unavailable, Subject: strings.Join(c.nodes, ", "),
-			Hint: cmp.Or(c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
+			Hint: cmp.Or(hint, c.cfg.Unreachable, "is a majority of the coordinators running?"), Err: last}
 	}
 }
 

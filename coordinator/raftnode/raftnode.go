@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
 // Bounds of what is kept, and of waits.
@@ -65,6 +66,9 @@ type Config struct {
 	// FreeBytes returns the space that is left where a directory is, default that of
 	// its file system. Below MinFreeBytes the node only reads.
 	FreeBytes func(dir string) (int64, error)
+	// Credentials are those of a coordinator; nil: members do not know each other, so
+	// the listener has to be on loopback.
+	Credentials *pki.Credentials
 	Timing
 }
 
@@ -133,7 +137,7 @@ func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) 
 	}
 	n := &Node{cfg: cfg, log: log, ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
-	n.wire = &stream{Listener: listener}
+	n.wire = newStream(listener, cfg.Credentials)
 	if err := n.open(); err != nil {
 		n.close()
 		return nil, err

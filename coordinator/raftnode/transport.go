@@ -1,6 +1,8 @@
 package raftnode
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
 const (
@@ -44,17 +48,33 @@ func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	return "", fmt.Errorf("no peer %q", id)
 }
 
-// stream is raft's stream layer over TCP. It knows its connections, so that
-// closing it ends them and the goroutines that wait on them.
+// stream is raft's stream layer, over TLS between coordinators where there are
+// certificates. It knows its connections, so that closing it ends them and the
+// goroutines that wait on them.
 type stream struct {
 	net.Listener
+	certs  *pki.Credentials // nil: without TLS
 	closed atomic.Bool
 	open   sync.Map // of *conn
 }
 
+// newStream takes over the listener.
+func newStream(listener net.Listener, certs *pki.Credentials) *stream {
+	if certs != nil {
+		listener = pki.NewListener(listener, certs.Server(pki.Coordinator))
+	}
+	return &stream{Listener: listener, certs: certs}
+}
+
 // Dial connects to a peer.
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return s.track(net.DialTimeout("tcp", string(address), timeout))
+	if s.certs == nil {
+		return s.track(net.DialTimeout("tcp", string(address), timeout))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	dialer := &tls.Dialer{Config: s.certs.Client(pki.Coordinator, "")}
+	return s.track(dialer.DialContext(ctx, "tcp", string(address)))
 }
 
 // Accept waits for a peer.

@@ -45,8 +45,16 @@ func whole(b *testing.B, path, more string, workers int) (took wholeRun) {
 	api, raft := process.FreeAddress(b), process.FreeAddress(b)
 	run := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(name, args...)
-		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "THALWEG_STORE=file://"+filepath.Join(dir, "store"), "THALWEG_COORDINATOR="+api)
+		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "THALWEG_STORE=file://"+filepath.Join(dir, "store"), "THALWEG_COORDINATOR="+api, "THALWEG_CERTS="+filepath.Join(dir, "pki", "user-admin"))
 		return cmd
+	}
+	certs := func(name string) string { return filepath.Join(dir, "pki", name) }
+	init := []string{"init", "--dir", filepath.Join(dir, "pki"), "--coordinator", "c1=127.0.0.1"}
+	for i := range workers {
+		init = append(init, "--worker", fmt.Sprintf("w%d=127.0.0.1", i))
+	}
+	if out, err := run(path, init...).CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
 	}
 	var processes []*exec.Cmd
 	start := func(cmd *exec.Cmd) {
@@ -54,10 +62,10 @@ func whole(b *testing.B, path, more string, workers int) (took wholeRun) {
 		b.Cleanup(func() { _ = cmd.Process.Kill() })
 		processes = append(processes, cmd)
 	}
-	start(run(path, "coordinator", "--id", "c1", "--dir", filepath.Join(dir, "c1"), "--peer", "c1="+raft+","+api))
+	start(run(path, "coordinator", "--id", "c1", "--certs", certs("coordinator-c1"), "--dir", filepath.Join(dir, "c1"), "--peer", "c1="+raft+","+api))
 	_, err = exec.LookPath("taskset")
 	for i := range workers {
-		args := []string{path, "worker", "--id", fmt.Sprint("w", i), "--dir", filepath.Join(dir, fmt.Sprint("w", i)), "--slots", "2"}
+		args := []string{path, "worker", "--id", fmt.Sprint("w", i), "--certs", certs(fmt.Sprint("worker-w", i)), "--dir", filepath.Join(dir, fmt.Sprint("w", i)), "--slots", "2"}
 		if err == nil && workers <= runtime.NumCPU() {
 			args = append([]string{"taskset", "-c", fmt.Sprint(i)}, args...)
 		}

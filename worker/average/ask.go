@@ -38,7 +38,11 @@ func peerError(p Holder, kind thalweg.Kind, err error, hint string) error {
 // aheadError means that the peer has forgotten it. The request ends with ctx, with the
 // answer's Close, and after a silence of Config.Stall.
 func (s *Session) get(ctx context.Context, method string, p Holder, sequence uint64, path string) (*http.Response, error) {
-	address := fmt.Sprintf("http://%s/exchange/%s/%d/%s", p.Address, url.PathEscape(string(s.run.ID)), sequence, path)
+	scheme := "http"
+	if s.config.TLS != nil {
+		scheme = "https"
+	}
+	address := fmt.Sprintf("%s://%s/exchange/%s/%d/%s", scheme, p.Address, url.PathEscape(string(s.run.ID)), sequence, path)
 	for {
 		ctx, cancel := context.WithCancel(ctx)
 		silence := time.AfterFunc(s.config.PollWait+s.config.Stall, cancel)

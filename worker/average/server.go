@@ -6,6 +6,7 @@ package average
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -89,7 +90,9 @@ type Config struct {
 	// SegmentElements is the length from which a vector is reduced in segments, each
 	// by one worker. Default 65536: below it the second request costs more than the bytes.
 	SegmentElements int
-	Logger          *slog.Logger // of peers that fail; default none
+	// TLS is that toward peers; nil: without.
+	TLS    *tls.Config
+	Logger *slog.Logger // of peers that fail; default none
 }
 
 func (c Config) withDefaults() Config {

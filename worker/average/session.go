@@ -99,7 +99,7 @@ func newSession(server *Server, run Run, group Group, config Config) *Session {
 	s.client = &http.Client{Transport: &http.Transport{
 		// The vectors do not shrink, and a peer is asked by one goroutine at a time.
 		DisableCompression: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
-		WriteBufferSize: 4 << 10, ReadBufferSize: 4 << 10,
+		TLSClientConfig: config.TLS, TLSHandshakeTimeout: config.Stall, WriteBufferSize: 4 << 10, ReadBufferSize: 4 << 10,
 	}}
 	s.mu.exchanges = make(map[uint64]*exchange)
 	s.packers.New = func() any { return new(packer) }

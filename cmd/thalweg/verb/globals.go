@@ -3,6 +3,9 @@
 package verb
 
 import (
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -12,14 +15,17 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
 // Globals are the flags that every verb takes; its help shows those that it uses.
 type Globals struct {
 	Coordinators []string // host:port
+	Certs        string   // directory of ca.crt, and of a certificate with its key; empty: without TLS
 	Output       string   // table, json or yaml
 	LogLevel     string
 	Connections  connections.Flags
@@ -30,7 +36,7 @@ const (
 	Logs   = "log-level "
 	Data   = "connections store " // it reads training data
 	Prints = "output "
-	Asks   = "coordinator " + Prints                       // it asks the coordinators and prints what they say
+	Asks   = "certs coordinator " + Prints                 // it asks the coordinators and prints what they say
 	Reads  = Asks + "connections store "                   // it reads the results of a stream too
 	Scores = Reads + "kafka schema-registry state-bucket " // it scores as a worker does
 )
@@ -39,6 +45,8 @@ const (
 func (g *Globals) Register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&g.Coordinators, "coordinator", connections.EnvList("THALWEG_COORDINATOR", connections.APIAddress),
 		"coordinator addresses (host:port), one or more [THALWEG_COORDINATOR]")
+	flags.StringVar(&g.Certs, "certs", os.Getenv("THALWEG_CERTS"),
+		"directory with the cluster's ca.crt, and tls.crt and tls.key where one has a certificate; without, the coordinators are taken to speak no TLS, as `thalweg dev` does [THALWEG_CERTS]")
 	flags.StringVarP(&g.Output, "output", "o", "table", "output format: table, json or yaml")
 	flags.StringVar(&g.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
 	g.Connections.Register(flags)
@@ -61,8 +69,26 @@ func UsedFlags(cmd *cobra.Command) []string {
 // Client returns a client of the coordinators that the flags name; see
 // api.Config for downAfter.
 func (g *Globals) Client(downAfter time.Duration) (*api.Client, error) {
-	return api.NewClient(api.Config{Addresses: g.Coordinators, DownAfter: downAfter,
+	var over *tls.Config
+	if g.Certs != "" {
+		certs, err := pki.OpenUser(slog.New(slog.DiscardHandler), g.Certs)
+		if err != nil {
+			return nil, err
+		}
+		over = certs.Client(pki.Coordinator, "")
+	}
+	return api.NewClient(api.Config{Addresses: g.Coordinators, TLS: over, DownAfter: downAfter,
 		Unreachable: "start coordinators there, as `thalweg dev` does, or name others: --coordinator [THALWEG_COORDINATOR]; of several a majority must run"})
+}
+
+// NodeCredentials opens the certificates of a node, which it cannot be without: whoever
+// reaches it could do anything.
+func (g *Globals) NodeCredentials(log *slog.Logger, kind, id string) (*pki.Credentials, error) {
+	if g.Certs == "" {
+		return nil, &thalweg.Error{Op: kind, Kind: thalweg.Invalid, Err: errors.New("--certs [THALWEG_CERTS] is missing"),
+			Hint: fmt.Sprintf("`thalweg init --dir pki --coordinator c1=host … --worker w1=host …` makes the certificates of a cluster; this one's are in pki/%s-%s. `thalweg dev` runs a cluster without them on this machine", kind, id)}
+	}
+	return pki.Open(log, g.Certs, kind)
 }
 
 // Print writes a value in the format that the flags name; see terminal.Print.
