@@ -143,7 +143,7 @@ var ranks = map[string]int{
 	"integration/process":   13,
 
 	"cmd/thalweg/dlq":     14,
-	"cmd/thalweg/setup":   14,
+	"cmd/thalweg/init":   14,
 	"cmd/thalweg/models":  14,
 	"cmd/thalweg/produce": 14,
 	"cmd/thalweg/profile": 14,
@@ -197,7 +197,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
-		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/setup", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

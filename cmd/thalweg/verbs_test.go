@@ -380,12 +380,12 @@ func TestTheExitCodeTellsWhetherACommandSucceeded(t *testing.T) {
 
 func TestHelpShowsTheGlobalFlagsThatAVerbUses(t *testing.T) {
 	for line, want := range map[string]string{
-		"version": "", "render": "", "schema": "", "validate": "connections output store", "coordinator": "connections log-level state-bucket store",
-		"status": "coordinator output", "runs show": "connections coordinator output state-bucket store", "stream resume": "coordinator output",
-		"results": "connections coordinator output store", "dlq": "connections coordinator output store",
-		"models promote": "coordinator output", "models export": "connections coordinator output state-bucket store",
-		"dlq replay": "connections coordinator kafka output schema-registry state-bucket store",
-		"worker":     "connections coordinator kafka log-level schema-registry state-bucket store",
+		"version": "", "render": "", "schema": "", "validate": "connections output store", "coordinator": "certs connections log-level state-bucket store",
+		"status": "certs coordinator output", "runs show": "certs connections coordinator output state-bucket store", "stream resume": "certs coordinator output",
+		"results": "certs connections coordinator output store", "dlq": "certs connections coordinator output store",
+		"models promote": "certs coordinator output", "models export": "certs connections coordinator output state-bucket store",
+		"dlq replay": "certs connections coordinator kafka output schema-registry state-bucket store",
+		"worker":     "certs connections coordinator kafka log-level schema-registry state-bucket store",
 	} {
 		text, err := runLine(t, line+" --help")
 		_, global, _ := strings.Cut(text, "Global Flags:")

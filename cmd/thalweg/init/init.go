@@ -1,4 +1,4 @@
-// Package setup is the verb init: it makes the certificates of a cluster and of the
+// Package setup is the verb init, whose name no package can have: it makes the certificates of a cluster and of the
 // nodes that come later.
 package setup
 
