@@ -143,7 +143,7 @@ var ranks = map[string]int{
 	"integration/process":   13,
 
 	"cmd/thalweg/dlq":     14,
-	"cmd/thalweg/init":   14,
+	"cmd/thalweg/init":    14,
 	"cmd/thalweg/models":  14,
 	"cmd/thalweg/produce": 14,
 	"cmd/thalweg/profile": 14,
