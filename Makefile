@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model linear leaders chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -14,6 +14,7 @@ PACKAGES ?= ./...
 BENCHES = $(if $(filter file,$(origin PACKAGES)),./integration/bench ./worker/train ./worker/average,$(PACKAGES))
 ROUNDS ?= 10
 CHAOS_RUNS ?= 100
+LEADER_KILLS ?= 200
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +81,12 @@ integration: integration-deps ## run the tests against real Kafka, a real S3 ser
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits (TABLES="digits mroz": only these)
 	@integration/python.sh quality
 	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 20m -v -run '^TestQuality$$' ./integration | grep -v -e '^=== '
+
+linear: ## check that answers of coordinators are linearizable under kills and partitions, with 200 seeds
+	EFFORT=full go test -count=1 -timeout 60m -run '^TestAnswersAreLinearizable' ./coordinator
+
+leaders: integration-deps ## kill the leader LEADER_KILLS times under changes, and print how long they waited for the next
+	LEADER_KILLS=$(LEADER_KILLS) go test -tags integration -count=1 -timeout 60m -v -run '^TestWhatWasAcknowledgedSurvivesLeaders$$' ./integration | grep leaders_test
 
 chaos: integration-deps ## disturb real processes on real Kafka and MinIO, CHAOS_RUNS times (CHAOS_SEED plays a run again)
 	CHAOS_RUNS=$(CHAOS_RUNS) $(if $(CHAOS_SEED),CHAOS_SEED=$(CHAOS_SEED)) go test -tags integration -count=1 -timeout 2h -v -run '^TestChaos$$' ./integration | grep -v '^=== '

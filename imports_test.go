@@ -20,7 +20,7 @@ var ranks = map[string]int{
 	"pipeline/spelling":      0,
 	"pipeline/summary":       0,
 	"retry":                  0,
-	"worker/stream/effort":   0,
+	"integration/effort":     0,
 	"worker/stream/crash":    0,
 
 	"storage/parquet/intern":   0,

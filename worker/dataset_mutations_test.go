@@ -13,10 +13,10 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
 
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage/dataset"
 	storememory "github.com/thalweg/thalweg/storage/memory"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 )
 
 // dialect is CSV in one of its forms.

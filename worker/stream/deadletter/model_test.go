@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/integration/fault"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 

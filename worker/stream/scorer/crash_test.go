@@ -15,12 +15,12 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 

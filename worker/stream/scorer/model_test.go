@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 )
 
 // judge reads the sim's store as a stranger would, from the published formats,

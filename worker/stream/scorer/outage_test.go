@@ -18,12 +18,12 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker/stream/budget"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/fsck"
 )

@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/thalweg/thalweg/integration/effort"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/crash/crashtest"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 )
 
 // How long parts of the story take, on a clock that runs as fast as the machine

@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/integration/fault"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/table/delta"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/effort"
 	"github.com/thalweg/thalweg/worker/stream/machine"
 )
 
