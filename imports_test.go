@@ -68,6 +68,7 @@ var ranks = map[string]int{
 	"coordinator/auth/pki":    3,
 	"coordinator/raftnode":    4,
 	"coordinator/backup":      3,
+	"coordinator/membership":  5,
 	"coordinator/schedule":    3,
 	"coordinator/liveness":    4,
 	"coordinator/view":        5,
@@ -144,6 +145,7 @@ var ranks = map[string]int{
 
 	"cmd/thalweg/dlq":     14,
 	"cmd/thalweg/init":    14,
+	"cmd/thalweg/members": 14,
 	"cmd/thalweg/models":  14,
 	"cmd/thalweg/produce": 14,
 	"cmd/thalweg/profile": 14,
@@ -197,7 +199,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
-		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

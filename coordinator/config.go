@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
@@ -26,13 +27,18 @@ type Peer struct {
 	Raft string // host:port of its raft transport, as the others reach it
 }
 
+func (p Peer) raft() raftnode.Peer { return raftnode.Peer{ID: p.ID, Address: p.Raft, API: p.API} }
+
 // Config describes one node.
 type Config struct {
-	// ID is this node's, one of the Peers'.
+	// ID is this node's.
 	ID string
-	// Peers are all coordinators, this one included, the same list on every node.
-	// IDs are for ever; addresses may change over a restart of all.
+	// Peers are all coordinators, this one included, the same list on every node, of a
+	// cluster whose members do not change, as in one process. IDs are for ever;
+	// addresses may change over a restart of all.
 	Peers []Peer
+	// Join is how this node finds the others, where there are no Peers.
+	Join membership.Join
 	// Dir holds the node's log and snapshots, in Dir/raft.
 	Dir string
 	// Credentials are this node's; nil: without TLS, so the listeners have to be on
@@ -99,8 +105,11 @@ func (c Config) withDefaults() Config {
 	c.LookEvery = cmp.Or(c.LookEvery, 30*time.Second)
 	c.CollectEvery = cmp.Or(c.CollectEvery, time.Minute)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
-	c.APIListen = cmp.Or(c.APIListen, c.peer(c.ID).API)
-	c.RaftListen = cmp.Or(c.RaftListen, c.peer(c.ID).Raft)
+	i := slices.IndexFunc(c.Peers, func(p Peer) bool { return p.ID == c.ID })
+	if i >= 0 {
+		c.APIListen, c.RaftListen = cmp.Or(c.APIListen, c.Peers[i].API), cmp.Or(c.RaftListen, c.Peers[i].Raft)
+	}
+	c.Join.RemoveDeadAfter = cmp.Or(c.Join.RemoveDeadAfter, time.Hour)
 	return c
 }
 
@@ -124,16 +133,15 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("node %q", c.ID),
 			Hint: "give the certificates of this node", Err: fmt.Errorf("its certificate names %s", c.Credentials.Identity())}
 	}
-	return c.raft().Validate()
-}
-
-// peer returns the entry of a node, empty if there is none.
-func (c Config) peer(id string) Peer {
-	i := slices.IndexFunc(c.Peers, func(p Peer) bool { return p.ID == id })
-	if i < 0 {
-		return Peer{}
+	if len(c.Peers) == 0 {
+		if c.Credentials == nil {
+			return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: "Credentials", Hint: "nodes that join have to be known"}
+		}
+		if err := c.Join.Validate(); err != nil {
+			return err
+		}
 	}
-	return c.Peers[i]
+	return c.raft().Validate()
 }
 
 // scheme is that of the nodes' URLs.
@@ -153,7 +161,10 @@ func (c Config) raft() raftnode.Config {
 		r.Dir = filepath.Join(c.Dir, "raft")
 	}
 	for _, p := range c.Peers {
-		r.Peers = append(r.Peers, raftnode.Peer{ID: p.ID, Address: p.Raft})
+		r.Peers = append(r.Peers, p.raft())
+	}
+	if len(c.Peers) == 0 {
+		r.Self = Peer{ID: c.ID, API: c.Join.API, Raft: c.Join.Raft}.raft()
 	}
 	return r
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 )
 
@@ -37,7 +38,8 @@ type Coordinator struct {
 	proxy http.Handler
 
 	// node is set before anything is served.
-	node *raftnode.Node
+	node    *raftnode.Node
+	cluster *membership.Cluster // nil where the members are fixed
 	// lead is the leadership under way, nil on a follower.
 	lead     atomic.Pointer[leadership]
 	parked   atomic.Int64
@@ -83,6 +85,9 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	c.peers = api.NewTransport(c.cfg.peerTLS())
 	defer c.peers.CloseIdleConnections()
 	c.proxy = c.newProxy()
+	if len(c.cfg.Peers) == 0 {
+		c.cluster = membership.New(c.log, c.node, c.membership())
+	}
 	server := c.newServer()
 
 	// Each of the three ends by its own cancel, in the order below.
@@ -96,6 +101,11 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	var leading sync.WaitGroup
 	leading.Go(func() { c.followLeadership(leadCtx) })
 	leading.Go(func() { c.moveToRecords(leadCtx) })
+	joined := make(chan error, 1)
+	if c.cluster != nil {
+		leading.Go(func() { joined <- c.cluster.Belong(leadCtx) })
+		leading.Go(func() { c.cluster.Keep(leadCtx) })
+	}
 	go func() { serveDone <- serve(server, rpc) }()
 	c.log.Info("coordinator serves", keyAddress, rpc.Addr().String(), "raft", raft.Addr().String())
 	close(c.serving)
@@ -107,6 +117,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		c.log.Info("coordinator stops")
 	case failed = <-nodeDone:
 		nodeEnded = true
+	case failed = <-joined:
 	case failed = <-serveDone:
 		failed = &thalweg.Error{Op: "serve", Subject: rpc.Addr().String(), Err: failed}
 	}
@@ -131,6 +142,31 @@ func serve(server *http.Server, l net.Listener) error {
 		return server.Serve(l)
 	}
 	return server.ServeTLS(l, "", "")
+}
+
+// membership describes this node to those that it joins.
+func (c *Coordinator) membership() membership.Config {
+	return membership.Config{ID: c.cfg.ID, Dir: c.cfg.Dir, Join: c.cfg.Join, Peers: c.peers,
+		Leading: func() uint64 {
+			if lead := c.leading(); lead != nil {
+				return lead.term
+			}
+			return 0
+		},
+		WaitLeading: func(ctx context.Context) error {
+			_, err := c.waitLeading(ctx)
+			return err
+		}}
+}
+
+// apiOf returns the address of a member's RPC, "" if there is none.
+func (c *Coordinator) apiOf(id string) string {
+	for _, m := range c.node.Members() {
+		if m.ID == id {
+			return m.API
+		}
+	}
+	return ""
 }
 
 // drain lets requests under way finish, under a deadline.

@@ -153,7 +153,7 @@ func TestCurlWithJSONWorks(t *testing.T) {
 			t.Fatal(err)
 		}
 		transport := &http.Transport{DisableKeepAlives: true} // HTTP/1.1, as curl speaks it
-		resp, err := (&http.Client{Transport: transport}).Post("http://"+c.nodes[node].cfg.peer(node).API+"/thalweg.coordinator.v1.CoordinatorService/"+verb,
+		resp, err := (&http.Client{Transport: transport}).Post("http://"+c.nodes[node].apiOf(node)+"/thalweg.coordinator.v1.CoordinatorService/"+verb,
 			"application/json", bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)

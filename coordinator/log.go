@@ -13,6 +13,7 @@ const (
 	keyModel    = "model"
 	keyVersion  = "version"
 	keyError    = "error"
+	keyMember   = "member"
 
 	keyPartition = "partition"
 	keyReason    = "reason"

@@ -17,6 +17,7 @@ const probeTime = 500 * time.Millisecond
 const (
 	nodeLeader      = "leader"
 	nodeFollower    = "follower"
+	nodeJoining     = "joining" // it gets the log, and has no vote yet
 	nodeUnreachable = "unreachable"
 	workerAlive     = "alive"
 	workerLost      = "lost"
@@ -52,13 +53,17 @@ func (c *Coordinator) probeNodes(ctx context.Context) []*apiv1.Node {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	leader := c.node.Leader()
-	nodes := make([]*apiv1.Node, len(c.cfg.Peers))
+	members := c.node.Members()
+	nodes := make([]*apiv1.Node, len(members))
 	var group sync.WaitGroup
-	for i, p := range c.cfg.Peers {
-		n := &apiv1.Node{Id: p.ID, Address: p.API, State: nodeFollower}
+	for i, p := range members {
+		n := &apiv1.Node{Id: p.ID, Address: p.API, RaftAddress: p.Address, State: nodeFollower}
 		nodes[i] = n
-		if p.ID == leader {
+		switch {
+		case p.ID == leader:
 			n.State = nodeLeader
+		case !p.Voter:
+			n.State = nodeJoining
 		}
 		if p.ID != c.cfg.ID {
 			group.Go(func() {

@@ -60,6 +60,9 @@ func (c *Coordinator) newServer() *http.Server {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(reference.OpenAPI)
 	})
+	if c.cluster != nil {
+		c.cluster.Handle(mux)
+	}
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(c.identified(mux), api.MaxMessageBytes),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -131,7 +134,7 @@ func (c *Coordinator) toLeader(here http.Handler) http.Handler {
 		switch {
 		case leader == c.cfg.ID, leader == "" && r.URL.Path == apiv1.CoordinatorServiceStatusProcedure:
 			here.ServeHTTP(w, r)
-		case leader == "" || c.cfg.peer(leader).API == "":
+		case leader == "" || c.apiOf(leader) == "":
 			refuse(w, r, notLeader(leader))
 		default:
 			c.metrics.forwarded.Inc()
@@ -146,7 +149,7 @@ func (c *Coordinator) newProxy() http.Handler {
 		Transport: c.peers,
 		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.cfg.peer(c.node.Leader()).API})
+			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.apiOf(c.node.Leader())})
 			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

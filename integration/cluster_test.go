@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,8 +47,7 @@ type cluster struct {
 	binary       string
 	env          []string
 	envOf        func(member string) []string
-	peers        []string // the --peer flags
-	certs        string   // directory of the certificates of all
+	certs        string // directory of the certificates of all
 	coordinators []*member
 	workers      []*member
 	client       *api.Client
@@ -102,7 +102,6 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 		if cfg.CoordinatorAddress != "" {
 			m.address = cfg.CoordinatorAddress
 		}
-		c.peers = append(c.peers, "--peer", fmt.Sprintf("%s=%s,%s", m.name, process.FreeAddress(t), m.address))
 		c.coordinators = append(c.coordinators, m)
 		init = append(init, "--coordinator", m.name+"=127.0.0.1")
 		addresses = append(addresses, m.address)
@@ -110,7 +109,9 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	c.Run(t, init...)
 	c.env = append(c.env, "THALWEG_COORDINATOR="+strings.Join(addresses, ","), "THALWEG_CERTS="+filepath.Join(c.certs, "user-admin"))
 	for _, m := range c.coordinators {
-		m.args = append([]string{"coordinator", "--id", m.name, "--certs", filepath.Join(c.certs, "coordinator-"+m.name), "--dir", t.TempDir()}, c.peers...)
+		m.args = []string{"coordinator", "--id", m.name, "--certs", filepath.Join(c.certs, "coordinator-"+m.name), "--dir", t.TempDir(),
+			"--listen-api", m.address, "--listen-raft", process.FreeAddress(t),
+			"--join", strings.Join(addresses, ","), "--bootstrap-expect", strconv.Itoa(len(addresses))}
 		c.start(t, m)
 	}
 	admin, err := pki.OpenUser(slog.New(slog.DiscardHandler), filepath.Join(c.certs, "user-admin"))

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"strings"
+	"net"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,24 +19,26 @@ import (
 
 func newCoordinator(g *verb.Globals) *cobra.Command {
 	cfg := coordinator.Config{SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
-	var peers []string
+	var advertise string
 	cmd := &cobra.Command{
-		Use:   "coordinator --id ID --dir DIR --peer ID=RAFT,API …",
+		Use:   "coordinator --id ID --certs DIR --dir DIR --join HOST:PORT … --bootstrap-expect N",
 		Short: "Run one node of the replicated coordinator",
-		Long: "coordinator runs one node. Every node is given the same list of peers, itself\n" +
-			"included; three or five make a cluster that survives the loss of one or two.",
-		Example: "  thalweg coordinator --id c1 --dir ./c1 \\\n" +
-			"    --peer c1=127.0.0.1:7180,127.0.0.1:7170 \\\n" +
-			"    --peer c2=127.0.0.1:7181,127.0.0.1:7171 \\\n" +
-			"    --peer c3=127.0.0.1:7182,127.0.0.1:7172",
+		Long: "coordinator runs one node. Three or five make a cluster that survives the loss of\n" +
+			"one or two. A node that belongs to none joins the one that a node of --join belongs\n" +
+			"to, or founds one once --bootstrap-expect nodes know each other. Later it finds the\n" +
+			"others by what its directory holds. `thalweg members` lists and removes nodes.",
+		Example: "  thalweg coordinator --id c1 --certs pki/coordinator-c1 --dir ./c1 --advertise 10.0.0.1 \\\n" +
+			"    --join 10.0.0.1:7070,10.0.0.2:7070,10.0.0.3:7070 --bootstrap-expect 3",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, p := range peers {
-				id, addresses, ok := strings.Cut(p, "=")
-				raft, api, ok2 := strings.Cut(addresses, ",")
-				if !ok || !ok2 {
-					return terminal.UsageError("--peer", p, "id=raft host:port,api host:port")
+			for _, a := range []struct {
+				flag, listen string
+				at           *string
+			}{{"--listen-api", cfg.APIListen, &cfg.Join.API}, {"--listen-raft", cfg.RaftListen, &cfg.Join.Raft}} {
+				host, port, err := net.SplitHostPort(a.listen)
+				if err != nil || port == "0" {
+					return terminal.UsageError(a.flag, a.listen, "host:port, or :port for all addresses of the machine, with --advertise")
 				}
-				cfg.Peers = append(cfg.Peers, coordinator.Peer{ID: id, Raft: raft, API: api})
+				*a.at = net.JoinHostPort(cmp.Or(advertise, host), port)
 			}
 			log, err := g.Logger()
 			if err != nil {
@@ -57,10 +61,15 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			return node.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&cfg.ID, "id", "", "this node's name, one of the peers'")
+	cmd.Flags().StringVar(&cfg.ID, "id", "", "this node's name, as its certificate has it")
 	cmd.Flags().StringVar(&cfg.Dir, "dir", "", "directory of the log and the snapshots")
-	cmd.Flags().StringArrayVar(&peers, "peer", nil, "a node of the cluster: id=raft host:port,api host:port; give every one")
-	for _, f := range []string{"id", "dir", "peer"} {
+	cmd.Flags().StringVar(&cfg.APIListen, "listen-api", ":7070", "address to listen on for requests, /metrics, /healthz and /readyz")
+	cmd.Flags().StringVar(&cfg.RaftListen, "listen-raft", ":7080", "address to listen on for other coordinators")
+	cmd.Flags().StringVar(&advertise, "advertise", "", "host by which others reach this node, a name or an address (default that of --listen-api and --listen-raft)")
+	cmd.Flags().StringSliceVar(&cfg.Join.Addresses, "join", nil, "coordinators to find the cluster by: host:port of their API, commas between them; this one may be among them")
+	cmd.Flags().IntVar(&cfg.Join.Expect, "bootstrap-expect", 0, "how many nodes found a new cluster together, the same on each; 0: this one only joins")
+	cmd.Flags().DurationVar(&cfg.Join.RemoveDeadAfter, "remove-dead-after", time.Hour, "how long a coordinator may be unreachable before it is removed, where three that vote stay")
+	for _, f := range []string{"id", "dir"} {
 		verb.Must(cmd.MarkFlagRequired(f))
 	}
 	return cmd

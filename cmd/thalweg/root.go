@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/demo"
 	"github.com/thalweg/thalweg/cmd/thalweg/dlq"
 	setup "github.com/thalweg/thalweg/cmd/thalweg/init"
+	"github.com/thalweg/thalweg/cmd/thalweg/members"
 	"github.com/thalweg/thalweg/cmd/thalweg/models"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/profile"
@@ -45,6 +46,7 @@ var commands = []struct {
 	{newApply, verb.Asks},
 	{newDelete, verb.Asks},
 	{newStatus, verb.Asks},
+	{members.New, verb.Asks},
 	{runs.New, verb.Asks},
 	{models.New, verb.Asks},
 	{stream.New, verb.Asks},

@@ -14,7 +14,7 @@ import (
 // StepDown hands leadership to another member, if this one has it and there is
 // another; it takes a few milliseconds.
 func (n *Node) StepDown() {
-	if len(n.cfg.Peers) > 1 && n.raft.State() == raft.Leader {
+	if n.raft.State() == raft.Leader && len(n.Members()) > 1 {
 		if err := n.wait(n.raft.LeadershipTransfer()); err != nil {
 			n.log.Debug("leadership was not handed on", "error", err)
 		}

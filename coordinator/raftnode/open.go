@@ -56,8 +56,8 @@ func (n *Node) openFiles(conf *raft.Config, logger hclog.Logger) (*snapshots, er
 	return s, nil
 }
 
-// create writes the log of a new member: every node starts from the same list of
-// peers, so it does not matter who is first.
+// create writes the log of a new member. Where the members are fixed, every node
+// starts from the same list of peers, so it does not matter who is first.
 func (n *Node) create(path string, conf *raft.Config) error {
 	building := filepath.Join(n.cfg.Dir, newFile)
 	if err := os.RemoveAll(building); err != nil {
@@ -67,9 +67,11 @@ func (n *Node) create(path string, conf *raft.Config) error {
 	if err != nil {
 		return err
 	}
-	err = n.carryOut(func() error {
-		return raft.BootstrapCluster(conf, s, s, raft.NewDiscardSnapshotStore(), n.trans, n.members())
-	})
+	if n.fixed() {
+		err = n.carryOut(func() error {
+			return raft.BootstrapCluster(conf, s, s, raft.NewDiscardSnapshotStore(), n.trans, configuration(n.cfg.Peers))
+		})
+	}
 	if err := errors.Join(err, s.Close()); err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func (n *Node) refuse(subject string, err error) error {
 
 // remedy says what to do about damage.
 func (n *Node) remedy() string {
-	if len(n.cfg.Peers) > 1 {
+	if len(n.cfg.Peers) != 1 {
 		return "while the other members run, move " + n.cfg.Dir + " away and start this node again: it gets the state from them"
 	}
 	return "this is the only member: put a copy of " + n.cfg.Dir + " back, or move it away to start an empty cluster"

@@ -51,16 +51,21 @@ type Machine interface {
 type Peer struct {
 	ID      string // never changes
 	Address string // host:port of its raft transport; may change over a restart
+	API     string // host:port of its RPC, as Members tells it; the same
 }
 
 // Config describes one node.
 type Config struct {
-	// ID is this node's, one of the Peers'.
+	// ID is this node's.
 	ID string
-	// Peers are all members, this one included, the same list on every node. When
-	// a node has no state yet it starts the cluster from this list; afterwards the
-	// IDs must stay the same.
+	// Peers are all members, this one included, the same list on every node, for a
+	// cluster whose members do not change. When a node has no state yet it starts the
+	// cluster from this list; afterwards the IDs must stay the same.
 	Peers []Peer
+	// Self is this node, where members change and there are no Peers: it belongs to
+	// the cluster that its log says. Without one, it is Empty until Found is called
+	// here, or by one to whose Founding it consented, or until the leader adds it.
+	Self Peer
 	// Dir holds the log and the snapshots. It belongs to one process at a time.
 	Dir string
 	// FreeBytes returns the space that is left where a directory is, default that of
@@ -93,7 +98,11 @@ func (c Config) Validate() error {
 		return &thalweg.Error{Op: "configure raft", Kind: thalweg.Invalid, Subject: subject, Hint: hint}
 	}
 	seen := make(map[string]bool)
-	for _, p := range c.Peers {
+	peers := c.Peers
+	if len(peers) == 0 {
+		peers = []Peer{c.Self}
+	}
+	for _, p := range peers {
 		if p.ID == "" || p.Address == "" || seen[p.ID] {
 			return invalid(fmt.Sprintf("peer %q at %q", p.ID, p.Address), "each peer needs an ID of its own and an address")
 		}
@@ -113,10 +122,17 @@ type Node struct {
 	cfg   Config
 	log   *slog.Logger
 	raft  *raft.Raft
+	book  *addressBook
 	fsm   *fsm
 	store *store
 	wire  *stream
 	trans *raft.NetworkTransport
+	// founding is what the node has consented to, and admitted that the leader has
+	// taken it for a member.
+	founding atomic.Pointer[Founding]
+	admitted atomic.Bool
+	guarding context.CancelFunc
+	guards   sync.WaitGroup
 	// stopping makes raft's messages details: peers of a cluster that stops are
 	// gone, which is no failure.
 	stopping atomic.Bool
@@ -135,7 +151,7 @@ func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) 
 	if cfg.FreeBytes == nil {
 		cfg.FreeBytes = freeBytes
 	}
-	n := &Node{cfg: cfg, log: log, ended: make(chan struct{})}
+	n := &Node{cfg: cfg, log: log, book: newAddressBook(cfg), ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
 	n.wire = newStream(listener, cfg.Credentials)
 	if err := n.open(); err != nil {
@@ -150,7 +166,14 @@ func (n *Node) open() error {
 		return n.refuse(n.cfg.Dir, err)
 	}
 	logger := newLogger(n.log, &n.stopping)
-	n.trans = newTransport(n.wire, n.cfg, logger)
+	if err := n.readFounding(); err != nil {
+		return err
+	}
+	n.trans = newTransport(n.wire, n.book, logger)
+	transport := &guarded{NetworkTransport: n.trans, calls: make(chan raft.RPC)}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.guarding = cancel
+	n.guards.Go(func() { n.guard(ctx, transport) })
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(n.cfg.ID)
 	conf.Logger = logger
@@ -170,23 +193,20 @@ func (n *Node) open() error {
 		return n.refuse(n.cfg.Dir, err)
 	}
 	if err := n.carryOut(func() (err error) {
-		n.raft, err = raft.NewRaft(conf, n.fsm, cache, n.store, snapshots, n.trans)
+		n.raft, err = raft.NewRaft(conf, n.fsm, cache, n.store, snapshots, transport)
 		return err
 	}); err != nil {
 		return n.refuse(n.cfg.Dir, err)
 	}
-	return n.checkMembers()
+	n.book.raft.Store(n.raft)
+	if n.fixed() {
+		return n.checkMembers()
+	}
+	return nil
 }
 
-// members returns the peers as raft knows them, in order of their IDs.
-func (n *Node) members() raft.Configuration {
-	var c raft.Configuration
-	for _, p := range n.cfg.Peers {
-		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Address)})
-	}
-	slices.SortFunc(c.Servers, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
-	return c
-}
+// fixed reports whether the members never change.
+func (n *Node) fixed() bool { return len(n.cfg.Peers) > 0 }
 
 // checkMembers refuses a peer list whose IDs are not those of the cluster that
 // the directory belongs to. Addresses may differ: peers are found by ID.
@@ -202,7 +222,7 @@ func (n *Node) checkMembers() error {
 		slices.Sort(ids)
 		return ids
 	}
-	have, want := ids(future.Configuration().Servers), ids(n.members().Servers)
+	have, want := ids(future.Configuration().Servers), ids(configuration(n.cfg.Peers).Servers)
 	if !slices.Equal(have, want) {
 		return &thalweg.Error{Op: "open raft log", Kind: thalweg.Invalid, Subject: fmt.Sprintf("peers %v", want),
 			Hint: "the members of a cluster cannot be changed by its configuration",
@@ -267,6 +287,10 @@ func (n *Node) close() {
 		}
 	}
 	n.fail(nil)
+	if n.guarding != nil {
+		n.guarding()
+		n.guards.Wait()
+	}
 	if n.trans != nil {
 		n.trans.CloseStreams()
 		_ = n.trans.Close() // it never fails

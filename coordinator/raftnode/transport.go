@@ -3,8 +3,8 @@ package raftnode
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,28 +24,13 @@ const (
 	ioTimeout = 5 * time.Second
 )
 
-// newTransport returns raft's transport over the stream. Peers are found by ID
-// in the configuration, so their addresses may change over a restart although
-// the log remembers the first ones.
-func newTransport(wire *stream, cfg Config, logger hclog.Logger) *raft.NetworkTransport {
-	book := make(addressBook, len(cfg.Peers))
-	for _, p := range cfg.Peers {
-		book[raft.ServerID(p.ID)] = raft.ServerAddress(p.Address)
-	}
+// newTransport returns raft's transport over the stream. Peers are found by ID, so
+// their addresses may change over a restart although the log remembers the first
+// ones.
+func newTransport(wire *stream, book *addressBook, logger hclog.Logger) *raft.NetworkTransport {
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: book, Stream: wire, MaxPool: pooledConns, Timeout: ioTimeout, Logger: logger,
 	})
-}
-
-// addressBook finds peers by ID.
-type addressBook map[raft.ServerID]raft.ServerAddress
-
-// ServerAddr returns the address of a peer.
-func (b addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if a, ok := b[id]; ok {
-		return a, nil
-	}
-	return "", fmt.Errorf("no peer %q", id)
 }
 
 // stream is raft's stream layer, over TLS between coordinators where there are
@@ -73,8 +58,9 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	host, _, _ := strings.Cut(string(address), ",")
 	dialer := &tls.Dialer{Config: s.certs.Client(pki.Coordinator, "")}
-	return s.track(dialer.DialContext(ctx, "tcp", string(address)))
+	return s.track(dialer.DialContext(ctx, "tcp", host))
 }
 
 // Accept waits for a peer.

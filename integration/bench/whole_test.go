@@ -62,7 +62,8 @@ func whole(b *testing.B, path, more string, workers int) (took wholeRun) {
 		b.Cleanup(func() { _ = cmd.Process.Kill() })
 		processes = append(processes, cmd)
 	}
-	start(run(path, "coordinator", "--id", "c1", "--certs", certs("coordinator-c1"), "--dir", filepath.Join(dir, "c1"), "--peer", "c1="+raft+","+api))
+	start(run(path, "coordinator", "--id", "c1", "--certs", certs("coordinator-c1"), "--dir", filepath.Join(dir, "c1"),
+		"--listen-api", api, "--listen-raft", raft, "--bootstrap-expect", "1"))
 	_, err = exec.LookPath("taskset")
 	for i := range workers {
 		args := []string{path, "worker", "--id", fmt.Sprint("w", i), "--certs", certs(fmt.Sprint("worker-w", i)), "--dir", filepath.Join(dir, fmt.Sprint("w", i)), "--slots", "2"}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,9 +26,9 @@ const admin = "admin"
 
 // The ports of the commands that init prints.
 const (
-	apiPort      = "7070"
-	raftPort     = "7080"
-	exchangePort = "7090"
+	apiPort      = 7070
+	raftPort     = 7080
+	exchangePort = 7090
 )
 
 // node is one that gets a certificate.
@@ -124,22 +125,31 @@ func New(*verb.Globals) *cobra.Command {
 
 // printNext tells what to do with the certificates.
 func printNext(w io.Writer, dir string, nodes []node) {
-	var peers, apis []string
-	for _, n := range nodes {
+	var apis []string
+	used := make(map[string]int) // of each kind, by host: several on one machine need ports of their own
+	ports := func(n node) int {
+		used[n.kind+n.hosts[0]]++
+		return used[n.kind+n.hosts[0]] - 1
+	}
+	at := make([]int, len(nodes))
+	for i, n := range nodes {
+		if n.kind != pki.User {
+			at[i] = ports(n)
+		}
 		if n.kind == pki.Coordinator {
-			peers = append(peers, fmt.Sprintf("--peer %s=%s,%s", n.id, net.JoinHostPort(n.hosts[0], raftPort), net.JoinHostPort(n.hosts[0], apiPort)))
-			apis = append(apis, net.JoinHostPort(n.hosts[0], apiPort))
+			apis = append(apis, net.JoinHostPort(n.hosts[0], strconv.Itoa(apiPort+at[i])))
 		}
 	}
 	fmt.Fprintf(w, "The authority is %s: keep it where no node is.\n\n", filepath.Join(dir, authorityDir))
 	fmt.Fprintf(w, "Take each directory to its machine, into /etc/thalweg/certs for example, and start there:\n\n")
-	for _, n := range nodes {
+	for i, n := range nodes {
 		switch n.kind {
 		case pki.Coordinator:
-			fmt.Fprintf(w, "  # on %s, with %s\n  thalweg coordinator --id %s --certs %s --dir %s %s\n", n.hosts[0], n.dir(dir), n.id, n.dir(dir), n.id, strings.Join(peers, " "))
+			fmt.Fprintf(w, "  # on %s\n  thalweg coordinator --id %s --certs %s --dir %s --listen-api :%d --listen-raft :%d --advertise %s \\\n    --join %s --bootstrap-expect %d\n",
+				n.hosts[0], n.id, n.dir(dir), n.id, apiPort+at[i], raftPort+at[i], n.hosts[0], strings.Join(apis, ","), len(apis))
 		case pki.Worker:
-			fmt.Fprintf(w, "  # on %s, with %s\n  thalweg worker --id %s --certs %s --dir %s --listen :%s --advertise %s --coordinator %s\n", n.hosts[0], n.dir(dir),
-				n.id, n.dir(dir), n.id, exchangePort, net.JoinHostPort(n.hosts[0], exchangePort), strings.Join(apis, ","))
+			fmt.Fprintf(w, "  # on %s\n  thalweg worker --id %s --certs %s --dir %s --listen :%d --advertise %s --coordinator %s\n", n.hosts[0],
+				n.id, n.dir(dir), n.id, exchangePort+at[i], net.JoinHostPort(n.hosts[0], strconv.Itoa(exchangePort+at[i])), strings.Join(apis, ","))
 		case pki.User:
 			fmt.Fprintf(w, "\nTo ask the cluster, with %s:\n\n  export THALWEG_CERTS=%s THALWEG_COORDINATOR=%s\n  thalweg status\n", n.dir(dir), n.dir(dir), strings.Join(apis, ","))
 		}

@@ -85,6 +85,9 @@ const (
 	// CoordinatorServiceRestoreProcedure is the fully-qualified name of the CoordinatorService's
 	// Restore RPC.
 	CoordinatorServiceRestoreProcedure = "/thalweg.coordinator.v1.CoordinatorService/Restore"
+	// CoordinatorServiceRemoveMemberProcedure is the fully-qualified name of the CoordinatorService's
+	// RemoveMember RPC.
+	CoordinatorServiceRemoveMemberProcedure = "/thalweg.coordinator.v1.CoordinatorService/RemoveMember"
 	// CoordinatorServicePollProcedure is the fully-qualified name of the CoordinatorService's Poll RPC.
 	CoordinatorServicePollProcedure = "/thalweg.coordinator.v1.CoordinatorService/Poll"
 )
@@ -127,6 +130,9 @@ type CoordinatorServiceClient interface {
 	// Restore gives a new cluster what a backup holds; one that has pipelines or models
 	// refuses.
 	Restore(context.Context, *RestoreRequest) (*RestoreResponse, error)
+	// RemoveMember takes a coordinator out of the cluster: one that runs ends, and its
+	// directory is of no use any more.
+	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
 	Poll(context.Context, *PollRequest) (*PollResponse, error)
@@ -239,6 +245,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("Restore")),
 			connect.WithClientOptions(opts...),
 		),
+		removeMember: connect.NewClient[RemoveMemberRequest, RemoveMemberResponse](
+			httpClient,
+			baseURL+CoordinatorServiceRemoveMemberProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("RemoveMember")),
+			connect.WithClientOptions(opts...),
+		),
 		poll: connect.NewClient[PollRequest, PollResponse](
 			httpClient,
 			baseURL+CoordinatorServicePollProcedure,
@@ -266,6 +278,7 @@ type coordinatorServiceClient struct {
 	status         *connect.Client[StatusRequest, StatusResponse]
 	backup         *connect.Client[BackupRequest, BackupResponse]
 	restore        *connect.Client[RestoreRequest, RestoreResponse]
+	removeMember   *connect.Client[RemoveMemberRequest, RemoveMemberResponse]
 	poll           *connect.Client[PollRequest, PollResponse]
 }
 
@@ -413,6 +426,15 @@ func (c *coordinatorServiceClient) Restore(ctx context.Context, req *RestoreRequ
 	return nil, err
 }
 
+// RemoveMember calls thalweg.coordinator.v1.CoordinatorService.RemoveMember.
+func (c *coordinatorServiceClient) RemoveMember(ctx context.Context, req *RemoveMemberRequest) (*RemoveMemberResponse, error) {
+	response, err := c.removeMember.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Poll calls thalweg.coordinator.v1.CoordinatorService.Poll.
 func (c *coordinatorServiceClient) Poll(ctx context.Context, req *PollRequest) (*PollResponse, error) {
 	response, err := c.poll.CallUnary(ctx, connect.NewRequest(req))
@@ -461,6 +483,9 @@ type CoordinatorServiceHandler interface {
 	// Restore gives a new cluster what a backup holds; one that has pipelines or models
 	// refuses.
 	Restore(context.Context, *RestoreRequest) (*RestoreResponse, error)
+	// RemoveMember takes a coordinator out of the cluster: one that runs ends, and its
+	// directory is of no use any more.
+	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
 	Poll(context.Context, *PollRequest) (*PollResponse, error)
@@ -569,6 +594,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("Restore")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceRemoveMemberHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceRemoveMemberProcedure,
+		svc.RemoveMember,
+		connect.WithSchema(coordinatorServiceMethods.ByName("RemoveMember")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServicePollHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServicePollProcedure,
 		svc.Poll,
@@ -609,6 +640,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceBackupHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRestoreProcedure:
 			coordinatorServiceRestoreHandler.ServeHTTP(w, r)
+		case CoordinatorServiceRemoveMemberProcedure:
+			coordinatorServiceRemoveMemberHandler.ServeHTTP(w, r)
 		case CoordinatorServicePollProcedure:
 			coordinatorServicePollHandler.ServeHTTP(w, r)
 		default:
@@ -682,6 +715,10 @@ func (UnimplementedCoordinatorServiceHandler) Backup(context.Context, *BackupReq
 
 func (UnimplementedCoordinatorServiceHandler) Restore(context.Context, *RestoreRequest) (*RestoreResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Restore is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.RemoveMember is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Poll(context.Context, *PollRequest) (*PollResponse, error) {

@@ -1,0 +1,294 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/raftnode"
+	"github.com/thalweg/thalweg/retry"
+)
+
+const (
+	// seekEvery is how often a node that belongs to no cluster asks the others, and
+	// attendEvery one that does whether there is something to tell them.
+	seekEvery   = 200 * time.Millisecond
+	attendEvery = time.Second
+	// sayEvery bounds how often it is logged what the node waits for.
+	sayEvery = 10 * time.Second
+)
+
+// Belong makes this node one of a cluster, keeps the others told of its addresses,
+// and returns when ctx ends or the cluster has removed it.
+func (c *Cluster) Belong(ctx context.Context) error {
+	say := &saying{c: c}
+	for {
+		wait := attendEvery
+		if c.node.Empty() {
+			wait = seekEvery
+			say.why(c.seek(ctx))
+		} else if end, err := c.attend(ctx); end {
+			return err
+		}
+		if retry.Sleep(ctx, wait) != nil {
+			return nil
+		}
+	}
+}
+
+// saying tells what a node waits for, each reason at once and then seldom.
+type saying struct {
+	c    *Cluster
+	last string
+	at   time.Time
+}
+
+func (s *saying) why(err error) {
+	if err == nil || err.Error() == s.last && time.Since(s.at) < sayEvery {
+		return
+	}
+	s.last, s.at = err.Error(), time.Now()
+	s.c.log.Info("this node belongs to no cluster yet", keyReason, err)
+}
+
+// ask says hello to all addresses at once and returns the answers of other nodes.
+func (c *Cluster) ask(ctx context.Context, addresses []string) (answers []hello, failed error) {
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	slices.Sort(addresses)
+	for _, address := range slices.Compact(addresses) {
+		if address == "" || address == c.cfg.Join.API {
+			continue
+		}
+		group.Go(func() {
+			var h hello
+			err := c.call(ctx, address, helloPath, c.hello(), &h)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				failed = err
+			case h.From.ID != c.cfg.ID:
+				answers = append(answers, h)
+			}
+		})
+	}
+	group.Wait()
+	for _, h := range answers {
+		c.heard(h)
+	}
+	return answers, failed
+}
+
+// heard notes what a node said of itself. What it said of others is asked of them.
+func (c *Cluster) heard(h hello) {
+	switch {
+	case len(h.Members) > 0:
+		c.met.forget(h.From.ID)
+		for _, m := range c.node.Members() {
+			if m.ID == h.From.ID && m.Peer != h.From {
+				c.node.Learn(h.From)
+			}
+		}
+	case h.From.ID != c.cfg.ID:
+		c.met.note(h.From)
+	}
+}
+
+// seek looks for a cluster to join, or founds one with the others that belong to none.
+func (c *Cluster) seek(ctx context.Context) error {
+	addresses := slices.Clone(c.cfg.Join.Addresses)
+	for _, p := range c.met.all() {
+		addresses = append(addresses, p.API)
+	}
+	answers, failed := c.ask(ctx, addresses)
+	for _, h := range slices.Clone(answers) { // those whom the others have met
+		addresses = addresses[:0]
+		for _, p := range h.Met {
+			if !slices.ContainsFunc(answers, func(a hello) bool { return a.From.ID == p.ID }) {
+				addresses = append(addresses, p.API)
+			}
+		}
+		more, _ := c.ask(ctx, addresses)
+		answers = append(answers, more...)
+	}
+	for _, h := range answers {
+		if len(h.Members) > 0 {
+			return c.join(ctx, h)
+		}
+	}
+	first := append(c.met.all(), c.self())
+	slices.SortFunc(first, func(a, b raftnode.Peer) int { return strings.Compare(a.ID, b.ID) })
+	expect := c.cfg.Join.Expect
+	switch {
+	case expect == 0 && failed != nil:
+		return failed
+	case expect == 0:
+		return fmt.Errorf("none of %s belongs to a cluster, and without --bootstrap-expect this node founds none", strings.Join(c.cfg.Join.Addresses, ", "))
+	case len(first) < expect:
+		return errors.Join(fmt.Errorf("%d of %d nodes are known: %s", len(first), expect, names(first)), failed)
+	case first[0].ID != c.cfg.ID:
+		return fmt.Errorf("%s is to found the cluster of %s", first[0].ID, names(first))
+	}
+	return c.found(ctx, first)
+}
+
+func names(peers []raftnode.Peer) string {
+	var ids []string
+	for _, p := range peers {
+		ids = append(ids, p.ID)
+	}
+	return strings.Join(ids, ", ")
+}
+
+// join asks to be a member of the cluster that a node belongs to.
+func (c *Cluster) join(ctx context.Context, h hello) error {
+	at := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == c.cfg.ID })
+	if at >= 0 && c.node.Founding() != nil {
+		return fmt.Errorf("%s has founded the cluster, and its log is on the way", c.node.Founding().Founder)
+	}
+	leader := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == h.Leader })
+	if leader < 0 {
+		return fmt.Errorf("the cluster of %s has no leader", h.From.ID)
+	}
+	if err := c.call(ctx, h.Members[leader].API, joinPath, joinRequest{From: c.self(), Empty: true}, &struct{}{}); err != nil {
+		return err
+	}
+	c.node.Admit()
+	return fmt.Errorf("%s has taken this node for a member, and its log is on the way", h.Leader)
+}
+
+// attend keeps the others told where this node is. It reports whether the node's
+// time is over.
+func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
+	own, is := c.node.Configured(c.cfg.ID)
+	leader := c.node.Leader()
+	switch {
+	case !is:
+		c.log.Info("this node was removed from the cluster, and ends")
+		return true, nil
+	case own.Peer == c.self() && leader != "":
+		return false, nil
+	case leader == c.cfg.ID:
+		own.Peer = c.self()
+		if err := c.node.Put(own); err != nil {
+			c.log.Debug("the address of this node was not changed", keyError, err)
+		}
+		return false, nil
+	}
+	addresses := slices.Clone(c.cfg.Join.Addresses)
+	for _, m := range c.node.Members() {
+		addresses = append(addresses, m.API)
+	}
+	answers, _ := c.ask(ctx, addresses)
+	for _, h := range answers {
+		at := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == h.Leader })
+		if at < 0 || h.Leader == c.cfg.ID {
+			continue
+		}
+		err := c.call(ctx, h.Members[at].API, joinPath, joinRequest{From: c.self()}, &struct{}{})
+		if thalweg.Is(err, thalweg.Lost) {
+			return true, &thalweg.Error{Op: "belong to cluster", Kind: thalweg.Lost, Subject: "coordinator " + c.cfg.ID,
+				Hint: "move " + c.cfg.Dir + " away to start it as a new member", Err: err}
+		}
+		break
+	}
+	return false, nil
+}
+
+// found founds a cluster of the nodes, once all of them consent.
+func (c *Cluster) found(ctx context.Context, members []raftnode.Peer) error {
+	f := raftnode.Founding{Founder: c.cfg.ID, Members: members}
+	if err := c.consent(ctx, f); err != nil {
+		return err
+	}
+	for _, p := range members {
+		if p.ID == c.cfg.ID {
+			continue
+		}
+		if err := c.call(ctx, p.API, consentPath, f, &struct{}{}); err != nil {
+			return err
+		}
+	}
+	c.founding.Lock()
+	defer c.founding.Unlock()
+	if now := c.node.Founding(); now.Founder != c.cfg.ID {
+		return fmt.Errorf("%s is to found the cluster", now.Founder)
+	}
+	if err := c.node.Found(members); err != nil {
+		return err
+	}
+	c.log.Info("this node has founded a cluster", "members", names(members))
+	return nil
+}
+
+// consent consents to a cluster that another node or this one founds. A node has
+// consented to one founder at a time, and changes that only when the earlier one
+// cannot found any more: it is this node, which has not, or says that it has
+// consented to another. So no two nodes ever have everybody's consent.
+func (c *Cluster) consent(ctx context.Context, f raftnode.Founding) error {
+	refuse := func(err error) error {
+		return &thalweg.Error{Op: "found cluster", Kind: thalweg.Conflict, Subject: "consent of " + c.cfg.ID, Err: err}
+	}
+	if !slices.ContainsFunc(f.Members, func(p raftnode.Peer) bool { return p.ID == c.cfg.ID }) || len(f.Members) > maxMembers {
+		return refuse(errors.New("it is not one of the members"))
+	}
+	c.founding.Lock()
+	defer c.founding.Unlock()
+	if !c.node.Empty() {
+		return refuse(errors.New("it belongs to a cluster"))
+	}
+	before := c.node.Founding()
+	switch {
+	case before == nil || before.Founder == f.Founder:
+	case before.Founder == c.cfg.ID:
+		if f.Founder > c.cfg.ID {
+			return refuse(errors.New("it is about to found one itself"))
+		}
+	default:
+		at := slices.IndexFunc(before.Members, func(p raftnode.Peer) bool { return p.ID == before.Founder })
+		if at < 0 {
+			return refuse(errors.New("its own records are wrong"))
+		}
+		var h hello
+		if err := c.call(ctx, before.Members[at].API, helloPath, c.hello(), &h); err != nil {
+			return refuse(fmt.Errorf("it has consented to %s, which does not say whether it still holds: %w", before.Founder, err))
+		}
+		if h.From.ID != before.Founder || len(h.Members) > 0 || h.Founder == before.Founder {
+			return refuse(fmt.Errorf("it has consented to %s", before.Founder))
+		}
+	}
+	return c.node.Consent(f)
+}
+
+// admit takes a node for a member, or its new addresses, as the leader.
+func (c *Cluster) admit(ctx context.Context, in joinRequest) error {
+	if err := c.cfg.WaitLeading(ctx); err != nil {
+		return err
+	}
+	c.founding.Lock() // one at a time
+	defer c.founding.Unlock()
+	known, is := c.node.Configured(in.From.ID)
+	switch {
+	case !is && !in.Empty:
+		return &thalweg.Error{Op: "admit member", Kind: thalweg.Lost, Subject: in.From.ID, Err: errors.New("it was removed from the cluster")}
+	case !is && len(c.node.Members()) >= maxMembers:
+		return &thalweg.Error{Op: "admit member", Kind: thalweg.Exhausted, Subject: in.From.ID, Hint: "remove another first",
+			Err: fmt.Errorf("there are %d", maxMembers)}
+	case is && in.Empty && known.Voter:
+		// What it has promised is lost, so its vote counts no more until it has all.
+		if err := c.node.Remove(in.From.ID); err != nil {
+			return err
+		}
+		known.Voter = false
+	case is && known.Peer == in.From:
+		return nil
+	}
+	c.log.Info("a coordinator joins, or has moved", keyMember, in.From.ID, keyAddress, in.From.API)
+	return c.node.Put(raftnode.Member{Peer: in.From, Voter: known.Voter})
+}

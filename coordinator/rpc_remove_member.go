@@ -1,0 +1,45 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+)
+
+// RemoveMember takes a coordinator out of the cluster. One that leads hands that on
+// first, and its successor carries the request out when it is tried again.
+func (s *service) RemoveMember(ctx context.Context, req *apiv1.RemoveMemberRequest) (*apiv1.RemoveMemberResponse, error) {
+	c := s.c
+	refuse := func(kind thalweg.Kind, hint string) error {
+		return &thalweg.Error{Op: "remove member", Kind: kind, Subject: fmt.Sprintf("coordinator %q", req.Id), Hint: hint}
+	}
+	if c.cluster == nil {
+		return nil, refuse(thalweg.Unsupported, "the members of `thalweg dev` are fixed")
+	}
+	if _, err := c.waitLeading(ctx); err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, m := range c.node.Members() {
+		ids = append(ids, m.ID)
+	}
+	at := slices.Index(ids, req.Id)
+	switch {
+	case at < 0:
+		return nil, refuse(thalweg.NotFound, "the members are "+strings.Join(ids, ", "))
+	case len(ids) == 1:
+		return nil, refuse(thalweg.Invalid, "it is the last one")
+	case req.Id == c.cfg.ID:
+		c.node.StepDown()
+		return nil, notLeader(c.node.Leader())
+	}
+	if err := c.node.Remove(req.Id); err != nil {
+		return nil, err
+	}
+	c.log.Info("a coordinator was removed on request", keyMember, req.Id)
+	return &apiv1.RemoveMemberResponse{Members: slices.Delete(ids, at, at+1)}, nil
+}
