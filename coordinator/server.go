@@ -85,7 +85,7 @@ func (c *Coordinator) newServer() *http.Server {
 // of life, which probes ask for that have none.
 func (c *Coordinator) identified(next http.Handler) http.Handler {
 	if c.cfg.Credentials == nil {
-		return next
+		return pki.Local(next)
 	}
 	required := pki.Require(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

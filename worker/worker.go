@@ -292,7 +292,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	server := &http.Server{Handler: w.handler(), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelDebug)}
 	serve := server.Serve
-	if w.cfg.Credentials != nil {
+	if w.cfg.Credentials == nil {
+		server.Handler = pki.Local(server.Handler)
+	} else {
 		server.TLSConfig = w.cfg.Credentials.Server()
 		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 	}

@@ -119,7 +119,7 @@ func New(config Config) (*Server, error) {
 	config = config.withDefaults()
 	dir, err := filepath.Abs(config.Dir)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
+		err = os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
 		return nil, &thalweg.Error{Op: "start dev server", Subject: config.Dir, Err: err}
@@ -186,7 +186,7 @@ func (s *Server) serve(ctx context.Context) error {
 	// The gateway is put together here: its own assembly (embedgw) would link every
 	// service for accounts, events and metrics that it can be configured with.
 	utils.SetBucketNameValidationStrict(true)
-	gateway, err := s3api.New(&tree{Posix: backend}, middlewares.RootUserConfig{Access: s.config.AccessKey, Secret: s.config.SecretKey}, region, account,
+	gateway, err := s3api.New(&tree{Posix: backend, dir: s.config.Dir}, middlewares.RootUserConfig{Access: s.config.AccessKey, Secret: s.config.SecretKey}, region, account,
 		nil, nil, nil, nil, // no access logs, events and metrics
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithMpMaxParts(maxParts), s3api.WithKeepAlive(), s3api.WithQuiet(),
 		s3api.WithOnListen(func() { close(s.ready) }))

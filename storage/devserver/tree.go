@@ -2,6 +2,7 @@ package devserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ import (
 // directory of an object is no business of its clients.
 type tree struct {
 	*posix.Posix
+	dir string // of the buckets
 	// parents is held for reading while an object is put in its place, and for
 	// writing while one is taken away with the directories that it leaves empty. Not
 	// while a body is on its way: a client may take its time.
@@ -30,6 +32,9 @@ type tree struct {
 
 // PutObject implements backend.Backend.
 func (t *tree) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	if err := t.inside(in.Bucket, in.Key); err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
 	body := &lastRead{Reader: in.Body, then: t.parents.RLock}
 	if in.Key != nil && strings.HasSuffix(*in.Key, "/") || in.Body == nil {
 		body.end() // no body is read
@@ -48,6 +53,9 @@ func (t *tree) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3r
 
 // CompleteMultipartUpload implements backend.Backend.
 func (t *tree) CompleteMultipartUpload(ctx context.Context, in *awss3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+	if err := t.inside(in.Bucket, in.Key); err != nil {
+		return s3response.CompleteMultipartUploadResult{}, "", err
+	}
 	t.parents.RLock()
 	defer t.parents.RUnlock()
 	return t.Posix.CompleteMultipartUpload(ctx, in)
@@ -57,7 +65,13 @@ func (t *tree) CompleteMultipartUpload(ctx context.Context, in *awss3.CompleteMu
 // object with contents, so the copy of a marker is a marker that is put.
 func (t *tree) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	bucket, key, _, err := backend.ParseCopySource(*in.CopySource)
-	if err != nil || !strings.HasSuffix(key, "/") {
+	if err == nil {
+		err = cmp.Or(t.inside(&bucket, &key), t.inside(in.Bucket, in.Key))
+	}
+	if err != nil {
+		return s3response.CopyObjectOutput{}, err
+	}
+	if !strings.HasSuffix(key, "/") {
 		t.parents.RLock()
 		defer t.parents.RUnlock()
 		return t.Posix.CopyObject(ctx, in)
@@ -81,6 +95,9 @@ func (t *tree) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s
 // DeleteObject implements backend.Backend. Where there is a directory with
 // objects but no marker there is nothing to delete, which S3 calls a success.
 func (t *tree) DeleteObject(ctx context.Context, in *awss3.DeleteObjectInput) (*awss3.DeleteObjectOutput, error) {
+	if err := t.inside(in.Bucket, in.Key); err != nil {
+		return nil, err
+	}
 	t.parents.Lock()
 	defer t.parents.Unlock()
 	out, err := t.Posix.DeleteObject(ctx, in)
@@ -93,6 +110,13 @@ func (t *tree) DeleteObject(ctx context.Context, in *awss3.DeleteObjectInput) (*
 
 // DeleteObjects implements backend.Backend.
 func (t *tree) DeleteObjects(ctx context.Context, in *awss3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	if in.Delete != nil {
+		for _, o := range in.Delete.Objects {
+			if err := t.inside(in.Bucket, o.Key); err != nil {
+				return s3response.DeleteResult{}, err
+			}
+		}
+	}
 	t.parents.Lock()
 	defer t.parents.Unlock()
 	out, err := t.Posix.DeleteObjects(ctx, in)

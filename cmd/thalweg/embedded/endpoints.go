@@ -28,5 +28,5 @@ func (e *Endpoints) Print(w io.Writer) {
 		fmt.Fprintf(w, "  Store  %s   (a plain directory: this file system has no user xattrs for the S3 endpoint)\n", e.Store)
 	}
 	fmt.Fprintf(w, "  Shell  export THALWEG_COORDINATOR=%s THALWEG_KAFKA=%s THALWEG_STORE=%s\n", e.API[0], e.Kafka, e.Store)
-	fmt.Fprintf(w, "It keeps running until ^C; started again with the same --dir, it goes on where it was. Other verbs are for another shell.\n")
+	fmt.Fprintf(w, "The cluster is open: every program of this machine may do anything with it, and no other machine reaches it.\nIt keeps running until ^C; started again with the same --dir, it goes on where it was. Other verbs are for another shell.\n")
 }

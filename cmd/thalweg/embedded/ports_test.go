@@ -4,6 +4,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,9 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	_, err := New(t.Context(), log, Config{Dir: dir, Workers: 1})
 	if err == nil || !strings.Contains(err.Error(), "the port is taken") || !strings.Contains(err.Error(), "add --free-ports") {
 		t.Fatalf("%v, want the port and --free-ports", err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory is %v, %v; want it to be its owner's", info.Mode(), err)
 	}
 	c := &Cluster{cfg: Config{Dir: dir, FreePorts: true}, log: log}
 	if err := c.choosePorts(); err != nil {
