@@ -95,12 +95,6 @@ func (o *OutputFeature) answer() string {
 	return o.Type
 }
 
-// The calibrations that rules name; pipeline/calibration has all.
-const (
-	noCalibration = "none"
-	temperature   = "temperature"
-)
-
 // Calibration names the calibration of the spec's output; "" where there is none.
 func (s *Spec) Calibration() string {
 	if len(s.Spec.OutputFeatures) == 0 {

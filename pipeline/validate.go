@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/calibration"
 	"github.com/thalweg/thalweg/pipeline/crontab"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -212,14 +213,14 @@ func (o *OutputFeature) Check(at Place) {
 	case t.Split != "":
 		at.Problem("threshold.split", "leave it out, or write optimize: f1", "a split has no meaning where nothing is chosen")
 	}
-	if o.Calibration == noCalibration { // as if nothing were written, so that no version depends on it
+	if o.Calibration == calibration.None { // as if nothing were written, so that no version depends on it
 		o.Calibration = ""
 	}
 	switch {
 	case o.Calibration == "" || o.Type == "":
 	case o.answer() != outputBinary && o.answer() != outputCategory:
 		at.Problem("calibration", "leave it out", "a %s has no probability to calibrate", o.answer())
-	case o.Type == outputCategory && o.Calibration != temperature:
+	case o.Type == outputCategory && o.Calibration != calibration.Temperature:
 		at.Unsupported("calibration", "write calibration: temperature", o.Calibration+" of a category")
 	}
 	if types := typesOf(o.Loss.Options); len(types) > 0 && !slices.Contains(types, o.Type) {

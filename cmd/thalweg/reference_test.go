@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -94,19 +95,18 @@ func specReference(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	walked := make(map[string]bool)
 	var walk func(path string)
 	walk = func(path string) {
+		walked[path] = true
 		all, err := x.Explain(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range all {
-			if len(e.Fields) == 0 {
+		for i, e := range all {
+			heading := headingOf(e, all)
+			if len(e.Fields) == 0 || i > 0 && heading == path {
 				continue
-			}
-			heading := path
-			if e.Of != "" {
-				heading += " of " + e.Of
 			}
 			if path == "" {
 				b.WriteString("\nA spec that sets little:\n")
@@ -119,17 +119,27 @@ func specReference(t *testing.T) string {
 			}
 			fieldTable(t, x, &b, e.Fields)
 			fmt.Fprintf(&b, "\n```yaml\n%s```\n", e.Example)
-			last := ""
 			for _, f := range e.Fields {
-				if f.Path != last {
+				if !walked[f.Path] {
 					walk(f.Path)
 				}
-				last = f.Path
 			}
 		}
 	}
 	walk("")
 	return b.String()
+}
+
+// headingOf is the heading of a field's section: with the entry of a catalog that has the
+// field, unless several have it and it is the same of all.
+func headingOf(e pipeline.Explanation, all []pipeline.Explanation) string {
+	differs := slices.ContainsFunc(all, func(o pipeline.Explanation) bool {
+		return o.Type != e.Type || o.Meaning != e.Meaning || o.Default != e.Default || !reflect.DeepEqual(o.Fields, e.Fields)
+	})
+	if e.Of == "" || len(all) > 1 && !differs {
+		return e.Path
+	}
+	return e.Path + " of " + e.Of
 }
 
 // facts says whether a field is required, and its default.
@@ -168,11 +178,7 @@ func fieldTable(t *testing.T, x *pipeline.Explainer, b *strings.Builder, fields 
 			switch {
 			case e.Of != f.Of:
 			case len(e.Fields) > 0:
-				heading := f.Path
-				if f.Of != "" {
-					heading += " of " + f.Of
-				}
-				shown = fmt.Sprintf("[`%s`](#%s)", name, anchor(heading))
+				shown = fmt.Sprintf("[`%s`](#%s)", name, anchor(headingOf(e, all)))
 			default:
 				example = lastLine(name, e.Example)
 			}

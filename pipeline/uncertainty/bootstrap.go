@@ -2,7 +2,6 @@ package uncertainty
 
 import (
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 // Bootstrap trains members beside the model, each on rows that are drawn anew of the
@@ -13,23 +12,9 @@ type Bootstrap struct {
 	// Members is how many there are. Each costs a training, by one worker alone, and a
 	// prediction of each scored row. They start anew, and networks from other weights.
 	Members int `yaml:"members,omitempty" json:"members,omitempty" jsonschema:"minimum=2,maximum=100" default:"10"`
-	// Quantiles are levels, ascending. Scored rows have of their probability or value, of a
-	// category that of the likeliest class, the mean over the members, the standard
-	// deviation, and these quantiles: sample_mean, sample_deviation, sample_quantiles. Default
-	// [0.05, 0.5, 0.95].
-	Quantiles []float64 `yaml:"quantiles,omitempty" json:"quantiles,omitempty" jsonschema:"minItems=1,maxItems=99"`
+
+	SampleQuantiles `yaml:",inline" json:",inline"`
 }
-
-// Defaults implements pipeline.Defaulter.
-func (o *Bootstrap) Defaults(at pipeline.Place) {
-	pipeline.DefaultList(at, "quantiles", &o.Quantiles, 0.05, 0.5, 0.95)
-}
-
-// Check implements pipeline.Checker.
-func (o *Bootstrap) Check(at pipeline.Place) { checkLevels(at, o.Quantiles) }
-
-// Columns implements pipeline.UncertaintySpec.
-func (*Bootstrap) Columns(string) []table.Column { return sampleColumns() }
 
 // Refuses implements pipeline.UncertaintySpec.
 func (*Bootstrap) Refuses(model, _ any, _ string) (field, why, hint string) {

@@ -13,23 +13,9 @@ type MCDropout struct {
 	// Samples is how many networks there are. Each costs about what the layers behind the
 	// first dropout do.
 	Samples int `yaml:"samples,omitempty" json:"samples,omitempty" jsonschema:"minimum=2,maximum=200" default:"20"`
-	// Quantiles are levels, ascending. Scored rows have of their probability or value, of a
-	// category that of the likeliest class, the mean over the samples, the standard
-	// deviation, and these quantiles: sample_mean, sample_deviation, sample_quantiles. Default
-	// [0.05, 0.5, 0.95].
-	Quantiles []float64 `yaml:"quantiles,omitempty" json:"quantiles,omitempty" jsonschema:"minItems=1,maxItems=99"`
+
+	SampleQuantiles `yaml:",inline" json:",inline"`
 }
-
-// Defaults implements pipeline.Defaulter.
-func (o *MCDropout) Defaults(at pipeline.Place) {
-	pipeline.DefaultList(at, "quantiles", &o.Quantiles, 0.05, 0.5, 0.95)
-}
-
-// Check implements pipeline.Checker.
-func (o *MCDropout) Check(at pipeline.Place) { checkLevels(at, o.Quantiles) }
-
-// Columns implements pipeline.UncertaintySpec.
-func (*MCDropout) Columns(string) []table.Column { return sampleColumns() }
 
 // dropping is options of a model that may have dropout, and reports whether it does.
 type dropping interface{ Drops() bool }
@@ -46,3 +32,31 @@ func (*MCDropout) Refuses(model, _ any, _ string) (field, why, hint string) {
 func (o *MCDropout) Sampling() (samples int, levels []float64) { return o.Samples, o.Quantiles }
 
 var _ pipeline.SamplingSpec = (*MCDropout)(nil)
+
+// SampleQuantiles is the options of ways that predict each row several times.
+type SampleQuantiles struct {
+	// Quantiles are levels, ascending. Scored rows have of their probability or value, of a
+	// category that of the likeliest class, the mean over the samples, which members give one
+	// each, the standard deviation, and these quantiles: sample_mean, sample_deviation,
+	// sample_quantiles. Default [0.05, 0.5, 0.95].
+	Quantiles []float64 `yaml:"quantiles,omitempty" json:"quantiles,omitempty" jsonschema:"minItems=1,maxItems=99"`
+}
+
+// Defaults implements pipeline.Defaulter.
+func (o *SampleQuantiles) Defaults(at pipeline.Place) {
+	pipeline.DefaultList(at, "quantiles", &o.Quantiles, 0.05, 0.5, 0.95)
+}
+
+// Check implements pipeline.Checker: quantiles that are no levels or in no order are refused.
+func (o *SampleQuantiles) Check(at pipeline.Place) {
+	for i, level := range o.Quantiles {
+		if !(level >= 0 && level <= 1) || i > 0 && level <= o.Quantiles[i-1] {
+			at.Problem("quantiles", "write shares such as 0.05, the smallest first, each once", "%v is no level between 0 and 1 that comes after the one before it", level)
+		}
+	}
+}
+
+// Columns implements pipeline.UncertaintySpec.
+func (*SampleQuantiles) Columns(string) []table.Column {
+	return []table.Column{{Name: "sample_mean", Type: table.Float64}, {Name: "sample_deviation", Type: table.Float64}, {Name: "sample_quantiles", Type: table.Float64List}}
+}
