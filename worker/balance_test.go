@@ -102,7 +102,7 @@ func TestTrainingRowsAreWeighedHoweverShardsAreSharedOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, n := 0.0, 0.0
+	sum, n, labels := 0.0, 0.0, 0.0
 	seen := make(map[float32]int)
 	for shard := range rows.manifest.Shards {
 		for batch, err := range rows.Read(t.Context(), shard) {
@@ -115,10 +115,17 @@ func TestTrainingRowsAreWeighedHoweverShardsAreSharedOut(t *testing.T) {
 			for i, split := range batch.Split {
 				if split == train.Training {
 					sum, n = sum+float64(batch.Block.Weights[i]), n+1
+					labels += float64(batch.Block.Weights[i] * batch.Block.Labels[i])
 					seen[batch.Block.Weights[i]]++
 				}
 			}
 		}
+	}
+	// A row of which nothing is known has the rate of rows as they weigh.
+	if a, err := first.worker.artifact(t.Context(), first.inputs["checkpoint"]); err != nil {
+		t.Error(err)
+	} else if got := float64(a.Constant()[0]); math.Abs(got-labels/sum) > 1e-6 || math.Abs(got-a.Transform.Label().Statistics.Mean) < 0.01 {
+		t.Errorf("of a row of which nothing is known it says %v, the rate is %v, without weights %v", got, labels/sum, a.Transform.Label().Statistics.Mean)
 	}
 	shown := strings.Fields(first.upTo("fit", 1).Outputs["balanced"])
 	if math.Abs(sum/n-1) > 1e-6 || int64(n) != counts["rows.train"] || len(seen) != 2 || len(shown) != 9 || !slices.Equal(shown[:3], []string{"far", "rows", "weight"}) {

@@ -364,6 +364,7 @@ func (in *trainingInputs) trained(c *train.Checkpoint) *artifact.Artifact {
 	a.Dataset = in.manifest.JSON()
 	a.Provenance.Dataset, a.Provenance.Key = in.manifest.Hash(), in.source.Key.ID()
 	a.Provenance.Epochs, a.Provenance.Rounds, a.Provenance.Privacy = c.Epochs, int64(c.Rounds), c.Spent
+	a.Provenance.LabelMeans = c.LabelMeans
 	a.Provenance.Metrics = make(map[string]float64, len(c.Metrics))
 	for name, v := range c.Metrics {
 		a.Provenance.Metrics["validation."+name] = v

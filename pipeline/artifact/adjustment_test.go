@@ -3,6 +3,7 @@ package artifact
 import (
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,5 +108,42 @@ func TestSetsOfClassesAreJSON(t *testing.T) {
 	}
 	if got, want := quoted("a<\"\xff\n"), `"a<\"\ufffd\n"`; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// What is told of rows without calibration is what the artifact without it predicts, to the
+// bit, and looking at it changes no prediction.
+func TestOutputsThatAreKeptArePredictionsWithoutCalibration(t *testing.T) {
+	for _, label := range []string{calibrated, `{name: delayed, type: category, expression: "delay > 15", calibration: temperature}`} {
+		a := trainedBy(t, sure, label)
+		by := &calibration.Calibration{Method: calibration.Platt, Rows: 99, Slope: 2, Offset: -1}
+		if strings.Contains(label, "temperature") {
+			by = &calibration.Calibration{Method: calibration.Temperature, Rows: 99, Slope: 0.5}
+		}
+		a.Adjust(&Adjustment{Calibration: by, Conformal: &conformal.Conformal{Method: conformal.Likelihood, Coverage: 0.8, Rows: 99, Quantile: 0.4}}, nil)
+		predict := func(a *Artifact, keeps bool) (predictions, plain []float32) {
+			s, err := a.NewScorer(pipeline.InTraining)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keeps {
+				s.KeepOutputs()
+			}
+			rows, p, err := s.Score(t.Context(), tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, somewhere()...), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows.Release()
+			if keeps {
+				plain = s.Uncalibrated()
+			}
+			return p, plain
+		}
+		want, _ := predict(a, false)
+		without, _ := predict(a.Uncalibrated(), false)
+		got, plain := predict(a, true)
+		if len(want) == 0 || !slices.Equal(got, want) || !slices.Equal(plain, without) {
+			t.Errorf("%s: %v and %v without calibration, want %v and %v", label, got, plain, want, without)
+		}
 	}
 }

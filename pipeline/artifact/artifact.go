@@ -107,6 +107,10 @@ type Provenance struct {
 	Trainer string `json:"trainer"`
 	// Threshold is the one that was chosen, where the spec says how.
 	Threshold *float64 `json:"threshold,omitempty"`
+	// LabelMeans is the mean of the training labels as rows weighed, of a category the share
+	// of each class: what is predicted of a row of which nothing is known. Nil where all rows
+	// weighed the same.
+	LabelMeans []float64 `json:"label_means,omitempty"`
 	// Epochs were completed, and Rounds of averaging.
 	Epochs int   `json:"epochs"`
 	Rounds int64 `json:"rounds"`
@@ -203,6 +207,15 @@ func (a *Artifact) Answer() pipeline.Answer {
 		answer.Conformal = a.Adjustment.Conformal
 	}
 	return answer
+}
+
+// Constant returns the prediction of a row of which nothing is known: the mean of the
+// training labels, as rows weighed.
+func (a *Artifact) Constant() []float32 {
+	if means := a.Provenance.LabelMeans; means != nil {
+		return a.Model.Constant(means...)
+	}
+	return a.Model.Constant(a.Transform.Label().Statistics.Mean)
 }
 
 // Trainer returns the trainer of a plan with what auto comes to for the training

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
@@ -300,6 +301,9 @@ func (a *Artifact) decodeProvenance(data []byte) error {
 	}
 	if t := a.Provenance.Threshold; (t != nil) != (a.plan.Label.Optimize != "") || t != nil && !(*t >= 0 && *t <= 1) {
 		return fmt.Errorf("its threshold is not one that the spec has chosen")
+	}
+	if means := a.Provenance.LabelMeans; means != nil && (len(means) != max(1, len(a.Transform.Label().Classes)) || slices.ContainsFunc(means, func(x float64) bool { return x-x != 0 })) {
+		return fmt.Errorf("means %v are not those of its label", means)
 	}
 	if a.Provenance.Members != a.memberHash {
 		return fmt.Errorf("is of members %s, the members are %s", a.Provenance.Members, a.memberHash)

@@ -26,6 +26,20 @@ type sampling struct {
 	predicted []float32
 }
 
+// sample makes the scorer predict rows several times.
+func (s *Scorer) sample(by pipeline.SamplingSpec) {
+	m := s.artifact.Model
+	s.sampling = newSampling(by, s.artifact.Spec.Spec.Trainer.Seed)
+	s.width = s.outputs + s.sampling.width()
+	if members, ok := by.(pipeline.MemberSpec); ok {
+		for range members.MemberModels() {
+			s.sampling.members = append(s.sampling.members, m.NewPredictor())
+		}
+	} else {
+		s.workspace = m.NewSampler()
+	}
+}
+
 func newSampling(of pipeline.SamplingSpec, seed uint64) *sampling {
 	s := &sampling{seed: kernel.Mix(seed ^ kernel.Golden)} // other draws than those of training
 	s.samples, s.levels = of.Sampling()

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -38,9 +39,10 @@ type Scorer struct {
 	block       kernel.Block
 	workspace   *model.Workspace
 	predictions []float32
-	predicted   []float32  // outputs of rows on their way to predictions
-	sampling    *sampling  // nil: rows are predicted once
-	finiteRows  table.Mask // those of block that have predictions; no words: all
+	predicted   []float32    // outputs of rows on their way to predictions
+	sampling    *sampling    // nil: rows are predicted once
+	kept        *keptOutputs // nil: outputs are not kept
+	finiteRows  table.Mask   // those of block that have predictions; no words: all
 }
 
 // Tests returns the data tests of the rows; nil if there are none.
@@ -64,17 +66,9 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: PartMembers, Err: errMissing,
 			Hint: "the checkpoint is of a run that has not trained its members: score with the version that it registers"}
 	}
-	s := &Scorer{artifact: a, answer: a.Answer(), outputs: a.Model.Outputs(), width: a.Model.Outputs(), constant: a.Model.Constant(a.Transform.Label().Statistics.Mean), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
+	s := a.newScorer(chain)
 	if u, ok := a.Spec.Uncertainty().(pipeline.SamplingSpec); ok && phase == pipeline.InScoring && !a.bare {
-		s.sampling = newSampling(u, a.Spec.Spec.Trainer.Seed)
-		s.width = s.outputs + s.sampling.width()
-		if n := a.Spec.Members(); n > 0 {
-			for range n {
-				s.sampling.members = append(s.sampling.members, a.Model.NewPredictor())
-			}
-		} else {
-			s.workspace = a.Model.NewSampler()
-		}
+		s.sample(u)
 	}
 	if phase == pipeline.InScoring {
 		s.tests = quality.New(a.plan, phase)
@@ -92,6 +86,35 @@ func (a *Artifact) NewScorer(phase pipeline.Phase) (*Scorer, error) {
 	fields = s.DatasetSchema().Arrow().Fields()
 	s.dataset = arrow.NewSchema(fields[:len(fields)-1], nil)
 	return s, nil
+}
+
+// NewScorerWith returns a scorer of cleaned rows that explains each by so many inputs, 0 for
+// none, and predicts it as often as samples says, nil for once, whatever the spec wants: to
+// see what it costs. Members that the artifact does not have are the model again.
+func (a *Artifact) NewScorerWith(top int, samples pipeline.SamplingSpec) (*Scorer, error) {
+	bare := a.Uncalibrated()
+	s := bare.newScorer(clean.Alone(a.plan, pipeline.InTraining))
+	if members, ok := samples.(pipeline.MemberSpec); ok {
+		n := members.MemberModels()
+		if a.Model.Size() > MaxMemberValues/n {
+			return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: "model.uncertainty.members", Err: fmt.Errorf("%d members of %d parameters are more than %d", n, a.Model.Size(), MaxMemberValues)}
+		}
+		if len(a.Members) < n*a.Model.Size() {
+			bare.Members = slices.Repeat(a.Params, n)
+		}
+	}
+	if samples != nil {
+		s.sample(samples)
+	}
+	var err error
+	if top > 0 {
+		s.explains, err = newExplaining(bare, top)
+	}
+	return s, err
+}
+
+func (a *Artifact) newScorer(chain *clean.Chain) *Scorer {
+	return &Scorer{artifact: a, answer: a.Answer(), outputs: a.Model.Outputs(), width: a.Model.Outputs(), constant: a.Constant(), chain: chain, applier: a.Transform.NewApplier(), workspace: a.Model.NewPredictor(), mem: memory.DefaultAllocator}
 }
 
 // Input returns the columns of the rows that Score wants, without
@@ -164,13 +187,48 @@ func (s *Scorer) predict(n int) {
 		s.predicted = slices.Grow(s.predicted[:0], n*s.outputs)[:n*s.outputs]
 		out = s.predicted
 	}
-	s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, out)
-	for i := range s.applier.Blank().Marked() {
-		copy(out[i*s.outputs:(i+1)*s.outputs], s.constant)
+	if s.kept == nil {
+		s.artifact.Model.Predict(s.workspace, s.artifact.Params, &s.block, out)
+	} else {
+		s.kept.model.Predict(s.workspace, s.artifact.Params, &s.block, out)
+		s.kept.values = append(s.kept.values[:0], out...)
+		s.artifact.Model.Finish(out)
 	}
+	s.setBlank(out, s.constant)
 	if s.sampling != nil {
 		s.sampling.predict(s, n)
 	}
+}
+
+// setBlank sets the predictions of rows of which nothing is known.
+func (s *Scorer) setBlank(predictions, constant []float32) {
+	for i := range s.applier.Blank().Marked() {
+		copy(predictions[i*s.outputs:(i+1)*s.outputs], constant)
+	}
+}
+
+// keptOutputs are a model's for the rows of the last Score, before they became predictions.
+type keptOutputs struct {
+	model    *model.Model // that predicts them
+	values   []float32
+	plain    *model.Model // that makes predictions of them as the loss has it
+	constant []float32    // its prediction of a row of which nothing is known
+}
+
+// KeepOutputs makes Uncalibrated known.
+func (s *Scorer) KeepOutputs() {
+	plain := s.artifact.Uncalibrated()
+	s.kept = &keptOutputs{model: s.artifact.Model.Raw(), plain: plain.Model, constant: plain.Constant()}
+	s.workspace = s.kept.model.NewPredictor()
+}
+
+// Uncalibrated returns what the predictions of the last Score would be without calibration.
+// KeepOutputs was called before.
+func (s *Scorer) Uncalibrated() []float32 {
+	out := slices.Clone(s.kept.values)
+	s.kept.plain.Finish(out)
+	s.setBlank(out, s.kept.constant)
+	return s.left(out)
 }
 
 // Raw returns what the predictions of the last Score were made of: the log-odds of a binary
@@ -181,6 +239,11 @@ func (s *Scorer) Raw() []float32 {
 		raw := s.artifact.Model.Raw()
 		raw.Predict(raw.NewPredictor(), s.artifact.Params, &s.block, out)
 	}
+	return s.left(out)
+}
+
+// left returns the outputs of those rows of the block that have predictions, in out's memory.
+func (s *Scorer) left(out []float32) []float32 {
 	if s.finiteRows.Words == nil {
 		return out
 	}

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"slices"
-
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/calibration"
 )
@@ -37,9 +35,9 @@ func (m *Model) Finish(out []float32) {
 	}
 }
 
-// Constant returns the prediction of a row of which nothing is known, given the mean
-// of the training labels.
-func (m *Model) Constant(mean float64) []float32 {
+// Constant returns the prediction of a row of which nothing is known, given the mean of the
+// training labels, as rows weigh; of several classes their shares do instead.
+func (m *Model) Constant(labels ...float64) []float32 {
 	loss := m.loss
 	switch l := loss.(type) { // what a Loss may have besides, one that holds it has not
 	case linked:
@@ -47,9 +45,11 @@ func (m *Model) Constant(mean float64) []float32 {
 	case asTheyAre:
 		loss = l.Loss
 	}
-	constant := []float32{float32(mean)}
-	if l, ok := loss.(interface{ Constant() []float32 }); ok {
-		constant = slices.Clone(l.Constant())
+	constant := []float32{float32(labels[0])}
+	if l, ok := loss.(interface {
+		Constant(labels []float64) []float32
+	}); ok {
+		constant = l.Constant(labels)
 	}
 	if !m.raw && m.calibration == nil {
 		return constant

@@ -41,12 +41,12 @@ func (o *CrossEntropy) Bind(labels Labels) (Loss, error) {
 	case labels.Type == Binary:
 		weight, err := positiveWeight(o.PositiveClassWeight, labels)
 		if err == nil && o.LabelSmoothing > 0 {
-			return &smoothed{CrossEntropy: *o, weight: [2]float64{1, weight}, mean: labels.Mean}, nil
+			return &smoothed{CrossEntropy: *o, weight: [2]float64{1, weight}}, nil
 		}
 		if weight == 1 || err != nil {
 			return o, err
 		}
-		return &weighted{CrossEntropy: *o, weight: weight, constant: weight * labels.Mean / (float64(weight*labels.Mean) + 1 - labels.Mean)}, nil
+		return &weighted{CrossEntropy: *o, weight: weight}, nil
 	case labels.Type == Category:
 		return newSoftmax(o.Type(), labels, kernel.Classes{Smoothing: o.LabelSmoothing}, o.ClassWeights)
 	}
@@ -130,7 +130,7 @@ func (*CrossEntropy) NewtonBound() float64 { return 1 }
 // less.
 type weighted struct {
 	CrossEntropy
-	weight, constant float64
+	weight float64
 }
 
 // Start implements Loss.
@@ -142,7 +142,10 @@ func (l *weighted) Start(mean float64) []float64 {
 func (*weighted) Reported(float64) (float64, string) { return 1, "" }
 
 // Constant returns the rate of rows that are true, as they weigh.
-func (l *weighted) Constant() []float32 { return []float32{float32(l.constant)} }
+func (l *weighted) Constant(labels []float64) []float32 {
+	trues := float64(l.weight * labels[0])
+	return []float32{float32(trues / (trues + 1 - labels[0]))}
+}
 
 // Gradient implements Loss.
 func (l *weighted) Gradient(out, labels []float32, weight float32) float64 {
@@ -177,7 +180,6 @@ func (*CrossEntropy) FromMeans(means []float32) {
 type smoothed struct {
 	CrossEntropy
 	weight [2]float64 // of rows that are false, and true
-	mean   float64    // of the labels
 }
 
 // at returns the probability that is best where all rows have the same.
@@ -197,7 +199,7 @@ func (l *smoothed) Start(mean float64) []float64 {
 func (*smoothed) Reported(float64) (float64, string) { return 1, "" }
 
 // Constant returns what Start predicts.
-func (l *smoothed) Constant() []float32 { return []float32{float32(l.at(l.mean))} }
+func (l *smoothed) Constant(labels []float64) []float32 { return []float32{float32(l.at(labels[0]))} }
 
 // Gradient implements Loss.
 func (l *smoothed) Gradient(out, labels []float32, weight float32) float64 {

@@ -64,7 +64,7 @@ func (o *Focal) gamma() float64 {
 func (o *Focal) Bind(labels Labels) (Loss, error) {
 	switch labels.Type {
 	case Binary:
-		l := &focal{gamma: o.gamma(), alpha: [2]float64{1, 1}, mean: labels.Mean}
+		l := &focal{gamma: o.gamma(), alpha: [2]float64{1, 1}}
 		if o.Alpha > 0 {
 			l.alpha = [2]float64{1 - o.Alpha, o.Alpha}
 		}
@@ -79,7 +79,6 @@ func (o *Focal) Bind(labels Labels) (Loss, error) {
 type focal struct {
 	gamma float64
 	alpha [2]float64
-	mean  float64 // of the labels
 }
 
 // Type implements Loss.
@@ -117,8 +116,8 @@ func (l *focal) Start(mean float64) []float64 {
 }
 
 // Constant returns what Start predicts.
-func (l *focal) Constant() []float32 {
-	return []float32{float32(1 / (1 + math.Exp(-l.Start(l.mean)[0])))}
+func (l *focal) Constant(labels []float64) []float32 {
+	return []float32{float32(1 / (1 + math.Exp(-l.Start(labels[0])[0])))}
 }
 
 // Predict implements Loss.

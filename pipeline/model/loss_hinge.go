@@ -81,7 +81,7 @@ func (l *hinge) Start(mean float64) []float64 {
 }
 
 // Constant returns the margin of a row of which nothing is known: none.
-func (*hinge) Constant() []float32 { return []float32{0} }
+func (*hinge) Constant([]float64) []float32 { return []float32{0} }
 
 // Predict implements Loss.
 func (*hinge) Predict([]float32) {}

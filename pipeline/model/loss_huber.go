@@ -91,8 +91,8 @@ func (*standard) Scale(mean, deviation float64) Scale { return new(Squared).Scal
 // Start implements Loss.
 func (s *standard) Start(float64) []float64 { return s.starts }
 
-// Constant returns the constants.
-func (s *standard) Constant() []float32 {
+// Constant returns the constants, which are of rows as they are.
+func (s *standard) Constant([]float64) []float32 {
 	out := make([]float32, len(s.constants))
 	for k, c := range s.constants {
 		out[k] = float32(c)

@@ -44,7 +44,6 @@ func newSoftmax(name string, labels Labels, of kernel.Classes, weights pipeline.
 		}
 	}
 	if len(weights) > 0 {
-		all := 0.0
 		for k, name := range l.classes {
 			w := 1.0
 			if of := weights.Of(name); of == pipeline.AutoFactor {
@@ -53,18 +52,27 @@ func newSoftmax(name string, labels Labels, of kernel.Classes, weights pipeline.
 				w = float64(of)
 			}
 			of.Weights = append(of.Weights, w)
-			l.shares[k] *= w
-			all += l.shares[k]
 		}
-		for k := range l.shares {
-			l.shares[k] /= all
-		}
+		l.shares = weighedShares(l.shares, of.Weights)
 	}
 	if of.Smoothing > 0 || of.Gamma > 0 || of.Weights != nil {
 		l.of = &of
 	}
 	l.start = l.best()
 	return l, nil
+}
+
+// weighedShares returns shares of classes as much as they weigh.
+func weighedShares(shares, weights []float64) []float64 {
+	out, all := make([]float64, len(shares)), 0.0
+	for k, share := range shares {
+		out[k] = float64(share * weights[k])
+		all += out[k]
+	}
+	for k := range out {
+		out[k] /= all
+	}
+	return out
 }
 
 // best returns the probabilities whose loss is least where all rows have the same ones. Of
@@ -149,10 +157,19 @@ func (l *softmax) Start(float64) []float64 {
 	return out
 }
 
-// Constant returns the best probabilities where all rows have the same.
-func (l *softmax) Constant() []float32 {
-	out := make([]float32, len(l.start))
-	for k, p := range l.start {
+// Constant returns the best probabilities where all rows have the same, of the shares of
+// the training rows or of given ones.
+func (l *softmax) Constant(labels []float64) []float32 {
+	best := l.start
+	if n := len(l.classes); n > 1 && len(labels) == n {
+		given := *l
+		if given.shares = labels; l.of != nil && l.of.Weights != nil {
+			given.shares = weighedShares(labels, l.of.Weights)
+		}
+		best = given.best()
+	}
+	out := make([]float32, len(best))
+	for k, p := range best {
 		out[k] = float32(p)
 	}
 	return out

@@ -44,7 +44,7 @@ func (x *exporter) answer(raw value) error {
 	if err != nil {
 		return err
 	}
-	p = x.op("Where", x.column(x.blank), x.floats("unknown", m.Constant(x.artifact.Transform.Label().Statistics.Mean), 1, m.Outputs()), p)
+	p = x.op("Where", x.column(x.blank), x.floats("unknown", x.artifact.Constant(), 1, m.Outputs()), p)
 	if x.dropped != "" {
 		p = x.op("Where", x.column(x.dropped), x.float(float32(math.NaN())), p)
 	}

@@ -375,7 +375,7 @@ func (r *shardReader) shuffle(s *share, block *kernel.Block) (bad int32, err err
 		}
 		f.rows += n
 		if r.layout.weighs {
-			s.unit.weights.add(block, rows[:n])
+			s.unit.weights.add(block, rows[:n], r.layout.classes)
 		}
 		if r.layout.binary {
 			s.unit.labels.addBinary(int64(n), ones)

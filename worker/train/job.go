@@ -133,6 +133,9 @@ type Checkpoint struct {
 	// Metrics are the validation metrics of Params; empty without validation rows.
 	Metrics map[string]float64
 	Ledger  Ledger
+	// LabelMeans is the mean of the training labels as rows weigh, of classes the share of
+	// each; nil where all rows weigh the same.
+	LabelMeans []float64
 	// Spent is what private training has told of any one row so far; else nil.
 	Spent *optim.Spent
 }

@@ -19,6 +19,7 @@ type layout struct {
 	shape   kernel.Shape
 	binary  bool
 	weighs  bool     // rows have weights
+	classes int      // of the label; 0 if it is no category
 	widths  []int    // bytes of an id, by category slot
 	order   []int    // the category slots in the order that they are packed in: wide ids first, so that all are aligned
 	columns []column // what small holds, in order
@@ -45,7 +46,7 @@ const (
 )
 
 func newLayout(m *model.Model, weighs bool) *layout {
-	l := &layout{shape: m.Shape(), weighs: weighs, binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
+	l := &layout{shape: m.Shape(), weighs: weighs, classes: len(m.Loss().Answer().Classes), binary: m.Loss().For() == model.Binary, octets: m.Forest() != nil}
 	l.keys = l.octets && m.Forest().Options.SamplesRows()
 	l.scalars = l.shape.Numbers
 	for _, n := range l.shape.Cardinalities {

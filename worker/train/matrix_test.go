@@ -442,7 +442,7 @@ func TestOnlyRowsOfHeldReplicasAreTransformed(t *testing.T) {
 	sc, want := newLayout(job.Model, false).newScratch(), newLayout(job.Model, false).newScratch()
 	for replica, m := range all {
 		alone := of(replica)[0]
-		if share := int(m.facts.Rows.Rows + m.facts.Validation); alone.facts != m.facts || filled != share {
+		if share := int(m.facts.Rows.Rows + m.facts.Validation); !reflect.DeepEqual(alone.facts, m.facts) || filled != share {
 			t.Errorf("replica %d alone: %v of %d rows, want %v of %d", replica, alone.facts, filled, m.facts, share)
 		}
 		blocks := slices.Concat(m.training, m.validation)

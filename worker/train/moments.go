@@ -70,14 +70,22 @@ func momentsOf(values []float32) metric.Moments {
 type weightSums struct {
 	Weights float64 `json:"weights"`
 	Labels  float64 `json:"labels"` // of labels times weights
+	// Classes are the weights by class, where labels are classes.
+	Classes []float64 `json:"classes,omitempty"`
 }
 
-// add adds some rows of a block.
-func (s *weightSums) add(block *kernel.Block, rows []int32) {
+// add adds some rows of a block, whose labels are so many classes, 0 if they are none.
+func (s *weightSums) add(block *kernel.Block, rows []int32, classes int) {
+	if s.Classes == nil && classes > 0 {
+		s.Classes = make([]float64, classes)
+	}
 	for _, row := range rows {
 		w := float64(block.Weights[row])
 		s.Weights += w
 		s.Labels += float64(w * float64(block.Labels[row]))
+		if classes > 0 {
+			s.Classes[int(block.Labels[row])] += w
+		}
 	}
 }
 
@@ -85,4 +93,22 @@ func (s *weightSums) add(block *kernel.Block, rows []int32) {
 func (s *weightSums) merge(other weightSums) {
 	s.Weights += other.Weights
 	s.Labels += other.Labels
+	for k, w := range other.Classes {
+		if k == len(s.Classes) {
+			s.Classes = append(s.Classes, 0)
+		}
+		s.Classes[k] += w
+	}
+}
+
+// means returns the mean of the labels as rows weigh, of classes the share of each.
+func (s *weightSums) means() []float64 {
+	if s.Classes == nil {
+		return []float64{s.Labels / s.Weights}
+	}
+	out := make([]float64, len(s.Classes))
+	for k, w := range s.Classes {
+		out[k] = w / s.Weights
+	}
+	return out
 }

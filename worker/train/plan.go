@@ -27,6 +27,9 @@ type plan struct {
 	labels   model.Scale
 	mean     float64 // of the labels as they are learned, weighed as rows are
 	blocks   int     // of the largest replica
+	// means are of the labels as rows weigh, of classes the share of each; nil where all weigh
+	// the same.
+	means []float64
 }
 
 // newPlan checks that the replicas' rows are the training split, each row once,
@@ -80,7 +83,7 @@ func newPlan(job *Job, algorithm optim.Algorithm, all []facts) (*plan, error) {
 	p.labels = loss.Scale(labels.Mean, math.Sqrt(labels.Squares/float64(labels.Count)))
 	mean := labels.Mean
 	if weights.Weights > 0 {
-		mean = weights.Labels / weights.Weights
+		mean, p.means = weights.Labels/weights.Weights, weights.means()
 	}
 	if p.mean = mean; p.labels != (model.Scale{}) {
 		p.mean = (mean - labels.Mean) / p.labels.Deviation

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync"
@@ -239,7 +240,7 @@ func (t *trainer) sameRows() error {
 		return nil
 	}
 	for replica, m := range t.matrices {
-		if have, want := m.facts, t.state.Facts[replica]; have != want {
+		if have, want := m.facts, t.state.Facts[replica]; !reflect.DeepEqual(have, want) {
 			return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s: replica %d", t.job.Run, replica),
 				Err:  fmt.Errorf("read %d training rows (%s) where training began with %d (%s)", have.Rows.Rows, have.Rows.Digest, want.Rows.Rows, want.Rows.Digest),
 				Hint: "the dataset changed since the run began: start another run"}
@@ -383,7 +384,7 @@ func (t *trainer) checkpoint() (*Checkpoint, error) {
 	if params == nil {
 		params = s.Vector[:t.params]
 	}
-	c.Params = t.inUnits(params)
+	c.Params, c.LabelMeans = t.inUnits(params), s.plan.means
 	if p, ok := t.algorithm.(optim.Private); ok {
 		spent := p.Spent(s.Ledger.Expected.Rows, int64(c.Rounds))
 		c.Spent = &spent
