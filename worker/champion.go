@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -227,40 +228,63 @@ func (c *comparison) encoded() (out *[2]compared, err error) {
 	return out, nil
 }
 
-// compare tells how the version compares with the champion; nil where no gate asks.
-func (t *Task) compare(ctx context.Context, d *data, trained *artifact.Artifact, all []evaluated) (*evaluation.Champion, error) {
+// comparisons sums up what shards have found of the version and the champion. A nil one does
+// nothing.
+type comparisons struct {
+	out    evaluation.Champion
+	flawed bool // there is nothing to compare
+	totals [2]*metric.Sample
+	slices [2]*evaluation.Slices
+}
+
+// newComparisons returns what compares with the champion; nil where no gate asks.
+func (t *Task) newComparisons(ctx context.Context, d *data, trained *artifact.Artifact) (*comparisons, error) {
 	champion, err := t.champion(ctx)
 	if champion == nil || err != nil {
 		return nil, err
 	}
-	out := &evaluation.Champion{Version: champion.number, Flaw: champion.flaw}
-	if champion.flaw != "" {
-		return out, nil
+	c := &comparisons{out: evaluation.Champion{Version: champion.number, Flaw: champion.flaw}, flawed: champion.flaw != ""}
+	if c.flawed {
+		return c, nil
 	}
-	var totals [2]*metric.Sample
-	var slices [2]*evaluation.Slices
 	for i, a := range []*artifact.Artifact{trained, champion.Artifact} {
-		if totals[i], err = d.sample(a, false); err != nil {
+		if c.totals[i], err = d.sample(a, false); err != nil {
 			return nil, err
 		}
-		slices[i] = d.slices(a, evaluation.ComparedWays(d.plan.Spec))
-		for _, p := range all {
-			if p.Flaw != "" || p.Pair == nil {
-				out.Flaw = p.Flaw
-				return out, nil
-			}
-			if err := totals[i].MergeJSON(p.Pair[i].Sums); err != nil {
-				return nil, err
-			}
-			if err := slices[i].Merge(p.Pair[i].Slices); err != nil {
-				return nil, err
-			}
+		c.slices[i] = d.slices(a, evaluation.ComparedWays(d.plan.Spec))
+	}
+	return c, nil
+}
+
+// add adds the next shard.
+func (c *comparisons) add(p *evaluated) error {
+	switch {
+	case c == nil || c.flawed:
+		return nil
+	case p.Flaw != "" || p.Pair == nil:
+		c.out.Flaw, c.flawed = p.Flaw, true
+		return nil
+	}
+	for i, of := range p.Pair {
+		if err := cmp.Or(c.totals[i].MergeJSON(of.Sums), c.slices[i].Merge(of.Slices)); err != nil {
+			return err
 		}
 	}
-	out.Rows = totals[0].Whole().Rows()
-	if out.Changes, err = totals[0].Change(totals[1]); err != nil {
+	return nil
+}
+
+// result tells how the version compares with the champion; nil where no gate asks.
+func (c *comparisons) result() (out *evaluation.Champion, err error) {
+	if c == nil {
+		return nil, nil
+	}
+	if out = &c.out; c.flawed {
+		return out, nil
+	}
+	out.Rows = c.totals[0].Whole().Rows()
+	if out.Changes, err = c.totals[0].Change(c.totals[1]); err != nil {
 		return nil, err
 	}
-	out.Sliced, err = slices[0].Change(slices[1])
+	out.Sliced, err = c.slices[0].Change(c.slices[1])
 	return out, err
 }

@@ -116,15 +116,25 @@ func (w *Worker) load(ctx context.Context, reference, what string, into any) err
 	return nil
 }
 
-// Partials reads what the map tasks addressed to a reducer, in index order.
-func Partials[T any](ctx context.Context, t *Task) ([]T, error) {
-	all := make([]T, len(t.Lease.Partials))
+// eachPartial calls take with what each map task addressed to a reducer, in index order. It
+// reads one only once that before is taken.
+func eachPartial[T any](ctx context.Context, t *Task, take func(of *T) error) error {
 	for i, reference := range t.Lease.Partials {
-		if err := t.worker.load(ctx, reference, fmt.Sprintf("partial %d", i), &all[i]); err != nil {
-			return nil, err
+		var of T
+		if err := t.worker.load(ctx, reference, fmt.Sprintf("partial %d", i), &of); err != nil {
+			return err
+		}
+		if err := take(&of); err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
+}
+
+// Partials reads what the map tasks addressed to a reducer, in index order.
+func Partials[T any](ctx context.Context, t *Task) (all []T, err error) {
+	err = eachPartial(ctx, t, func(of *T) error { all = append(all, *of); return nil })
+	return all, err
 }
 
 // mapShards calls do for each shard of a map task, and saves the results as one
@@ -147,6 +157,19 @@ func mapShards[T any](ctx context.Context, t *Task, do func(d *data, shard int) 
 	}
 	t.Report.Counts["rows"] = t.rowsDone.Load()
 	return t.SavePartial(ctx, results)
+}
+
+// eachResult calls take with what mapShards saved, in the order of the shards; of one task at
+// a time, so that what is in memory does not grow with the shards.
+func eachResult[T any](ctx context.Context, t *Task, take func(of *T) error) error {
+	return eachPartial(ctx, t, func(list *[]T) error {
+		for k := range *list {
+			if err := take(&(*list)[k]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // shardResults returns the dataset and what mapShards saved, in the order of the

@@ -7,15 +7,11 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"slices"
-
-	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/calibration"
-	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/split"
@@ -79,15 +75,11 @@ func (d *data) halves(shard int) func(row int64) uint64 {
 
 // mapCalibrate scores shards' validation rows with the trained model.
 func mapCalibrate(ctx context.Context, t *Task) error {
-	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	trained, fit, err := t.trainedModel(ctx)
 	if err != nil {
 		return err
 	}
-	var fit fitted
-	if err := t.Input(ctx, "transform", &fit); err != nil {
-		return err
-	}
-	return mapShards(ctx, t, func(d *data, shard int) (heldOut, error) { return d.hold(ctx, trained, &fit, shard) })
+	return mapShards(ctx, t, func(d *data, shard int) (heldOut, error) { return d.hold(ctx, trained, fit, shard) })
 }
 
 // hold scores the validation rows of a shard, as far as they are needed and have a label.
@@ -237,55 +229,43 @@ func (d *data) threshold(answer pipeline.Answer, name string, rows *outcomes) (f
 	return undecided, nil
 }
 
-// uncalibrated measures rows by the probabilities that calibration found. A nil one does
-// nothing.
+// uncalibrated measures the rows of a scorer as they were before their probabilities were
+// calibrated. A nil one does nothing.
 type uncalibrated struct {
-	scorer      *artifact.Scorer
-	sample      *metric.Sample
-	predictions []float32 // of the batch
-	width       int
-	some        []float32
+	scorer *artifact.Scorer
+	sample *metric.Sample
+	width  int
+	some   []float32
 }
 
-// newUncalibrated returns what measures rows as they were before their probabilities were
-// calibrated; nil where they are not.
-func (d *data) newUncalibrated(trained *artifact.Artifact) (u *uncalibrated, err error) {
-	if trained.Model.Calibration() == nil {
+// newUncalibrated returns what measures a scorer's rows; nil where it does not calibrate.
+func (d *data) newUncalibrated(trained *artifact.Artifact, scorer *artifact.Scorer) (*uncalibrated, error) {
+	sample, err := d.plainSample(trained)
+	if sample == nil || err != nil {
+		return nil, err
+	}
+	scorer.KeepOutputs()
+	return &uncalibrated{scorer: scorer, sample: sample, width: trained.Model.Outputs()}, nil
+}
+
+// plainSample returns an empty sample of a calibrated model's answers without calibration; nil
+// where a model has none.
+func (d *data) plainSample(of *artifact.Artifact) (*metric.Sample, error) {
+	if of.Model.Calibration() == nil {
 		return nil, nil
 	}
-	plain := trained.Uncalibrated()
-	u = &uncalibrated{width: plain.Model.Outputs()}
-	if u.scorer, err = plain.NewScorer(pipeline.InTraining); err == nil {
-		u.sample, err = d.sample(plain, false)
-	}
-	return u, err
+	return d.sample(of.Uncalibrated(), false)
 }
 
-// score predicts the rows of a batch.
-func (u *uncalibrated) score(rows arrow.Record) error {
-	if u == nil {
-		return nil
-	}
-	again, predictions, err := u.scorer.ScoreCleaned(rows, new(pipeline.Report))
-	if err != nil {
-		return err
-	}
-	defer again.Release()
-	if again.NumRows() != rows.NumRows() {
-		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Corrupt, Err: fmt.Errorf("of %d calibrated rows %d have an output", rows.NumRows(), again.NumRows())}
-	}
-	u.predictions = predictions
-	return nil
-}
-
-// observe adds rows of the batch.
+// observe adds rows of the last batch that was scored.
 func (u *uncalibrated) observe(rows *chosen) {
 	if u == nil {
 		return
 	}
+	predictions := u.scorer.Uncalibrated()
 	u.some = u.some[:0]
 	for _, row := range rows.which {
-		u.some = append(u.some, u.predictions[row*u.width:(row+1)*u.width]...)
+		u.some = append(u.some, predictions[row*u.width:(row+1)*u.width]...)
 	}
 	u.sample.Observe(u.some, rows.labels, rows.parts)
 }
@@ -296,31 +276,4 @@ func (u *uncalibrated) encoded() (json.RawMessage, error) {
 		return nil, nil
 	}
 	return json.Marshal(u.sample)
-}
-
-// calibrated tells in a document what calibration changed of the judged rows.
-func (d *data) calibrated(trained *artifact.Artifact, doc *evaluation.Document, all []evaluated) error {
-	c := trained.Model.Calibration()
-	if c == nil {
-		return nil
-	}
-	before, err := d.sample(trained.Uncalibrated(), false)
-	if err != nil {
-		return err
-	}
-	after, err := d.sample(trained, false)
-	if err != nil {
-		return err
-	}
-	at := slices.Index(evaluatedSplits[:], d.cuts.Judged())
-	for _, p := range all {
-		if err := before.MergeJSON(p.Before); err != nil {
-			return err
-		}
-		if err := after.MergeJSON(p.Sums[at]); err != nil {
-			return err
-		}
-	}
-	doc.Calibration, err = evaluation.NewCalibration(c, before, after)
-	return err
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -74,6 +75,16 @@ func (w *Worker) checkpoint(ctx context.Context, reference string) (map[string][
 	return checkpoint.Load(ctx, w.state, ref)
 }
 
+// trainedModel returns the model that a task scores rows with, and what fit found of the rows.
+func (t *Task) trainedModel(ctx context.Context) (*artifact.Artifact, *fitted, error) {
+	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	if err != nil {
+		return nil, nil, err
+	}
+	fit := new(fitted)
+	return trained, fit, t.Input(ctx, "transform", fit)
+}
+
 // sample returns an empty sample of the metrics of a model's answers; coarse: of a
 // slice.
 func (d *data) sample(of *artifact.Artifact, coarse bool) (*metric.Sample, error) {
@@ -88,12 +99,8 @@ func (d *data) slices(of *artifact.Artifact, ways []pipeline.SliceSpec) *evaluat
 // mapEvaluate scores shards' validation and test rows with the trained model, by
 // the same path that scores the stream.
 func mapEvaluate(ctx context.Context, t *Task) error {
-	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	trained, fit, err := t.trainedModel(ctx)
 	if err != nil {
-		return err
-	}
-	var fit fitted
-	if err := t.Input(ctx, "transform", &fit); err != nil {
 		return err
 	}
 	champion, err := t.champion(ctx)
@@ -101,7 +108,7 @@ func mapEvaluate(ctx context.Context, t *Task) error {
 		return err
 	}
 	return mapShards(ctx, t, func(d *data, shard int) (evaluated, error) {
-		return d.evaluate(ctx, trained, champion, &fit, shard)
+		return d.evaluate(ctx, trained, champion, fit, shard)
 	})
 }
 
@@ -151,16 +158,13 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			return out, err
 		}
 	}
-	before, err := d.newUncalibrated(trained)
+	before, err := d.newUncalibrated(trained, scorer)
 	if err != nil {
 		return out, err
 	}
 	half := d.halves(shard)
 	drawn := d.toShuffle(trained, fit)
 	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone, evaluatedSplits[:]...) {
-		if err == nil {
-			err = before.score(scored.Record)
-		}
 		if err != nil {
 			return out, err
 		}
@@ -242,21 +246,6 @@ func (d *data) toShuffle(of *artifact.Artifact, fit *fitted) *evaluation.Permuta
 	return evaluation.NewPermutationRows(of.Model.Shape(), len(of.Inputs().Names), rows)
 }
 
-// permuted says how much worse the model is where an input says nothing.
-func (t *Task) permuted(ctx context.Context, d *data, trained *artifact.Artifact, all []evaluated) (*evaluation.Permutation, error) {
-	var fit fitted
-	if err := t.Input(ctx, "transform", &fit); err != nil {
-		return nil, err
-	}
-	drawn := d.toShuffle(trained, &fit)
-	for _, p := range all {
-		if err := drawn.Merge(p.Drawn); err != nil {
-			return nil, err
-		}
-	}
-	return drawn.Importance(ctx, d.plan.Spec, trained.Model, trained.Params, trained.Answer(), trained.Inputs())
-}
-
 // scoredRows are prepared rows with their predictions.
 type scoredRows struct {
 	arrow.Record
@@ -328,14 +317,70 @@ func measured(splits, of []uint8) table.Mask {
 	return keep
 }
 
+// totals sums up what is found in all shards.
+type totals struct {
+	sums           [len(evaluatedSplits)]*metric.Sample
+	before         *metric.Sample // nil: probabilities are not calibrated
+	slices, groups *evaluation.Slices
+	compared       *comparisons
+	drawn          *evaluation.PermutationRows
+	unknown        int64            // classes
+	alone          map[string]alone // of the first shard
+}
+
+// totals returns those of no shard yet.
+func (t *Task) totals(ctx context.Context, d *data, trained *artifact.Artifact, fit *fitted) (*totals, error) {
+	out := &totals{slices: d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), groups: d.slices(trained, evaluation.SensitiveWays(d.plan.Spec))}
+	var err error
+	for i := range out.sums {
+		if out.sums[i], err = d.sample(trained, false); err != nil {
+			return nil, err
+		}
+	}
+	if out.before, err = d.plainSample(trained); err != nil {
+		return nil, err
+	}
+	if out.compared, err = t.newComparisons(ctx, d, trained); err != nil {
+		return nil, err
+	}
+	out.drawn = d.toShuffle(trained, fit)
+	return out, nil
+}
+
+// add adds the next shard.
+func (t *totals) add(p *evaluated) error {
+	for i, sums := range t.sums {
+		if err := sums.MergeJSON(p.Sums[i]); err != nil {
+			return err
+		}
+	}
+	if t.before != nil {
+		if err := t.before.MergeJSON(p.Before); err != nil {
+			return err
+		}
+	}
+	t.unknown += p.UnknownClasses
+	if t.alone == nil {
+		t.alone = p.Alone
+	}
+	return cmp.Or(t.slices.Merge(p.Slices), t.groups.Merge(p.Groups), t.compared.add(p), t.drawn.Merge(p.Drawn))
+}
+
 // reduceEvaluate merges the sums in shard order into the run's metrics.
 func reduceEvaluate(ctx context.Context, t *Task) error {
-	d, all, err := shardResults[evaluated](ctx, t)
+	d, err := t.worker.openData(ctx, t.Lease)
 	if err != nil {
 		return err
 	}
-	trained, err := t.worker.artifact(ctx, t.Lease.Inputs["checkpoint"])
+	trained, fit, err := t.trainedModel(ctx)
 	if err != nil {
+		return err
+	}
+	all, err := t.totals(ctx, d, trained, fit)
+	if err != nil {
+		return err
+	}
+	if err := eachResult(ctx, t, all.add); err != nil {
 		return err
 	}
 	doc := evaluation.Document{Judged: split.Names[d.cuts.Judged()], Splits: make(map[string]evaluation.Measured, len(evaluatedSplits))}
@@ -344,18 +389,9 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 		t.Report.Metrics[metric.Threshold] = *doc.Threshold
 	}
 	for i, s := range evaluatedSplits {
-		total, err := d.sample(trained, false)
-		if err != nil {
-			return err
-		}
-		for _, p := range all {
-			if err := total.MergeJSON(p.Sums[i]); err != nil {
-				return err
-			}
-		}
 		name := split.Names[s]
-		values[name] = total.Whole().Values()
-		measured, err := evaluation.Measure(d.plan.Spec, total)
+		values[name] = all.sums[i].Whole().Values()
+		measured, err := evaluation.Measure(d.plan.Spec, all.sums[i])
 		if err != nil {
 			return err
 		}
@@ -367,28 +403,22 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 			}
 		}
 	}
-	slices, groups := d.slices(trained, d.plan.Spec.Spec.Evaluation.Slices), d.slices(trained, evaluation.SensitiveWays(d.plan.Spec))
-	for _, p := range all {
-		if err := slices.Merge(p.Slices); err != nil {
+	if doc.Fairness, err = all.groups.Fairness(d.plan.Spec); err != nil {
+		return err
+	}
+	if all.before != nil {
+		after := all.sums[slices.Index(evaluatedSplits[:], d.cuts.Judged())]
+		if doc.Calibration, err = evaluation.NewCalibration(trained.Model.Calibration(), all.before, after); err != nil {
 			return err
 		}
-		if err := groups.Merge(p.Groups); err != nil {
-			return err
-		}
 	}
-	if doc.Fairness, err = groups.Fairness(d.plan.Spec); err != nil {
+	if doc.Sliced, err = all.slices.Measure(d.plan.Spec); err != nil {
 		return err
 	}
-	if err := d.calibrated(trained, &doc, all); err != nil {
+	if doc.Permutation, err = all.drawn.Importance(ctx, d.plan.Spec, trained.Model, trained.Params, trained.Answer(), trained.Inputs()); err != nil {
 		return err
 	}
-	if doc.Sliced, err = slices.Measure(d.plan.Spec); err != nil {
-		return err
-	}
-	if doc.Permutation, err = t.permuted(ctx, d, trained, all); err != nil {
-		return err
-	}
-	if doc.Champion, err = t.compare(ctx, d, trained, all); err != nil {
+	if doc.Champion, err = all.compared.result(); err != nil {
 		return err
 	}
 	if d.cuts.Folds > 0 {
@@ -417,15 +447,11 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if values[judged][metric.Rows] == 0 {
 		judged = split.Names[split.Validation]
 	}
-	var unknown int64
-	for _, p := range all {
-		unknown += p.UnknownClasses
+	if all.unknown > 0 {
+		t.Report.Counts["labels of unknown classes"] = all.unknown
+		t.warn("%d validation and test rows are not measured: their class is none that a training row has", all.unknown)
 	}
-	if unknown > 0 {
-		t.Report.Counts["labels of unknown classes"] = unknown
-		t.warn("%d validation and test rows are not measured: their class is none that a training row has", unknown)
-	}
-	t.warnOfEvaluation(d.plan, judged, values[judged], all[0].Alone)
+	t.warnOfEvaluation(d.plan, judged, values[judged], all.alone)
 	return t.saveEvaluation(ctx, d, &doc)
 }
 

@@ -206,7 +206,7 @@ func (p *PermutationRows) Importance(ctx context.Context, spec *pipeline.Spec, m
 }
 
 func (p *PermutationRows) importance(ctx context.Context, catalog []pipeline.Entry, spec *pipeline.Spec, m *model.Model, params []float32, answer pipeline.Answer, inputs model.Inputs) (*Permutation, error) {
-	if p == nil || len(p.Labels) < 2 || m.Type() == "knn" { // whose predictions look at all training rows
+	if p == nil || len(p.Labels) < 2 || m.Keeps() > 0 { // predictions that look at all training rows take too long
 		return nil, nil
 	}
 	name := spec.Spec.Trainer.ValidationMetric
