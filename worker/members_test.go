@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -127,5 +128,35 @@ func TestRowsAreDrawnByPoisson(t *testing.T) {
 	}
 	if share := float64(same) / rows; share < 0.28 || share > 0.34 { // the sum of the squares
 		t.Errorf("%v of rows are drawn alike for two members", share)
+	}
+}
+
+// Members of which one may be drawn no row that differs from most are refused when the
+// transform is fitted, with the numbers; as many rows as the message asks for are enough.
+func TestMembersThatMayBeDrawnRowsOfOneLabelAreRefused(t *testing.T) {
+	binary := func(rows, trues int64) feature.Label {
+		return feature.Label{Type: "binary", Statistics: feature.Moments{Count: rows, Mean: float64(trues) / float64(rows)}}
+	}
+	for _, c := range []struct {
+		members int
+		label   feature.Label
+		wants   []string
+	}{
+		{10, binary(60, 3), []string{"model.uncertainty.members", "only 3 of 60 training rows", "10 members", "0.4", "at least 17"}},
+		{10, binary(60, 57), []string{"only 3 of 60"}},
+		{2, feature.Label{Type: "category", Statistics: feature.Moments{Count: 30}, Classes: []string{"a", "b", "c"}, Counts: []int64{26, 3, 1}}, []string{"only 4 of 30", "at least 15"}},
+		{10, binary(60, 17), nil},
+		{10, binary(60, 0), nil}, // training says so
+		{10, feature.Label{Type: "number", Statistics: feature.Moments{Count: 60}}, nil},
+	} {
+		err := checkDraws(c.members, c.label)
+		if (err == nil) != (c.wants == nil) || err != nil && !isWrongInput(err) {
+			t.Errorf("%d members of %+v: %v", c.members, c.label, err)
+		}
+		for _, want := range c.wants {
+			if !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("%v: want %q", err, want)
+			}
+		}
 	}
 }

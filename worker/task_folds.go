@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker/average"
@@ -329,14 +331,48 @@ func mapMember(ctx context.Context, t *Task) error {
 	return t.SavePartial(ctx, floats(member.Params))
 }
 
+// unlikely is the chance that is taken that a draw for a member has rows of one label alone,
+// of which nothing can be learned.
+const unlikely = 1e-6
+
+// checkDraws refuses members where so few training rows have another label than most that a
+// draw may have none of them.
+func checkDraws(members int, label feature.Label) error {
+	rows, most := label.Statistics.Count, int64(0)
+	switch label.Type {
+	case model.Binary:
+		trues := int64(math.Round(label.Statistics.Mean * float64(rows)))
+		most = max(trues, rows-trues)
+	case model.Category:
+		most = slices.Max(label.Counts)
+	default:
+		return nil
+	}
+	others := rows - most
+	// None of them is in a draw with a chance of e^-others.
+	enough := int64(math.Ceil(math.Log(float64(members) / unlikely)))
+	if others == 0 || others >= enough { // training refuses rows of one label
+		return nil
+	}
+	chance := -math.Expm1(float64(members) * math.Log1p(-math.Exp(-float64(others))))
+	return &thalweg.Error{Op: "size members", Kind: thalweg.Invalid, Subject: "model.uncertainty.members",
+		Hint: fmt.Sprintf("give training at least %d such rows, write uncertainty: {type: conformal}, or leave it out", enough),
+		Err:  fmt.Errorf("only %d of %d training rows have another label than most: with %d members the chance is %.2g that one of them draws none of these, and has nothing to learn", others, rows, members, chance)}
+}
+
 // checkModel refuses, before any is trained, a model that cannot be of the features and so many
-// rows, and members of more parameters than a version may have.
+// rows, and members that cannot be trained or have more parameters than a version may have.
 func checkModel(plan *pipeline.Plan, transform *feature.Transform) error {
+	n := plan.Spec.Members()
+	if n > 0 {
+		if err := checkDraws(n, transform.Label()); err != nil {
+			return err
+		}
+	}
 	a, err := artifact.New(plan, transform)
 	if err != nil {
 		return err
 	}
-	n := plan.Spec.Members()
 	if size := a.Model.Size(); n > 0 && size > artifact.MaxMemberValues/n {
 		return &thalweg.Error{Op: "size members", Kind: thalweg.Invalid, Subject: "model.uncertainty.members", Hint: "write fewer members, or a smaller model",
 			Err: fmt.Errorf("%d members of %d parameters are more than the %d that a version may have", n, size, artifact.MaxMemberValues)}
