@@ -3,6 +3,7 @@ package counterfactual_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -132,7 +133,7 @@ func TestKeptFeaturesStay(t *testing.T) {
 // TestWhatCannotBeSearchedIsNamed.
 func TestWhatCannotBeSearchedIsNamed(t *testing.T) {
 	a := linear(t)
-	above := 3.0
+	above, none := 3.0, math.NaN()
 	for want, c := range map[string]struct {
 		row string
 		cfg counterfactual.Config
@@ -142,6 +143,7 @@ func TestWhatCannotBeSearchedIsNamed(t *testing.T) {
 		"wanted already":                       {row, counterfactual.Config{To: "false"}},
 		"neither true nor false":               {row, counterfactual.Config{To: "late"}},
 		"predicts no number":                   {row, counterfactual.Config{Above: &above}},
+		"NaN is no bound":                      {row, counterfactual.Config{Below: &none}},
 		"malformed JSON":                       {"[]", counterfactual.Config{}},
 		`field "distance"`:                     {strings.Replace(row, "950", `"far"`, 1), counterfactual.Config{}},
 		"not scored: 2 filter: distance == nu": {strings.Replace(row, "950", "200000", 1), counterfactual.Config{}},

@@ -69,6 +69,11 @@ func (s *search) aim() error {
 		return &thalweg.Error{Op: op, Kind: thalweg.Invalid, Subject: "wanted prediction", Err: fmt.Errorf("%s", what), Hint: hint}
 	}
 	s.wanted = -1
+	for _, bound := range []*float64{s.cfg.Above, s.cfg.Below} {
+		if bound != nil && math.IsNaN(*bound) {
+			return invalid("NaN is no bound", "say what the prediction is to be: above or below a number")
+		}
+	}
 	numeric := !slices.Contains([]string{model.Binary, model.Margin, model.Category}, s.answer.Type)
 	bounds := s.cfg.Above != nil || s.cfg.Below != nil
 	switch {

@@ -91,8 +91,8 @@ func (e *Explainer) Explain(s *Explaining, b *kernel.Block, rows []int32, output
 func (m *Model) RawScores(w *Workspace, params []float32, b *kernel.Block, out []float32) {
 	m.check(params, b)
 	outputs := m.Outputs()
-	for from := 0; from < b.Rows; from += chunkRows {
-		to := min(from+chunkRows, b.Rows)
+	for from := 0; from < b.Rows; from += m.chunk {
+		to := min(from+m.chunk, b.Rows)
 		w.chunk = Chunk{Block: b, From: from, To: to}
 		values := out[from*outputs : to*outputs]
 		m.forward(w, params, values, 0)
