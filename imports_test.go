@@ -117,6 +117,7 @@ var ranks = map[string]int{
 	"pipeline/onnx":                  8,
 	"pipeline/onnx/onnxtest":         9,
 	"pipeline/counterfactual":        8,
+	"pipeline/throughput":            8,
 	"worker/average":                 8,
 	"worker/stream/engine":           8,
 	"worker/partition":               8,

@@ -15,8 +15,6 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
-	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/counterfactual"
 )
 
@@ -57,11 +55,7 @@ func newCounterfactual(g *verb.Globals) *cobra.Command {
 			if err != nil {
 				return verb.Answer{}, err
 			}
-			parts, err := c.Checkpoint(cmd.Context(), v.Checkpoint)
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			a, err := artifact.Decode(catalog.All(), parts)
+			a, err := c.Artifact(cmd.Context(), v.Checkpoint)
 			if err != nil {
 				return verb.Answer{}, err
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/throughput"
 )
 
 // How many failing rows a run keeps starts no run, and is nothing to a stream.
@@ -46,6 +47,21 @@ func TestPlanSaysThatEventsWaitForAVersionThatProtectsThem(t *testing.T) {
 	(&plan{Pipeline: "p", Generation: 1, Trains: true, Changes: []plannedChange{{changes[0], effect}}}).print(&out)
 	if !strings.Contains(effect, "events wait until it is promoted") || !strings.Contains(out.String(), "the stream waits until its version is promoted") {
 		t.Errorf("%s: %s\n%s", changes[0].Path, effect, &out)
+	}
+}
+
+// plan says what explanations and samples leave of the speed of scoring, or why it does not.
+func TestPlanSaysWhatExplanationsAndSamplesLeave(t *testing.T) {
+	for want, of := range map[string]*plannedScoring{
+		"": nil,
+		"is not measured: there is no champion yet\n":                                        {Unmeasured: "there is no champion yet"},
+		"leave 100000 rows a second of 400000 (25 %): version 3, scoring alone, on one core": {Version: 3, Rates: throughput.Rates{Plain: 400_000, With: 100_000}},
+	} {
+		var out strings.Builder
+		(&plan{Pipeline: "p", Generation: 1, Scoring: of}).print(&out)
+		if !strings.Contains(out.String(), want) || of == nil && strings.Contains(out.String(), "samples") {
+			t.Errorf("%q, want %q", &out, want)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/storage"
@@ -38,6 +39,15 @@ func (c *Client) Checkpoint(ctx context.Context, ref thalweg.CheckpointRef) (map
 		return nil, err
 	}
 	return checkpoint.Load(ctx, state, ref)
+}
+
+// Artifact returns the model of a checkpoint.
+func (c *Client) Artifact(ctx context.Context, ref thalweg.CheckpointRef) (*artifact.Artifact, error) {
+	parts, err := c.Checkpoint(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return artifact.Decode(catalog.All(), parts)
 }
 
 // Evaluation returns what the evaluation of a run has found.
