@@ -142,7 +142,7 @@ type toNode struct{ *http.Client }
 func (t toNode) Do(req *http.Request) (*http.Response, error) {
 	to := *req.URL
 	to.Host = req.Context().Value(nodeKey{}).(string)
-	req.URL = &to
+	req.URL, req.Host = &to, to.Host
 	return t.Client.Do(req)
 }
 
