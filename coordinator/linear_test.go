@@ -24,15 +24,12 @@ import (
 // other is what one node would have answered that does one thing at a time: an
 // operation whose answer was lost was carried out once or not at all. The seeds of
 // `make linear` are twenty times as many.
+//
+// No other test runs beside it: they would wait for processors with their leaders.
 func TestAnswersAreLinearizableUnderKillsAndPartitions(t *testing.T) {
-	t.Parallel()
-	const atOnce = 5 // they wait for elections, mostly
-	group := make(chan struct{}, atOnce)
 	for seed := range effort.Seeds(10, 200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			group <- struct{}{}
-			defer func() { <-group }()
 			playLinear(t, seed)
 		})
 	}
@@ -171,7 +168,7 @@ func playLinear(t *testing.T, seed uint64) {
 			}
 		})
 	}
-	for range 6 {
+	for range 4 {
 		disturb(c, wires, random)
 	}
 	end()
@@ -179,7 +176,7 @@ func playLinear(t *testing.T, seed uint64) {
 
 	check := func(what string, model porcupine.NondeterministicModel, part func(any) bool) {
 		ops := h.of(part)
-		if len(ops) < 20 {
+		if len(ops) < 10 {
 			t.Errorf("seed %d: only %d operations on %s", seed, len(ops), what)
 		}
 		if result := porcupine.CheckOperationsTimeout(model.ToModel(), ops, time.Minute); result != porcupine.Ok {
