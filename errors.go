@@ -24,10 +24,15 @@ const (
 	Unsupported Kind = 9  // a valid wish that this build cannot fulfil
 	Canceled    Kind = 10 // the caller gave up
 	Lost        Kind = 11 // data that should exist is gone (retention, deletion)
+
+	Unauthenticated Kind = 12 // the caller did not prove who it is
+	Forbidden       Kind = 13 // the caller is known, and may not do this
+	Throttled       Kind = 14 // the caller asks too often: slower, it is served
 )
 
 var kindNames = [...]string{"error", "invalid", "not found", "already exists", "conflict", "fenced",
-	"unavailable", "corrupt", "exhausted", "not supported", "canceled", "lost"}
+	"unavailable", "corrupt", "exhausted", "not supported", "canceled", "lost",
+	"not authenticated", "permission denied", "too many requests"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -39,7 +44,7 @@ func (k Kind) String() string {
 // Transient reports whether the same request may succeed later without anybody
 // having changed anything. Who has to go on without end, as a stream has, may
 // have reasons to try again after other kinds too; they are written there.
-func (k Kind) Transient() bool { return k == Unavailable }
+func (k Kind) Transient() bool { return k == Unavailable || k == Throttled }
 
 // Error is the one error type of Thalweg. Op is what was being done ("read
 // shard"), Subject the thing it was done to (object, row group, column,

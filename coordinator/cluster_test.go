@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
@@ -43,6 +44,7 @@ type cluster struct {
 	peers   []Peer
 	tune    func(*Config)
 	nodes   map[string]*running
+	token   string // of its clients
 }
 
 // running is a node and its run.
@@ -141,12 +143,30 @@ func (c *cluster) client(ids ...string) *api.Client {
 			}
 		}
 	}
-	client, err := api.NewClient(api.Config{Addresses: addresses, Attempts: 100, Waits: retry.Backoff{Min: 25 * time.Millisecond, Max: 100 * time.Millisecond}})
+	client, err := api.NewClient(api.Config{Addresses: addresses, Token: c.token, Attempts: 100, Waits: retry.Backoff{Min: 25 * time.Millisecond, Max: 100 * time.Millisecond}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(client.Close)
 	return client
+}
+
+// with returns a client with another token.
+func (c *cluster) with(token string) *api.Client {
+	c.t.Helper()
+	defer func(before string) { c.token = before }(c.token)
+	c.token = token
+	return c.client()
+}
+
+// as makes a token, and returns a client with it.
+func (c *cluster) as(name, role string, pipelines ...string) *api.Client {
+	c.t.Helper()
+	secret := auth.NewSecret()
+	if _, err := c.client().CreateToken(c.ctx(), &apiv1.CreateTokenRequest{Name: name, Sha256: auth.Hash(secret), Role: role, Pipelines: pipelines}); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.with(secret)
 }
 
 // leader waits for a node that answers as the leader and returns its ID.

@@ -75,7 +75,7 @@ func (c *Coordinator) collectVersions(lead *leadership) error {
 		}
 	})
 	for _, cmd := range due {
-		if _, err := c.propose(cmd, ""); err != nil {
+		if _, err := c.propose(cmd); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
@@ -58,6 +59,10 @@ type Config struct {
 	// StateBucket is the name of the bucket with checkpoints, results of runs and
 	// records, over the default connection: no sink lies there. Default: not known.
 	StateBucket string
+
+	// Auth says who may call. nil: who has a certificate, of which only nodes may do
+	// anything; and without Credentials everybody may do everything.
+	Auth *auth.Config
 
 	// APIListen and RaftListen are the addresses to listen on, default those of
 	// the node's own peer entry.
@@ -110,6 +115,14 @@ func (c Config) withDefaults() Config {
 		c.APIListen, c.RaftListen = cmp.Or(c.APIListen, c.Peers[i].API), cmp.Or(c.RaftListen, c.Peers[i].Raft)
 	}
 	c.Join.RemoveDeadAfter = cmp.Or(c.Join.RemoveDeadAfter, time.Hour)
+	if c.Credentials != nil {
+		var of auth.Config
+		if c.Auth != nil {
+			of = *c.Auth
+		}
+		of.Cluster = c.Credentials.Identity().Cluster
+		c.Auth = &of
+	}
 	return c
 }
 

@@ -18,8 +18,28 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
+)
+
+// The attribute keys of the log.
+const (
+	keyNode     = "node"
+	keyAddress  = "address"
+	keyTerm     = "term"
+	keyWorker   = "worker"
+	keyTask     = "task"
+	keyToken    = "token"
+	keyRun      = "run"
+	keyPipeline = "pipeline"
+	keyModel    = "model"
+	keyVersion  = "version"
+	keyError    = "error"
+	keyMember   = "member"
+
+	keyPartition = "partition"
+	keyReason    = "reason"
 )
 
 // drainTime bounds how long a stopping node waits for requests that are under
@@ -35,6 +55,7 @@ type Coordinator struct {
 	changes *broadcast.Notifier // of the state, of leadership and of workers
 	// peers carries requests to other nodes, and proxy passes whole ones on.
 	peers *http.Transport
+	auth  *auth.Authenticator // nil: nobody has to say who it is
 	proxy http.Handler
 
 	// node is set before anything is served.
@@ -61,6 +82,12 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	}
 	c.replica = newReplica(c.changes)
 	c.metrics = newMetrics(c)
+	if c.cfg.Auth != nil {
+		var err error
+		if c.auth, err = auth.New(c.log, *c.cfg.Auth, c.tokenOf); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -75,6 +102,11 @@ func (c *Coordinator) Serving() <-chan struct{} { return c.serving }
 func (c *Coordinator) Run(ctx context.Context) error {
 	rpc, raft, err := c.cfg.listen()
 	if err != nil {
+		return err
+	}
+	if err := c.checkListen(rpc); err != nil {
+		rpc.Close()
+		raft.Close()
 		return err
 	}
 	c.node, err = raftnode.Open(c.log, raft, c.replica, c.cfg.raft())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
 )
 
 func TestWholeRunThenStream(t *testing.T) {
@@ -281,13 +282,13 @@ func TestHealthAndMetrics(t *testing.T) {
 		}
 		return resp.StatusCode, string(body)
 	}
-	if code, body := get(readyPath); code != 200 || !strings.Contains(body, `leader "n1"`) {
+	if code, body := get(auth.ReadyPath); code != 200 || !strings.Contains(body, `leader "n1"`) {
 		t.Errorf("ready: %d %s", code, body)
 	}
-	if code, _ := get(healthPath); code != 200 {
+	if code, _ := get(auth.HealthPath); code != 200 {
 		t.Errorf("health: %d", code)
 	}
-	_, body := get(metricsPath)
+	_, body := get(auth.MetricsPath)
 	for _, want := range []string{"thalweg_coordinator_leader 1", `thalweg_coordinator_requests_total{outcome="ok",verb="Apply"} 1`,
 		`thalweg_coordinator_commands_total{command="apply spec",outcome="ok"} 1`, `thalweg_coordinator_commands_total{command="promote",outcome="not found"} 1`, "thalweg_coordinator_active_runs 1"} {
 		if !strings.Contains(body, want) {

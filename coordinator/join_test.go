@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
@@ -76,6 +77,7 @@ func (j *joiners) start(id string) {
 	node, err := New(slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Dir: filepath.Join(j.dir, id),
 		Records:     func(ctx context.Context) (storage.Bucket, error) { return j.store.Bucket(ctx, "thalweg") },
 		Credentials: credentials(j.t, filepath.Join(j.certs, "coordinator-"+id)),
+		Auth:        &auth.Config{Users: map[string]auth.Grant{"ada": {Role: auth.Admin, Pipelines: auth.Scope{"*"}}}},
 		Join:        membership.Join{API: a[0], Raft: a[1], Addresses: j.join, Expect: j.expect, RemoveDeadAfter: j.dead},
 		APIListen:   a[0], RaftListen: a[1], Raft: raftnode.Timing{ElectionTimeout: 300 * time.Millisecond}, LeaseTTL: 600 * time.Millisecond})
 	if err != nil {

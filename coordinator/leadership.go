@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/audit"
 	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -131,6 +132,9 @@ func (c *Coordinator) tick(ctx context.Context) {
 		c.giveWay(lead, err)
 		return
 	}
+	if err := c.registerFirst(); err != nil {
+		c.log.Warn("the first token could not be registered", keyError, err)
+	}
 	if err := c.startScheduled(ctx, lead); err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
 		c.log.Warn("a run could not be started by its schedule", keyError, err)
 	}
@@ -187,7 +191,7 @@ func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalwe
 
 // carryOut commits a planned command and logs what an operator wants to know.
 func (c *Coordinator) carryOut(cmd state.Command) error {
-	answer, err := c.propose(cmd, "")
+	answer, err := c.propose(cmd)
 	if err != nil || !answer.Changed {
 		return err
 	}
@@ -204,10 +208,19 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 	return nil
 }
 
-// propose commits a command and returns its answer; a refusal is an error.
-func (c *Coordinator) propose(cmd state.Command, requestID string) (state.Answer, error) {
+// propose commits a command of the leader's own and returns its answer; a refusal is an
+// error.
+func (c *Coordinator) propose(cmd state.Command) (state.Answer, error) {
+	if state.IsMutation(cmd) {
+		return state.Answer{}, &thalweg.Error{Op: state.Name(cmd), Kind: thalweg.Invalid, Subject: "command", Err: errors.New("it is not known who asked for it")}
+	}
+	return c.commit(nil, cmd, "")
+}
+
+// commit commits a command, of a caller if it is a mutation.
+func (c *Coordinator) commit(caller *audit.Caller, cmd state.Command, requestID string) (state.Answer, error) {
 	started := time.Now()
-	entry, err := state.Encode(cmd, requestID, c.cfg.Now().UnixMilli())
+	entry, err := state.EncodeFor(caller, cmd, requestID, c.cfg.Now().UnixMilli())
 	if err != nil {
 		return state.Answer{}, err
 	}

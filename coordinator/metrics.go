@@ -17,6 +17,7 @@ type metrics struct {
 	requests  timed // by verb
 	commands  timed // by name
 	forwarded prometheus.Counter
+	refused   *prometheus.CounterVec // by kind
 	// of the state bucket, by collect
 	collectedObjects, collectedBytes prometheus.Counter
 }
@@ -35,11 +36,13 @@ func newMetrics(c *Coordinator) *metrics {
 		forwarded: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_forwarded_total",
 			Help: "Requests that this node passed on to the leader."}),
 	}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_coordinator_refused_requests_total",
+		Help: "Requests of callers who did not prove who they are, may not do it, or asked too often, by which of these."}, []string{"outcome"})
 	m.collectedObjects = prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_collected_objects_total",
 		Help: "Objects that this node removed from the state bucket because nobody needs them."})
 	m.collectedBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_collected_bytes_total",
 		Help: "Bytes that this node removed from the state bucket because nobody needs them."})
-	r.MustRegister(m.forwarded, m.collectedObjects, m.collectedBytes)
+	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes)
 	gauge := func(name, help string, read func(*state.State) int) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() (value float64) {
 			c.replica.view(func(s *state.State) { value = float64(read(s)) })

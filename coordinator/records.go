@@ -136,19 +136,23 @@ func (c *Coordinator) findRecord(ctx context.Context, id thalweg.RunID) (*state.
 			}
 		}
 	}
-	return nil, &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: c.nearestRun(string(id))}
+	return nil, &thalweg.Error{Op: "get run", Kind: thalweg.NotFound, Subject: "run " + string(id), Hint: c.nearestRun(ctx, string(id))}
 }
 
 // nearestRun offers the pipeline or run that a name is likely meant to be, or says
 // where all are listed.
-func (c *Coordinator) nearestRun(name string) string {
+func (c *Coordinator) nearestRun(ctx context.Context, name string) string {
 	var names []string
 	c.replica.view(func(s *state.State) {
 		for p := range s.Pipelines() {
-			names = append(names, string(p.Name))
+			if sees(ctx, p.Name) {
+				names = append(names, string(p.Name))
+			}
 		}
 		for r := range s.Runs() {
-			names = append(names, string(r.ID))
+			if sees(ctx, r.Pipeline) {
+				names = append(names, string(r.ID))
+			}
 		}
 	})
 	return cmp.Or(spelling.Hint(name, slices.Values(names)), "`thalweg runs` lists those there are")
@@ -185,6 +189,9 @@ func (c *Coordinator) moveToRecords(ctx context.Context) {
 			if err := c.collect(ctx, lead); err != nil {
 				c.log.Warn("not all that nobody needs could be removed from the state bucket", keyError, err)
 			}
+		}
+		if err := c.moveAudit(ctx); err != nil {
+			c.log.Warn("audit records cannot be moved to the state bucket; they are kept in the log, and when it has no room for more, nothing can be changed", keyError, err)
 		}
 		if err := c.moveSurplus(ctx); err != nil {
 			c.log.Warn("ended runs cannot be moved to the state bucket; they are kept in the log", keyError, err)
@@ -243,7 +250,7 @@ func (c *Coordinator) moveSurplus(ctx context.Context) error {
 	if len(cmd.Runs) == 0 {
 		return failed
 	}
-	if _, err := c.propose(cmd, ""); err != nil {
+	if _, err := c.propose(cmd); err != nil {
 		return errors.Join(failed, err)
 	}
 	c.log.Info("ended runs moved to the state bucket", "runs", len(cmd.Runs))

@@ -259,12 +259,12 @@ func TestARecordOfARunThatEndedIsNotCanceled(t *testing.T) {
 			id = started.RunId
 		}
 		task := thalweg.TaskID(id + "/profile.reduce")
-		if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Lease{{Task: task}}}, ""); err != nil {
+		if _, err := leader.propose(&state.GrantLeases{Worker: "w", Incarnation: "1", Grants: []state.Lease{{Task: task}}}); err != nil {
 			t.Fatal(err)
 		}
 		report := &state.ReportTask{Task: task, Failure: &state.ReportFailure{Error: "x", Permanent: true}}
 		leader.replica.view(func(s *state.State) { report.Token = s.Task(task).Token })
-		if answer, err := leader.propose(report, ""); err != nil || answer.Fenced {
+		if answer, err := leader.propose(report); err != nil || answer.Fenced {
 			t.Fatalf("report of %s: fenced %v, %v", task, answer.Fenced, err)
 		}
 	}

@@ -17,6 +17,9 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 	if err != nil {
 		return nil, err
 	}
+	if err := s.c.permitSpec(ctx, spec); err != nil {
+		return nil, err
+	}
 	done, err := s.c.claims.take(ctx)
 	if err != nil {
 		return nil, err
@@ -35,7 +38,7 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 		}
 		return &apiv1.ApplyResponse{Pipeline: string(cmd.Pipeline)}, nil
 	}
-	answer, err := s.c.propose(cmd, req.RequestId)
+	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 // CancelRun ends a run.
 func (s *service) CancelRun(ctx context.Context, req *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
 	cmd := &state.CancelRun{Run: thalweg.RunID(req.RunId)}
-	_, err := s.c.propose(cmd, req.RequestId)
+	_, err := s.c.mutate(ctx, cmd, req.RequestId)
 	if thalweg.Is(err, thalweg.NotFound) {
 		var r *state.Run
 		if r, err = s.c.findRecord(ctx, cmd.Run); err == nil {

@@ -23,9 +23,9 @@ func (s *service) DeletePipeline(ctx context.Context, req *apiv1.DeletePipelineR
 			return nil, err
 		}
 	}
-	answer, err := s.c.propose(cmd, req.RequestId)
+	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
 	if err != nil {
-		return nil, s.c.withNearest(err, req.Pipeline)
+		return nil, s.c.withNearest(ctx, err, req.Pipeline)
 	}
 	if answer.Changed {
 		s.c.log.Info("pipeline is being deleted", keyPipeline, req.Pipeline, "purge", req.Purge)

@@ -13,12 +13,12 @@ import (
 )
 
 // GetPipeline returns one pipeline with the rendered spec of a generation.
-func (s *service) GetPipeline(_ context.Context, req *apiv1.GetPipelineRequest) (*apiv1.GetPipelineResponse, error) {
+func (s *service) GetPipeline(ctx context.Context, req *apiv1.GetPipelineRequest) (*apiv1.GetPipelineResponse, error) {
 	resp, hint := &apiv1.GetPipelineResponse{}, ""
 	err := s.c.read(func(st *state.State) {
 		p := st.Pipeline(thalweg.PipelineName(req.Name))
 		if p == nil {
-			hint = nearestPipeline(st, req.Name)
+			hint = nearestPipeline(ctx, st, req.Name)
 			return
 		}
 		if spec := p.Spec(thalweg.Generation(req.Generation)); spec != nil {
@@ -36,12 +36,14 @@ func (s *service) GetPipeline(_ context.Context, req *apiv1.GetPipelineRequest) 
 	return resp, err
 }
 
-// nearestPipeline offers the pipeline that a name is likely meant to be, or says
+// nearestPipeline offers the pipeline that the caller may see that a name is likely meant to be, or says
 // where all are listed.
-func nearestPipeline(st *state.State, name string) string {
+func nearestPipeline(ctx context.Context, st *state.State, name string) string {
 	var names []string
 	for p := range st.Pipelines() {
-		names = append(names, string(p.Name))
+		if sees(ctx, p.Name) {
+			names = append(names, string(p.Name))
+		}
 	}
 	return cmp.Or(spelling.Hint(name, slices.Values(names)), "`thalweg status` lists those there are")
 }

@@ -13,12 +13,13 @@ import (
 )
 
 // ListModels lists models with their versions, oldest first, and aliases.
-func (s *service) ListModels(_ context.Context, req *apiv1.ListModelsRequest) (*apiv1.ListModelsResponse, error) {
+func (s *service) ListModels(ctx context.Context, req *apiv1.ListModelsRequest) (*apiv1.ListModelsResponse, error) {
 	resp := &apiv1.ListModelsResponse{}
 	var names []string
 	err := s.c.read(func(st *state.State) {
 		for m := range st.Models() {
-			if m.Retired() && !req.Retired {
+			seen := slices.ContainsFunc(withModel(st, string(m.Name)), func(p string) bool { return sees(ctx, p) })
+			if !seen || m.Retired() && !req.Retired {
 				continue
 			}
 			names = append(names, string(m.Name))

@@ -9,13 +9,19 @@ import (
 )
 
 // ListPipelines lists the pipelines in order of their names, and those deleted.
-func (s *service) ListPipelines(context.Context, *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
+func (s *service) ListPipelines(ctx context.Context, _ *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
 	resp := &apiv1.ListPipelinesResponse{}
 	err := s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
+			if !sees(ctx, p.Name) {
+				continue
+			}
 			resp.Pipelines = append(resp.Pipelines, s.pipelineView(p, p.Newest()))
 		}
 		for t := range st.Deleted() {
+			if !sees(ctx, t.Pipeline) {
+				continue
+			}
 			resp.Deleted = append(resp.Deleted, &apiv1.DeletedPipeline{Name: string(t.Pipeline), Generation: uint64(t.Generation),
 				DeletedAtUnixMs: t.DeletedMS, Purged: t.Purged})
 		}

@@ -55,11 +55,11 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 	err = s.c.read(func(st *state.State) {
 		cluster = st.Cluster()
 		if unknown = req.Pipeline != "" && st.Pipeline(thalweg.PipelineName(req.Pipeline)) == nil; unknown {
-			hint = nearestPipeline(st, req.Pipeline)
+			hint = nearestPipeline(ctx, st, req.Pipeline)
 		}
 		var runs []*state.Run
 		for name, all := range st.RunsByPipeline() {
-			if req.Pipeline != "" && req.Pipeline != string(name) {
+			if req.Pipeline != "" && req.Pipeline != string(name) || !sees(ctx, name) {
 				continue
 			}
 			if cluster != "" && len(all) >= state.MaxRuns {

@@ -142,7 +142,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
 		}
 	}
-	answer, err := c.propose(cmd, "")
+	answer, err := c.propose(cmd)
 	switch {
 	case err != nil:
 		return err
@@ -235,7 +235,7 @@ func (c *Coordinator) leave(lead *leadership, id thalweg.WorkerID) error {
 	var cmd *state.ReleaseLeases
 	c.replica.view(func(s *state.State) { cmd = state.Release("", s.HeldBy(id)...) })
 	if len(cmd.Leases) > 0 {
-		if _, err := c.propose(cmd, ""); err != nil {
+		if _, err := c.propose(cmd); err != nil {
 			return err
 		}
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 // Promote points an alias at a version.
-func (s *service) Promote(_ context.Context, req *apiv1.PromoteRequest) (*apiv1.PromoteResponse, error) {
+func (s *service) Promote(ctx context.Context, req *apiv1.PromoteRequest) (*apiv1.PromoteResponse, error) {
 	cmd := &state.Promote{Model: thalweg.ModelName(req.Model), Alias: cmp.Or(req.Alias, thalweg.DefaultAlias),
 		Version: thalweg.ModelVersion(req.Version)}
-	answer, err := s.c.propose(cmd, req.RequestId)
+	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
 	if err == nil && answer.Changed {
 		s.c.log.Info("alias moved", keyModel, cmd.Model, "alias", cmd.Alias, keyVersion, cmd.Version, "previous", answer.Previous)
 	}

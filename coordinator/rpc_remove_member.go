@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/state"
 )
 
 // RemoveMember takes a coordinator out of the cluster. One that leads hands that on
@@ -36,6 +37,9 @@ func (s *service) RemoveMember(ctx context.Context, req *apiv1.RemoveMemberReque
 	case req.Id == c.cfg.ID:
 		c.node.StepDown()
 		return nil, notLeader(c.node.Leader())
+	}
+	if _, err := c.mutate(ctx, &state.NoteRemoval{Member: req.Id}, ""); err != nil {
+		return nil, err
 	}
 	if err := c.node.Remove(req.Id); err != nil {
 		return nil, err

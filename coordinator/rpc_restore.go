@@ -7,6 +7,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/backup"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/storage"
 )
 
 // Restore makes a cluster that knows nothing yet know what a backup holds.
@@ -40,6 +41,9 @@ func (s *service) Restore(ctx context.Context, req *apiv1.RestoreRequest) (*apiv
 	}
 	if err := s.c.node.Restore(snapshot, restored.Index()); err != nil {
 		return nil, err
+	}
+	if _, err := s.c.mutate(ctx, &state.NoteRestore{SHA256: storage.SHA256(req.Backup)}, ""); err != nil {
+		return nil, &thalweg.Error{Op: "note restore", Kind: thalweg.KindOf(err), Subject: "audit log", Err: err, Hint: "the cluster is restored, but the audit log does not say so"}
 	}
 	resp := &apiv1.RestoreResponse{NewestUnixMs: restored.TimeMS()}
 	for range restored.Pipelines() {

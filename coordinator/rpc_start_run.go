@@ -19,7 +19,7 @@ func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*ap
 			cmd.Generation, text = p.Newest().Generation, p.Newest().Text
 			return
 		}
-		hint = nearestPipeline(st, req.Pipeline)
+		hint = nearestPipeline(ctx, st, req.Pipeline)
 	})
 	if err == nil && text == "" {
 		err = &thalweg.Error{Op: "start run", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
@@ -36,6 +36,6 @@ func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*ap
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.c.propose(cmd, req.RequestId)
+	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
 	return &apiv1.StartRunResponse{RunId: string(answer.Run)}, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
@@ -79,7 +80,7 @@ func (c *Coordinator) probeNodes(ctx context.Context) []*apiv1.Node {
 
 // answers reports whether a node's RPC port answers.
 func (c *Coordinator) answers(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.scheme()+"://"+address+healthPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.scheme()+"://"+address+auth.HealthPath, nil)
 	if err != nil {
 		return false
 	}

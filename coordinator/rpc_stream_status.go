@@ -22,7 +22,7 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 	known, hint := req.Pipeline == "", ""
 	err = s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
-			if req.Pipeline != "" && string(p.Name) != req.Pipeline {
+			if req.Pipeline != "" && string(p.Name) != req.Pipeline || !sees(ctx, p.Name) {
 				continue
 			}
 			known = true
@@ -30,7 +30,7 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.liveness))
 			}
 		}
-		hint = nearestPipeline(st, req.Pipeline)
+		hint = nearestPipeline(ctx, st, req.Pipeline)
 	})
 	if err == nil && !known {
 		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}

@@ -19,15 +19,12 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/docs/reference"
 )
 
 const (
-	healthPath  = "/healthz"
-	readyPath   = "/readyz"
-	metricsPath = "/metrics"
-	openAPIPath = "/openapi.yaml"
 	// forwardedHeader names the node that passed a request on; it is not passed on
 	// a second time.
 	forwardedHeader = "Thalweg-Forwarded-By"
@@ -46,25 +43,41 @@ var _ apiv1.CoordinatorServiceHandler = (*service)(nil)
 // description, health and metrics on one port, HTTP/1.1 and HTTP/2, over TLS where
 // the node has certificates.
 func (c *Coordinator) newServer() *http.Server {
-	mux := http.NewServeMux()
-	prefix, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
+	_, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
 		connect.WithInterceptors(connect.UnaryInterceptorFunc(c.intercept)),
 		connect.WithReadMaxBytes(api.MaxMessageBytes),
 		connect.WithCompressMinBytes(compressAbove),
 		connect.WithRecover(c.recovered))
-	mux.Handle(prefix, c.toLeader(rpc))
-	mux.HandleFunc("GET "+healthPath, func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("GET "+readyPath, c.ready)
-	mux.Handle("GET "+metricsPath, promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET "+openAPIPath, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(reference.OpenAPI)
-	})
+	handlers := map[string]http.Handler{
+		auth.HealthPath:  c.get(func(http.ResponseWriter, *http.Request) {}),
+		auth.ReadyPath:   c.get(c.ready),
+		auth.MetricsPath: c.get(promhttp.HandlerFor(c.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP),
+		auth.OpenAPIPath: c.get(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(reference.OpenAPI)
+		}),
+	}
+	calls := apiv1.File_coordinator_api_v1_coordinator_proto.Services().ByName("CoordinatorService").Methods()
+	for i := range calls.Len() {
+		handlers["/"+apiv1.CoordinatorServiceName+"/"+string(calls.Get(i).Name())] = c.toLeader(c.authorized(rpc))
+	}
+	var between map[string]http.Handler // coordinators; those of a fixed list have nothing to say
 	if c.cluster != nil {
-		c.cluster.Handle(mux)
+		between = c.cluster.Handlers()
+	}
+	for _, path := range []string{auth.HelloPath, auth.ConsentPath, auth.JoinPath} {
+		serve := between[path]
+		if serve == nil {
+			serve = http.NotFoundHandler()
+		}
+		handlers[path] = c.authorized(only(http.MethodPost, serve))
+	}
+	all := routes(handlers)
+	if c.cfg.Credentials == nil {
+		all = pki.Local(all)
 	}
 	server := &http.Server{
-		Handler:           http.MaxBytesHandler(c.identified(mux), api.MaxMessageBytes),
+		Handler:           http.MaxBytesHandler(all, api.MaxMessageBytes),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       c.cfg.BodyTimeout,
 		IdleTimeout:       2 * time.Minute,
@@ -81,27 +94,32 @@ func (c *Coordinator) newServer() *http.Server {
 	return server
 }
 
-// identified lets nobody in without a certificate of the cluster, but for the signs
-// of life, which probes ask for that have none.
-func (c *Coordinator) identified(next http.Handler) http.Handler {
-	if c.cfg.Credentials == nil {
-		return pki.Local(next)
-	}
-	required := pki.Require(next)
+// get serves GET requests of those who may call the route.
+func (c *Coordinator) get(serve http.HandlerFunc) http.Handler {
+	return c.authorized(only(http.MethodGet, serve))
+}
+
+// only serves requests of one method.
+func only(method string, serve http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == healthPath || r.URL.Path == readyPath {
-			next.ServeHTTP(w, r)
+		if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
+			w.Header().Set("Allow", method)
+			http.Error(w, "only "+method, http.StatusMethodNotAllowed)
 			return
 		}
-		required.ServeHTTP(w, r)
+		serve.ServeHTTP(w, r)
 	})
 }
 
-// intercept measures a call and gives its error the form of the RPC.
+// intercept authorizes and measures a call and gives its error the form of the RPC.
 func (c *Coordinator) intercept(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		started := time.Now()
-		resp, err := next(ctx, req)
+		err := c.permit(ctx, req.Spec().Procedure, req.Any())
+		var resp connect.AnyResponse
+		if err == nil {
+			resp, err = next(ctx, req)
+		}
 		c.metrics.requests.observe(path.Base(req.Spec().Procedure), time.Since(started), err)
 		if err != nil {
 			return nil, api.ToConnect(err)
@@ -151,6 +169,9 @@ func (c *Coordinator) newProxy() http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.apiOf(c.node.Leader())})
 			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
+			if c.auth != nil {
+				c.auth.Forward(r.In, r.Out.Header)
+			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			refuse(w, r, &thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
@@ -171,5 +192,7 @@ func (c *Coordinator) ready(w http.ResponseWriter, _ *http.Request) {
 	if leader == "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_, _ = io.WriteString(w, fmt.Sprintf("node %s, leader %q, applied index %d\n", c.cfg.ID, leader, c.node.AppliedIndex()))
+	if c.auth == nil {
+		_, _ = io.WriteString(w, fmt.Sprintf("node %s, leader %q, applied index %d\n", c.cfg.ID, leader, c.node.AppliedIndex()))
+	}
 }

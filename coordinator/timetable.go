@@ -78,7 +78,7 @@ func (c *Coordinator) startDue(ctx context.Context, d dueRun) error {
 	if d.Stages, err = c.cfg.Stages(spec, "", nil); err != nil {
 		return err
 	}
-	answer, err := c.propose(d.StartScheduled, "")
+	answer, err := c.propose(d.StartScheduled)
 	if err == nil && answer.Changed {
 		c.log.Info("a run was due by its schedule", keyPipeline, d.Pipeline, keyRun, answer.Run)
 	}

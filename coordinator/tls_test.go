@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
@@ -46,7 +47,10 @@ func credentials(t *testing.T, dir string) *pki.Credentials {
 // passes requests on to it, while those of the cluster are by any.
 func TestNobodyIsServedWithoutACertificate(t *testing.T) {
 	dir := certificates(t, "coordinator-n1", "coordinator-n2", "user-ada")
-	c := newCluster(t, 2, func(cfg *Config) { cfg.Credentials = credentials(t, filepath.Join(dir, "coordinator-"+cfg.ID)) })
+	c := newCluster(t, 2, func(cfg *Config) {
+		cfg.Credentials = credentials(t, filepath.Join(dir, "coordinator-"+cfg.ID))
+		cfg.Auth = &auth.Config{Users: map[string]auth.Grant{"ada": {Role: auth.Reader, Pipelines: auth.Scope{"*"}}}}
+	})
 	ada := credentials(t, filepath.Join(dir, "user-ada"))
 	stranger := credentials(t, filepath.Join(certificates(t, "user-ada"), "user-ada"))
 	for _, p := range c.peers {
@@ -80,7 +84,7 @@ func TestNobodyIsServedWithoutACertificate(t *testing.T) {
 		anonymous.GetClientCertificate = nil
 		web := &http.Client{Transport: &http.Transport{TLSClientConfig: anonymous}}
 		defer web.CloseIdleConnections()
-		for path, want := range map[string]int{healthPath: http.StatusOK, metricsPath: http.StatusUnauthorized, openAPIPath: http.StatusUnauthorized,
+		for path, want := range map[string]int{auth.HealthPath: http.StatusOK, auth.MetricsPath: http.StatusUnauthorized, auth.OpenAPIPath: http.StatusUnauthorized,
 			apiv1.CoordinatorServiceStatusProcedure: http.StatusUnauthorized} {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.API+path, nil)
 			if err != nil {

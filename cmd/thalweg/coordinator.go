@@ -3,14 +3,22 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
+	setup "github.com/thalweg/thalweg/cmd/thalweg/init"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/coordinator"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
@@ -20,6 +28,7 @@ import (
 func newCoordinator(g *verb.Globals) *cobra.Command {
 	cfg := coordinator.Config{SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
 	var advertise string
+	var users map[string]string
 	cmd := &cobra.Command{
 		Use:   "coordinator --id ID --certs DIR --dir DIR --join HOST:PORT … --bootstrap-expect N",
 		Short: "Run one node of the replicated coordinator",
@@ -47,6 +56,9 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			if cfg.Credentials, err = g.NodeCredentials(log, pki.Coordinator, cfg.ID); err != nil {
 				return err
 			}
+			if cfg.Auth, err = callers(g.Certs, users); err != nil {
+				return err
+			}
 			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
@@ -69,8 +81,30 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 	cmd.Flags().StringSliceVar(&cfg.Join.Addresses, "join", nil, "coordinators to find the cluster by: host:port of their API, commas between them; this one may be among them")
 	cmd.Flags().IntVar(&cfg.Join.Expect, "bootstrap-expect", 0, "how many nodes found a new cluster together, the same on each; 0: this one only joins")
 	cmd.Flags().DurationVar(&cfg.Join.RemoveDeadAfter, "remove-dead-after", time.Hour, "how long a coordinator may be unreachable before it is removed, where three that vote stay")
+	cmd.Flags().StringToStringVar(&users, "user", map[string]string{setup.Admin: auth.Admin.String()},
+		"what users with a certificate may do: name=role[:pipeline[:pipeline…]], a role for all pipelines or some; role is reader, submitter, operator or admin")
 	for _, f := range []string{"id", "dir"} {
 		verb.Must(cmd.MarkFlagRequired(f))
 	}
 	return cmd
+}
+
+// callers says who may call: users by their certificates, and the holder of the token
+// that init made, whose hash lies beside the node's certificate.
+func callers(certs string, users map[string]string) (*auth.Config, error) {
+	a := &auth.Config{Users: make(map[string]auth.Grant)}
+	for name, text := range users {
+		g, err := auth.ParseGrant(text)
+		if err != nil {
+			return nil, &thalweg.Error{Op: "--user", Kind: thalweg.Invalid, Subject: name + "=" + text, Err: err}
+		}
+		a.Users[name] = g
+	}
+	file := filepath.Join(certs, setup.HashFile)
+	hash, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &thalweg.Error{Op: "read hash of the first token", Kind: thalweg.Invalid, Subject: file, Err: err}
+	}
+	a.FirstToken = strings.TrimSpace(string(hash))
+	return a, nil
 }

@@ -40,7 +40,7 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 	}
 	checkDescriptions(t)
 	for name, text := range map[string]string{"spec.md": specReference(t), "expressions.md": expressionReference(),
-		"commands.md": commandReference(), "http.md": httpReference(t), "metrics.md": metricsReference(t)} {
+		"commands.md": commandReference(), "http.md": httpReference(t), "metrics.md": metricsReference(t), "access.md": accessReference()} {
 		path := filepath.Join(referenceFiles, name)
 		if *update {
 			put(t, path, text)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/audit"
 	"github.com/thalweg/thalweg/cmd/thalweg/demo"
 	"github.com/thalweg/thalweg/cmd/thalweg/dlq"
 	setup "github.com/thalweg/thalweg/cmd/thalweg/init"
@@ -20,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/profile"
 	"github.com/thalweg/thalweg/cmd/thalweg/runs"
 	"github.com/thalweg/thalweg/cmd/thalweg/stream"
+	"github.com/thalweg/thalweg/cmd/thalweg/token"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
@@ -60,6 +62,8 @@ var commands = []struct {
 	{dlq.New, verb.Reads},
 	{newVerify, verb.Scores},
 	{newFsck, verb.Reads},
+	{token.New, verb.Asks},
+	{audit.New, verb.Asks},
 	{newBackup, verb.Asks},
 	{newRestore, verb.Asks},
 	{newPut, verb.Prints + "connections store"},

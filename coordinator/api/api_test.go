@@ -236,7 +236,7 @@ func TestAddressesAreChecked(t *testing.T) {
 }
 
 func TestErrorsCrossTheRPC(t *testing.T) {
-	for kind := thalweg.Other; kind <= thalweg.Lost; kind++ {
+	for kind := thalweg.Other; kind <= thalweg.Throttled; kind++ {
 		want := &thalweg.Error{Op: "read shard", Kind: kind, Subject: "lake/a.parquet", Hint: "look there", Err: errors.New("short read")}
 		f := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) { return nil, want }}
 		c, err := NewClient(Config{Addresses: []string{serve(t, f)}, Attempts: 1})

@@ -39,6 +39,9 @@ type Config struct {
 	Addresses []string
 	// TLS is that toward coordinators; nil: without.
 	TLS *tls.Config
+	// Token is sent with each request, to prove who the caller is; empty: none. It is sent
+	// over connections that others cannot read only.
+	Token string
 	// Unreachable is the hint of errors where none of them answers; empty: a
 	// general one.
 	Unreachable string
@@ -95,11 +98,20 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("address %q", a),
 				Hint: forms, Err: err}
 		}
+		if cfg.Token != "" && cfg.TLS == nil && !isLoopback(u.Hostname()) {
+			return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("address %q", a),
+				Hint: "a token is sent to other machines over TLS only", Err: errors.New("everybody on the way could read the token")}
+		}
 		c.nodes = append(c.nodes, u.Host)
 	}
 	c.CoordinatorServiceClient = apiv1.NewCoordinatorServiceClient(toNode{c.http}, scheme+"://"+c.nodes[0],
 		connect.WithReadMaxBytes(MaxMessageBytes), connect.WithInterceptors(connect.UnaryInterceptorFunc(c.tryNodes)))
 	return c, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Scheme is that of URLs with the TLS, nil for none.
@@ -150,6 +162,9 @@ func (t toNode) Do(req *http.Request) (*http.Response, error) {
 func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		req = withRequestID(req)
+		if c.cfg.Token != "" {
+			req.Header().Set("Authorization", "Bearer "+c.cfg.Token)
+		}
 		patience := c.cfg.AttemptTimeout
 		if poll, waits := req.Any().(*apiv1.PollRequest); waits {
 			patience += time.Duration(poll.WaitMs) * time.Millisecond
@@ -195,6 +210,9 @@ func (c *Client) tryNodes(next connect.UnaryFunc) connect.UnaryFunc {
 				}
 			}
 			at = (at + 1) % len(c.nodes)
+		}
+		if thalweg.Is(last, thalweg.Throttled) {
+			return nil, last // they answer
 		}
 		if e := new(thalweg.Error); errors.As(last, &e) && e.Op == "call coordinator" && e.Err != nil {
 			last = e.Err // the same is not said twice

@@ -29,6 +29,9 @@ var codes = [...]struct {
 	{thalweg.Corrupt, connect.CodeDataLoss},
 	{thalweg.Lost, connect.CodeDataLoss},
 	{thalweg.Exhausted, connect.CodeResourceExhausted},
+	{thalweg.Throttled, connect.CodeResourceExhausted},
+	{thalweg.Unauthenticated, connect.CodeUnauthenticated},
+	{thalweg.Forbidden, connect.CodePermissionDenied},
 	{thalweg.Unsupported, connect.CodeUnimplemented},
 	{thalweg.Canceled, connect.CodeCanceled},
 }

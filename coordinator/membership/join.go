@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/retry"
 )
@@ -67,7 +68,7 @@ func (c *Cluster) ask(ctx context.Context, addresses []string) (answers []hello,
 		}
 		group.Go(func() {
 			var h hello
-			err := c.call(ctx, address, helloPath, c.hello(), &h)
+			err := c.call(ctx, address, auth.HelloPath, c.hello(), &h)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -156,7 +157,7 @@ func (c *Cluster) join(ctx context.Context, h hello) error {
 	if leader < 0 {
 		return fmt.Errorf("the cluster of %s has no leader", h.From.ID)
 	}
-	if err := c.call(ctx, h.Members[leader].API, joinPath, joinRequest{From: c.self(), Empty: true}, &struct{}{}); err != nil {
+	if err := c.call(ctx, h.Members[leader].API, auth.JoinPath, joinRequest{From: c.self(), Empty: true}, &struct{}{}); err != nil {
 		return err
 	}
 	c.node.Admit()
@@ -191,7 +192,7 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 		if at < 0 || h.Leader == c.cfg.ID {
 			continue
 		}
-		err := c.call(ctx, h.Members[at].API, joinPath, joinRequest{From: c.self()}, &struct{}{})
+		err := c.call(ctx, h.Members[at].API, auth.JoinPath, joinRequest{From: c.self()}, &struct{}{})
 		if thalweg.Is(err, thalweg.Lost) {
 			return true, &thalweg.Error{Op: "belong to cluster", Kind: thalweg.Lost, Subject: "coordinator " + c.cfg.ID,
 				Hint: "move " + c.cfg.Dir + " away to start it as a new member", Err: err}
@@ -211,7 +212,7 @@ func (c *Cluster) found(ctx context.Context, members []raftnode.Peer) error {
 		if p.ID == c.cfg.ID {
 			continue
 		}
-		if err := c.call(ctx, p.API, consentPath, f, &struct{}{}); err != nil {
+		if err := c.call(ctx, p.API, auth.ConsentPath, f, &struct{}{}); err != nil {
 			return err
 		}
 	}
@@ -256,7 +257,7 @@ func (c *Cluster) consent(ctx context.Context, f raftnode.Founding) error {
 			return refuse(errors.New("its own records are wrong"))
 		}
 		var h hello
-		if err := c.call(ctx, before.Members[at].API, helloPath, c.hello(), &h); err != nil {
+		if err := c.call(ctx, before.Members[at].API, auth.HelloPath, c.hello(), &h); err != nil {
 			return refuse(fmt.Errorf("it has consented to %s, which does not say whether it still holds: %w", before.Founder, err))
 		}
 		if h.From.ID != before.Founder || len(h.Members) > 0 || h.Founder == before.Founder {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 )
@@ -100,9 +101,6 @@ func (c *Cluster) self() raftnode.Peer {
 
 // The calls between coordinators, which no other may make.
 const (
-	helloPath   = "/cluster/hello"
-	consentPath = "/cluster/consent"
-	joinPath    = "/cluster/join"
 	// maxCallBytes bounds one: above the addresses of all members.
 	maxCallBytes = 64 << 10
 	callTime     = 2 * time.Second
@@ -182,27 +180,25 @@ func (c *Cluster) hello() hello {
 	return h
 }
 
-// Handle serves the calls between coordinators.
-func (c *Cluster) Handle(mux *http.ServeMux) {
-	mux.Handle("POST "+helloPath, answer(func(_ context.Context, who string, in hello) (hello, error) {
+// Handlers serve the calls between coordinators, by their paths.
+func (c *Cluster) Handlers() map[string]http.Handler {
+	return map[string]http.Handler{auth.HelloPath: answer(func(_ context.Context, who string, in hello) (hello, error) {
 		if in.From.ID != who {
 			return hello{}, notItself(in.From.ID, who)
 		}
 		c.heard(in)
 		return c.hello(), nil
-	}))
-	mux.Handle("POST "+consentPath, answer(func(ctx context.Context, who string, in raftnode.Founding) (struct{}, error) {
+	}), auth.ConsentPath: answer(func(ctx context.Context, who string, in raftnode.Founding) (struct{}, error) {
 		if in.Founder != who {
 			return struct{}{}, notItself(in.Founder, who)
 		}
 		return struct{}{}, c.consent(ctx, in)
-	}))
-	mux.Handle("POST "+joinPath, answer(func(ctx context.Context, who string, in joinRequest) (struct{}, error) {
+	}), auth.JoinPath: answer(func(ctx context.Context, who string, in joinRequest) (struct{}, error) {
 		if in.From.ID != who {
 			return struct{}{}, notItself(in.From.ID, who)
 		}
 		return struct{}{}, c.admit(ctx, in)
-	}))
+	})}
 }
 
 func notItself(id, who string) error {

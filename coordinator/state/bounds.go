@@ -43,6 +43,14 @@ const (
 	MaxHeldPartials = MaxTasks
 	MaxKeptTasks    = 256 // that a run keeps for show once it has ended
 
+	MaxTokens         = 1000 // that are not expired
+	MaxTokenPipelines = 64   // names or prefixes of one token
+	// MaxAudit is how many audit records are kept while the bucket takes none, some 600
+	// bytes each. Then no mutation is carried out, but for auditReserve revocations.
+	MaxAudit     = 4096
+	auditReserve = 64
+	maxAuditText = 256 // bytes of one text of an audit record
+
 	MaxPartitions   = 4096    // of one topic
 	MaxTopicIDBytes = 64      // 32 hex digits, and room for other brokers' ideas
 	MaxVersions     = 100_000 // of one model

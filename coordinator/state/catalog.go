@@ -21,4 +21,9 @@ var catalog = [...]func() Command{
 	func() Command { return new(GrantBackup) },
 	func() Command { return new(StartScheduled) },
 	func() Command { return new(SetSchedule) },
+	func() Command { return new(CreateToken) },
+	func() Command { return new(RevokeToken) },
+	func() Command { return new(DropAudit) },
+	func() Command { return new(NoteRestore) },
+	func() Command { return new(NoteRemoval) },
 }

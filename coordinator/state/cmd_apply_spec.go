@@ -42,6 +42,10 @@ type ApplySpec struct {
 
 func (*ApplySpec) name() string { return "apply spec" }
 
+func (c *ApplySpec) concerns(a Answer) (thalweg.PipelineName, string) {
+	return c.Pipeline, fmt.Sprintf("generation %d", a.Generation)
+}
+
 func (c *ApplySpec) apply(s *State) Answer {
 	switch {
 	case c.Pipeline == "" || (c.Model == "") != (c.Alias == ""):

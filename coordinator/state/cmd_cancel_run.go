@@ -9,6 +9,10 @@ type CancelRun struct {
 
 func (*CancelRun) name() string { return "cancel run" }
 
+func (c *CancelRun) concerns(Answer) (thalweg.PipelineName, string) {
+	return c.Run.Pipeline(), "run " + string(c.Run)
+}
+
 func (c *CancelRun) apply(s *State) Answer {
 	r := s.runs[c.Run]
 	switch {

@@ -21,6 +21,13 @@ type DeletePipeline struct {
 
 func (*DeletePipeline) name() string { return "delete pipeline" }
 
+func (c *DeletePipeline) concerns(Answer) (thalweg.PipelineName, string) {
+	if c.Purge {
+		return c.Pipeline, "with what it wrote"
+	}
+	return c.Pipeline, ""
+}
+
 func (c *DeletePipeline) apply(s *State) Answer {
 	p := s.pipelines[c.Pipeline]
 	if p == nil {

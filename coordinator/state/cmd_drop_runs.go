@@ -11,14 +11,22 @@ type DropRuns struct {
 	Runs    []thalweg.RunID `json:"runs"`
 }
 
+// takeCluster reports whether an ID is the cluster's; where it has none, it is from now.
+func (s *State) takeCluster(id string) bool {
+	if id == "" || len(id) > MaxClusterIDBytes || s.cluster != "" && s.cluster != id {
+		return false
+	}
+	s.cluster = id
+	return true
+}
+
 func (*DropRuns) name() string { return "drop runs" }
 
 func (c *DropRuns) apply(s *State) Answer {
 	var answer Answer
-	if c.Cluster == "" || len(c.Cluster) > MaxClusterIDBytes || s.cluster != "" && s.cluster != c.Cluster {
+	if !s.takeCluster(c.Cluster) {
 		return answer
 	}
-	s.cluster = c.Cluster
 	for _, id := range c.Runs {
 		if r := s.runs[id]; r != nil && r.State != RunRunning {
 			delete(s.runs, id)

@@ -16,6 +16,10 @@ type Promote struct {
 
 func (*Promote) name() string { return "promote" }
 
+func (c *Promote) concerns(Answer) (thalweg.PipelineName, string) {
+	return "", fmt.Sprintf("model %s: %s is version %d", c.Model, c.Alias, c.Version)
+}
+
 func (c *Promote) apply(s *State) Answer {
 	m := s.models[c.Model]
 	if m == nil || m.Retired() {

@@ -45,6 +45,14 @@ func (k *SkipAuthorization) flaw(partitions int) string {
 
 func (*SetStream) name() string { return "set stream" }
 
+func (c *SetStream) concerns(Answer) (thalweg.PipelineName, string) {
+	what := map[bool]string{true: "stream paused", false: "stream resumed"}[c.Paused]
+	if k := c.Skip; k != nil {
+		what += fmt.Sprintf(", offsets %d-%d of partition %d given up", k.From, k.To, k.Partition)
+	}
+	return c.Pipeline, what
+}
+
 func (c *SetStream) apply(s *State) Answer {
 	p := s.pipelines[c.Pipeline]
 	if p == nil {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -19,6 +20,10 @@ type StartRun struct {
 }
 
 func (*StartRun) name() string { return "start run" }
+
+func (c *StartRun) concerns(a Answer) (thalweg.PipelineName, string) {
+	return c.Pipeline, strings.TrimSpace(fmt.Sprintf("run %s %s", a.Run, c.Verb))
+}
 
 func (c *StartRun) apply(s *State) Answer {
 	p := s.pipelines[c.Pipeline]

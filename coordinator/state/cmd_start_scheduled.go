@@ -95,6 +95,10 @@ type SetSchedule struct {
 
 func (*SetSchedule) name() string { return "set schedule" }
 
+func (c *SetSchedule) concerns(Answer) (thalweg.PipelineName, string) {
+	return c.Pipeline, map[bool]string{true: "schedule paused", false: "schedule resumed"}[c.Paused]
+}
+
 func (c *SetSchedule) apply(s *State) Answer {
 	p := s.pipelines[c.Pipeline]
 	if p == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/audit"
 )
 
 // Command is one change of the state, as the leader planned it. The types that
@@ -28,6 +29,7 @@ type envelope struct {
 	Command string          `json:"command"`
 	TimeMS  int64           `json:"time_ms"`
 	Request string          `json:"request,omitempty"`
+	Caller  *audit.Caller   `json:"caller,omitempty"` // of a Mutation
 	Body    json.RawMessage `json:"body"`
 }
 
@@ -35,6 +37,11 @@ type envelope struct {
 // empty for the leader's own commands, and timeMS is the leader's clock,
 // milliseconds since 1970 UTC.
 func Encode(c Command, request string, timeMS int64) ([]byte, error) {
+	return EncodeFor(nil, c, request, timeMS)
+}
+
+// EncodeFor is Encode for a command that somebody asked for.
+func EncodeFor(caller *audit.Caller, c Command, request string, timeMS int64) ([]byte, error) {
 	if len(request) > MaxRequestIDBytes {
 		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "request id",
 			Err: fmt.Errorf("longer than %d bytes", MaxRequestIDBytes)}
@@ -43,7 +50,7 @@ func Encode(c Command, request string, timeMS int64) ([]byte, error) {
 	if err != nil { // a value that JSON cannot carry, such as a metric that is not finite
 		return nil, &thalweg.Error{Op: c.name(), Kind: thalweg.Invalid, Subject: "command", Err: err}
 	}
-	return json.Marshal(envelope{Command: c.name(), TimeMS: timeMS, Request: request, Body: body})
+	return json.Marshal(envelope{Command: c.name(), TimeMS: timeMS, Request: request, Caller: caller, Body: body})
 }
 
 // decode is the inverse of Encode. Unknown commands and fields are errors: a newer

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/audit"
 )
 
 // seedTasks are the tasks of a run with one shard and one replica, in order.
@@ -46,6 +47,8 @@ func seedState(t tester) *State {
 	m.apply(&SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 3, To: 7, TopicID: "T1", Accept: "T2"}}, "")
 	m.apply(&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 1}, "")
 	m.apply(&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 2}, "")
+	m.apply(&CreateToken{Name: "ci", Hash: hashOf("ci"), Role: "submitter", Pipelines: []string{"a*"}, ExpiresMS: 1_000_000}, "")
+	m.apply(&DropAudit{Cluster: "c1", Upto: audit.Head{Seq: 1, Hash: m.live.AuditRecords()[0].Hash}}, "")
 	return m.live
 }
 
@@ -86,12 +89,17 @@ func exercise(t tester, s *State) {
 			&RegisterModel{Run: "a-1-2"}, &StartRun{Pipeline: "a", Generation: 1, Stages: specPlan(1)}, &CancelRun{Run: "a-1-2"}, &DropRuns{Cluster: "c1", Runs: []thalweg.RunID{"a-1-1"}},
 			&SetPartitions{Pipeline: "a", Topic: "x", Partitions: 3},
 			&TripStream{Pipeline: "a", Generation: 1, Reason: "too many"}, &SetStream{Pipeline: "a", Skip: &SkipAuthorization{From: 1, To: 2}}, &SetSchedule{Pipeline: "a", Paused: true},
+			&CreateToken{Name: "cd", Hash: hashOf("cd"), Role: "reader"}, &RevokeToken{Name: "ci"}, &DropAudit{Cluster: "c1", Upto: s.AuditHead()},
 			&ApplySpec{Pipeline: "a", Text: "v2", Model: "m", Alias: "champion", Stages: specPlan(1)},
 		} {
 			if index++; index == 0 {
 				return // the largest index there is
 			}
-			if _, err := s.Apply(index, mustEncode(t, c, "")); err != nil {
+			entry, err := EncodeFor(&audit.Caller{Name: "ada"}, c, "", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Apply(index, entry); err != nil {
 				t.Fatalf("%s: %v", Name(c), err)
 			}
 		}

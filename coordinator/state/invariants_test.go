@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/audit"
 )
 
 // tester is what tests, fuzz tests and property tests have in common.
@@ -100,6 +101,27 @@ func checkInvariants(t tester, s *State) {
 			if m.Version(a.Version) == nil || m.Version(a.Version).Collected {
 				t.Fatalf("S4: alias %s of %s points to version %d", name, m.Name, a.Version)
 			}
+		}
+	}
+	for i, r := range s.AuditRecords() { // S13: the end of the audit log is a chain, up to its head
+		before := audit.Head{Seq: r.Seq - 1, Hash: r.Previous}
+		if i > 0 {
+			before = audit.Head{Seq: s.AuditRecords()[i-1].Seq, Hash: s.AuditRecords()[i-1].Hash}
+		}
+		head, err := before.Next(r)
+		if last := i == len(s.AuditRecords())-1; err != nil || last && head != s.AuditHead() {
+			t.Fatalf("S13: %v; head %+v, and %+v", err, head, s.AuditHead())
+		}
+	}
+	if len(s.AuditRecords()) > MaxAudit {
+		t.Fatalf("S13: %d records are kept", len(s.AuditRecords()))
+	}
+	if len(s.tokens) > MaxTokens || len(s.tokens) != len(s.tokensByHash) || len(s.tokens) > 0 && !s.tokensMade { // S14: a token is found by its hash
+		t.Fatalf("S14: %d tokens, %d hashes, made %v", len(s.tokens), len(s.tokensByHash), s.tokensMade)
+	}
+	for token := range s.Tokens() {
+		if s.TokenByHash(token.Hash) != token {
+			t.Fatalf("S14: token %s is not found by its hash", token.Name)
 		}
 	}
 	ids := make(map[string]bool, len(s.requests))

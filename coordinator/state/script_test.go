@@ -2,6 +2,9 @@ package state
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/coordinator/audit"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
@@ -91,7 +95,11 @@ func (m *machine) apply(c Command, requestID string) Answer {
 	m.t.Helper()
 	m.index++
 	m.clockMS += 1000
-	entry, err := Encode(c, requestID, m.clockMS)
+	var caller *audit.Caller
+	if IsMutation(c) {
+		caller = &audit.Caller{Kind: "user", Name: "ada", Role: "admin", By: "token", Remote: "10.0.0.7:4711", Request: requestID}
+	}
+	entry, err := EncodeFor(caller, c, requestID, m.clockMS)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -338,10 +346,28 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		return c
 	case "delete":
 		return deletePipeline(pipeline, word(2) == "purge")
+	case "token":
+		return &CreateToken{Name: word(1), Hash: hashOf(cmp.Or(options["secret"], word(1))), Role: options["role"], Pipelines: words[2:],
+			ExpiresMS: int64(number("expires", 0)), First: options["first"] != ""}
+	case "revoke":
+		return &RevokeToken{Name: word(1)}
+	case "dropaudit":
+		c := &DropAudit{Cluster: options["cluster"], Upto: audit.Head{Seq: number("upto", 0)}}
+		for _, r := range m.live.AuditRecords() {
+			if r.Seq == c.Upto.Seq {
+				c.Upto.Hash = cmp.Or(options["hash"], r.Hash)
+			}
+		}
+		return c
 	case "partitions":
 		return &SetPartitions{Pipeline: pipeline, Topic: options["topic"], Partitions: uint32(number("n", 0))}
 	}
 	return nil
+}
+
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 func deletePipeline(name thalweg.PipelineName, purge bool) *DeletePipeline {
@@ -489,6 +515,21 @@ func show(out *strings.Builder, s *State, words []string) {
 				fmt.Fprintf(out, " deletion purge=%v failed=%q", d.Purge, d.Failed)
 			}
 			fmt.Fprintln(out)
+		}
+	case "audit":
+		for _, r := range s.AuditRecords() {
+			fmt.Fprintf(out, "%d at %d by %s: %s", r.Seq, r.Index, r.Caller.Name, r.Command)
+			for _, text := range []string{r.Pipeline, r.Subject, r.Outcome} {
+				if text != "" {
+					fmt.Fprintf(out, " [%s]", text)
+				}
+			}
+			fmt.Fprintln(out)
+		}
+		fmt.Fprintf(out, "head %d\n", s.AuditHead().Seq)
+	case "tokens":
+		for t := range s.Tokens() {
+			fmt.Fprintf(out, "%s %s of %v, %d to %d\n", t.Name, t.Role, t.Pipelines, t.CreatedMS, t.ExpiresMS)
 		}
 	case "leases":
 		for _, w := range s.Holders() {

@@ -24,6 +24,10 @@ type snapshot struct {
 	Deleted   []*Tombstone `json:"deleted,omitempty"`
 	Forgotten Forgotten    `json:"forgotten,omitzero"`
 	Requests  []request    `json:"requests,omitempty"`
+	Audit     auditLog     `json:"audit,omitzero"`
+	Tokens    []*Token     `json:"tokens,omitempty"`
+	// TokensMade: there was a token at some time.
+	TokensMade bool `json:"tokens_made,omitempty"`
 }
 
 // Encode returns the state as a snapshot. Nodes that applied the same entries
@@ -33,6 +37,7 @@ func (s *State) Encode() ([]byte, error) {
 		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests, Forgotten: s.forgotten,
 		Pipelines: slices.Collect(s.Pipelines()), Runs: slices.Collect(s.Runs()), Models: slices.Collect(s.Models()),
 		Deleted: slices.Collect(s.Deleted()),
+		Audit:   s.audit, Tokens: slices.Collect(s.Tokens()), TokensMade: s.tokensMade,
 	})
 	if err != nil {
 		return nil, &thalweg.Error{Op: "encode snapshot", Kind: thalweg.Other, Subject: fmt.Sprintf("index %d", s.index), Err: err}
@@ -83,6 +88,12 @@ func Decode(data []byte) (*State, error) {
 		if p.ActiveRun != "" && s.runs[p.ActiveRun] == nil {
 			return nil, damaged("pipeline "+string(p.Name), fmt.Errorf("its active run %s is missing", p.ActiveRun))
 		}
+	}
+	if err := s.restoreTokens(snap.Tokens, snap.TokensMade); err != nil {
+		return nil, err
+	}
+	if err := s.restoreAudit(snap.Audit); err != nil {
+		return nil, err
 	}
 	if len(snap.Requests) > MaxRequests {
 		return nil, damaged("requests", fmt.Errorf("%d of them, at most %d are kept", len(snap.Requests), MaxRequests))

@@ -33,11 +33,17 @@ type State struct {
 	deleted   map[thalweg.PipelineName]*Tombstone
 	forgotten Forgotten // what bounds the numbers of those without a tombstone
 	requests  []request // the newest MaxRequests, oldest first
+	audit     auditLog
+
+	tokens     map[string]*Token // by name
+	tokensMade bool              // there was one at some time
 
 	// Derived from the above, not part of a snapshot: live tasks by ID, and the
 	// leased ones by their holder.
 	tasks map[thalweg.TaskID]*Task
 	held  map[thalweg.WorkerID]map[thalweg.TaskID]*Task
+
+	tokensByHash map[string]*Token // derived
 }
 
 // New returns the empty state.
@@ -49,6 +55,8 @@ func New() *State {
 		deleted:   make(map[thalweg.PipelineName]*Tombstone),
 		tasks:     make(map[thalweg.TaskID]*Task),
 		held:      make(map[thalweg.WorkerID]map[thalweg.TaskID]*Task),
+
+		tokens: make(map[string]*Token), tokensByHash: make(map[string]*Token),
 	}
 }
 
@@ -67,7 +75,7 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 	s.index = index
 	s.timeMS = max(s.timeMS, env.TimeMS)
 	if env.Request == "" {
-		return cmd.apply(s), nil
+		return s.carryOut(env, cmd), nil
 	}
 	if first := s.request(env.Request); first != nil {
 		if first.Command != env.Command {
@@ -76,10 +84,25 @@ func (s *State) Apply(index uint64, entry []byte) (Answer, error) {
 		}
 		return first.Answer, nil
 	}
-	answer := cmd.apply(s)
+	answer := s.carryOut(env, cmd)
 	kept := s.requests[max(0, len(s.requests)-MaxRequests+1):]
 	s.requests = append(kept, request{ID: env.Request, Command: env.Command, Answer: answer})
 	return answer, nil
+}
+
+// carryOut applies a command, and records it where somebody asked for it: what cannot
+// be recorded is not done.
+func (s *State) carryOut(env envelope, cmd Command) Answer {
+	m, _ := cmd.(Mutation)
+	if env.Caller == nil || m == nil {
+		return cmd.apply(s)
+	}
+	if full := s.auditFull(cmd); full != nil {
+		return Answer{Failure: full}
+	}
+	answer := cmd.apply(s)
+	s.writeAudit(env, m, answer)
+	return answer
 }
 
 // Index returns the index of the last entry applied.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,16 +14,26 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
 // authorityDir is the place of the authority in --dir.
 const authorityDir = "ca"
 
-// admin is who has the first certificate of a user.
-const admin = "admin"
+// Admin is who has the first certificate of a user, and the first token.
+const Admin = "admin"
+
+const (
+	// tokenFile has the secret of the first token, in the directory of Admin.
+	tokenFile = "token"
+	// HashFile has its hash, in the directory of each coordinator, the first of which to
+	// lead registers it.
+	HashFile = "first-token.sha256"
+)
 
 // The ports of the commands that init prints.
 const (
@@ -90,7 +101,7 @@ func New(*verb.Globals) *cobra.Command {
 			for _, of := range []struct {
 				kind  string
 				texts []string
-			}{{pki.Coordinator, coordinators}, {pki.Worker, workers}, {pki.User, []string{admin}}} {
+			}{{pki.Coordinator, coordinators}, {pki.Worker, workers}, {pki.User, []string{Admin}}} {
 				for _, text := range of.texts {
 					n, err := parseNode(of.kind, text)
 					if err != nil {
@@ -109,6 +120,9 @@ func New(*verb.Globals) *cobra.Command {
 					return err
 				}
 			}
+			if err := issueToken(dir, nodes); err != nil {
+				return err
+			}
 			printNext(cmd.OutOrStdout(), dir, nodes)
 			return nil
 		},
@@ -121,6 +135,25 @@ func New(*verb.Globals) *cobra.Command {
 	verb.Must(cmd.MarkFlagRequired("coordinator"))
 	cmd.AddCommand(newNode(&dir))
 	return cmd
+}
+
+// issueToken makes the first token: its secret for the administrator, and its hash for
+// the coordinators.
+func issueToken(dir string, nodes []node) error {
+	secret := auth.NewSecret()
+	for _, n := range nodes {
+		file, text := filepath.Join(n.dir(dir), tokenFile), secret
+		switch n.kind {
+		case pki.Worker:
+			continue
+		case pki.Coordinator:
+			file, text = filepath.Join(n.dir(dir), HashFile), auth.Hash(secret)
+		}
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			return &thalweg.Error{Op: "make the first token", Kind: thalweg.Invalid, Subject: file, Err: err}
+		}
+	}
+	return nil
 }
 
 // printNext tells what to do with the certificates.
@@ -152,6 +185,7 @@ func printNext(w io.Writer, dir string, nodes []node) {
 				n.id, n.dir(dir), n.id, exchangePort+at[i], net.JoinHostPort(n.hosts[0], strconv.Itoa(exchangePort+at[i])), strings.Join(apis, ","))
 		case pki.User:
 			fmt.Fprintf(w, "\nTo ask the cluster, with %s:\n\n  export THALWEG_CERTS=%s THALWEG_COORDINATOR=%s\n  thalweg status\n", n.dir(dir), n.dir(dir), strings.Join(apis, ","))
+			fmt.Fprintf(w, "\nWithout the certificate, %s is as good, with THALWEG_TOKEN_FILE and the ca.crt in THALWEG_CERTS.\n`thalweg token create` makes tokens that may less.\n", filepath.Join(n.dir(dir), tokenFile))
 		}
 	}
 }

@@ -19,12 +19,17 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
+
+// maxTokenFile is above the longest token there is.
+const maxTokenFile = 64 << 10
 
 // Globals are the flags that every verb takes; its help shows those that it uses.
 type Globals struct {
 	Coordinators []string // host:port
+	TokenFile    string   // has the token that coordinators are shown
 	Certs        string   // directory of ca.crt, and of a certificate with its key; empty: without TLS
 	Output       string   // table, json or yaml
 	LogLevel     string
@@ -36,7 +41,7 @@ const (
 	Logs   = "log-level "
 	Data   = "connections store " // it reads training data
 	Prints = "output "
-	Asks   = "certs coordinator " + Prints                 // it asks the coordinators and prints what they say
+	Asks   = "certs coordinator token-file " + Prints      // it asks the coordinators and prints what they say
 	Reads  = Asks + "connections store "                   // it reads the results of a stream too
 	Scores = Reads + "kafka schema-registry state-bucket " // it scores as a worker does
 )
@@ -47,6 +52,8 @@ func (g *Globals) Register(flags *pflag.FlagSet) {
 		"coordinator addresses (host:port), one or more [THALWEG_COORDINATOR]")
 	flags.StringVar(&g.Certs, "certs", os.Getenv("THALWEG_CERTS"),
 		"directory with the cluster's ca.crt, and tls.crt and tls.key where one has a certificate; without, the coordinators are taken to speak no TLS, as `thalweg dev` does [THALWEG_CERTS]")
+	flags.StringVar(&g.TokenFile, "token-file", os.Getenv("THALWEG_TOKEN_FILE"),
+		"file with the token that coordinators are shown [THALWEG_TOKEN_FILE; THALWEG_TOKEN: the token itself]")
 	flags.StringVarP(&g.Output, "output", "o", "table", "output format: table, json or yaml")
 	flags.StringVar(&g.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
 	g.Connections.Register(flags)
@@ -77,8 +84,33 @@ func (g *Globals) Client(downAfter time.Duration) (*api.Client, error) {
 		}
 		over = certs.Client(pki.Coordinator, "")
 	}
-	return api.NewClient(api.Config{Addresses: g.Coordinators, TLS: over, DownAfter: downAfter,
+	token, err := g.token()
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(api.Config{Addresses: g.Coordinators, TLS: over, Token: token, DownAfter: downAfter,
 		Unreachable: "start coordinators there, as `thalweg dev` does, or name others: --coordinator [THALWEG_COORDINATOR]; of several a majority must run"})
+}
+
+// token returns the token that coordinators are shown: of the file, or of the
+// environment. There is no flag for the token itself, which all users of a machine
+// could read in its list of processes.
+func (g *Globals) token() (string, error) {
+	token, where := os.Getenv("THALWEG_TOKEN"), "THALWEG_TOKEN"
+	if g.TokenFile != "" {
+		data, err := terminal.ReadFile("read token", g.TokenFile, maxTokenFile, "name the file that `thalweg token create --to` wrote")
+		if err != nil {
+			return "", err
+		}
+		token, where = strings.TrimSpace(string(data)), g.TokenFile
+	}
+	if token == "" && g.TokenFile == "" {
+		return "", nil
+	}
+	if err := auth.CheckCredential(token); err != nil {
+		return "", &thalweg.Error{Op: "read token", Kind: thalweg.Invalid, Subject: where, Err: err}
+	}
+	return token, nil
 }
 
 // NodeCredentials opens the certificates of a node, which it cannot be without: whoever

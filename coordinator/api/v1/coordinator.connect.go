@@ -88,6 +88,18 @@ const (
 	// CoordinatorServiceRemoveMemberProcedure is the fully-qualified name of the CoordinatorService's
 	// RemoveMember RPC.
 	CoordinatorServiceRemoveMemberProcedure = "/thalweg.coordinator.v1.CoordinatorService/RemoveMember"
+	// CoordinatorServiceCreateTokenProcedure is the fully-qualified name of the CoordinatorService's
+	// CreateToken RPC.
+	CoordinatorServiceCreateTokenProcedure = "/thalweg.coordinator.v1.CoordinatorService/CreateToken"
+	// CoordinatorServiceListTokensProcedure is the fully-qualified name of the CoordinatorService's
+	// ListTokens RPC.
+	CoordinatorServiceListTokensProcedure = "/thalweg.coordinator.v1.CoordinatorService/ListTokens"
+	// CoordinatorServiceRevokeTokenProcedure is the fully-qualified name of the CoordinatorService's
+	// RevokeToken RPC.
+	CoordinatorServiceRevokeTokenProcedure = "/thalweg.coordinator.v1.CoordinatorService/RevokeToken"
+	// CoordinatorServiceListAuditProcedure is the fully-qualified name of the CoordinatorService's
+	// ListAudit RPC.
+	CoordinatorServiceListAuditProcedure = "/thalweg.coordinator.v1.CoordinatorService/ListAudit"
 	// CoordinatorServicePollProcedure is the fully-qualified name of the CoordinatorService's Poll RPC.
 	CoordinatorServicePollProcedure = "/thalweg.coordinator.v1.CoordinatorService/Poll"
 )
@@ -133,6 +145,15 @@ type CoordinatorServiceClient interface {
 	// RemoveMember takes a coordinator out of the cluster: one that runs ends, and its
 	// directory is of no use any more.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
+	// CreateToken registers a token by the hash of its secret, which no coordinator ever
+	// sees.
+	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
+	// ListTokens lists the tokens, expired ones included.
+	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
+	// RevokeToken forgets a token: its secret opens nothing any more.
+	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
+	// ListAudit lists records of the audit log page by page.
+	ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
 	Poll(context.Context, *PollRequest) (*PollResponse, error)
@@ -251,6 +272,30 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("RemoveMember")),
 			connect.WithClientOptions(opts...),
 		),
+		createToken: connect.NewClient[CreateTokenRequest, CreateTokenResponse](
+			httpClient,
+			baseURL+CoordinatorServiceCreateTokenProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("CreateToken")),
+			connect.WithClientOptions(opts...),
+		),
+		listTokens: connect.NewClient[ListTokensRequest, ListTokensResponse](
+			httpClient,
+			baseURL+CoordinatorServiceListTokensProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ListTokens")),
+			connect.WithClientOptions(opts...),
+		),
+		revokeToken: connect.NewClient[RevokeTokenRequest, RevokeTokenResponse](
+			httpClient,
+			baseURL+CoordinatorServiceRevokeTokenProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("RevokeToken")),
+			connect.WithClientOptions(opts...),
+		),
+		listAudit: connect.NewClient[ListAuditRequest, ListAuditResponse](
+			httpClient,
+			baseURL+CoordinatorServiceListAuditProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ListAudit")),
+			connect.WithClientOptions(opts...),
+		),
 		poll: connect.NewClient[PollRequest, PollResponse](
 			httpClient,
 			baseURL+CoordinatorServicePollProcedure,
@@ -279,6 +324,10 @@ type coordinatorServiceClient struct {
 	backup         *connect.Client[BackupRequest, BackupResponse]
 	restore        *connect.Client[RestoreRequest, RestoreResponse]
 	removeMember   *connect.Client[RemoveMemberRequest, RemoveMemberResponse]
+	createToken    *connect.Client[CreateTokenRequest, CreateTokenResponse]
+	listTokens     *connect.Client[ListTokensRequest, ListTokensResponse]
+	revokeToken    *connect.Client[RevokeTokenRequest, RevokeTokenResponse]
+	listAudit      *connect.Client[ListAuditRequest, ListAuditResponse]
 	poll           *connect.Client[PollRequest, PollResponse]
 }
 
@@ -435,6 +484,42 @@ func (c *coordinatorServiceClient) RemoveMember(ctx context.Context, req *Remove
 	return nil, err
 }
 
+// CreateToken calls thalweg.coordinator.v1.CoordinatorService.CreateToken.
+func (c *coordinatorServiceClient) CreateToken(ctx context.Context, req *CreateTokenRequest) (*CreateTokenResponse, error) {
+	response, err := c.createToken.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListTokens calls thalweg.coordinator.v1.CoordinatorService.ListTokens.
+func (c *coordinatorServiceClient) ListTokens(ctx context.Context, req *ListTokensRequest) (*ListTokensResponse, error) {
+	response, err := c.listTokens.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RevokeToken calls thalweg.coordinator.v1.CoordinatorService.RevokeToken.
+func (c *coordinatorServiceClient) RevokeToken(ctx context.Context, req *RevokeTokenRequest) (*RevokeTokenResponse, error) {
+	response, err := c.revokeToken.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListAudit calls thalweg.coordinator.v1.CoordinatorService.ListAudit.
+func (c *coordinatorServiceClient) ListAudit(ctx context.Context, req *ListAuditRequest) (*ListAuditResponse, error) {
+	response, err := c.listAudit.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Poll calls thalweg.coordinator.v1.CoordinatorService.Poll.
 func (c *coordinatorServiceClient) Poll(ctx context.Context, req *PollRequest) (*PollResponse, error) {
 	response, err := c.poll.CallUnary(ctx, connect.NewRequest(req))
@@ -486,6 +571,15 @@ type CoordinatorServiceHandler interface {
 	// RemoveMember takes a coordinator out of the cluster: one that runs ends, and its
 	// directory is of no use any more.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
+	// CreateToken registers a token by the hash of its secret, which no coordinator ever
+	// sees.
+	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
+	// ListTokens lists the tokens, expired ones included.
+	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
+	// RevokeToken forgets a token: its secret opens nothing any more.
+	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
+	// ListAudit lists records of the audit log page by page.
+	ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error)
 	// Poll is the workers' one call: heartbeat, reports and progress go in, the
 	// leases that the worker holds come out.
 	Poll(context.Context, *PollRequest) (*PollResponse, error)
@@ -600,6 +694,30 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("RemoveMember")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceCreateTokenHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceCreateTokenProcedure,
+		svc.CreateToken,
+		connect.WithSchema(coordinatorServiceMethods.ByName("CreateToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceListTokensHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceListTokensProcedure,
+		svc.ListTokens,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ListTokens")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceRevokeTokenHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceRevokeTokenProcedure,
+		svc.RevokeToken,
+		connect.WithSchema(coordinatorServiceMethods.ByName("RevokeToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceListAuditHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceListAuditProcedure,
+		svc.ListAudit,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ListAudit")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServicePollHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServicePollProcedure,
 		svc.Poll,
@@ -642,6 +760,14 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceRestoreHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRemoveMemberProcedure:
 			coordinatorServiceRemoveMemberHandler.ServeHTTP(w, r)
+		case CoordinatorServiceCreateTokenProcedure:
+			coordinatorServiceCreateTokenHandler.ServeHTTP(w, r)
+		case CoordinatorServiceListTokensProcedure:
+			coordinatorServiceListTokensHandler.ServeHTTP(w, r)
+		case CoordinatorServiceRevokeTokenProcedure:
+			coordinatorServiceRevokeTokenHandler.ServeHTTP(w, r)
+		case CoordinatorServiceListAuditProcedure:
+			coordinatorServiceListAuditHandler.ServeHTTP(w, r)
 		case CoordinatorServicePollProcedure:
 			coordinatorServicePollHandler.ServeHTTP(w, r)
 		default:
@@ -719,6 +845,22 @@ func (UnimplementedCoordinatorServiceHandler) Restore(context.Context, *RestoreR
 
 func (UnimplementedCoordinatorServiceHandler) RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.RemoveMember is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.CreateToken is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListTokens is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.RevokeToken is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListAudit is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Poll(context.Context, *PollRequest) (*PollResponse, error) {

@@ -4478,6 +4478,720 @@ func (x *ErrorDetail) GetCause() string {
 	return ""
 }
 
+// CreateTokenRequest is a token to register.
+type CreateTokenRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	RequestId       string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`                        // a repeated id gets the first answer
+	Name            string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                                   // letters, digits, '.', '_' and '-'; unique among tokens that are good
+	Sha256          string                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`                                               // of the secret, twt_ and 32 random bytes in base64url; in hex
+	Role            string                 `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`                                                   // reader, submitter, operator or admin
+	Pipelines       []string               `protobuf:"bytes,5,rep,name=pipelines,proto3" json:"pipelines,omitempty"`                                         // names, or what names begin with and *; * is all
+	ExpiresAtUnixMs int64                  `protobuf:"varint,6,opt,name=expires_at_unix_ms,json=expiresAtUnixMs,proto3" json:"expires_at_unix_ms,omitempty"` // 0: never
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CreateTokenRequest) Reset() {
+	*x = CreateTokenRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTokenRequest) ProtoMessage() {}
+
+func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *CreateTokenRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetPipelines() []string {
+	if x != nil {
+		return x.Pipelines
+	}
+	return nil
+}
+
+func (x *CreateTokenRequest) GetExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.ExpiresAtUnixMs
+	}
+	return 0
+}
+
+// CreateTokenResponse says that the token is good.
+type CreateTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTokenResponse) Reset() {
+	*x = CreateTokenResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTokenResponse) ProtoMessage() {}
+
+func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
+}
+
+// ListTokensRequest asks for all tokens.
+type ListTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensRequest) Reset() {
+	*x = ListTokensRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensRequest) ProtoMessage() {}
+
+func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListTokensRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+}
+
+// ListTokensResponse is the tokens, in order of their names.
+type ListTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        []*Token               `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTokensResponse) Reset() {
+	*x = ListTokensResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTokensResponse) ProtoMessage() {}
+
+func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListTokensResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListTokensResponse) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// Token is what is known of a token.
+type Token struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                                   // unique
+	Role            string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`                                                   // that it gives
+	Pipelines       []string               `protobuf:"bytes,3,rep,name=pipelines,proto3" json:"pipelines,omitempty"`                                         // that it gives the role for
+	CreatedAtUnixMs int64                  `protobuf:"varint,4,opt,name=created_at_unix_ms,json=createdAtUnixMs,proto3" json:"created_at_unix_ms,omitempty"` // when it was registered
+	ExpiresAtUnixMs int64                  `protobuf:"varint,5,opt,name=expires_at_unix_ms,json=expiresAtUnixMs,proto3" json:"expires_at_unix_ms,omitempty"` // 0: never
+	Expired         bool                   `protobuf:"varint,6,opt,name=expired,proto3" json:"expired,omitempty"`                                            // it opens nothing any more
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *Token) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Token) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Token) GetPipelines() []string {
+	if x != nil {
+		return x.Pipelines
+	}
+	return nil
+}
+
+func (x *Token) GetCreatedAtUnixMs() int64 {
+	if x != nil {
+		return x.CreatedAtUnixMs
+	}
+	return 0
+}
+
+func (x *Token) GetExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.ExpiresAtUnixMs
+	}
+	return 0
+}
+
+func (x *Token) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+// RevokeTokenRequest names a token.
+type RevokeTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                            // of the token
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokenRequest) Reset() {
+	*x = RevokeTokenRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokenRequest) ProtoMessage() {}
+
+func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *RevokeTokenRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RevokeTokenRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// RevokeTokenResponse says that the token is forgotten.
+type RevokeTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokenResponse) Reset() {
+	*x = RevokeTokenResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokenResponse) ProtoMessage() {}
+
+func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
+}
+
+// ListAuditRequest asks for records of the audit log.
+type ListAuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`                                // records with greater numbers; page by page, the answer's next
+	PageSize      uint32                 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`          // at most; 0: 100
+	Caller        string                 `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`                               // only of this name; empty: of all
+	Command       string                 `protobuf:"bytes,4,opt,name=command,proto3" json:"command,omitempty"`                             // only of this one, such as "apply spec"; empty: all
+	Pipeline      string                 `protobuf:"bytes,5,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                           // only about this one; empty: all
+	FromUnixMs    int64                  `protobuf:"varint,6,opt,name=from_unix_ms,json=fromUnixMs,proto3" json:"from_unix_ms,omitempty"`  // only then or later
+	ToUnixMs      int64                  `protobuf:"varint,7,opt,name=to_unix_ms,json=toUnixMs,proto3" json:"to_unix_ms,omitempty"`        // only before; 0: no end
+	NewestFirst   bool                   `protobuf:"varint,8,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"` // backwards; then after is a number to begin below, 0: at the newest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ListAuditRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetFromUnixMs() int64 {
+	if x != nil {
+		return x.FromUnixMs
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetToUnixMs() int64 {
+	if x != nil {
+		return x.ToUnixMs
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+// ListAuditResponse is a page of records.
+type ListAuditResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       []*AuditRecord         `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`                   // in the order that was asked for
+	Next          uint64                 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`                        // what the next page is after; 0: there is none
+	HeadSeq       uint64                 `protobuf:"varint,3,opt,name=head_seq,json=headSeq,proto3" json:"head_seq,omitempty"`   // the number of the newest record
+	HeadHash      string                 `protobuf:"bytes,4,opt,name=head_hash,json=headHash,proto3" json:"head_hash,omitempty"` // and its hash, as the replicated state has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditResponse) Reset() {
+	*x = ListAuditResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditResponse) ProtoMessage() {}
+
+func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListAuditResponse) GetRecords() []*AuditRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *ListAuditResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ListAuditResponse) GetHeadSeq() uint64 {
+	if x != nil {
+		return x.HeadSeq
+	}
+	return 0
+}
+
+func (x *ListAuditResponse) GetHeadHash() string {
+	if x != nil {
+		return x.HeadHash
+	}
+	return ""
+}
+
+// AuditRecord is one mutation that somebody asked for.
+type AuditRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`                                 // from 1, without a gap
+	AtUnixMs      int64                  `protobuf:"varint,2,opt,name=at_unix_ms,json=atUnixMs,proto3" json:"at_unix_ms,omitempty"`     // when
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`                             // of the log
+	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`                                // of the caller: user, worker or coordinator
+	Caller        string                 `protobuf:"bytes,5,opt,name=caller,proto3" json:"caller,omitempty"`                            // its name
+	Role          string                 `protobuf:"bytes,6,opt,name=role,proto3" json:"role,omitempty"`                                // its highest
+	By            string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`                                    // how it proved who it is: token, certificate, oidc or loopback
+	Remote        string                 `protobuf:"bytes,8,opt,name=remote,proto3" json:"remote,omitempty"`                            // host:port that it called from
+	RequestId     string                 `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`     // that it gave the request
+	Command       string                 `protobuf:"bytes,10,opt,name=command,proto3" json:"command,omitempty"`                         // what it asked for
+	BodySha256    string                 `protobuf:"bytes,11,opt,name=body_sha256,json=bodySha256,proto3" json:"body_sha256,omitempty"` // of all that the log has of that
+	Pipeline      string                 `protobuf:"bytes,12,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                       // that it was about; empty: no single one
+	Subject       string                 `protobuf:"bytes,13,opt,name=subject,proto3" json:"subject,omitempty"`                         // what else it was about
+	Outcome       string                 `protobuf:"bytes,14,opt,name=outcome,proto3" json:"outcome,omitempty"`                         // empty: done; else the kind of the refusal
+	Previous      string                 `protobuf:"bytes,15,opt,name=previous,proto3" json:"previous,omitempty"`                       // hash of the record before
+	Hash          string                 `protobuf:"bytes,16,opt,name=hash,proto3" json:"hash,omitempty"`                               // of this one, over its JSON without it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRecord) Reset() {
+	*x = AuditRecord{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRecord) ProtoMessage() {}
+
+func (x *AuditRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
+func (*AuditRecord) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *AuditRecord) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *AuditRecord) GetAtUnixMs() int64 {
+	if x != nil {
+		return x.AtUnixMs
+	}
+	return 0
+}
+
+func (x *AuditRecord) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AuditRecord) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetRemote() string {
+	if x != nil {
+		return x.Remote
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetBodySha256() string {
+	if x != nil {
+		return x.BodySha256
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetPrevious() string {
+	if x != nil {
+		return x.Previous
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
 var File_coordinator_api_v1_coordinator_proto protoreflect.FileDescriptor
 
 const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
@@ -4920,7 +5634,68 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x14\n" +
-	"\x05cause\x18\x05 \x01(\tR\x05cause2\x90\x0e\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause\"\xbe\x01\n" +
+	"\x12CreateTokenRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x1c\n" +
+	"\tpipelines\x18\x05 \x03(\tR\tpipelines\x12+\n" +
+	"\x12expires_at_unix_ms\x18\x06 \x01(\x03R\x0fexpiresAtUnixMs\"\x15\n" +
+	"\x13CreateTokenResponse\"\x13\n" +
+	"\x11ListTokensRequest\"K\n" +
+	"\x12ListTokensResponse\x125\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.TokenR\x06tokens\"\xc1\x01\n" +
+	"\x05Token\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1c\n" +
+	"\tpipelines\x18\x03 \x03(\tR\tpipelines\x12+\n" +
+	"\x12created_at_unix_ms\x18\x04 \x01(\x03R\x0fcreatedAtUnixMs\x12+\n" +
+	"\x12expires_at_unix_ms\x18\x05 \x01(\x03R\x0fexpiresAtUnixMs\x12\x18\n" +
+	"\aexpired\x18\x06 \x01(\bR\aexpired\"G\n" +
+	"\x12RevokeTokenRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x15\n" +
+	"\x13RevokeTokenResponse\"\xf6\x01\n" +
+	"\x10ListAuditRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x16\n" +
+	"\x06caller\x18\x03 \x01(\tR\x06caller\x12\x18\n" +
+	"\acommand\x18\x04 \x01(\tR\acommand\x12\x1a\n" +
+	"\bpipeline\x18\x05 \x01(\tR\bpipeline\x12 \n" +
+	"\ffrom_unix_ms\x18\x06 \x01(\x03R\n" +
+	"fromUnixMs\x12\x1c\n" +
+	"\n" +
+	"to_unix_ms\x18\a \x01(\x03R\btoUnixMs\x12!\n" +
+	"\fnewest_first\x18\b \x01(\bR\vnewestFirst\"\x9e\x01\n" +
+	"\x11ListAuditResponse\x12=\n" +
+	"\arecords\x18\x01 \x03(\v2#.thalweg.coordinator.v1.AuditRecordR\arecords\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x19\n" +
+	"\bhead_seq\x18\x03 \x01(\x04R\aheadSeq\x12\x1b\n" +
+	"\thead_hash\x18\x04 \x01(\tR\bheadHash\"\x95\x03\n" +
+	"\vAuditRecord\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1c\n" +
+	"\n" +
+	"at_unix_ms\x18\x02 \x01(\x03R\batUnixMs\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06caller\x18\x05 \x01(\tR\x06caller\x12\x12\n" +
+	"\x04role\x18\x06 \x01(\tR\x04role\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
+	"\x06remote\x18\b \x01(\tR\x06remote\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\t \x01(\tR\trequestId\x12\x18\n" +
+	"\acommand\x18\n" +
+	" \x01(\tR\acommand\x12\x1f\n" +
+	"\vbody_sha256\x18\v \x01(\tR\n" +
+	"bodySha256\x12\x1a\n" +
+	"\bpipeline\x18\f \x01(\tR\bpipeline\x12\x18\n" +
+	"\asubject\x18\r \x01(\tR\asubject\x12\x18\n" +
+	"\aoutcome\x18\x0e \x01(\tR\aoutcome\x12\x1a\n" +
+	"\bprevious\x18\x0f \x01(\tR\bprevious\x12\x12\n" +
+	"\x04hash\x18\x10 \x01(\tR\x04hash2\xaf\x11\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -4939,7 +5714,12 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12Y\n" +
 	"\x06Backup\x12%.thalweg.coordinator.v1.BackupRequest\x1a&.thalweg.coordinator.v1.BackupResponse\"\x00\x12\\\n" +
 	"\aRestore\x12&.thalweg.coordinator.v1.RestoreRequest\x1a'.thalweg.coordinator.v1.RestoreResponse\"\x00\x12k\n" +
-	"\fRemoveMember\x12+.thalweg.coordinator.v1.RemoveMemberRequest\x1a,.thalweg.coordinator.v1.RemoveMemberResponse\"\x00\x12S\n" +
+	"\fRemoveMember\x12+.thalweg.coordinator.v1.RemoveMemberRequest\x1a,.thalweg.coordinator.v1.RemoveMemberResponse\"\x00\x12h\n" +
+	"\vCreateToken\x12*.thalweg.coordinator.v1.CreateTokenRequest\x1a+.thalweg.coordinator.v1.CreateTokenResponse\"\x00\x12e\n" +
+	"\n" +
+	"ListTokens\x12).thalweg.coordinator.v1.ListTokensRequest\x1a*.thalweg.coordinator.v1.ListTokensResponse\"\x00\x12h\n" +
+	"\vRevokeToken\x12*.thalweg.coordinator.v1.RevokeTokenRequest\x1a+.thalweg.coordinator.v1.RevokeTokenResponse\"\x00\x12b\n" +
+	"\tListAudit\x12(.thalweg.coordinator.v1.ListAuditRequest\x1a).thalweg.coordinator.v1.ListAuditResponse\"\x00\x12S\n" +
 	"\x04Poll\x12#.thalweg.coordinator.v1.PollRequest\x1a$.thalweg.coordinator.v1.PollResponse\"\x00B5Z3github.com/thalweg/thalweg/coordinator/api/v1;apiv1b\x06proto3"
 
 var (
@@ -4954,7 +5734,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -5017,44 +5797,54 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*Lease)(nil),                  // 58: thalweg.coordinator.v1.Lease
 	(*Peer)(nil),                   // 59: thalweg.coordinator.v1.Peer
 	(*ErrorDetail)(nil),            // 60: thalweg.coordinator.v1.ErrorDetail
-	nil,                            // 61: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 62: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 63: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 64: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 65: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 66: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 67: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 68: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 69: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 70: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 71: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 72: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 73: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 74: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*CreateTokenRequest)(nil),     // 61: thalweg.coordinator.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),    // 62: thalweg.coordinator.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),      // 63: thalweg.coordinator.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),     // 64: thalweg.coordinator.v1.ListTokensResponse
+	(*Token)(nil),                  // 65: thalweg.coordinator.v1.Token
+	(*RevokeTokenRequest)(nil),     // 66: thalweg.coordinator.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),    // 67: thalweg.coordinator.v1.RevokeTokenResponse
+	(*ListAuditRequest)(nil),       // 68: thalweg.coordinator.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 69: thalweg.coordinator.v1.ListAuditResponse
+	(*AuditRecord)(nil),            // 70: thalweg.coordinator.v1.AuditRecord
+	nil,                            // 71: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 72: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 73: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 74: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 75: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 76: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 77: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 78: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 79: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 80: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 81: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 82: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 83: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 84: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
 	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
 	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	61, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	71, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	62, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	63, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	64, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	65, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	72, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	73, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	74, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	75, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
 	24, // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
 	27, // 16: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	29, // 17: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	66, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	67, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	68, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	69, // 21: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	76, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	77, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	78, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	79, // 21: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
 	33, // 22: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	39, // 23: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
 	33, // 24: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
@@ -5066,58 +5856,68 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	55, // 30: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
 	52, // 31: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
 	51, // 32: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	70, // 33: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	71, // 34: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	72, // 35: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	80, // 33: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	81, // 34: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	82, // 35: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
 	58, // 36: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
 	57, // 37: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	73, // 38: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	83, // 38: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
 	59, // 39: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	74, // 40: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	84, // 40: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
 	29, // 41: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
 	33, // 42: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	28, // 43: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,  // 44: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 45: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	7,  // 46: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	9,  // 47: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	11, // 48: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	13, // 49: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	15, // 50: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	17, // 51: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	25, // 52: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	30, // 53: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	32, // 54: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	35, // 55: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	37, // 56: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	40, // 57: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	46, // 58: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
-	48, // 59: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
-	43, // 60: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
-	50, // 61: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 62: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 63: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 64: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 65: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 66: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 67: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 68: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 69: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 70: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	31, // 71: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	34, // 72: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	36, // 73: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	38, // 74: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	41, // 75: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	47, // 76: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
-	49, // 77: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
-	44, // 78: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
-	56, // 79: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	62, // [62:80] is the sub-list for method output_type
-	44, // [44:62] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	65, // 43: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
+	70, // 44: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
+	28, // 45: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,  // 46: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 47: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	7,  // 48: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	9,  // 49: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	11, // 50: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	13, // 51: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	15, // 52: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	17, // 53: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	25, // 54: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	30, // 55: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	32, // 56: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	35, // 57: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	37, // 58: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	40, // 59: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	46, // 60: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	48, // 61: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	43, // 62: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
+	61, // 63: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
+	63, // 64: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
+	66, // 65: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
+	68, // 66: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
+	50, // 67: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 68: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 69: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 70: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 71: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 72: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 73: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 74: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 75: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 76: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	31, // 77: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	34, // 78: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	36, // 79: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	38, // 80: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	41, // 81: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	47, // 82: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	49, // 83: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	44, // 84: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
+	62, // 85: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
+	64, // 86: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
+	67, // 87: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
+	69, // 88: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
+	56, // 89: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	68, // [68:90] is the sub-list for method output_type
+	46, // [46:68] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -5132,7 +5932,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   75,
+			NumMessages:   85,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

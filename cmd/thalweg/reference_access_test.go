@@ -1,0 +1,35 @@
+package main
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
+)
+
+// accessReference is the table of who may call what.
+func accessReference() string {
+	var b strings.Builder
+	b.WriteString("# Who may call what\n\n" + generatedMark + "\nCalls are POSTs to `/" + apiv1.CoordinatorServiceName + "/…`; what begins with `/` is a GET. A user has roles for\n" +
+		"pipelines ([security](../security.md)); \"about\" says which of them a call needs its role for. What is\nnot in the table is refused to everybody.\n\n")
+	tableHead(&b, slices.Concat([]string{"Route"}, auth.RoleNames(), []string{pki.Worker, "without credentials", "About"})...)
+	for _, p := range auth.Policies() {
+		name := p.Route
+		if strings.HasPrefix(name, "/"+apiv1.CoordinatorServiceName) {
+			name = path.Base(name)
+		}
+		row := []string{code(name)}
+		mark := func(may bool) { row = append(row, map[bool]string{true: "yes"}[may]) }
+		for _, role := range auth.RoleNames() {
+			r, _ := auth.ParseRole(role)
+			mark(p.Open || p.Role != auth.NoRole && r >= p.Role)
+		}
+		mark(p.Open || slices.Contains(p.Nodes, pki.Worker))
+		mark(p.Open)
+		tableRow(&b, append(row, p.Over.String())...)
+	}
+	return b.String()
+}

@@ -1,0 +1,62 @@
+package auth
+
+import (
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
+)
+
+// The paths of what a coordinator answers besides the RPC.
+const (
+	HealthPath  = "/healthz"
+	ReadyPath   = "/readyz"
+	MetricsPath = "/metrics"
+	OpenAPIPath = "/openapi.yaml"
+	// Coordinators find each other and become members by these.
+	HelloPath   = "/cluster/hello"
+	ConsentPath = "/cluster/consent"
+	JoinPath    = "/cluster/join"
+)
+
+// policies say who may call what. A route that is not here is refused to everybody, and
+// the server has no other way to add one. docs/reference/access.md comes of the table.
+var policies = [...]Policy{
+	{Route: HealthPath, Open: true, Unlimited: true},
+	{Route: ReadyPath, Open: true, Unlimited: true},
+	{Route: MetricsPath, Role: Reader, Over: OverCluster},
+	{Route: OpenAPIPath, Role: Reader},
+
+	{Route: apiv1.CoordinatorServiceStatusProcedure, Role: Reader},
+	{Route: apiv1.CoordinatorServiceListPipelinesProcedure, Role: Reader, Over: OverList},
+	{Route: apiv1.CoordinatorServiceGetPipelineProcedure, Role: Reader, Over: OverPipeline, Name: field((*apiv1.GetPipelineRequest).GetName)},
+	{Route: apiv1.CoordinatorServiceListRunsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListRunsRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceGetRunProcedure, Role: Reader, Over: OverRun, Name: field((*apiv1.GetRunRequest).GetRunId)},
+	{Route: apiv1.CoordinatorServiceListModelsProcedure, Role: Reader, Over: OverList},
+	{Route: apiv1.CoordinatorServiceStreamStatusProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.StreamStatusRequest).GetPipeline)},
+
+	{Route: apiv1.CoordinatorServiceApplyProcedure, Role: Submitter, Over: OverSpec},
+	{Route: apiv1.CoordinatorServiceStartRunProcedure, Role: Submitter, Over: OverPipeline, Name: field((*apiv1.StartRunRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceCancelRunProcedure, Role: Submitter, Over: OverRun, Name: field((*apiv1.CancelRunRequest).GetRunId)},
+
+	{Route: apiv1.CoordinatorServicePromoteProcedure, Role: Operator, Over: OverModel, Name: field((*apiv1.PromoteRequest).GetModel)},
+	{Route: apiv1.CoordinatorServiceSetStreamProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.SetStreamRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceSetScheduleProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.SetScheduleRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceDeletePipelineProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.DeletePipelineRequest).GetPipeline)},
+
+	{Route: apiv1.CoordinatorServiceCreateTokenProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceListTokensProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceRevokeTokenProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceRemoveMemberProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceBackupProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceRestoreProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceListAuditProcedure, Role: Admin, Over: OverCluster},
+
+	{Route: HelloPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
+	{Route: ConsentPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
+	{Route: JoinPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
+	{Route: apiv1.CoordinatorServicePollProcedure, Nodes: []string{pki.Worker}, Unlimited: true, Over: OverWorker, Name: field((*apiv1.PollRequest).GetWorkerId)},
+}
+
+// field returns what finds a field of a message.
+func field[M any](get func(M) string) func(any) string {
+	return func(message any) string { return get(message.(M)) }
+}

@@ -1,0 +1,190 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
+	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/pipeline"
+)
+
+// routes returns the handler of all that the table of policies has, and of nothing
+// else. What table has no handler is refused, and the other way round is a mistake of
+// this program.
+func routes(handlers map[string]http.Handler) http.Handler {
+	for path := range handlers {
+		if _, ok := auth.PolicyOf(path); !ok {
+			panic("coordinator: " + path + " has no policy: add it to coordinator/auth/catalog.go")
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h, ok := handlers[r.URL.Path]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	})
+}
+
+// authorized serves requests of those who may call the route, with their identity in
+// the context. What it is about, permit checks once the message has been read.
+func (c *Coordinator) authorized(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		policy, ok := auth.PolicyOf(r.URL.Path)
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		id := auth.Anyone(r.RemoteAddr)
+		if c.auth != nil && !policy.Open {
+			var err error
+			if id, err = c.identify(r); err == nil {
+				err = policy.Admit(id)
+			}
+			if err == nil && policy.Over == auth.OverCluster {
+				err = policy.PermitCluster(id)
+			}
+			if err != nil {
+				c.refuseCaller(w, r, id, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), id)))
+	})
+}
+
+// identify returns who makes a request. A leader that has just begun waits until it
+// knows all tokens; where nobody leads, a node goes by those that it knows.
+func (c *Coordinator) identify(r *http.Request) (auth.Identity, error) {
+	if c.node.IsLeader() {
+		if _, err := c.waitLeading(r.Context()); err != nil {
+			return auth.Identity{}, err
+		}
+	}
+	return c.auth.Identify(r)
+}
+
+// refuseCaller answers who may not call, and notes it.
+func (c *Coordinator) refuseCaller(w http.ResponseWriter, r *http.Request, id auth.Identity, err error) {
+	kind := thalweg.KindOf(err)
+	c.metrics.refused.WithLabelValues(kind.String()).Inc()
+	c.log.Info("request refused", "path", r.URL.Path, "caller", id.String(), keyAddress, r.RemoteAddr, keyError, err)
+	if kind == thalweg.Unauthenticated {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	refuse(w, r, err)
+}
+
+// permit checks that a call is about what its caller may call it about.
+func (c *Coordinator) permit(ctx context.Context, procedure string, message any) error {
+	policy, ok := auth.PolicyOf(procedure)
+	if !ok {
+		return &thalweg.Error{Op: "authorize", Kind: thalweg.Forbidden, Subject: procedure, Err: errors.New("there is no policy for it")}
+	}
+	id, name := auth.FromContext(ctx), ""
+	if policy.Name != nil {
+		name = policy.Name(message)
+	}
+	switch policy.Over {
+	case auth.OverCluster:
+		return policy.PermitCluster(id)
+	case auth.OverWorker:
+		return policy.PermitWorker(id, name)
+	case auth.OverPipeline:
+		return policy.Permit(id, "pipeline "+name, []string{name})
+	case auth.OverList:
+		if name != "" {
+			return policy.Permit(id, "pipeline "+name, []string{name})
+		}
+	case auth.OverRun:
+		return policy.Permit(id, "run "+name, []string{c.pipelineOfRun(name)})
+	case auth.OverModel:
+		return policy.Permit(id, "all pipelines with model "+name, c.withModel(name))
+	}
+	return nil
+}
+
+// permitSpec checks that who applies a spec may do so for its pipeline, and for all
+// that use the model of which its runs register versions.
+func (c *Coordinator) permitSpec(ctx context.Context, spec *pipeline.Spec) error {
+	policy, _ := auth.PolicyOf(apiv1.CoordinatorServiceApplyProcedure)
+	id, name := auth.FromContext(ctx), spec.Metadata.Name
+	if err := policy.Permit(id, "pipeline "+name, []string{name}); err != nil {
+		return err
+	}
+	model := spec.Spec.Registry.Model
+	if model == "" {
+		return nil
+	}
+	return policy.Permit(id, "all pipelines with model "+model, c.withModel(model))
+}
+
+// pipelineOfRun returns the pipeline of a run, or of the newest run of a pipeline, as
+// GetRun finds it.
+func (c *Coordinator) pipelineOfRun(name string) (of string) {
+	c.replica.view(func(s *state.State) {
+		switch r := s.Run(thalweg.RunID(name)); {
+		case r != nil:
+			of = string(r.Pipeline)
+		case s.Pipeline(thalweg.PipelineName(name)) != nil:
+			of = name
+		default:
+			of = string(thalweg.RunID(name).Pipeline())
+		}
+	})
+	return of
+}
+
+// withModel returns the pipelines that use a model; where none does, the model is as a
+// pipeline of its name.
+func (c *Coordinator) withModel(model string) (names []string) {
+	c.replica.view(func(s *state.State) { names = withModel(s, model) })
+	return names
+}
+
+func withModel(s *state.State, model string) (names []string) {
+	for p := range s.Pipelines() {
+		if p.Uses(thalweg.ModelName(model)) {
+			names = append(names, string(p.Name))
+		}
+	}
+	if len(names) == 0 {
+		names = []string{model}
+	}
+	return names
+}
+
+// sees reports whether who calls may see a pipeline in a list.
+func sees[Name ~string](ctx context.Context, pipeline Name) bool {
+	return auth.FromContext(ctx).May(auth.Reader, string(pipeline))
+}
+
+// mutate commits a command that somebody asked for, with who that is.
+func (c *Coordinator) mutate(ctx context.Context, cmd state.Mutation, requestID string) (state.Answer, error) {
+	caller := auth.FromContext(ctx).Caller(requestID)
+	if len(requestID) > state.MaxRequestIDBytes {
+		return state.Answer{}, &thalweg.Error{Op: state.Name(cmd), Kind: thalweg.Invalid, Subject: "request id",
+			Err: fmt.Errorf("longer than %d bytes", state.MaxRequestIDBytes)}
+	}
+	if requestID != "" && c.auth != nil { // nobody gets the answer to another's request
+		requestID = auth.Hash(caller.Kind + "/" + caller.Name + "/" + requestID)
+	}
+	return c.commit(&caller, cmd, requestID)
+}
+
+// checkListen refuses to listen to other machines where nobody has to say who it is, or
+// where everybody on the way reads how it does.
+func (c *Coordinator) checkListen(rpc net.Listener) error {
+	host, _, err := net.SplitHostPort(rpc.Addr().String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsLoopback() || c.cfg.Credentials != nil {
+		return nil
+	}
+	return &thalweg.Error{Op: "listen", Kind: thalweg.Invalid, Subject: rpc.Addr().String(), Err: errors.New("without certificates nobody can prove who it is"),
+		Hint: "listen on a loopback address, or set up certificates: `thalweg init`"}
+}
