@@ -171,8 +171,7 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 	leader := c.node.Leader()
 	switch {
 	case !is:
-		c.log.Info("this node was removed from the cluster, and ends")
-		return true, nil
+		return c.isRemoved(ctx), nil
 	case own.Peer == c.self() && leader != "":
 		return false, nil
 	case leader == c.cfg.ID:
@@ -182,11 +181,7 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 		}
 		return false, nil
 	}
-	addresses := slices.Clone(c.cfg.Join.Addresses)
-	for _, m := range c.node.Members() {
-		addresses = append(addresses, m.API)
-	}
-	answers, _ := c.ask(ctx, addresses)
+	answers, _ := c.ask(ctx, c.addresses())
 	for _, h := range answers {
 		at := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == h.Leader })
 		if at < 0 || h.Leader == c.cfg.ID {
@@ -200,6 +195,28 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 		break
 	}
 	return false, nil
+}
+
+// addresses are where others of the cluster may be.
+func (c *Cluster) addresses() []string {
+	addresses := slices.Clone(c.cfg.Join.Addresses)
+	for _, m := range c.node.Members() {
+		addresses = append(addresses, m.API)
+	}
+	return addresses
+}
+
+// isRemoved asks the leader whether this node is no member any more. The node's own
+// log does not tell: that of a new member begins before it was added.
+func (c *Cluster) isRemoved(ctx context.Context) bool {
+	answers, _ := c.ask(ctx, c.addresses())
+	for _, h := range answers {
+		if h.From.ID == h.Leader && !slices.ContainsFunc(h.Members, func(m raftnode.Member) bool { return m.ID == c.cfg.ID }) {
+			c.log.Info("this node was removed from the cluster, and ends")
+			return true
+		}
+	}
+	return false
 }
 
 // found founds a cluster of the nodes, once all of them consent.

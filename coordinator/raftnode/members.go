@@ -61,20 +61,23 @@ func (b *addressBook) peer(s raft.Server) Peer {
 	return peerOf(s)
 }
 
-// ServerAddr returns the address of a peer's raft.
+// ServerAddr returns the address of a peer's raft behind its ID: by that Dial knows
+// whether who answers there is the peer, or another that has the address now.
 func (b *addressBook) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 	if p, ok := b.moved.Load(string(id)); ok {
-		return raft.ServerAddress(p.(Peer).Address), nil
+		return dialAddress(p.(Peer)), nil
 	}
 	if r := b.raft.Load(); r != nil {
 		for _, s := range r.GetConfiguration().Configuration().Servers { // it does not wait
 			if s.ID == id {
-				return raft.ServerAddress(peerOf(s).Address), nil
+				return dialAddress(peerOf(s)), nil
 			}
 		}
 	}
 	return "", fmt.Errorf("no peer %q", id)
 }
+
+func dialAddress(p Peer) raft.ServerAddress { return raft.ServerAddress(p.ID + "@" + p.Address) }
 
 // Members returns the members of the newest configuration, in order of their IDs;
 // none while the node belongs to no cluster.

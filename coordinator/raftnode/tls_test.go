@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 )
 
@@ -80,12 +82,22 @@ func openAll(t testing.TB, certs map[string]*pki.Credentials, ids ...string) (le
 	return nodes[at], peers[0].Address
 }
 
-// TestMembersTalkWithinTLS and let no worker in.
+// TestMembersTalkWithinTLS, let no worker in, and send nothing to one that has the
+// address of another now.
 func TestMembersTalkWithinTLS(t *testing.T) {
 	certs := secure(t, "a", "b", "c")
 	leader, address := openAll(t, certs, "a", "b", "c")
 	if _, err := leader.Apply([]byte("entry")); err != nil {
 		t.Fatal(err)
+	}
+	if conn, err := leader.wire.Dial(raft.ServerAddress("b@"+address), 5*time.Second); err == nil {
+		conn.Close()
+		t.Error("a is taken for b, whose address it has")
+	}
+	if conn, err := leader.wire.Dial(raft.ServerAddress("a@"+address), 5*time.Second); err != nil {
+		t.Error(err)
+	} else {
+		conn.Close()
 	}
 	conn, err := tls.Dial("tcp", address, certs["w1"].Client(pki.Coordinator, ""))
 	if err == nil {

@@ -51,15 +51,19 @@ func newStream(listener net.Listener, certs *pki.Credentials) *stream {
 	return &stream{Listener: listener, certs: certs}
 }
 
-// Dial connects to a peer.
+// Dial connects to a peer, id@host:port.
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id, host, named := strings.Cut(string(address), "@")
+	if !named {
+		id, host = "", string(address)
+	}
+	host, _, _ = strings.Cut(host, ",")
 	if s.certs == nil {
-		return s.track(net.DialTimeout("tcp", string(address), timeout))
+		return s.track(net.DialTimeout("tcp", host, timeout))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	host, _, _ := strings.Cut(string(address), ",")
-	dialer := &tls.Dialer{Config: s.certs.Client(pki.Coordinator, "")}
+	dialer := &tls.Dialer{Config: s.certs.Client(pki.Coordinator, id)}
 	return s.track(dialer.DialContext(ctx, "tcp", host))
 }
 
