@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,7 @@ type cluster struct {
 	dir     string
 	peers   []Peer
 	tune    func(*Config)
+	log     *slog.Logger // nil: none
 	nodes   map[string]*running
 	token   string // of its clients
 }
@@ -55,7 +57,12 @@ type running struct {
 }
 
 func newCluster(t *testing.T, size int, tune func(*Config)) *cluster {
-	c := &cluster{store: memory.NewOpener("thalweg"), t: t, dir: t.TempDir(), tune: tune, nodes: make(map[string]*running)}
+	return newClusterWithLog(t, size, tune, nil)
+}
+
+// newClusterWithLog is newCluster, with a log of all nodes.
+func newClusterWithLog(t *testing.T, size int, tune func(*Config), log *slog.Logger) *cluster {
+	c := &cluster{store: memory.NewOpener("thalweg"), t: t, dir: t.TempDir(), tune: tune, log: log, nodes: make(map[string]*running)}
 	listeners := make(map[string][2]net.Listener)
 	for i := range size {
 		p, l := newPeer(t, fmt.Sprintf("n%d", i+1))
@@ -104,7 +111,7 @@ func (c *cluster) start(id string, l [2]net.Listener) {
 	if c.tune != nil {
 		c.tune(&cfg)
 	}
-	node, err := New(slog.New(slog.DiscardHandler), cfg)
+	node, err := New(cmp.Or(c.log, slog.New(slog.DiscardHandler)), cfg)
 	if err != nil {
 		c.t.Fatal(err)
 	}

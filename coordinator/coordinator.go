@@ -38,6 +38,11 @@ const (
 	keyError    = "error"
 	keyMember   = "member"
 
+	keyStage     = "stage"
+	keyState     = "state"
+	keyTasks     = "tasks"
+	keyRows      = "rows"
+	keyTook      = "took"
 	keyPartition = "partition"
 	keyReason    = "reason"
 )

@@ -3,10 +3,14 @@ package coordinator
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,9 +19,30 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth"
 )
 
+// logged is a log that nodes write and a test reads.
+type logged struct {
+	sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logged) Write(line []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.text.Write(line)
+}
+
+// lines counts those that a pattern matches.
+func (l *logged) lines(pattern string) int {
+	l.Lock()
+	defer l.Unlock()
+	return len(regexp.MustCompile(pattern).FindAllIndex(l.text.Bytes(), -1))
+}
+
 func TestWholeRunThenStream(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, nil)
+	var log logged
+	c := newClusterWithLog(t, 3, nil, slog.New(slog.NewJSONHandler(&log, nil)))
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
 	if applied.RunId != "flights-1-1" || applied.Generation != 1 || !applied.Changed {
@@ -28,6 +53,15 @@ func TestWholeRunThenStream(t *testing.T) {
 	run := c.awaitRun(client, applied.RunId)
 	if run.State != "succeeded" || run.ModelVersion != 1 || run.Metrics["test.roc_auc"] != 0.65 || run.Counts["shards"] != 3 {
 		t.Fatalf("the run ended: %v", run)
+	}
+	for _, stage := range append(run.Stages, &apiv1.Stage{}) {
+		line := fmt.Sprintf(`"msg":"stage ended","node":"n[0-9]","pipeline":"flights","run":"flights-1-1","stage":"%s"`, stage.Name)
+		if stage.Name == "" {
+			line = `"msg":"run ended","node":"n[0-9]","pipeline":"flights","run":"flights-1-1","state":"succeeded"`
+		}
+		if n := log.lines(line); n != 1 {
+			t.Errorf("%d lines of the log say %s", n, line)
+		}
 	}
 	for _, stage := range run.Stages {
 		if wantRows := map[string]int64{"profile": 100, "clean": 300, "fit": 300, "train": 200, "evaluate": 300}[stage.Name]; stage.RowsDone != wantRows {

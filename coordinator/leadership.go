@@ -204,6 +204,7 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 		c.log.Warn("stream paused: too many dead letters", keyPipeline, cmd.Pipeline, keyPartition, cmd.Partition, keyReason, cmd.Reason)
 	case *state.RegisterModel:
 		c.log.Info("model version registered", keyRun, answer.Run, keyVersion, answer.Version)
+		c.logStage(answer.Run, answer.Stage)
 	}
 	return nil
 }

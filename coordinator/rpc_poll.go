@@ -151,7 +151,30 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 	case cmd.Failure != nil:
 		c.log.Warn("task failed", keyTask, r.TaskId, keyWorker, worker, keyError, cmd.Failure.Error)
 	}
+	if answer.Stage != "" {
+		run, _, _ := strings.Cut(r.TaskId, "/")
+		c.logStage(thalweg.RunID(run), answer.Stage)
+	}
 	return nil
+}
+
+// logStage logs the end of a stage, and that of the run if it was the last.
+func (c *Coordinator) logStage(run thalweg.RunID, name string) {
+	c.replica.view(func(s *state.State) {
+		r := s.Run(run)
+		if r == nil {
+			return // its pipeline was deleted since
+		}
+		log := c.log.With(keyPipeline, r.Pipeline, keyRun, r.ID)
+		if i := slices.IndexFunc(r.Stages, func(s *state.Stage) bool { return s.Name == name }); i >= 0 {
+			stage := r.Stages[i]
+			log.Info("stage ended", keyStage, name, keyState, stage.State, keyTasks, stage.Done, keyRows, stage.Rows,
+				keyTook, time.Duration(stage.EndedMS-stage.StartedMS)*time.Millisecond)
+		}
+		if r.Current() == nil && r.Stage().Name == name {
+			log.Info("run ended", keyState, r.State, keyReason, r.Error, keyTook, time.Duration(r.EndedMS-r.StartedMS)*time.Millisecond)
+		}
+	})
 }
 
 // flawOf tells why a report cannot be kept: it is over a bound, or has a metric

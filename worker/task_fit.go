@@ -233,7 +233,7 @@ func reduceFit(ctx context.Context, t *Task) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		d.worker.log.Warn("rows that nobody needs are not removed", keyError, err)
+		d.worker.logOf(t.Lease).Warn("rows that nobody needs are not removed", keyError, err)
 	}
 	return t.Save(ctx, "transform", out)
 }

@@ -175,7 +175,7 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) outcome {
 		return stays
 	}
 	if before := t.mu.stopped; before == nil || before.Message != t.mu.status.Message {
-		t.worker.log.Error("stream stopped", keyTask, lease.TaskId, keyError, err)
+		t.worker.logOf(lease).Error("stream stopped", keyError, err)
 	}
 	var lost *connectors.MissingRange
 	if t.mu.status.Lost != nil || errors.As(err, &lost) {
@@ -318,7 +318,7 @@ func (t *scoreTask) offer(lease *apiv1.Lease) {
 	for _, v := range lease.Models {
 		ref, err := thalweg.ParseObjectRef(v.Checkpoint)
 		if err != nil {
-			t.worker.log.Error("model version without a checkpoint", keyTask, lease.TaskId, keyError, err)
+			t.worker.logOf(lease).Error("model version without a checkpoint", keyError, err)
 			continue
 		}
 		candidates = append(candidates, engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,

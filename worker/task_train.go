@@ -201,11 +201,13 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		return nil, err
 	}
 	defer session.Leave()
+	log := t.worker.logOf(t.first)
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
-		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, Logger: t.worker.log})
+		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, Logger: log})
 	if err != nil {
 		return nil, err
 	}
+	log.Info("training stopped", keyReason, result.Stopped, "epochs", result.Epochs, "best_epoch", result.BestEpoch, "metrics", result.Metrics)
 	// Every worker that was there at the end saves the same bytes under the same
 	// name, so each can vouch for what it reports.
 	reference, encoded, err := in.save(ctx, checkpointsDir+t.first.RunId+"/", &result.Checkpoint)

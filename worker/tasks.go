@@ -3,6 +3,8 @@ package worker
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -107,8 +109,8 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 		if before != nil {
 			<-before.done
 		}
-		began := time.Now()
-		w.log.Debug("task begins", keyTask, lease.TaskId, keyToken, lease.Token)
+		began, log := time.Now(), w.logOf(lease)
+		log.Debug("task begins", keyToken, lease.Token)
 		restore := func() {}
 		if lease.RunId != "" {
 			restore = w.cfg.Memory.Lift()
@@ -120,12 +122,24 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 		}
 		report.TaskId, report.Token = lease.TaskId, lease.Token
 		if report.Error != "" {
-			w.log.Warn("task failed", keyTask, lease.TaskId, keyError, report.Error)
+			log.Warn("task failed", keyError, report.Error)
 		} else {
-			w.log.Debug("task done", keyTask, lease.TaskId, keyTook, time.Since(began))
+			log.Debug("task done", keyTook, time.Since(began))
 		}
 		m.report(t, report)
 	}()
+}
+
+// logOf returns a log whose lines name the task, and what it is of.
+func (w *Worker) logOf(lease *apiv1.Lease) *slog.Logger {
+	log := w.log.With(keyPipeline, lease.Pipeline, keyTask, lease.TaskId)
+	if lease.RunId != "" {
+		log = log.With(keyRun, lease.RunId)
+	}
+	if lease.ShardTo > lease.ShardFrom {
+		log = log.With(keyShard, fmt.Sprintf("%d-%d", lease.ShardFrom, lease.ShardTo-1))
+	}
+	return log
 }
 
 // ended forgets a task that was told to end and has.

@@ -40,12 +40,16 @@ import (
 
 // Attribute keys of this package's log lines.
 const (
-	keyWorker = "worker"
-	keyTask   = "task"
-	keyToken  = "token"
-	keyError  = "error"
-	keyTook   = "took"
-	keyLeases = "leases"
+	keyWorker   = "worker"
+	keyPipeline = "pipeline"
+	keyRun      = "run"
+	keyTask     = "task"
+	keyShard    = "shard"
+	keyToken    = "token"
+	keyReason   = "reason"
+	keyError    = "error"
+	keyTook     = "took"
+	keyLeases   = "leases"
 )
 
 // Coordinator is the one call that a worker makes.

@@ -69,11 +69,11 @@ func (c *RegisterModel) apply(s *State) Answer {
 	r.Model, r.Version, v.Rejected = m.Name, v.Version, rejected
 	s.endRun(r, RunSucceeded, "")
 	if rejected != "" {
-		return Answer{Run: r.ID, Version: v.Version, Changed: true}
+		return Answer{Run: r.ID, Stage: r.Stage().Name, Version: v.Version, Changed: true}
 	}
 	previous := m.point(spec.Alias, v.Version)
 	s.championMoved(m.Name, spec.Alias)
-	return Answer{Run: r.ID, Version: v.Version, Previous: previous, Changed: true}
+	return Answer{Run: r.ID, Stage: r.Stage().Name, Version: v.Version, Previous: previous, Changed: true}
 }
 
 // compared are the metrics that versions are compared by, and of which less is

@@ -35,10 +35,20 @@ func (c *ReportTask) apply(s *State) Answer {
 		s.dropBackup(t.Of)
 	case c.Failure != nil:
 		c.failed(s, t)
+		return endedBy(t)
 	default:
 		c.done(s, t)
+		return endedBy(t)
 	}
 	return Answer{Changed: true}
+}
+
+// endedBy names the stage that the report of a task ended, if it did.
+func endedBy(t *Task) Answer {
+	if t = t.original(); t.Stage.State == StageRunning {
+		return Answer{Changed: true}
+	}
+	return Answer{Changed: true, Stage: t.Stage.Name}
 }
 
 // again takes a report on a task that is done: a repetition, or that of the other of two

@@ -99,6 +99,8 @@ type Answer struct {
 	Rejected string               `json:"rejected,omitempty"`
 	// Fenced tells that a report came from a holder whose lease is over.
 	Fenced bool `json:"fenced,omitempty"`
+	// Stage is the one of the run that came to its end.
+	Stage string `json:"stage,omitempty"`
 }
 
 // Err returns the refusal as an error, nil if there is none.

@@ -79,7 +79,8 @@ type Config struct {
 	// Parallelism is how many replicas, or shards, are worked on at once. Default:
 	// as many as Go uses processors.
 	Parallelism int
-	// Logger defaults to none.
+	// Logger names the run, and gets what happens in it at DEBUG: the stage has a line of
+	// its own. Default none.
 	Logger *slog.Logger
 }
 

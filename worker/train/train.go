@@ -101,7 +101,7 @@ func newTrainer(job *Job, config Config) (*trainer, error) {
 	}
 	return &trainer{
 		job: job, algorithm: algorithm, layout: newLayout(job.Model, job.weighs()), params: job.Model.Size(), config: config,
-		log: config.Logger.With("run", string(job.Run)), lanes: make(chan *lane, config.Parallelism), memory: &memory{limit: config.MemoryBytes},
+		log: config.Logger, lanes: make(chan *lane, config.Parallelism), memory: &memory{limit: config.MemoryBytes},
 		matrices: make(map[int]*matrix), offered: make(map[int]bool), state: &state{position: position{Format: formatVersion, Fingerprint: job.Fingerprint()}},
 	}, nil
 }
@@ -229,7 +229,7 @@ func (t *trainer) prepare(ctx context.Context, held []int) error {
 	if err := t.sameRows(); err != nil {
 		return err
 	}
-	t.log.Info("rows read", "replicas", missing, "rows", rows, "took", time.Since(begun))
+	t.log.Debug("rows read", "replicas", missing, "rows", rows, "took", time.Since(begun))
 	t.report(held, t.describe())
 	return nil
 }
@@ -298,7 +298,7 @@ func (t *trainer) adopt(snapshot []byte) error {
 		return &thalweg.Error{Op: opTrain, Kind: thalweg.Corrupt, Subject: fmt.Sprintf("run %s", t.job.Run),
 			Err: fmt.Errorf("was sent back from exchange %d to %d", t.state.Sequence, s.Sequence)}
 	}
-	t.log.Info("state adopted", "from", t.state.Sequence, "to", s.Sequence)
+	t.log.Debug("state adopted", "from", t.state.Sequence, "to", s.Sequence)
 	t.move(s)
 	return t.sameRows()
 }
@@ -316,7 +316,7 @@ func (t *trainer) apply(ctx context.Context, reduced kernel.Vector, notes [][]by
 		for _, name := range slices.Sorted(maps.Keys(next.Metrics)) {
 			best = append(best, slog.Float64(name, next.Metrics[name]))
 		}
-		t.log.Info("epoch done", "epoch", at.Epoch+1, "training_loss", next.Loss/float64(next.Ledger.Expected.Rows), "best_epoch", next.Best, slog.Group("best", best...))
+		t.log.Debug("epoch done", "epoch", at.Epoch+1, "training_loss", next.Loss/float64(next.Ledger.Expected.Rows), "best_epoch", next.Best, slog.Group("best", best...))
 	}
 	held, _ := t.exchange.Held()
 	t.report(held, t.describe())
@@ -399,6 +399,5 @@ func (t *trainer) result() (*Result, error) {
 		return nil, err
 	}
 	s := t.state
-	t.log.Info("training stopped", "why", s.Stopped, "epochs", c.Epochs, "best_epoch", s.Best)
 	return &Result{Checkpoint: *c, BestEpoch: s.Best, Improving: s.Stale == 0, Curve: s.Curve, Stopped: s.Stopped}, nil
 }

@@ -1,9 +1,11 @@
 package train_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -323,6 +325,23 @@ func TestTrainingStopsEarlyAndKeepsTheBest(t *testing.T) {
 	}
 	if result.Metrics["log_loss"] != losses[result.BestEpoch-1] || losses[result.BestEpoch-1] != losses[len(losses)-1] {
 		t.Errorf("losses %v, best epoch %d", losses, result.BestEpoch)
+	}
+}
+
+// Many epochs fill no operator's log: each is a line at DEBUG alone.
+func TestEpochsAreLoggedForDebuggingAlone(t *testing.T) {
+	job := newJob(t, dataset{shards: 1, rows: 40, label: "binary", seed: 9}, 2)
+	job.Trainer.Epochs, job.Trainer.EarlyStop = 50, 50
+	c := newCluster(t, 2, 1)
+	var log bytes.Buffer
+	c.workers[0].config.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	result, err := c.run(c.workers[0], job, train.Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Count(log.String(), "\n")
+	if epochs, debug := strings.Count(log.String(), `msg="epoch done"`), strings.Count(log.String(), "level=DEBUG"); epochs != result.Epochs || epochs < 10 || debug != lines {
+		t.Errorf("%d epochs, %d in %d lines, %d of them for debugging", result.Epochs, epochs, lines, debug)
 	}
 }
 
