@@ -255,7 +255,7 @@ func (c *Cluster) call(ctx context.Context, address, path string, in, out any) e
 	if data, err = io.ReadAll(io.LimitReader(resp.Body, maxCallBytes)); err != nil {
 		return fail(thalweg.Unavailable, err)
 	}
-	if who, _ := pki.PeerOf(resp.TLS); path == helloPath && resp.StatusCode == http.StatusOK {
+	if who, _ := pki.PeerOf(resp.TLS); path == auth.HelloPath && resp.StatusCode == http.StatusOK {
 		if h := out.(*hello); json.Unmarshal(data, h) == nil && h.From.ID != who.ID {
 			return notItself(h.From.ID, who.ID)
 		}
