@@ -338,7 +338,8 @@ const unlikely = 1e-6
 // checkDraws refuses members where so few training rows have another label than most that a
 // draw may have none of them.
 func checkDraws(members int, label feature.Label) error {
-	rows, most := label.Statistics.Count, int64(0)
+	rows := label.Statistics.Count
+	var most int64
 	switch label.Type {
 	case model.Binary:
 		trues := int64(math.Round(label.Statistics.Mean * float64(rows)))

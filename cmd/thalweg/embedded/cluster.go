@@ -101,7 +101,7 @@ func New(ctx context.Context, log *slog.Logger, cfg Config) (*Cluster, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory; what lies in it is for nobody else to read
+	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
 	c := &Cluster{cfg: cfg, log: log, workersReady: make(chan struct{}), ended: make(chan struct{})}
