@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 )
 
@@ -121,6 +123,67 @@ func TestMissingPermissionIsNotTakenForAMissingTopicAlone(t *testing.T) {
 	_, err := newSource(t, cfg).Topic(t.Context())
 	if err == nil || thalweg.Is(err, thalweg.Unavailable) || !strings.Contains(err.Error(), "ada") {
 		t.Errorf("%v, want an error that names the user", err)
+	}
+}
+
+// The permission that an operator must give is named by operation and resource,
+// whatever way the broker's refusal comes by.
+func TestARefusedPermissionIsNamed(t *testing.T) {
+	c := newCluster(t, 1)
+	refuse := func(key kmsg.Key, fill func(kmsg.Request) kmsg.Response) {
+		c.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			return fill(req), nil, true
+		})
+	}
+	refuse(kmsg.OffsetCommit, func(req kmsg.Request) kmsg.Response {
+		of := kmsg.NewOffsetCommitResponseTopicPartition()
+		of.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		res := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+		res.Topics = []kmsg.OffsetCommitResponseTopic{{Topic: topic, Partitions: []kmsg.OffsetCommitResponseTopicPartition{of}}}
+		return res
+	})
+	refuse(kmsg.ListOffsets, func(req kmsg.Request) kmsg.Response {
+		of := kmsg.NewListOffsetsResponseTopicPartition()
+		of.ErrorCode = kerr.TopicAuthorizationFailed.Code
+		res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		res.Topics = []kmsg.ListOffsetsResponseTopic{{Topic: topic, Partitions: []kmsg.ListOffsetsResponseTopicPartition{of}}}
+		return res
+	})
+	refuse(kmsg.Fetch, func(req kmsg.Request) kmsg.Response {
+		of := kmsg.NewFetchResponseTopicPartition()
+		of.ErrorCode = kerr.TopicAuthorizationFailed.Code
+		res := req.ResponseKind().(*kmsg.FetchResponse)
+		res.Topics = []kmsg.FetchResponseTopic{{Topic: topic, TopicID: req.(*kmsg.FetchRequest).Topics[0].TopicID, Partitions: []kmsg.FetchResponseTopicPartition{of}}}
+		return res
+	})
+	refuse(kmsg.InitProducerID, func(req kmsg.Request) kmsg.Response {
+		res := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		res.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		return res
+	})
+	refuse(kmsg.CreateTopics, func(req kmsg.Request) kmsg.Response {
+		of := kmsg.NewCreateTopicsResponseTopic()
+		of.Topic, of.ErrorCode = topic, kerr.TopicAuthorizationFailed.Code
+		res := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+		res.Topics = append(res.Topics, of)
+		return res
+	})
+	cfg := config(c)
+	cfg.Group = "scores"
+	s, p := newSource(t, cfg), newProducer(t, cfg, kafka.ProducerConfig{})
+	_, _, bounds := s.Bounds(t.Context(), 0)
+	var records connectors.Records
+	for want, err := range map[string]error{
+		"Read on group scores":                                     s.Commit(t.Context(), 0, 1),
+		"Describe on topic events":                                 bounds,
+		"Read on topic events":                                     s.Fetch(t.Context(), 0, 0, 0, 1<<20, &records),
+		"Create on topic events":                                   p.CreateTopic(t.Context(), 1),
+		"IdempotentWrite on the cluster, or Write on topic events": p.Produce(t.Context(), messages("a")),
+	} {
+		if !thalweg.Is(err, thalweg.Invalid) || !strings.Contains(fmt.Sprint(err), "does not permit this to anonymous users: it needs "+want) {
+			t.Errorf("%v, want invalid naming %s", err, want)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (c *cluster) translate(ctx context.Context, op, subject string, err error) 
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Hint = "no answer in time from " + c.where()
 	case brokerCode(err) != nil:
-		e.Kind, e.Hint = c.ofCode(brokerCode(err))
+		e.Kind, e.Hint = c.ofCode(op, brokerCode(err))
 	case errors.As(err, &record):
 		e.Kind, e.Hint = thalweg.Invalid, "the broker does not speak TLS on this port"
 	case errors.As(err, &certificate):
@@ -93,8 +93,8 @@ func endOfConnection(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// ofCode tells what to make of a broker's error code.
-func (c *cluster) ofCode(code *kerr.Error) (thalweg.Kind, string) {
+// ofCode tells what to make of the error code that a broker answered op with.
+func (c *cluster) ofCode(op string, code *kerr.Error) (thalweg.Kind, string) {
 	switch code {
 	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InconsistentTopicID:
 		hint := "create the topic, or correct its name"
@@ -103,7 +103,7 @@ func (c *cluster) ofCode(code *kerr.Error) (thalweg.Kind, string) {
 		}
 		return thalweg.NotFound, hint
 	case kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed:
-		return thalweg.Invalid, "the broker does not permit this to " + cmp.Or(c.cfg.SASL.User, "anonymous users")
+		return thalweg.Invalid, "the broker does not permit this to " + cmp.Or(c.cfg.SASL.User, "anonymous users") + ": " + c.permission(op, code)
 	case kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState:
 		return thalweg.Invalid, "check user, password and mechanism (" + cmp.Or(c.cfg.SASL.Mechanism, "none") + ")"
 	case kerr.TopicAlreadyExists:
@@ -119,4 +119,24 @@ func (c *cluster) ofCode(code *kerr.Error) (thalweg.Kind, string) {
 		return thalweg.Fenced, "another process writes in its place, or the brokers gave its transaction up"
 	}
 	return thalweg.Unavailable, ""
+}
+
+// permission names what an ACL must allow for op, which a broker refused with code.
+func (c *cluster) permission(op string, code *kerr.Error) string {
+	switch code {
+	case kerr.GroupAuthorizationFailed:
+		if op == "commit offset" {
+			return "it needs Read on group " + c.cfg.Group
+		}
+		return "it needs Read on the group" // one of an Outbox
+	case kerr.TransactionalIDAuthorizationFailed:
+		return "it needs Write and Describe on the transactional id"
+	case kerr.ClusterAuthorizationFailed:
+		if op == "create topic" {
+			return "it needs Create on the cluster, or on topic " + c.cfg.Topic
+		}
+		return "it needs IdempotentWrite on the cluster, or Write on topic " + c.cfg.Topic
+	}
+	needs := map[string]string{"fetch": "Read", "commit offset": "Read", "read topic": "Describe", "read bounds": "Describe", "read committed offset": "Describe", "create topic": "Create"}
+	return "it needs " + cmp.Or(needs[op], "Write") + " on topic " + c.cfg.Topic
 }
