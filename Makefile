@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model hostile linear leaders chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model linear leaders chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -74,6 +74,7 @@ tidy:
 model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
 	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
 
+.PHONY: hostile
 hostile: ## read 100,000 damaged models and 60,000 damaged tables by seed: no death, no hang, bounded memory
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated' ./pipeline/imported ./worker
 

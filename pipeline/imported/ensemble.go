@@ -14,6 +14,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/thalweg/thalweg"
 )
@@ -129,6 +130,14 @@ func Parse(name string, data []byte) (*Ensemble, error) {
 		err = fmt.Errorf("is XGBoost's binary form: write it with Booster.save_model(\"model.json\")")
 	default:
 		err = fmt.Errorf("is neither LightGBM's text (Booster.save_model) nor XGBoost's JSON (Booster.save_model(\"model.json\"))")
+	}
+	if err == nil && !utf8.Valid(data) { // JSON would write another name
+		text := bytes.ToValidUTF8(data, nil)
+		at := 0
+		for at < len(text) && data[at] == text[at] {
+			at++
+		}
+		err = fmt.Errorf("line %d is not valid UTF-8: save the model again, with names that are", 1+bytes.Count(data[:at], []byte{'\n'}))
 	}
 	if err != nil {
 		return nil, fail(err)

@@ -115,6 +115,8 @@ func TestDamagedModelsAreRefusedByName(t *testing.T) {
 		"a feature too far":  {replace(lgb, "split_feature=", "split_feature=77 #"), "split_feature"},
 		"twice the key":      {replace(lgb, "num_cat=", "Tree=0\nnum_cat="), "a second time"},
 		"trees missing":      {replace(lgb, "Tree=1\n", "Tree=2\n"), "tree 1 is due"},
+		"a name of no text":  {replace(lgb, "feature_names=", "feature_names=\xff"), "not valid UTF-8"},
+		"xgb name, no text":  {replace(xgb, `"feature_names":["`, "\"feature_names\":[\"\xff"), "line 1 is not valid UTF-8"},
 		"not a number":       {replace(lgb, "leaf_value=", "leaf_value=nan #"), "leaf_value"},
 		"no json":            {xgb[:len(xgb)/2], "XGBoost's JSON"},
 		"other json":         {`{"a":1}`, "no model of XGBoost"},
