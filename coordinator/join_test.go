@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,10 +59,17 @@ func newJoiners(t *testing.T, expect int, ids ...string) *joiners {
 	return j
 }
 
+// givenAddresses are those that tests have: nodes that are away keep theirs.
+var givenAddresses sync.Map
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(7_000)))
+		address := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(7_000))
+		if _, given := givenAddresses.LoadOrStore(address, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()

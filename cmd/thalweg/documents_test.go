@@ -27,8 +27,9 @@ var notRun = map[string]string{
 	`^spark-shell|^spark\.`: "TestTheTableIsReadInOneCallByEveryReader of package integration has Spark read, in the versions of integration/spark",
 	`thalweg demo`:          "TestTheDemosFiguresAreThoseOfItsFiles of package integration runs the demo",
 	`10\.0\.0\.|--dir pki|^thalweg members remove`: "TestACoordinatorIsReplaced of package integration sets up a cluster, adds, renews and removes: these machines are not here",
-	`^import numpy`:   "the file that the sample was drawn from is not in the repository, nor is onnxruntime in the Python of these tests",
-	`^thalweg verify`: "TestVerifyComparesBatchStreamAndONNX of package integration verifies a stream that has just scored rows, by a Python with onnxruntime",
+	`^thalweg restore`: "TestABackupIsRestoredIntoANewCluster of package coordinator restores: the cluster of these tests is not new",
+	`^import numpy`:    "the file that the sample was drawn from is not in the repository, nor is onnxruntime in the Python of these tests",
+	`^thalweg verify`:  "TestVerifyComparesBatchStreamAndONNX of package integration verifies a stream that has just scored rows, by a Python with onnxruntime",
 }
 
 // later are commands that change what others need, in this order: that end a run, that
@@ -241,7 +242,7 @@ func TestWhatIsNotRunIsTestedElsewhere(t *testing.T) {
 		}
 		return all
 	}
-	tests, streams, pom := read("integration/*_test.go"), read("STREAMS.md"), read("integration/spark/pom.xml")
+	tests, streams, pom := read("integration/*_test.go")+read("coordinator/*_test.go"), read("STREAMS.md"), read("integration/spark/pom.xml")
 	for _, why := range notRun {
 		if name := regexp.MustCompile(`^Test\w+`).FindString(why); !strings.Contains(tests, "func "+name) {
 			t.Errorf("there is no %s", name)
