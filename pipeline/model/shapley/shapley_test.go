@@ -1,9 +1,11 @@
 package shapley
 
 import (
+	"encoding/json"
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
@@ -210,6 +212,59 @@ func TestPolynomialsAreIntegratedExactly(t *testing.T) {
 			}
 			if want := 1 / float64(power+1); math.Abs(sum-want) > 1e-14 {
 				t.Errorf("degree %d: x^%d is %v, want %v", degree, power, sum, want)
+			}
+		}
+	}
+}
+
+// TestSlotsBringWhatTheShapPackageSays holds trees that scikit-learn grew against the values of
+// testdata/reference.py.
+func TestSlotsBringWhatTheShapPackageSays(t *testing.T) {
+	data, err := os.ReadFile("testdata/reference.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reference struct {
+		IDs   []int
+		Trees []struct {
+			Slots, Below, Left, Right []int
+			Values, Covers, Leaves    []float64
+		}
+		Rows   [][]uint32
+		Base   float64
+		Values [][]float64
+	}
+	if err := json.Unmarshal(data, &reference); err != nil {
+		t.Fatal(err)
+	}
+	var trees []Tree
+	for _, of := range reference.Trees {
+		tree := &grown{values: of.Values, covers: of.Covers, leaves: of.Leaves}
+		for i, slot := range of.Slots {
+			tree.splits = append(tree.splits, grownSplit{slot: slot, left: of.Left[i], right: of.Right[i], set: 1<<of.Below[i] - 1})
+		}
+		trees = append(trees, tree)
+	}
+	b := &kernel.Block{Rows: len(reference.Rows)}
+	for slot := range reference.IDs {
+		var column []uint32
+		for _, row := range reference.Rows {
+			column = append(column, row[slot])
+		}
+		b.Categories = append(b.Categories, column)
+	}
+	e := New(trees, reference.IDs)
+	if math.Abs(e.Base()-reference.Base) > 1e-6 {
+		t.Errorf("base %v, want %v", e.Base(), reference.Base)
+	}
+	got := explainAll(e, b)
+	if len(trees) != 6 || len(reference.Values) != 12 {
+		t.Fatalf("%d trees, %d rows", len(trees), len(reference.Values))
+	}
+	for i, row := range reference.Values {
+		for slot, want := range row {
+			if have := got[slot][i]; math.Abs(have-want) > 1e-6 {
+				t.Errorf("row %v, slot %d: %v, want %v", reference.Rows[i], slot, have, want)
 			}
 		}
 	}
