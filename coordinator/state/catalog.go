@@ -1,7 +1,8 @@
 package state
 
 // catalog makes the commands that entries are decoded into. To add one: a file
-// cmd_<name>.go and a line here. A name is never used again for another command.
+// cmd_<name>.go, or that of its concern, and a line here. A name is never used
+// again for another command.
 var catalog = [...]func() Command{
 	func() Command { return new(ApplySpec) },
 	func() Command { return new(StartRun) },

@@ -6,6 +6,86 @@ import (
 	"github.com/thalweg/thalweg"
 )
 
+// GrantLeases leases waiting tasks to a worker. The token of each is the index
+// of this entry.
+type GrantLeases struct {
+	Worker      thalweg.WorkerID `json:"worker"`
+	Incarnation string           `json:"incarnation"`
+	Address     string           `json:"address,omitempty"` // where the worker serves its peers
+	// Grants name the tasks with the lease before, against which each grant was
+	// planned: where another was granted since, it has no effect.
+	Grants []Lease `json:"grants"`
+}
+
+func (*GrantLeases) name() string { return "grant leases" }
+
+func (c *GrantLeases) apply(s *State) Answer {
+	var answer Answer
+	for _, l := range c.Grants {
+		t := s.find(l, TaskWaiting)
+		if c.Worker == "" || t == nil || t.Backup != nil || t.Partition != nil && t.Partition.Stopped != "" {
+			continue // a task whose worker is gone is left to its backup
+		}
+		t.State, t.Worker, t.Incarnation, t.Address, t.Token = TaskLeased, c.Worker, c.Incarnation, c.Address, thalweg.Token(s.index)
+		t.Attempts++
+		if t.Partition != nil {
+			t.Partition.LeasedMS = s.timeMS
+		} else {
+			t.LeasedMS = s.timeMS
+		}
+		s.hold(t)
+		answer.Changed = true
+	}
+	return answer
+}
+
+// ReleaseLeases ends leases before their tasks are done. Leases granted after
+// the plan stay.
+type ReleaseLeases struct {
+	Leases []Lease `json:"leases"`
+	// Lost names the worker where its process is gone, which counts against the
+	// tasks that it held. Empty: it is leaving, or a partition moves to another.
+	Lost thalweg.WorkerID `json:"lost,omitempty"`
+}
+
+// Release returns the command that ends the leases of tasks.
+func Release(lost thalweg.WorkerID, tasks ...*Task) *ReleaseLeases {
+	c := &ReleaseLeases{Lost: lost}
+	for _, t := range tasks {
+		c.Leases = append(c.Leases, t.Lease())
+	}
+	return c
+}
+
+func (*ReleaseLeases) name() string { return "release leases" }
+
+func (c *ReleaseLeases) apply(s *State) Answer {
+	var answer Answer
+	for _, l := range c.Leases {
+		// The loss of one task may have ended the run of another.
+		t := s.find(l, TaskLeased)
+		if t == nil {
+			continue
+		}
+		answer.Changed = true
+		if t.Of != nil { // the other worker goes on
+			s.dropBackup(t.Of)
+			continue
+		}
+		s.endLease(t, TaskWaiting)
+		if t.Partition != nil {
+			s.advanceDeletion(t.Partition.Pipeline)
+		}
+		if c.Lost == "" {
+			continue
+		}
+		if t.Losses++; t.Run != nil && t.Losses >= MaxLosses {
+			s.endRun(t.Run, RunFailed, fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, c.Lost))
+		}
+	}
+	return answer
+}
+
 // GrantBackup leases a task that takes much longer than the others of its stage to a
 // second worker. Which tasks those are is the leader's judgement, by its clock; what
 // follows is in the entry.
