@@ -1,11 +1,15 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -50,13 +54,26 @@ func (c *Coordinator) authorized(next http.Handler) http.Handler {
 			if err == nil && policy.Over == auth.OverCluster {
 				err = policy.PermitCluster(id)
 			}
-			if err != nil {
-				c.refuseCaller(w, r, id, err)
+			wait, throttled := c.limit(policy, id, err)
+			if err = cmp.Or(throttled, err); err != nil {
+				c.refuseCaller(w, r, id, wait, err)
 				return
 			}
 		}
 		next.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), id)))
 	})
+}
+
+// limit counts a request, and returns how long its client has to wait if it asks too
+// often. What it asks for does not matter, and neither does whether it may.
+func (c *Coordinator) limit(policy auth.Policy, id auth.Identity, err error) (wait time.Duration, throttled error) {
+	switch {
+	case thalweg.Is(err, thalweg.Unauthenticated):
+		return c.auth.Limits.TakeFailure(id.Remote, time.Now())
+	case policy.Unlimited, id.Name == "":
+		return 0, nil
+	}
+	return c.auth.Limits.Take(id, time.Now())
 }
 
 // identify returns who makes a request. A leader that has just begun waits until it
@@ -70,10 +87,16 @@ func (c *Coordinator) identify(r *http.Request) (auth.Identity, error) {
 	return c.auth.Identify(r)
 }
 
-// refuseCaller answers who may not call, and notes it.
-func (c *Coordinator) refuseCaller(w http.ResponseWriter, r *http.Request, id auth.Identity, err error) {
+// refuseCaller answers who may not call, and notes it; whoever asks too often, only in
+// the metrics.
+func (c *Coordinator) refuseCaller(w http.ResponseWriter, r *http.Request, id auth.Identity, wait time.Duration, err error) {
 	kind := thalweg.KindOf(err)
 	c.metrics.refused.WithLabelValues(kind.String()).Inc()
+	if kind == thalweg.Throttled {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		refuse(w, r, err)
+		return
+	}
 	c.log.Info("request refused", "path", r.URL.Path, "caller", id.String(), keyAddress, r.RemoteAddr, keyError, err)
 	if kind == thalweg.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", "Bearer")

@@ -31,7 +31,7 @@ func closed(t *testing.T, size int) (*cluster, string) {
 }
 
 func closedTo(secret string) *auth.Config {
-	return &auth.Config{Cluster: "prod", FirstToken: auth.Hash(secret), Users: map[string]auth.Grant{
+	return &auth.Config{Cluster: "prod", FirstToken: auth.Hash(secret), Rate: 1e6, FailureRate: 1e6, Users: map[string]auth.Grant{
 		"ada":  {Role: auth.Operator, Pipelines: auth.Scope{"flights*"}},
 		"root": {Role: auth.Admin, Pipelines: auth.Scope{"*"}},
 	}}
@@ -384,5 +384,47 @@ func TestNobodyListensToOtherMachinesWithoutAskingWhoCalls(t *testing.T) {
 	}
 	if err := node.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "without certificates nobody can prove who it is") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Who asks too often is told when to come again, and neither others nor workers wait.
+func TestWhoAsksTooOftenIsToldWhenToComeAgain(t *testing.T) {
+	secret := auth.NewSecret()
+	c := newCluster(t, 1, func(cfg *Config) {
+		cfg.Auth = closedTo(secret)
+		cfg.Auth.Rate, cfg.Auth.FailureRate = 1, 1
+	})
+	leader := c.nodes[c.leader()]
+	ask := func(path, certificate, token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(c.atPort(), http.MethodPost, "http://127.0.0.1:7070"+path, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		if r.TLS = by(certificate); token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		w := httptest.NewRecorder()
+		leader.newServer().Handler.ServeHTTP(w, r)
+		return w
+	}
+	until429 := func(certificate, token string) (w *httptest.ResponseRecorder) {
+		for range 100 {
+			if w = ask(apiv1.CoordinatorServiceStatusProcedure, certificate, token); w.Code == http.StatusTooManyRequests {
+				return w
+			}
+		}
+		t.Fatalf("after 100 requests %q is still answered %d", certificate+token, w.Code)
+		return nil
+	}
+	for _, who := range [][2]string{{"spiffe://prod/user/ada", ""}, {"", auth.NewSecret()}} {
+		if w := until429(who[0], who[1]); w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "too often") {
+			t.Errorf("%v is answered %v: %s", who, w.Header(), w.Body)
+		}
+	}
+	if w := ask(apiv1.CoordinatorServiceStatusProcedure, "spiffe://prod/user/root", ""); w.Code != http.StatusOK {
+		t.Errorf("another user: %d %s", w.Code, w.Body)
+	}
+	for range 100 {
+		if w := ask(auth.HealthPath, "", ""); w.Code == http.StatusTooManyRequests {
+			t.Fatal("a probe is limited")
+		}
 	}
 }

@@ -29,6 +29,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 	cfg := coordinator.Config{SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
 	var advertise string
 	var users map[string]string
+	var rate float64
 	cmd := &cobra.Command{
 		Use:   "coordinator --id ID --certs DIR --dir DIR --join HOST:PORT … --bootstrap-expect N",
 		Short: "Run one node of the replicated coordinator",
@@ -59,6 +60,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			if cfg.Auth, err = callers(g.Certs, users); err != nil {
 				return err
 			}
+			cfg.Auth.Rate = rate
 			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
@@ -81,6 +83,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 	cmd.Flags().StringSliceVar(&cfg.Join.Addresses, "join", nil, "coordinators to find the cluster by: host:port of their API, commas between them; this one may be among them")
 	cmd.Flags().IntVar(&cfg.Join.Expect, "bootstrap-expect", 0, "how many nodes found a new cluster together, the same on each; 0: this one only joins")
 	cmd.Flags().DurationVar(&cfg.Join.RemoveDeadAfter, "remove-dead-after", time.Hour, "how long a coordinator may be unreachable before it is removed, where three that vote stay")
+	cmd.Flags().Float64Var(&rate, "rate-limit", 500, "requests a second that one client may make in the long run; workers' polls and probes are not counted")
 	cmd.Flags().StringToStringVar(&users, "user", map[string]string{setup.Admin: auth.Admin.String()},
 		"what users with a certificate may do: name=role[:pipeline[:pipeline…]], a role for all pipelines or some; role is reader, submitter, operator or admin")
 	for _, f := range []string{"id", "dir"} {

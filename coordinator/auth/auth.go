@@ -1,14 +1,12 @@
 // Package auth says who calls a coordinator, and what it may do. Callers prove who they
-// are by a certificate, a token of the cluster or one of an OpenID Connect issuer; one
-// table says for each route which role it takes and how the pipeline it is about is
+// are by a certificate or a token of the cluster; one table says for each route which role it takes and how the pipeline it is about is
 // found (catalog.go).
 package auth
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -33,6 +31,9 @@ type Config struct {
 	// FirstToken is the hash of a token for an admin, which the first leader registers
 	// where there has never been one; empty: none.
 	FirstToken string
+	// Rate is how many requests a second one client may make in the long run, default
+	// 500, and FailureRate how many one address that does not prove who it is, default 2.
+	Rate, FailureRate float64
 }
 
 // Validate reports the first thing that is wrong with c.
@@ -44,6 +45,10 @@ func (c Config) Validate() error {
 	}
 	if c.FirstToken != "" && len(c.FirstToken) != len(Hash("")) {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: "hash of the first token", Hint: "a sha256 in hex"}
+	}
+	if !(c.Rate >= 0 && c.FailureRate >= 0 && c.Rate <= maxRate && c.FailureRate <= maxRate) {
+		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: fmt.Sprintf("rates %v and %v", c.Rate, c.FailureRate),
+			Hint: fmt.Sprintf("0 for the default, or up to %d requests a second", maxRate)}
 	}
 	return nil
 }
@@ -57,17 +62,18 @@ type Token struct {
 // Authenticator says who calls. It may be used concurrently.
 type Authenticator struct {
 	cfg    Config
-	log    *slog.Logger
 	tokens func(hash string) (Token, error)
+	// Limits are those of the configuration.
+	Limits *Limits
 }
 
 // New returns an authenticator. tokens returns the token whose secret has a hash, if it
 // is good now, and NotFound otherwise.
-func New(log *slog.Logger, cfg Config, tokens func(hash string) (Token, error)) (*Authenticator, error) {
+func New(cfg Config, tokens func(hash string) (Token, error)) (*Authenticator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Authenticator{cfg: cfg, log: log, tokens: tokens}, nil
+	return &Authenticator{cfg: cfg, tokens: tokens, Limits: newLimits(cfg)}, nil
 }
 
 // Identify returns who makes a request. A token in it counts before a certificate, so
@@ -88,7 +94,7 @@ func (a *Authenticator) identify(r *http.Request) (Identity, error) {
 		if !strings.EqualFold(scheme, "Bearer") || CheckCredential(credential) != nil {
 			return Identity{}, unauthenticated(errors.New("the Authorization header has no bearer token"))
 		}
-		return a.bearer(r.Context(), credential)
+		return a.bearer(credential)
 	}
 	peer, err := a.peer(r.TLS)
 	if err != nil {
@@ -114,9 +120,9 @@ func (a *Authenticator) identify(r *http.Request) (Identity, error) {
 }
 
 // bearer returns who has a token.
-func (a *Authenticator) bearer(_ context.Context, credential string) (Identity, error) {
+func (a *Authenticator) bearer(credential string) (Identity, error) {
 	if !isSecret(credential) {
-		return Identity{}, unauthenticated(errors.New("the token is none of this cluster, and no issuer of others is known"))
+		return Identity{}, unauthenticated(errors.New("the token is none of this cluster's"))
 	}
 	t, err := a.tokens(Hash(credential))
 	if err != nil {

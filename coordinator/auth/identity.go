@@ -13,7 +13,6 @@ import (
 const (
 	byToken       = "token"
 	byCertificate = "certificate"
-	byOIDC        = "oidc"
 	// byLoopback: it did not have to.
 	byLoopback = "loopback"
 )
