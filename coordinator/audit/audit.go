@@ -20,7 +20,7 @@ type Caller struct {
 	Kind string `json:"kind"` // user, worker or coordinator
 	Name string `json:"name"`
 	Role string `json:"role,omitempty"`
-	// By is how the caller proved who it is: token, certificate, oidc; or loopback, where
+	// By is how the caller proved who it is: token or certificate; or loopback, where
 	// nobody has to.
 	By      string `json:"by"`
 	Remote  string `json:"remote,omitempty"`  // host:port that it called from
