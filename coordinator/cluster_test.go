@@ -111,9 +111,15 @@ func (c *cluster) start(id string, l [2]net.Listener) {
 	if c.tune != nil {
 		c.tune(&cfg)
 	}
-	node, err := New(cmp.Or(c.log, slog.New(slog.DiscardHandler)), cfg)
+	c.nodes[id] = runNode(c.t, cmp.Or(c.log, slog.New(slog.DiscardHandler)), cfg)
+}
+
+// runNode runs a node and waits until it serves.
+func runNode(t *testing.T, log *slog.Logger, cfg Config) *running {
+	t.Helper()
+	node, err := New(log, cfg)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Coordinator: node, stop: cancel, done: make(chan error, 1)}
@@ -121,9 +127,9 @@ func (c *cluster) start(id string, l [2]net.Listener) {
 	select {
 	case <-node.Serving():
 	case err := <-r.done:
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
-	c.nodes[id] = r
+	return r
 }
 
 func (c *cluster) stop(id string) {

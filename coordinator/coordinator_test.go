@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
 )
@@ -90,6 +94,11 @@ func TestWholeRunThenStream(t *testing.T) {
 		}
 		return len(resp.Partitions) == 3 && len(workers) == 2 && workers["w1"]+workers["w2"] == 3
 	})
+	for _, want := range []string{`thalweg_stream_partitions{pipeline="flights",state="running"} 3`, "thalweg_coordinator_leases 3", `thalweg_stream_lag_events{pipeline="flights"} `} {
+		if !strings.Contains(c.metricsOfLeader(client), want) {
+			t.Errorf("the leader's metrics lack %s", want)
+		}
+	}
 	score := append(w1.leases(), w2.leases()...)[0]
 	if score.Kind != "score" || len(score.Models) != 1 || score.Models[0].Version != 1 || score.Paused || score.Spec == "" {
 		t.Errorf("score lease: %v", score)
@@ -133,6 +142,18 @@ func TestWholeRunThenStream(t *testing.T) {
 	if err != nil || len(runs.Runs) != 2 || runs.Runs[0].Id != "flights-1-2" {
 		t.Errorf("runs: %v, %v", runs, err)
 	}
+}
+
+// metricsOfLeader returns what the leader serves for Prometheus.
+func (c *cluster) metricsOfLeader(client *api.Client) string {
+	c.t.Helper()
+	status, err := client.Status(c.ctx(), &apiv1.StatusRequest{})
+	if err != nil || c.nodes[status.Leader] == nil {
+		c.t.Fatalf("%v, %v", status, err)
+	}
+	to := httptest.NewRecorder()
+	promhttp.HandlerFor(c.nodes[status.Leader].metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(to, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return to.Body.String()
 }
 
 func TestAnyNodeTakesAnyRequest(t *testing.T) {
@@ -324,7 +345,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	_, body := get(auth.MetricsPath)
 	for _, want := range []string{"thalweg_coordinator_leader 1", `thalweg_coordinator_requests_total{outcome="ok",verb="Apply"} 1`,
-		`thalweg_coordinator_commands_total{command="apply spec",outcome="ok"} 1`, `thalweg_coordinator_commands_total{command="promote",outcome="not found"} 1`, "thalweg_coordinator_active_runs 1"} {
+		`thalweg_coordinator_commands_total{command="apply spec",outcome="ok"} 1`, `thalweg_coordinator_commands_total{command="promote",outcome="not found"} 1`, "thalweg_coordinator_active_runs 1", "thalweg_coordinator_leases 0", "thalweg_coordinator_term "} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)
 		}

@@ -82,24 +82,12 @@ func freeAddress(t *testing.T) string {
 func (j *joiners) start(id string) {
 	j.t.Helper()
 	a := j.addresses[id]
-	node, err := New(slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Dir: filepath.Join(j.dir, id),
+	j.nodes[id] = runNode(j.t, slog.New(slog.DiscardHandler), Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Dir: filepath.Join(j.dir, id),
 		Records:     func(ctx context.Context) (storage.Bucket, error) { return j.store.Bucket(ctx, "thalweg") },
 		Credentials: credentials(j.t, filepath.Join(j.certs, "coordinator-"+id)),
 		Auth:        &auth.Config{Users: map[string]auth.Grant{"ada": {Role: auth.Admin, Pipelines: auth.Scope{"*"}}}},
 		Join:        membership.Join{API: a[0], Raft: a[1], Addresses: j.join, Expect: j.expect, RemoveDeadAfter: j.dead},
 		APIListen:   a[0], RaftListen: a[1], Raft: raftnode.Timing{ElectionTimeout: 300 * time.Millisecond}, LeaseTTL: 600 * time.Millisecond})
-	if err != nil {
-		j.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{Coordinator: node, stop: cancel, done: make(chan error, 1)}
-	go func() { r.done <- node.Run(ctx) }()
-	select {
-	case <-node.Serving():
-	case err := <-r.done:
-		j.t.Fatal(err)
-	}
-	j.nodes[id] = r
 }
 
 func (j *joiners) stop(id string) {

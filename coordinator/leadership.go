@@ -198,6 +198,7 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 	switch cmd := cmd.(type) {
 	case *state.ReleaseLeases:
 		if cmd.Lost != "" {
+			c.metrics.restarts.WithLabelValues(restartLost).Add(float64(len(cmd.Leases)))
 			c.log.Warn("worker is lost or began anew; its leases ended", keyWorker, cmd.Lost)
 		}
 	case *state.TripStream:

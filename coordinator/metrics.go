@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -20,7 +21,14 @@ type metrics struct {
 	refused   *prometheus.CounterVec // by kind
 	// of the state bucket, by collect
 	collectedObjects, collectedBytes prometheus.Counter
+	restarts                         *prometheus.CounterVec // by reason
 }
+
+// Why a task is leased again.
+const (
+	restartFailed = "failed"
+	restartLost   = "worker lost"
+)
 
 // Metrics describes what a coordinator serves at /metrics.
 func Metrics() prometheus.Collector { return newMetrics(nil).registry }
@@ -42,7 +50,12 @@ func newMetrics(c *Coordinator) *metrics {
 		Help: "Objects that this node removed from the state bucket because nobody needs them."})
 	m.collectedBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_collected_bytes_total",
 		Help: "Bytes that this node removed from the state bucket because nobody needs them."})
-	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes)
+	m.restarts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_coordinator_task_restarts_total",
+		Help: "Leases that ended because a task failed or its worker was lost, as this node saw it while it led; the last failure of a run counts too."}, []string{"reason"})
+	for _, reason := range []string{restartFailed, restartLost} {
+		m.restarts.WithLabelValues(reason) // 0 is told too
+	}
+	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes, m.restarts, newStreamMetrics(c))
 	gauge := func(name, help string, read func(*state.State) int) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() (value float64) {
 			c.replica.view(func(s *state.State) { value = float64(read(s)) })
@@ -56,6 +69,18 @@ func newMetrics(c *Coordinator) *metrics {
 		return 0
 	})
 	gauge("thalweg_coordinator_applied_index", "Index of the last log entry applied.", func(s *state.State) int { return int(s.Index()) })
+	gauge("thalweg_coordinator_term", "Raft term that this node is in: each election begins a new one.", func(*state.State) int {
+		if c.node == nil {
+			return 0
+		}
+		return int(c.node.Term())
+	})
+	gauge("thalweg_coordinator_leases", "Tasks and partitions that workers hold.", func(s *state.State) (n int) {
+		for _, id := range s.Holders() {
+			n += len(s.HeldBy(id))
+		}
+		return n
+	})
 	gauge("thalweg_coordinator_free_bytes", "Space left where the log is; below 64 MiB the node only reads.", func(*state.State) int {
 		if c.node == nil {
 			return 0
@@ -99,4 +124,68 @@ func (t timed) observe(label string, took time.Duration, err error) {
 	}
 	t.total.WithLabelValues(label, outcome).Inc()
 	t.seconds.WithLabelValues(label).Observe(took.Seconds())
+}
+
+// streamMetrics tells of the streams when it is asked, on the leader alone: only it
+// hears from workers. They come and go with their pipelines.
+type streamMetrics struct {
+	c                                  *Coordinator
+	lag, deadLetters, partitions, rate *prometheus.Desc
+}
+
+func newStreamMetrics(c *Coordinator) *streamMetrics {
+	desc := func(name, help string, names ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, append([]string{"pipeline"}, names...), nil)
+	}
+	return &streamMetrics{c: c,
+		lag:         desc("thalweg_stream_lag_events", "Events of the topic that are not scored yet, of partitions whose ends are known; the leader tells."),
+		deadLetters: desc("thalweg_stream_dead_letters", "Dead letters since the logs of the stream began; the leader tells."),
+		partitions:  desc("thalweg_stream_partitions", "Partitions by state: waiting, running, paused or stopped; the leader tells.", "state"),
+		rate:        desc("thalweg_stream_events_per_second", "Events that are scored in a second, as workers measured it last; the leader tells."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *streamMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.lag, m.deadLetters, m.partitions, m.rate} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
+	lead := m.c.leading()
+	if lead == nil {
+		return
+	}
+	views := make(map[string][]*apiv1.StreamPartition)
+	m.c.replica.view(func(s *state.State) {
+		for p := range s.Pipelines() {
+			for _, part := range p.Partitions {
+				views[string(p.Name)] = append(views[string(p.Name)], partitionView(s, p, part, lead.liveness))
+			}
+		}
+	})
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for pipeline, parts := range views {
+		var lag, dead int64
+		var rate float64
+		states := make(map[string]int)
+		for _, p := range parts {
+			if p.End >= 0 && p.Scored >= 0 {
+				lag += max(0, p.End-p.Scored)
+			}
+			dead += p.DeadLetters
+			rate += p.RowsPerSecond
+			states[p.State]++
+		}
+		gauge(m.lag, float64(lag), pipeline)
+		gauge(m.deadLetters, float64(dead), pipeline)
+		gauge(m.rate, rate, pipeline)
+		for state, n := range states {
+			gauge(m.partitions, float64(n), pipeline, state)
+		}
+	}
 }

@@ -149,6 +149,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 	case answer.Fenced:
 		c.log.Info("report was fenced: the task is another's by now", keyTask, r.TaskId, keyToken, r.Token, keyWorker, worker)
 	case cmd.Failure != nil:
+		c.metrics.restarts.WithLabelValues(restartFailed).Inc()
 		c.log.Warn("task failed", keyTask, r.TaskId, keyWorker, worker, keyError, cmd.Failure.Error)
 	}
 	if answer.Stage != "" {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
@@ -38,6 +40,9 @@ func TestLostWorkerIsReplacedAndFenced(t *testing.T) {
 	}
 	if task := run.Stages[0].Tasks[0]; task.Worker != "w2" || task.Token <= late.Token || task.Attempts != 2 {
 		t.Errorf("the first task: %v, the late report had token %d", task, late.Token)
+	}
+	if n := testutil.ToFloat64(c.nodes[c.leader()].metrics.restarts.WithLabelValues(restartLost)); n != 1 {
+		t.Errorf("%v leases are counted as those of lost workers", n)
 	}
 }
 

@@ -16,6 +16,10 @@ type metrics struct {
 	rows     prometheus.Counter
 	kept     *prometheus.CounterVec // by what was done with them
 	failed   *prometheus.CounterVec // of data tests
+	tasks    *prometheus.CounterVec // by kind and outcome
+	polls    prometheus.Counter     // that failed
+	epochs   prometheus.Counter
+	rounds   prometheus.Counter
 	series   struct {
 		sync.Mutex
 		of map[[4]string]bool // that failed has
@@ -51,9 +55,9 @@ func (m *metrics) testFailed(pipeline, in, test, severity string, rows int64) {
 }
 
 // Metrics describes what a worker serves at /metrics.
-func Metrics() prometheus.Collector { return newMetrics("", nil, nil).registry }
+func Metrics() prometheus.Collector { return newMetrics("", nil, nil, nil).registry }
 
-func newMetrics(id thalweg.WorkerID, tables *tables, certs *pki.Credentials) *metrics {
+func newMetrics(id thalweg.WorkerID, tables *tables, certs *pki.Credentials, leases func() int) *metrics {
 	labels := prometheus.Labels{"worker": string(id)}
 	m := &metrics{registry: prometheus.NewRegistry(),
 		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_dataset_rows_total",
@@ -64,6 +68,17 @@ func newMetrics(id thalweg.WorkerID, tables *tables, certs *pki.Credentials) *me
 			Help: "Rows that failed a data test, of runs that this worker judged or of streams that it scored: events that are scored again, as after a " +
 				"crash, count again, and the counts of a stream go on at 0 where another worker takes it over.", ConstLabels: labels}, []string{"pipeline", "in", "test", "severity"}),
 	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+	}
+	m.tasks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thalweg_worker_tasks_total",
+		Help: "Tasks of runs and partitions that this worker reported, by the stage and whether they are done or failed.", ConstLabels: labels}, []string{"kind", "outcome"})
+	m.polls = counter("thalweg_worker_poll_failures_total", "Polls that no coordinator answered.")
+	m.epochs = counter("thalweg_training_epochs_total", "Epochs of the trainings that came to their end on this worker.")
+	m.rounds = counter("thalweg_training_rounds_total", "Rounds of averaging of the trainings that came to their end on this worker.")
+	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "thalweg_worker_leases", Help: "Tasks and partitions that this worker holds.",
+		ConstLabels: labels}, func() float64 { return float64(leases()) })
+	m.registry.MustRegister(m.tasks, m.polls, m.epochs, m.rounds, held)
 	m.series.of = make(map[[4]string]bool)
 	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(certs, labels))
 	return m

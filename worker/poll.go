@@ -34,6 +34,7 @@ func (w *Worker) poll(ctx context.Context) error {
 		case w.tasks.hasUnsent():
 			continue // a report is waiting: ask again at once
 		default:
+			w.metrics.polls.Inc()
 			w.log.Debug("poll failed", keyError, err)
 			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.tasks.endAll() {
 				w.log.Warn("no coordinator for the lease's time: all tasks are ended", keyError, err)

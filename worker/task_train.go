@@ -207,6 +207,8 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.worker.metrics.epochs.Add(float64(result.Epochs))
+	t.worker.metrics.rounds.Add(float64(result.Rounds))
 	log.Info("training stopped", keyReason, result.Stopped, "epochs", result.Epochs, "best_epoch", result.BestEpoch, "metrics", result.Metrics)
 	// Every worker that was there at the end saves the same bytes under the same
 	// name, so each can vouch for what it reports.

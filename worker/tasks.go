@@ -121,11 +121,14 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 			return
 		}
 		report.TaskId, report.Token = lease.TaskId, lease.Token
+		outcome := "done"
 		if report.Error != "" {
+			outcome = "failed"
 			log.Warn("task failed", keyError, report.Error)
 		} else {
 			log.Debug("task done", keyTook, time.Since(began))
 		}
+		w.metrics.tasks.WithLabelValues(lease.Kind, outcome).Inc()
 		m.report(t, report)
 	}()
 }
@@ -221,6 +224,13 @@ func (m *taskManager) hasUnsent() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mu.unsent
+}
+
+// len returns how many leases are held.
+func (m *taskManager) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mu.tasks)
 }
 
 // endAll tells every task to end, and waits for none; it reports whether there was

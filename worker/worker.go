@@ -240,8 +240,8 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.streams.mu.registries, w.streams.mu.probes = make(map[string]*engine.Registry), make(map[string]*probe)
 	w.tables.mu.open = make(map[string]*openTable)
 	w.trainings.mu.byRun = make(map[string]*training)
-	w.metrics = newMetrics(cfg.ID, &w.tables, cfg.Credentials)
 	w.tasks = newTaskManager(w)
+	w.metrics = newMetrics(cfg.ID, &w.tables, cfg.Credentials, w.tasks.len)
 	return w, nil
 }
 

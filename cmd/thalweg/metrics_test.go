@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -92,6 +93,36 @@ func metricsReference(t *testing.T) string {
 		}
 	}
 	return b.String()
+}
+
+// TestMetricsKeepTheRulesOfPrometheus lints all that coordinators and workers
+// register: base units, help, counters that end in _total, no type in a name.
+func TestMetricsKeepTheRulesOfPrometheus(t *testing.T) {
+	for _, process := range []prometheus.Collector{coordinator.Metrics(), worker.Metrics()} {
+		descs := make(chan *prometheus.Desc)
+		go func() {
+			process.Describe(descs)
+			close(descs)
+		}()
+		var text strings.Builder
+		for d := range descs {
+			parts := describedMetric.FindStringSubmatch(d.String())
+			name, kind := parts[1], metricType(parts[1])
+			fmt.Fprintf(&text, "# HELP %s %s\n# TYPE %[1]s %[3]s\n", name, parts[2], kind)
+			if kind == "histogram" {
+				fmt.Fprintf(&text, "%s_bucket{le=\"+Inf\"} 0\n%[1]s_sum 0\n%[1]s_count 0\n", name)
+				continue
+			}
+			fmt.Fprintf(&text, "%s{%s} 0\n", name, strings.ReplaceAll(strings.Trim(parts[4], ","), ",", `="",`)+strings.Repeat(`=""`, min(1, len(parts[4]))))
+		}
+		problems, err := promlint.New(strings.NewReader(text.String())).Lint()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text.String())
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
 }
 
 // scrape adds the metrics that a process serves, and checks that it is well.
