@@ -31,6 +31,14 @@ type Source interface {
 	Close() error
 }
 
+// Keeper is a Source that knows whether its topic keeps each record until all before
+// it are gone.
+type Keeper interface {
+	// CheckKept fails with Unsupported where records in between are removed, so that two
+	// reads of one range may differ.
+	CheckKept(ctx context.Context) error
+}
+
 // Reading says what to read of a stream. What it needs of an implementation, and
 // what is left to it, a Connection of an operator says.
 type Reading struct {

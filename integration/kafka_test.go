@@ -312,6 +312,9 @@ func compactedLog(t *testing.T, cluster *apache.Cluster, topic string) {
 	if last := left[len(left)-1]; last.Offset != written-1 {
 		t.Errorf("the last record is at %d, want %d", last.Offset, written-1)
 	}
+	if err := source.CheckKept(t.Context()); !thalweg.Is(err, thalweg.Unsupported) {
+		t.Errorf("streams take a compacted topic: %v", err)
+	}
 }
 
 func commitsOffset(t *testing.T, cluster *apache.Cluster, topic string) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
@@ -220,6 +221,11 @@ func (r *runner) score(e score) {
 // findStart returns which topic there is, and where in it the stream begins,
 // unless at says so.
 func (r *runner) findStart(ctx context.Context, at int64) (offset int64, topicID string, err error) {
+	if k, knows := r.source.(connectors.Keeper); knows {
+		if err := k.CheckKept(ctx); err != nil {
+			return 0, "", err
+		}
+	}
 	topic, err := r.source.Topic(ctx)
 	if err != nil || at >= 0 {
 		return at, topic.ID, err
