@@ -79,7 +79,7 @@ hostile: ## read 100,000 damaged models and 60,000 damaged tables by seed: no de
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated' ./pipeline/imported ./worker
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
-	go test -tags integration -timeout 50m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
+	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits (TABLES="digits mroz": only these)

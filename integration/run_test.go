@@ -122,12 +122,15 @@ func modelOf(t *testing.T, c *cluster, run *apiv1.Run) string {
 func TestTheModelIsTheSameWhateverIsKilled(t *testing.T) {
 	// Enough rounds that a kill meets one, and a model so wide that a step touches a part.
 	t.Run("sgd", func(t *testing.T) {
+		t.Parallel() // each waits most of the time
 		sameWhateverIsKilled(t, 1000, "crosses: [{all: pairs, buckets: 512}]", "trainer: {optimizer: {type: adam}, epochs: 40, early_stop: 100, batch_size: 64, distributed: {replicas: 4, sync_every: 8}}")
 	})
 	t.Run("lbfgs", func(t *testing.T) {
+		t.Parallel() // each waits most of the time
 		sameWhateverIsKilled(t, 100, "trainer: {optimizer: {type: lbfgs, tolerance: 1e-9, warm_epochs: 1}, regularization: {l2: 0.001}, distributed: {replicas: 4}}")
 	})
 	t.Run("trees", func(t *testing.T) {
+		t.Parallel() // each waits most of the time
 		sameWhateverIsKilled(t, 500, "model: {type: trees, max_leaves: 15, max_depth: 6, subsample: 0.7, column_sample: 0.8, monotone: {distance: -1}}", "trainer: {early_stop: 0, distributed: {replicas: 4}}")
 	})
 }
