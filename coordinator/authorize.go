@@ -70,7 +70,7 @@ func (c *Coordinator) limit(policy auth.Policy, id auth.Identity, err error) (wa
 	switch {
 	case thalweg.Is(err, thalweg.Unauthenticated):
 		return c.auth.Limits.TakeFailure(id.Remote, time.Now())
-	case policy.Unlimited, id.Name == "":
+	case policy.Unlimited && err == nil, id.Name == "":
 		return 0, nil
 	}
 	return c.auth.Limits.Take(id, time.Now())
@@ -198,6 +198,13 @@ func (c *Coordinator) mutate(ctx context.Context, cmd state.Mutation, requestID 
 	if requestID != "" && c.auth != nil { // nobody gets the answer to another's request
 		requestID = auth.Hash(caller.Kind + "/" + caller.Name + "/" + requestID)
 	}
+	if c.auth != nil {
+		if _, err := c.auth.Limits.TakeMutation(auth.FromContext(ctx), time.Now()); err != nil {
+			return state.Answer{}, err
+		}
+	}
+	c.restoring.RLock()
+	defer c.restoring.RUnlock()
 	return c.commit(&caller, cmd, requestID)
 }
 

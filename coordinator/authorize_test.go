@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/storage/memory"
@@ -55,7 +56,7 @@ func by(certificate string) *tls.ConnectionState {
 	if err != nil {
 		panic(err)
 	}
-	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{URIs: []*url.URL{u}}}}
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{URIs: []*url.URL{u}, NotAfter: time.Now().Add(time.Hour)}}}
 }
 
 // atPort returns the context of a request that came to port 7070 of this machine.
@@ -422,9 +423,55 @@ func TestWhoAsksTooOftenIsToldWhenToComeAgain(t *testing.T) {
 	if w := ask(apiv1.CoordinatorServiceStatusProcedure, "spiffe://prod/user/root", ""); w.Code != http.StatusOK {
 		t.Errorf("another user: %d %s", w.Code, w.Body)
 	}
+	// Who may not call a route is counted there too.
+	codes := map[int]int{}
+	for range 20 {
+		codes[ask(apiv1.CoordinatorServicePollProcedure, "spiffe://prod/user/root", "").Code]++
+	}
+	if codes[http.StatusTooManyRequests] == 0 {
+		t.Errorf("a user that polls is answered %v", codes)
+	}
 	for range 100 {
 		if w := ask(auth.HealthPath, "", ""); w.Code == http.StatusTooManyRequests {
 			t.Fatal("a probe is limited")
+		}
+	}
+}
+
+// A connection may outlive the certificate that it was made with.
+func TestACertificateCountsUntilItExpires(t *testing.T) {
+	c, _ := closed(t, 1)
+	handler := c.nodes[c.leader()].newServer().Handler
+	for valid, want := range map[time.Duration]int{time.Minute: http.StatusOK, -time.Second: http.StatusUnauthorized} {
+		r := httptest.NewRequestWithContext(c.atPort(), http.MethodPost, "http://127.0.0.1:7070"+apiv1.CoordinatorServiceStatusProcedure, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		r.TLS = by("spiffe://prod/user/root")
+		r.TLS.PeerCertificates[0].NotAfter = time.Now().Add(valid)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("a certificate that is valid for %v is answered %d: %s", valid, w.Code, w.Body)
+		}
+	}
+}
+
+// A spec may not lie where another does, and who may not see that one is not told which
+// it is, nor where.
+func TestAPlaceOfAnotherPipelineHasNoNameForWhoMayNotSeeIt(t *testing.T) {
+	c, _ := closed(t, 1)
+	if _, err := c.client().Apply(c.ctx(), placed("secret-pipe", "lake/flights/*", "lake/secret-history/*")); err != nil {
+		t.Fatal(err)
+	}
+	mine := c.as("mine", "submitter", "flights*")
+	for _, to := range []string{"s3://lake/", "s3://lake/secret-history/x/"} {
+		r := placed("flights-a", "s3://lake/scored/flights-a/", to, "lake/flights/*", "pond/flights/*")
+		r.DryRun = true
+		_, err := mine.Apply(c.ctx(), r)
+		if !thalweg.Is(err, thalweg.Invalid) || strings.Contains(err.Error(), "secret-pipe") || strings.Contains(err.Error(), "scored") || !strings.Contains(err.Error(), "another pipeline") {
+			t.Errorf("%s: %v", to, err)
+		}
+		if _, err := c.client().Apply(c.ctx(), r); err == nil || !strings.Contains(err.Error(), "secret-pipe") {
+			t.Errorf("who may see it is told of %s: %v", to, err)
 		}
 	}
 }

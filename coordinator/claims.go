@@ -128,8 +128,8 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 	stays := false // the sink is that of the newest generation
 	for _, w := range writers {
 		if string(w.name) != spec.Metadata.Name {
-			others = append(others, w.current...)
-			former = append(former, w.former()...)
+			others = append(others, told(ctx, w, w.current)...)
+			former = append(former, told(ctx, w, w.former())...)
 			continue
 		}
 		is := spec.Claims()
@@ -141,6 +141,18 @@ func (c *Coordinator) checkPlaces(ctx context.Context, spec *pipeline.Spec) erro
 		others = append(others, former...)
 	}
 	return spec.CheckPlaces(others, lead.liveness.Connections(time.Now()))
+}
+
+// told returns places of a pipeline as whoever calls may know of them.
+func told(ctx context.Context, w *writer, places []pipeline.Claim) []pipeline.Claim {
+	if sees(ctx, w.name) {
+		return places
+	}
+	hidden := slices.Clone(places)
+	for i := range hidden {
+		hidden[i].Hidden = true
+	}
+	return hidden
 }
 
 // checkInto reports why the table of a job cannot be where its arguments say: another
@@ -174,7 +186,7 @@ func (c *Coordinator) checkInto(ctx context.Context, of string, arguments map[st
 	}
 	others := append(c.stateBucket(), from)
 	for _, w := range writers {
-		others = slices.Concat(others, w.current, w.former())
+		others = slices.Concat(others, told(ctx, w, w.current), told(ctx, w, w.former()))
 	}
 	known := lead.liveness.Connections(time.Now())
 	for _, o := range others {

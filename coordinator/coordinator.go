@@ -67,12 +67,14 @@ type Coordinator struct {
 	node    *raftnode.Node
 	cluster *membership.Cluster // nil where the members are fixed
 	// lead is the leadership under way, nil on a follower.
-	lead     atomic.Pointer[leadership]
-	parked   atomic.Int64
-	reading  chan struct{} // has an element while a spec is read
-	claims   claims
-	stopping chan struct{}
-	serving  chan struct{}
+	lead    atomic.Pointer[leadership]
+	parked  atomic.Int64
+	reading chan struct{} // has an element while a spec is read
+	claims  claims
+	// restoring keeps mutations out while the state is replaced.
+	restoring sync.RWMutex
+	stopping  chan struct{}
+	serving   chan struct{}
 }
 
 // New returns a node that is not running yet.

@@ -261,3 +261,77 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Errorf("a stranger was removed: %v", err)
 	}
 }
+
+// A node that has lost its disk while the others are away founds no second cluster with
+// nodes that are to join: all go on as one once the others are back.
+func TestANodeWithoutItsDiskFoundsNoSecondCluster(t *testing.T) {
+	t.Parallel()
+	j := newJoiners(t, 3, "c1", "c2", "c3", "c4", "c5")
+	for _, id := range []string{"c1", "c2", "c3"} {
+		j.start(id)
+	}
+	j.settle("c1", "c2", "c3")
+	if _, err := j.client("c1", "c2", "c3").Apply(t.Context(), &apiv1.ApplyRequest{Spec: specText("p", 1), File: "p.yaml"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"c1", "c2", "c3"} {
+		j.stop(id)
+	}
+	if err := os.RemoveAll(filepath.Join(j.dir, "c1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"c1", "c4", "c5"} {
+		j.start(id)
+	}
+	j.meet("c1", "c4", "c5")
+	for _, id := range []string{"c2", "c3"} {
+		j.start(id)
+	}
+	j.settle("c1", "c2", "c3", "c4", "c5")
+	list, err := j.client("c1").ListPipelines(t.Context(), &apiv1.ListPipelinesRequest{})
+	if err != nil || len(list.Pipelines) != 1 {
+		t.Errorf("%v, %v; want the pipeline", list, err)
+	}
+}
+
+// meet waits until each of the nodes has sought a cluster for several rounds, and fails
+// if one belongs to any.
+func (j *joiners) meet(ids ...string) {
+	j.t.Helper()
+	for range 15 {
+		if retry.Sleep(j.t.Context(), 100*time.Millisecond) != nil {
+			j.t.Fatal(j.t.Context().Err())
+		}
+		for _, id := range ids {
+			if !j.nodes[id].node.Empty() {
+				j.t.Fatalf("%s belongs to a cluster of %v", id, j.nodes[id].node.Members())
+			}
+		}
+	}
+}
+
+// With a dead follower, the living one is not removed by mistake.
+func TestAMemberIsNotRemovedWithoutWhomThereIsNoMajority(t *testing.T) {
+	t.Parallel()
+	j := newJoiners(t, 3, "c1", "c2", "c3")
+	for _, id := range []string{"c1", "c2", "c3"} {
+		j.start(id)
+	}
+	j.settle("c1", "c2", "c3")
+	client := j.client("c1", "c2", "c3")
+	status, err := client.Status(t.Context(), &apiv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	followers := slices.DeleteFunc([]string{"c1", "c2", "c3"}, func(id string) bool { return id == status.Leader })
+	j.stop(followers[0])
+	if _, err := client.RemoveMember(t.Context(), &apiv1.RemoveMemberRequest{Id: followers[1]}); !thalweg.Is(err, thalweg.Conflict) || !strings.Contains(err.Error(), "majority") {
+		t.Errorf("%s is removed while %s is dead: %v", followers[1], followers[0], err)
+	}
+	if _, err := client.Apply(t.Context(), &apiv1.ApplyRequest{Spec: specText("p", 1), File: "p.yaml"}); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if _, err := client.RemoveMember(t.Context(), &apiv1.RemoveMemberRequest{Id: followers[0]}); err != nil {
+		t.Errorf("the dead one: %v", err)
+	}
+}

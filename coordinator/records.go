@@ -184,14 +184,14 @@ func (c *Coordinator) moveToRecords(ctx context.Context) {
 		if lead == nil {
 			continue
 		}
+		if err := c.moveAudit(ctx); err != nil {
+			c.log.Warn("audit records cannot be moved to the state bucket; they are kept in the log, and when it has no room for more, nothing can be changed", keyError, err)
+		}
 		if time.Since(collected) >= c.cfg.CollectEvery {
 			collected = time.Now()
 			if err := c.collect(ctx, lead); err != nil {
 				c.log.Warn("not all that nobody needs could be removed from the state bucket", keyError, err)
 			}
-		}
-		if err := c.moveAudit(ctx); err != nil {
-			c.log.Warn("audit records cannot be moved to the state bucket; they are kept in the log, and when it has no room for more, nothing can be changed", keyError, err)
 		}
 		if err := c.moveSurplus(ctx); err != nil {
 			c.log.Warn("ended runs cannot be moved to the state bucket; they are kept in the log", keyError, err)

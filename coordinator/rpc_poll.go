@@ -142,6 +142,10 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 			cmd.Rows = max(p.RowsDone, p.RowsTotal)
 		}
 	}
+	if !c.holds(worker, cmd.Task) {
+		c.log.Info("report of a worker that does not hold the task", keyTask, r.TaskId, keyWorker, worker)
+		return nil
+	}
 	answer, err := c.propose(cmd)
 	switch {
 	case err != nil:
@@ -176,6 +180,16 @@ func (c *Coordinator) logStage(run thalweg.RunID, name string) {
 			log.Info("run ended", keyState, r.State, keyReason, r.Error, keyTook, time.Duration(r.EndedMS-r.StartedMS)*time.Millisecond)
 		}
 	})
+}
+
+// holds reports whether a worker's report of a task may count: nobody else holds it.
+// Of tasks that are no more the state says so itself.
+func (c *Coordinator) holds(worker string, task thalweg.TaskID) (ok bool) {
+	c.replica.view(func(s *state.State) {
+		t := s.Task(task)
+		ok = t == nil || t.Worker == "" || string(t.Worker) == worker || t.Backup != nil && string(t.Backup.Worker) == worker
+	})
+	return ok
 }
 
 // flawOf tells why a report cannot be kept: it is over a bound, or has a metric

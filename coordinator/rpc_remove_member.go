@@ -25,8 +25,15 @@ func (s *service) RemoveMember(ctx context.Context, req *apiv1.RemoveMemberReque
 		return nil, err
 	}
 	var ids []string
+	there, stay, answer := c.cluster.Reaches(ctx), 0, 0
 	for _, m := range c.node.Members() {
 		ids = append(ids, m.ID)
+		if m.Voter && m.ID != req.Id {
+			stay++
+			if there[m.ID] {
+				answer++
+			}
+		}
 	}
 	at := slices.Index(ids, req.Id)
 	switch {
@@ -34,6 +41,8 @@ func (s *service) RemoveMember(ctx context.Context, req *apiv1.RemoveMemberReque
 		return nil, refuse(thalweg.NotFound, "the members are "+strings.Join(ids, ", "))
 	case len(ids) == 1:
 		return nil, refuse(thalweg.Invalid, "it is the last one")
+	case answer <= stay/2:
+		return nil, refuse(thalweg.Conflict, fmt.Sprintf("of the %d that would stay and vote, %d answer: without a majority nothing goes on", stay, answer))
 	case req.Id == c.cfg.ID:
 		c.node.StepDown()
 		return nil, notLeader(c.node.Leader())

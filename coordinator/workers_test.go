@@ -106,3 +106,23 @@ func TestSecondProcessUnderOneNameIsRefused(t *testing.T) {
 	}
 	wantKind(t, "the older process", poll("old"), thalweg.Fenced)
 }
+
+// A worker reports what it holds, and nothing of what another does.
+func TestAReportOfAnothersTaskIsNotTaken(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	client := c.client()
+	applied := c.apply(client, "flights", 1)
+	holder := newRobot(c, "w1", func(*apiv1.Lease) bool { return true })
+	c.employ(holder)
+	c.eventually("the worker has the first task", func() bool { return len(holder.leases()) == 1 })
+	forged := resultOf(holder.leases()[0])
+	forged.Error, forged.Permanent = "forged", true
+	if _, err := client.Poll(c.ctx(), &apiv1.PollRequest{WorkerId: "w2", Incarnation: "i-w2", Reports: []*apiv1.TaskReport{forged}}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: applied.RunId})
+	if err != nil || res.Run.State != "running" || res.Run.Stages[0].Tasks[0].Worker != "w1" {
+		t.Errorf("after another worker's report: %v, %v", res, err)
+	}
+}

@@ -31,6 +31,8 @@ type Claim struct {
 	Owner string // the pipeline; empty: the cluster
 	Field string // of its spec
 	At    string // file:line:column of the field
+	// Hidden: whoever asks may not be told whose place it is, and where.
+	Hidden bool
 
 	Connection  string // empty: the default one
 	Kind        string // of the connection
@@ -139,6 +141,9 @@ func (c Claim) Conflict(o Claim, known Connections) (why, hint string) {
 		why, hint = fmt.Sprintf("its events would be dead letters: %s is the topic that gets those of %s", c.Topic, o.owner(c)), another
 	default:
 		return "", ""
+	}
+	if o.Hidden {
+		return fmt.Sprintf("another pipeline has %s, or a place in or around it", c), "name another place"
 	}
 	return why + how, hint
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
@@ -137,6 +138,9 @@ func (a *Authenticator) peer(state *tls.ConnectionState) (pki.Identity, error) {
 	id, known := pki.PeerOf(state)
 	if a.cfg.Cluster == "" || !known {
 		return pki.Identity{}, unauthenticated(errors.New("the request has neither a token nor a certificate"))
+	}
+	if now := time.Now(); now.After(state.PeerCertificates[0].NotAfter) {
+		return pki.Identity{}, unauthenticated(errors.New("its certificate has expired since the connection was made"))
 	}
 	if id.Cluster != a.cfg.Cluster {
 		return pki.Identity{}, unauthenticated(errors.New("its certificate is of another cluster, " + id.Cluster))

@@ -17,6 +17,9 @@ import (
 const (
 	// defaultRate is what people and their scripts do not reach by far.
 	defaultRate = 500
+	// mutationsPart is which part of a client's rate may be mutations: each is an entry
+	// of the log and a record of the audit log, and those of one client must not fill it.
+	mutationsPart = 5
 	// defaultFailures leaves room for a script with an old token, and none for a flood
 	// of lines in the log.
 	defaultFailures = 2
@@ -30,16 +33,22 @@ const (
 
 // Limits bound how often a client is served: a name once it has proved who it is, an
 // address while it has not. They may be used concurrently.
-type Limits struct{ calls, failures buckets }
+type Limits struct{ calls, mutations, failures buckets }
 
 func newLimits(c Config) *Limits {
-	return &Limits{calls: buckets{rate: cmp.Or(c.Rate, defaultRate)}, failures: buckets{rate: cmp.Or(c.FailureRate, defaultFailures)}}
+	calls := cmp.Or(c.Rate, defaultRate)
+	return &Limits{calls: buckets{rate: calls}, mutations: buckets{rate: calls / mutationsPart}, failures: buckets{rate: cmp.Or(c.FailureRate, defaultFailures)}}
 }
 
 // Take counts a request of a client, and returns how long it has to wait if it asks too
 // often, with an error of kind Throttled.
 func (l *Limits) Take(i Identity, now time.Time) (wait time.Duration, err error) {
 	return l.calls.take(i.Kind+"/"+i.Name, i.String(), now)
+}
+
+// TakeMutation counts a mutation of a client, which Take has counted as a request.
+func (l *Limits) TakeMutation(i Identity, now time.Time) (wait time.Duration, err error) {
+	return l.mutations.take(i.Kind+"/"+i.Name, i.String(), now)
 }
 
 // TakeFailure counts a request of somebody who did not prove who it is.

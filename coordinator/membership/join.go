@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,10 @@ const (
 	attendEvery = time.Second
 	// sayEvery bounds how often it is logged what the node waits for.
 	sayEvery = 10 * time.Second
+	// farAhead is by how much a node's log is ahead of its leader's only where it took a
+	// restore that the others did not: restores jump by twice as much.
+	farAhead = 1 << 31
+	aheadFor = 10 * time.Second
 )
 
 // Belong makes this node one of a cluster, keeps the others told of its addresses,
@@ -89,8 +94,13 @@ func (c *Cluster) ask(ctx context.Context, addresses []string) (answers []hello,
 // heard notes what a node said of itself. What it said of others is asked of them.
 func (c *Cluster) heard(h hello) {
 	switch {
+	case len(h.Members) > 0 && h.Cluster != c.node.Cluster():
+		c.met.forget(h.From.ID)
 	case len(h.Members) > 0:
 		c.met.forget(h.From.ID)
+		if h.Leader == h.From.ID {
+			c.compare(h.Applied)
+		}
 		for _, m := range c.node.Members() {
 			if m.ID == h.From.ID && m.Peer != h.From {
 				c.node.Learn(h.From)
@@ -98,6 +108,16 @@ func (c *Cluster) heard(h hello) {
 		}
 	case h.From.ID != c.cfg.ID:
 		c.met.note(h.From)
+	}
+}
+
+// compare notes since when this node's log is far ahead of the leader's: an answer from
+// just before a restore says so too.
+func (c *Cluster) compare(leads uint64) {
+	if c.node.AppliedIndex() > leads+farAhead {
+		c.ahead.CompareAndSwap(0, time.Now().UnixNano())
+	} else {
+		c.ahead.Store(0)
 	}
 }
 
@@ -122,6 +142,10 @@ func (c *Cluster) seek(ctx context.Context) error {
 		if len(h.Members) > 0 {
 			return c.join(ctx, h)
 		}
+	}
+	if failed != nil && c.cfg.Join.Expect > 0 {
+		// One that does not answer may belong to a cluster, and this node have lost its disk.
+		return errors.Join(errors.New("a cluster is founded once each address of --join answers"), failed)
 	}
 	first := append(c.met.all(), c.self())
 	slices.SortFunc(first, func(a, b raftnode.Peer) int { return strings.Compare(a.ID, b.ID) })
@@ -149,15 +173,35 @@ func names(peers []raftnode.Peer) string {
 
 // join asks to be a member of the cluster that a node belongs to.
 func (c *Cluster) join(ctx context.Context, h hello) error {
-	at := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == c.cfg.ID })
-	if at >= 0 && c.node.Founding() != nil {
-		return fmt.Errorf("%s has founded the cluster, and its log is on the way", c.node.Founding().Founder)
+	f := c.node.Founding()
+	if f != nil && f.Founder == "" && f.Cluster != h.Cluster {
+		return fmt.Errorf("it has been taken for a member of another cluster than that of %s: empty %s if it is to join this one", h.From.ID, c.cfg.Dir)
+	}
+	if f != nil && f.Founder != "" {
+		if h.Cluster == f.Cluster && slices.ContainsFunc(h.Members, func(m raftnode.Member) bool { return m.ID == c.cfg.ID }) {
+			c.node.Founded()
+			return fmt.Errorf("%s has founded the cluster, and its log is on the way", f.Founder)
+		}
+		if h.Cluster != f.Cluster && f.Founder != c.cfg.ID {
+			if err := c.released(ctx, f); err != nil {
+				return err
+			}
+		}
 	}
 	leader := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == h.Leader })
 	if leader < 0 {
 		return fmt.Errorf("the cluster of %s has no leader", h.From.ID)
 	}
-	if err := c.call(ctx, h.Members[leader].API, auth.JoinPath, joinRequest{From: c.self(), Empty: true}, &struct{}{}); err != nil {
+	done, err := c.decide(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var answer joinAnswer
+	if err := c.call(ctx, h.Members[leader].API, auth.JoinPath, joinRequest{From: c.self(), Empty: true}, &answer); err != nil {
+		return err
+	}
+	if err := c.node.Consent(raftnode.Founding{Cluster: answer.Cluster}); err != nil {
 		return err
 	}
 	c.node.Admit()
@@ -167,6 +211,11 @@ func (c *Cluster) join(ctx context.Context, h hello) error {
 // attend keeps the others told where this node is. It reports whether the node's
 // time is over.
 func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
+	if since := c.ahead.Load(); since != 0 && time.Since(time.Unix(0, since)) > aheadFor {
+		return true, &thalweg.Error{Op: "belong to cluster", Kind: thalweg.Corrupt, Subject: "coordinator " + c.cfg.ID,
+			Hint: "move " + c.cfg.Dir + " away and start it again: it gets the state from the others",
+			Err:  fmt.Errorf("it holds log entry %d, of a restore that the others did not take", c.node.AppliedIndex())}
+	}
 	own, is := c.node.Configured(c.cfg.ID)
 	leader := c.node.Leader()
 	switch {
@@ -181,13 +230,12 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 		}
 		return false, nil
 	}
-	answers, _ := c.ask(ctx, c.addresses())
-	for _, h := range answers {
+	for _, h := range c.ofCluster(ctx, c.addresses()) {
 		at := slices.IndexFunc(h.Members, func(m raftnode.Member) bool { return m.ID == h.Leader })
 		if at < 0 || h.Leader == c.cfg.ID {
 			continue
 		}
-		err := c.call(ctx, h.Members[at].API, auth.JoinPath, joinRequest{From: c.self()}, &struct{}{})
+		err := c.call(ctx, h.Members[at].API, auth.JoinPath, joinRequest{From: c.self(), Cluster: c.node.Cluster()}, &joinAnswer{})
 		if thalweg.Is(err, thalweg.Lost) {
 			return true, &thalweg.Error{Op: "belong to cluster", Kind: thalweg.Lost, Subject: "coordinator " + c.cfg.ID,
 				Hint: "move " + c.cfg.Dir + " away to start it as a new member", Err: err}
@@ -206,11 +254,17 @@ func (c *Cluster) addresses() []string {
 	return addresses
 }
 
+// ofCluster asks all addresses and returns the answers of nodes that belong to this
+// one's cluster.
+func (c *Cluster) ofCluster(ctx context.Context, addresses []string) []hello {
+	answers, _ := c.ask(ctx, addresses)
+	return slices.DeleteFunc(answers, func(h hello) bool { return len(h.Members) == 0 || h.Cluster != c.node.Cluster() })
+}
+
 // isRemoved asks the leader whether this node is no member any more. The node's own
 // log does not tell: that of a new member begins before it was added.
 func (c *Cluster) isRemoved(ctx context.Context) bool {
-	answers, _ := c.ask(ctx, c.addresses())
-	for _, h := range answers {
+	for _, h := range c.ofCluster(ctx, c.addresses()) {
 		if h.From.ID == h.Leader && !slices.ContainsFunc(h.Members, func(m raftnode.Member) bool { return m.ID == c.cfg.ID }) {
 			c.log.Info("this node was removed from the cluster, and ends")
 			return true
@@ -221,7 +275,10 @@ func (c *Cluster) isRemoved(ctx context.Context) bool {
 
 // found founds a cluster of the nodes, once all of them consent.
 func (c *Cluster) found(ctx context.Context, members []raftnode.Peer) error {
-	f := raftnode.Founding{Founder: c.cfg.ID, Members: members}
+	f := raftnode.Founding{Cluster: rand.Text(), Founder: c.cfg.ID, Members: members}
+	if now := c.node.Founding(); now != nil && now.Founder == c.cfg.ID && slices.Equal(now.Members, members) {
+		f.Cluster = now.Cluster // it goes on
+	}
 	if err := c.consent(ctx, f); err != nil {
 		return err
 	}
@@ -233,10 +290,13 @@ func (c *Cluster) found(ctx context.Context, members []raftnode.Peer) error {
 			return err
 		}
 	}
-	c.founding.Lock()
-	defer c.founding.Unlock()
-	if now := c.node.Founding(); now.Founder != c.cfg.ID {
-		return fmt.Errorf("%s is to found the cluster", now.Founder)
+	done, err := c.decide(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if now := c.node.Founding(); now.Cluster != f.Cluster {
+		return errors.New("another node is to found the cluster")
 	}
 	if err := c.node.Found(members); err != nil {
 		return err
@@ -256,32 +316,46 @@ func (c *Cluster) consent(ctx context.Context, f raftnode.Founding) error {
 	if !slices.ContainsFunc(f.Members, func(p raftnode.Peer) bool { return p.ID == c.cfg.ID }) || len(f.Members) > maxMembers {
 		return refuse(errors.New("it is not one of the members"))
 	}
-	c.founding.Lock()
-	defer c.founding.Unlock()
+	done, err := c.decide(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if !c.node.Empty() {
 		return refuse(errors.New("it belongs to a cluster"))
 	}
 	before := c.node.Founding()
 	switch {
 	case before == nil || before.Founder == f.Founder:
+	case before.Founder == "":
+		return refuse(errors.New("it is about to join a cluster"))
 	case before.Founder == c.cfg.ID:
 		if f.Founder > c.cfg.ID {
 			return refuse(errors.New("it is about to found one itself"))
 		}
 	default:
-		at := slices.IndexFunc(before.Members, func(p raftnode.Peer) bool { return p.ID == before.Founder })
-		if at < 0 {
-			return refuse(errors.New("its own records are wrong"))
-		}
-		var h hello
-		if err := c.call(ctx, before.Members[at].API, auth.HelloPath, c.hello(), &h); err != nil {
-			return refuse(fmt.Errorf("it has consented to %s, which does not say whether it still holds: %w", before.Founder, err))
-		}
-		if h.From.ID != before.Founder || len(h.Members) > 0 || h.Founder == before.Founder {
-			return refuse(fmt.Errorf("it has consented to %s", before.Founder))
+		if err := c.released(ctx, before); err != nil {
+			return refuse(err)
 		}
 	}
 	return c.node.Consent(f)
+}
+
+// released reports why the cluster to which this node has consented may still be
+// founded, nil if it cannot: the founder says that it has another by now.
+func (c *Cluster) released(ctx context.Context, f *raftnode.Founding) error {
+	at := slices.IndexFunc(f.Members, func(p raftnode.Peer) bool { return p.ID == f.Founder })
+	if at < 0 {
+		return errors.New("its own records are wrong")
+	}
+	var h hello
+	if err := c.call(ctx, f.Members[at].API, auth.HelloPath, c.hello(), &h); err != nil {
+		return fmt.Errorf("it has consented to %s, which does not say whether it still holds: %w", f.Founder, err)
+	}
+	if h.From.ID != f.Founder || h.Cluster == f.Cluster || h.Founder == f.Founder && len(h.Members) == 0 {
+		return fmt.Errorf("it has consented to %s", f.Founder)
+	}
+	return nil
 }
 
 // admit takes a node for a member, or its new addresses, as the leader.
@@ -289,8 +363,14 @@ func (c *Cluster) admit(ctx context.Context, in joinRequest) error {
 	if err := c.cfg.WaitLeading(ctx); err != nil {
 		return err
 	}
-	c.founding.Lock() // one at a time
-	defer c.founding.Unlock()
+	if !in.Empty && in.Cluster != c.node.Cluster() {
+		return &thalweg.Error{Op: "admit member", Kind: thalweg.Conflict, Subject: in.From.ID, Err: errors.New("it belongs to another cluster")}
+	}
+	done, err := c.decide(ctx) // one at a time
+	if err != nil {
+		return err
+	}
+	defer done()
 	known, is := c.node.Configured(in.From.ID)
 	switch {
 	case !is && !in.Empty:

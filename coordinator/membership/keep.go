@@ -31,13 +31,11 @@ func (c *Cluster) Keep(ctx context.Context) {
 		for _, m := range members {
 			addresses = append(addresses, m.API)
 		}
-		answers, _ := c.ask(ctx, addresses)
+		answers := c.ofCluster(ctx, addresses)
 		now := time.Now()
 		applied := map[string]uint64{c.cfg.ID: committed}
 		for _, h := range answers {
-			if len(h.Members) > 0 {
-				applied[h.From.ID], heard[h.From.ID] = h.Applied, now
-			}
+			applied[h.From.ID], heard[h.From.ID] = h.Applied, now
 		}
 		for _, m := range members {
 			if _, known := heard[m.ID]; !known {

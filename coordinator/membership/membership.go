@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -86,12 +87,23 @@ type Cluster struct {
 	log      *slog.Logger
 	node     *Node
 	met      met
-	founding sync.Mutex // while this node decides to whom it consents
+	founding chan struct{} // has an element while this node decides who consents or joins
+	ahead    atomic.Int64  // since when this node's log is far ahead of the leader's, ns since 1970; 0: it is not
 }
 
 // New returns the cluster of a node.
 func New(log *slog.Logger, node *Node, cfg Config) *Cluster {
-	return &Cluster{cfg: cfg, log: log, node: node}
+	return &Cluster{cfg: cfg, log: log, node: node, founding: make(chan struct{}, 1)}
+}
+
+// decide waits for the turn to decide who consents or joins, and returns what ends it.
+func (c *Cluster) decide(ctx context.Context) (done func(), err error) {
+	select {
+	case c.founding <- struct{}{}:
+		return func() { <-c.founding }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // self is this node as others reach it.
@@ -112,6 +124,7 @@ type hello struct {
 	Members []raftnode.Member `json:"members,omitempty"` // of the cluster that it belongs to
 	Leader  string            `json:"leader,omitempty"`
 	Applied uint64            `json:"applied,omitempty"`
+	Cluster string            `json:"cluster,omitempty"` // that it belongs to, or has consented to
 	Founder string            `json:"founder,omitempty"` // to whom it has consented
 	// Met are others that belong to no cluster.
 	Met []raftnode.Peer `json:"met,omitempty"`
@@ -120,8 +133,15 @@ type hello struct {
 // joinRequest asks the leader to be a member.
 type joinRequest struct {
 	From raftnode.Peer `json:"from"`
-	// Empty says that the node holds nothing: what it once had is lost.
-	Empty bool `json:"empty"`
+	// Empty says that the node holds nothing: what it once had is lost. Otherwise it
+	// belongs to the Cluster.
+	Empty   bool   `json:"empty"`
+	Cluster string `json:"cluster,omitempty"`
+}
+
+// joinAnswer names the cluster whose member the node is now.
+type joinAnswer struct {
+	Cluster string `json:"cluster"`
 }
 
 // met are nodes that belong to no cluster, as they said lately.
@@ -170,7 +190,7 @@ func (m *met) all() (peers []raftnode.Peer) {
 }
 
 func (c *Cluster) hello() hello {
-	h := hello{From: c.self(), Members: c.node.Members(), Leader: c.node.Leader(), Applied: c.node.AppliedIndex()}
+	h := hello{From: c.self(), Members: c.node.Members(), Leader: c.node.Leader(), Applied: c.node.AppliedIndex(), Cluster: c.node.Cluster()}
 	if f := c.node.Founding(); f != nil {
 		h.Founder = f.Founder
 	}
@@ -178,6 +198,15 @@ func (c *Cluster) hello() hello {
 		h.Met = c.met.all()
 	}
 	return h
+}
+
+// Reaches reports which of the members answer now, this one among them.
+func (c *Cluster) Reaches(ctx context.Context) map[string]bool {
+	there := map[string]bool{c.cfg.ID: true}
+	for _, h := range c.ofCluster(ctx, c.addresses()) {
+		there[h.From.ID] = true
+	}
+	return there
 }
 
 // Handlers serve the calls between coordinators, by their paths.
@@ -193,11 +222,11 @@ func (c *Cluster) Handlers() map[string]http.Handler {
 			return struct{}{}, notItself(in.Founder, who)
 		}
 		return struct{}{}, c.consent(ctx, in)
-	}), auth.JoinPath: answer(func(ctx context.Context, who string, in joinRequest) (struct{}, error) {
+	}), auth.JoinPath: answer(func(ctx context.Context, who string, in joinRequest) (joinAnswer, error) {
 		if in.From.ID != who {
-			return struct{}{}, notItself(in.From.ID, who)
+			return joinAnswer{}, notItself(in.From.ID, who)
 		}
-		return struct{}{}, c.admit(ctx, in)
+		return joinAnswer{c.node.Cluster()}, c.admit(ctx, in)
 	})}
 }
 

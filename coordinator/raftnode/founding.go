@@ -15,14 +15,29 @@ import (
 const foundingFile = "founding.json"
 
 // Founding is a node's consent to be one of the first members of a cluster that the
-// founder starts. It outlives a restart, so that a node consents to one at a time.
+// founder starts. It outlives a restart, so that a node consents to one at a time. Of
+// a node that joins a cluster later, it has the cluster only.
 type Founding struct {
-	Founder string `json:"founder"`
-	Members []Peer `json:"members"`
+	// Cluster tells the cluster from all others: the founder made it up.
+	Cluster string `json:"cluster"`
+	Founder string `json:"founder,omitempty"`
+	Members []Peer `json:"members,omitempty"`
 }
 
 // Founding returns what the node has consented to, or nil.
 func (n *Node) Founding() *Founding { return n.founding.Load() }
+
+// Cluster returns the cluster that the node belongs to or has consented to; empty: none.
+func (n *Node) Cluster() string {
+	if f := n.founding.Load(); f != nil {
+		return f.Cluster
+	}
+	return ""
+}
+
+// Founded lets the calls of the first members in: the cluster to which this node has
+// consented is founded, so that each of them belongs to it and to no other.
+func (n *Node) Founded() { n.founded.Store(true) }
 
 // Consent keeps a consent, in place of an earlier one.
 func (n *Node) Consent(f Founding) error {

@@ -1,7 +1,6 @@
 package raftnode
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -70,7 +69,7 @@ func (n *Node) Apply(entry []byte) (any, error) {
 		return nil, err
 	}
 	future := n.raft.Apply(entry, applyTimeout)
-	if err := n.waitFor(future, cmp.Or(n.cfg.CommitTimeout, 8*time.Second)); err != nil {
+	if err := n.waitCommit(future); err != nil {
 		return nil, unavailable("commit", err)
 	}
 	if err, failed := future.Response().(error); failed {
@@ -84,7 +83,7 @@ func (n *Node) Apply(entry []byte) (any, error) {
 // linearizable. It works on the leader only.
 func (n *Node) Read() error {
 	if term := n.raft.CurrentTerm(); n.readable.Load() != term {
-		if err := n.wait(n.raft.Barrier(applyTimeout)); err != nil {
+		if err := n.waitCommit(n.raft.Barrier(applyTimeout)); err != nil {
 			return unavailable("read", err)
 		}
 		n.readable.Store(term)

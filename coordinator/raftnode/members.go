@@ -116,7 +116,7 @@ func (n *Node) Put(m Member) error {
 	if m.Voter {
 		change = n.raft.AddVoter
 	}
-	if err := n.wait(change(raft.ServerID(m.ID), m.address(), 0, applyTimeout)); err != nil {
+	if err := n.waitCommit(change(raft.ServerID(m.ID), m.address(), 0, applyTimeout)); err != nil {
 		return unavailable("change members", err)
 	}
 	n.book.moved.Delete(m.ID)
@@ -128,7 +128,7 @@ func (n *Node) Put(m Member) error {
 
 // Remove removes a member. It works on the leader only.
 func (n *Node) Remove(id string) error {
-	if err := n.wait(n.raft.RemoveServer(raft.ServerID(id), 0, applyTimeout)); err != nil {
+	if err := n.waitCommit(n.raft.RemoveServer(raft.ServerID(id), 0, applyTimeout)); err != nil {
 		return unavailable("change members", err)
 	}
 	n.book.moved.Delete(id)
@@ -164,13 +164,29 @@ func (n *Node) Admit() { n.admitted.Store(true) }
 var errNotAdmitted = errors.New("this node is no member yet")
 
 // guarded is the transport of a node that may belong to no cluster yet. As long as
-// that is so, it takes nothing from anybody and votes for nobody, unless it agreed
-// to be one of a new cluster's first members or was admitted by the leader: a member
-// that has lost its disk would else take part in majorities as if it had never
-// promised anything.
+// that is so, it takes nothing from anybody and votes for nobody, unless the leader
+// admitted it, or the cluster to whose founding it consented is founded, and one of
+// its first members calls: a member that has lost its disk would else take part in
+// majorities as if it had never promised anything.
 type guarded struct {
 	*raft.NetworkTransport
-	calls chan raft.RPC
+	takesPart func(raft.RPC) bool
+	calls     chan raft.RPC
+}
+
+// SetHeartbeatHandler guards the calls that raft answers without its queue too.
+func (g *guarded) SetHeartbeatHandler(handle func(raft.RPC)) {
+	if handle == nil {
+		g.NetworkTransport.SetHeartbeatHandler(nil)
+		return
+	}
+	g.NetworkTransport.SetHeartbeatHandler(func(call raft.RPC) {
+		if !g.takesPart(call) {
+			refuseCall(call)
+			return
+		}
+		handle(call)
+	})
 }
 
 // Consumer delivers the calls that may be answered.
@@ -178,12 +194,10 @@ func (g *guarded) Consumer() <-chan raft.RPC { return g.calls }
 
 // guard passes calls on until ctx ends.
 func (n *Node) guard(ctx context.Context, g *guarded) {
-	open := false
 	for {
 		select {
 		case call := <-g.NetworkTransport.Consumer():
-			open = open || n.takesPart()
-			if !open {
+			if !n.takesPart(call) {
 				go refuseCall(call)
 				continue
 			}
@@ -198,10 +212,14 @@ func (n *Node) guard(ctx context.Context, g *guarded) {
 	}
 }
 
-// takesPart reports whether the node takes part in raft; once it does, it always does.
-func (n *Node) takesPart() bool {
-	r := n.book.raft.Load()
-	return n.admitted.Load() || n.founding.Load() != nil || r != nil && len(r.GetConfiguration().Configuration().Servers) > 0
+// takesPart reports whether the node takes part in raft as the caller sees it.
+func (n *Node) takesPart(call raft.RPC) bool {
+	if r := n.book.raft.Load(); n.admitted.Load() || r != nil && len(r.GetConfiguration().Configuration().Servers) > 0 {
+		return true
+	}
+	f := n.founding.Load()
+	from, knows := call.Command.(raft.WithRPCHeader)
+	return n.founded.Load() && f != nil && knows && slices.ContainsFunc(f.Members, func(p Peer) bool { return p.ID == string(from.GetRPCHeader().ID) })
 }
 
 // refuseCall answers a call with an error.

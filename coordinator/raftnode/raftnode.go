@@ -127,9 +127,10 @@ type Node struct {
 	store *store
 	wire  *stream
 	trans *raft.NetworkTransport
-	// founding is what the node has consented to, and admitted that the leader has
-	// taken it for a member.
+	// founding is what the node has consented to, founded that it came to be, and
+	// admitted that the leader has taken it for a member.
 	founding atomic.Pointer[Founding]
+	founded  atomic.Bool
 	admitted atomic.Bool
 	guarding context.CancelFunc
 	guards   sync.WaitGroup
@@ -170,7 +171,7 @@ func (n *Node) open() error {
 		return err
 	}
 	n.trans = newTransport(n.wire, n.book, logger)
-	transport := &guarded{NetworkTransport: n.trans, calls: make(chan raft.RPC)}
+	transport := &guarded{NetworkTransport: n.trans, takesPart: n.takesPart, calls: make(chan raft.RPC)}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.guarding = cancel
 	n.guards.Go(func() { n.guard(ctx, transport) })
@@ -258,6 +259,11 @@ var errNoMajority = errors.New("no majority of the coordinators took it yet")
 
 // wait waits for raft's answer; raft gives none to what is under way when it ends.
 func (n *Node) wait(answer raft.Future) error { return n.waitFor(answer, 0) }
+
+// waitCommit waits for what a majority has to take.
+func (n *Node) waitCommit(answer raft.Future) error {
+	return n.waitFor(answer, cmp.Or(n.cfg.CommitTimeout, 8*time.Second))
+}
 
 // waitFor waits for raft's answer, at most so long; 0: without an end.
 func (n *Node) waitFor(answer raft.Future, bound time.Duration) error {

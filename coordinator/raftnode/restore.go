@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// restoreTimeout bounds the wait for a place in the leader's queue.
+// restoreTimeout bounds the wait for the members.
 const restoreTimeout = 30 * time.Second
 
 // Restore replaces the machine of all members by a snapshot, as if it had been
@@ -26,12 +26,16 @@ func (n *Node) Restore(snapshot []byte, index uint64) error {
 		done <- n.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Index: index, Term: n.raft.CurrentTerm(),
 			Size: int64(len(snapshot))}, bytes.NewReader(snapshot), restoreTimeout)
 	}()
+	limit := time.NewTimer(restoreTimeout)
+	defer limit.Stop()
 	select {
 	case err := <-done:
 		if err != nil {
 			return unavailable("restore", err)
 		}
 		return nil
+	case <-limit.C:
+		return unavailable("restore", errNoMajority)
 	case <-n.ended:
 		return errors.Join(n.failure, unavailable("restore", raft.ErrRaftShutdown))
 	}

@@ -78,9 +78,11 @@ func (s *spaced) DeleteRange(first, last uint64) error {
 	if err != nil {
 		return err
 	}
-	if end := last >= h.Last && first > h.First; end {
-		if err := s.writable(); err != nil {
-			return err
+	if last >= h.Last {
+		if first > h.First { // else it may be all that a snapshot covers, and has to go
+			if err := s.writable(); err != nil {
+				return err
+			}
 		}
 		s.cut = true
 	}

@@ -3,9 +3,12 @@ package raftnode
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/thalweg/thalweg"
 )
@@ -126,4 +129,54 @@ func TestRestoreReplacesTheMachinesOfAllMembers(t *testing.T) {
 	}
 	g.commit("w")
 	g.await(4)
+}
+
+// Without a majority that takes it, a change of the members is answered too.
+func TestAChangeOfMembersThatNoMajorityTakesIsAnsweredAsUnknown(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, "a", "b", "c")
+	g.commit("one")
+	g.await(1)
+	leader := g.leader()
+	for _, id := range g.followers() {
+		g.full.Store(id, true)
+	}
+	leader.cfg.CommitTimeout = 200 * time.Millisecond
+	if _, err := leader.Apply([]byte("two")); !thalweg.Is(err, thalweg.Unavailable) { // it stands before the change
+		t.Errorf("commit: %v", err)
+	}
+	if err := leader.Put(Member{Peer: Peer{ID: "d", Address: "127.0.0.1:1"}}); !thalweg.Is(err, thalweg.Unavailable) {
+		t.Errorf("put: %v", err)
+	}
+	g.full.Clear()
+}
+
+// Entries in the place of others that are gone are taken without space, wherever the
+// others began.
+func TestWhatReplacesTheWholeLogIsTakenWithoutSpace(t *testing.T) {
+	s, err := openStore(filepath.Join(t.TempDir(), logFile), "", func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	full := false
+	log := &spaced{store: s, writable: func() error {
+		if full {
+			return errLowSpace
+		}
+		return nil
+	}}
+	if err := log.StoreLogs([]*raft.Log{{Index: 10, Term: 2, Type: raft.LogCommand}, {Index: 11, Term: 2, Type: raft.LogCommand}}); err != nil {
+		t.Fatal(err)
+	}
+	full = true
+	if err := log.DeleteRange(10, 11); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.StoreLogs([]*raft.Log{{Index: 10, Term: 3, Type: raft.LogCommand}}); err != nil {
+		t.Errorf("in the place of what is gone: %v", err)
+	}
+	if err := log.StoreLogs([]*raft.Log{{Index: 11, Term: 3, Type: raft.LogCommand}}); err == nil {
+		t.Error("a further entry is taken without space")
+	}
 }
