@@ -108,12 +108,12 @@ func TestANodeWithoutItsDiskDoesNotVoteAlthoughItConsents(t *testing.T) {
 	f.begin("a", nil)
 	f.commit("Y")
 	for _, id := range []string{"a", "c"} {
-		for len(f.members[id].machine.Entries) < 3 {
+		for f.members[id].machine.len() < 3 {
 			if retry.Sleep(t.Context(), 10*time.Millisecond) != nil {
 				t.Fatal(t.Context().Err())
 			}
 		}
-		if got := fmt.Sprint(f.members[id].machine.Entries); got != "[one X Y]" {
+		if got := fmt.Sprint(f.members[id].machine.entries()); got != "[one X Y]" {
 			t.Errorf("%s holds %s", id, got)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +58,13 @@ func (l *list) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.Entries)
+}
+
+// entries returns those applied so far.
+func (l *list) entries() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.Entries)
 }
 
 // member is one node of a test cluster and its run.
@@ -258,7 +266,7 @@ func TestStateIsKeptOverARestartOfAllUnderOtherAddresses(t *testing.T) {
 	}
 	g.commit("five")
 	g.await(5)
-	if got := g.leader().machine.Entries; fmt.Sprint(got) != "[one two three four five]" {
+	if got := g.leader().machine.entries(); fmt.Sprint(got) != "[one two three four five]" {
 		t.Errorf("entries %v", got)
 	}
 }

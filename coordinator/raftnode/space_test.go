@@ -36,7 +36,7 @@ func TestALeaderWithoutSpaceOnlyReadsUntilItHasSome(t *testing.T) {
 	if err := g.leader().Restore([]byte("[]"), 1); !thalweg.Is(err, thalweg.Exhausted) {
 		t.Errorf("restore without space: %v", err)
 	}
-	if got := g.leader().machine.Entries; fmt.Sprint(got) != "[one]" {
+	if got := g.leader().machine.entries(); fmt.Sprint(got) != "[one]" {
 		t.Errorf("entries %v", got)
 	}
 	g.full.Delete("a")
@@ -61,7 +61,7 @@ func TestAFollowerWithoutSpaceTakesNothingAndCatchesUp(t *testing.T) {
 	g.commit("four")
 	g.await(4)
 	for id, m := range g.members {
-		if got := fmt.Sprint(m.machine.Entries); got != "[one two three four]" {
+		if got := fmt.Sprint(m.machine.entries()); got != "[one two three four]" {
 			t.Errorf("node %s has %v", id, got)
 		}
 	}
@@ -77,7 +77,7 @@ func TestALeaderIsElectedWithoutSpace(t *testing.T) {
 		g.full.Store(id, true)
 	}
 	g.stop(g.leader().cfg.ID)
-	if got := g.leader().machine.Entries; fmt.Sprint(got) != "[one]" {
+	if got := g.leader().machine.entries(); fmt.Sprint(got) != "[one]" {
 		t.Errorf("entries %v", got)
 	}
 	g.full.Clear()
@@ -113,7 +113,7 @@ func TestRestoreReplacesTheMachinesOfAllMembers(t *testing.T) {
 	g.commit("z")
 	g.await(3)
 	for id, m := range g.members {
-		if got := fmt.Sprint(m.machine.Entries); got != "[x y z]" || m.AppliedIndex() <= 1<<33 {
+		if got := fmt.Sprint(m.machine.entries()); got != "[x y z]" || m.AppliedIndex() <= 1<<33 {
 			t.Errorf("node %s has %v at %d", id, got, m.AppliedIndex())
 		}
 	}
