@@ -13,7 +13,7 @@ import (
 )
 
 // plannedScoring is how many rows a second a version scores on one core, without and with
-// explanations and samples, or why that was not measured.
+// explanations and samples, of features and predictions alone, or why that was not measured.
 type plannedScoring struct {
 	Version    thalweg.ModelVersion `json:"version,omitempty"`
 	Unmeasured string               `json:"unmeasured,omitempty"`
@@ -59,7 +59,7 @@ func (s *plannedScoring) print(w io.Writer) {
 	case s.Unmeasured != "":
 		fmt.Fprintf(w, "what explanations and samples leave of the stream's rate is not measured: %s\n", s.Unmeasured)
 	default:
-		fmt.Fprintf(w, "explanations and samples leave %.0f rows a second of %.0f (%.0f %%): version %d, scoring alone, on one core of this machine\n",
+		fmt.Fprintf(w, "explanations and samples leave %.0f rows a second of %.0f (%.0f %%): version %d, scoring alone, without reading, decoding, cleaning and writing, on one core of this machine\n",
 			s.With, s.Plain, 100*s.With/s.Plain, s.Version)
 	}
 }

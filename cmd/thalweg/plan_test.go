@@ -54,8 +54,8 @@ func TestPlanSaysThatEventsWaitForAVersionThatProtectsThem(t *testing.T) {
 func TestPlanSaysWhatExplanationsAndSamplesLeave(t *testing.T) {
 	for want, of := range map[string]*plannedScoring{
 		"": nil,
-		"is not measured: there is no champion yet\n":                                        {Unmeasured: "there is no champion yet"},
-		"leave 100000 rows a second of 400000 (25 %): version 3, scoring alone, on one core": {Version: 3, Rates: throughput.Rates{Plain: 400_000, With: 100_000}},
+		"is not measured: there is no champion yet\n": {Unmeasured: "there is no champion yet"},
+		"leave 100000 rows a second of 400000 (25 %): version 3, scoring alone, without reading, decoding, cleaning and writing, on one core": {Version: 3, Rates: throughput.Rates{Plain: 400_000, With: 100_000}},
 	} {
 		var out strings.Builder
 		(&plan{Pipeline: "p", Generation: 1, Scoring: of}).print(&out)
