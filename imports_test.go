@@ -35,6 +35,7 @@ var ranks = map[string]int{
 	"pipeline/kernel":   1,
 	"pipeline/table":    1,
 	"pipeline/text":     1,
+	"reach":             1,
 	"storage":           1,
 
 	"storage/parquet/compress": 1,

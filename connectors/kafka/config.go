@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/reach"
 	"github.com/thalweg/thalweg/retry"
 )
 
@@ -52,8 +53,11 @@ type Config struct {
 	// Throttle is shared by all that talk to the same brokers, so that a cluster in
 	// trouble is not hammered by everybody; nil: one of the Source's own.
 	Throttle *retry.Throttle
-	// Dial connects to a broker; default a net.Dialer with DialTimeout. Tests go
-	// over a network of their own.
+	// Loopback lets Brokers, and those that they tell of, lead to this machine, though
+	// none of Brokers is a name or address of loopback.
+	Loopback bool
+	// Dial connects to a broker; default a dialer with DialTimeout that package reach
+	// guards. Tests go over a network of their own.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Link is shared by the Sources of these brokers, so that many topics take few
@@ -112,7 +116,7 @@ func (c Config) withDefaults() Config {
 		c.Throttle = retry.NewThrottle()
 	}
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext
+		c.Dial = reach.For(c.Loopback, c.Brokers...).Dialer(c.DialTimeout).DialContext
 	}
 	return c
 }
@@ -129,6 +133,9 @@ func (c Config) Validate() error {
 	for _, b := range c.Brokers {
 		if _, _, err := net.SplitHostPort(b); err != nil {
 			return bad("brokers", "%q is not host:port", b)
+		}
+		if err := reach.For(c.Loopback, c.Brokers...).CheckHost(b); err != nil {
+			return err
 		}
 	}
 	if c.Topic == "" {

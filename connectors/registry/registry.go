@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/reach"
 	"github.com/thalweg/thalweg/retry"
 )
 
 const (
 	// requestTimeout bounds one request.
 	requestTimeout = 10 * time.Second
+	dialTimeout    = 5 * time.Second // a registry that is up answers a SYN at once
 	// attempts is how often a request is made that fails for a reason that may pass,
 	// before the registry is unavailable.
 	attempts = 3
@@ -46,6 +48,9 @@ type Config struct {
 	Username, Password string
 	// TLS is for https; nil: the system's certificates.
 	TLS *tls.Config
+	// Loopback lets the name in URL lead to this machine, though it is no name or address
+	// of loopback.
+	Loopback bool
 }
 
 func (c Config) check() error {
@@ -61,7 +66,16 @@ func (c Config) check() error {
 	case u.RawQuery != "" || u.Fragment != "":
 		return bad("it ends with its path")
 	}
-	return nil
+	return c.guard(u).CheckHost(u.Host)
+}
+
+// guard says where requests may go: to the address, or to the proxy that the
+// environment names for it, which then decides itself where it connects to.
+func (c Config) guard(u *url.URL) reach.Guard {
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
+		return reach.For(c.Loopback, u.Host, proxy.Host)
+	}
+	return reach.For(c.Loopback, u.Host)
 }
 
 // Client is a registry. It may be used by several goroutines, and keeps the
@@ -101,6 +115,9 @@ func New(cfg Config) (*Client, error) {
 	c.mu.answers = make(map[uint32]*answer)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = cfg.TLS
+	if u, err := url.Parse(cfg.URL); err == nil { // check has seen it
+		transport.DialContext = cfg.guard(u).Dialer(dialTimeout).DialContext
+	}
 	c.http = &http.Client{Transport: transport, Timeout: requestTimeout,
 		// Credentials go to the address that the operator wrote, and to no other.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

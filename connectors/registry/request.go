@@ -53,6 +53,8 @@ func (c *Client) Register(ctx context.Context, subject, text string) (uint32, er
 	switch {
 	case ctx.Err() != nil:
 		return fail(thalweg.Canceled, ctx.Err())
+	case thalweg.Is(err, thalweg.Forbidden):
+		return fail(thalweg.Forbidden, err)
 	case err != nil:
 		return fail(thalweg.Unavailable, err)
 	}
@@ -147,6 +149,9 @@ func (c *Client) request(ctx context.Context, path, subject string) (*schema, er
 		return nil, &thalweg.Error{Op: "get schema", Kind: thalweg.Unavailable, Subject: subject + " from " + c.cfg.URL, Err: err, Hint: hint}
 	}
 	answer, said, err := c.do(ctx, http.MethodGet, path, nil)
+	if thalweg.Is(err, thalweg.Forbidden) {
+		return nil, &thalweg.Error{Op: "get schema", Subject: subject + " from " + c.cfg.URL, Err: err}
+	}
 	if err != nil {
 		return unavailable(err, "")
 	}

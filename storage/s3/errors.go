@@ -54,6 +54,9 @@ func kindOf(err error) thalweg.Kind {
 	if untrusted(err) {
 		return thalweg.Other
 	}
+	if kind := thalweg.KindOf(err); kind != thalweg.Other { // the dialer's, or of an answer that this package refused
+		return kind
+	}
 	var answer minio.ErrorResponse
 	if !errors.As(err, &answer) {
 		return thalweg.Unavailable

@@ -16,8 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -25,6 +25,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/reach"
 	"github.com/thalweg/thalweg/retry"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 	// PathStyle puts the bucket into the path for every endpoint; without it,
 	// for all but Amazon's and some others that need it in the host name.
 	PathStyle bool
+	// Loopback lets the endpoint's name lead to this machine, though it is no name or
+	// address of loopback.
+	Loopback bool
 
 	// Attempts bounds the tries of an operation that may be repeated; default 6.
 	Attempts int
@@ -89,7 +93,20 @@ func (c Config) Validate() error {
 	case c.Attempts < 0 || c.Backoff < 0 || c.Stall < 0 || c.MaxGetBytes < 0:
 		return invalid("attempts, backoff, stall, max_get_bytes", "must not be negative")
 	}
-	return nil
+	return c.guard().CheckHost(c.Endpoint)
+}
+
+// guard says where requests may go: to the endpoint, or to the proxy that the
+// environment names for it, which then decides itself where it connects to.
+func (c Config) guard() reach.Guard {
+	at := &url.URL{Scheme: "http", Host: c.Endpoint}
+	if c.TLS {
+		at.Scheme = "https"
+	}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: at}); err == nil && proxy != nil {
+		return reach.For(c.Loopback, c.Endpoint, proxy.Host)
+	}
+	return reach.For(c.Loopback, c.Endpoint)
 }
 
 // String describes the configuration without its secrets.
@@ -131,7 +148,7 @@ func New(config Config) (*Opener, error) {
 	}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           config.guard().Dialer(dialTimeout).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
 		TLSClientConfig:       config.TLSConfig,
 		MaxIdleConns:          idleConns,

@@ -68,7 +68,7 @@ func New(address string, keys s3.Config, brokers kafka.Config, schemas string) (
 		keys:    make(map[string]table.Key),
 	}
 	if schemas != "" {
-		c.schemas[Default], err = (&registrySection{URL: schemas}).open("--schema-registry")
+		c.schemas[Default], err = (&registrySection{URL: schemas}).open("--schema-registry", false)
 	}
 	return c, err
 }

@@ -25,6 +25,7 @@ type connection struct {
 	Kafka          *kafkaSection    `yaml:"kafka"`
 	SchemaRegistry *registrySection `yaml:"schema_registry"`
 	Key            *keySection      `yaml:"key"`
+	Loopback       bool             `yaml:"loopback"` // its names may lead to this machine
 }
 
 type s3Section struct {
@@ -45,9 +46,9 @@ type kafkaSection struct {
 
 // open returns the store. Its address says whether it talks TLS, the section
 // only how.
-func (s *s3Section) open(subject string) (store, error) {
+func (s *s3Section) open(subject string, loopback bool) (store, error) {
 	r := secrets{subject: subject}
-	cfg := s3.Config{Region: s.Region, TLSConfig: r.tls(s.TLS), AccessKey: r.secret("access_key", s.AccessKeyEnv, s.AccessKeyFile),
+	cfg := s3.Config{Region: s.Region, Loopback: loopback, TLSConfig: r.tls(s.TLS), AccessKey: r.secret("access_key", s.AccessKeyEnv, s.AccessKeyFile),
 		SecretKey: r.secret("secret_key", s.SecretKeyEnv, s.SecretKeyFile)}
 	if r.err != nil {
 		return store{}, r.err
@@ -58,9 +59,9 @@ func (s *s3Section) open(subject string) (store, error) {
 	return openStore(s.Endpoint, cfg)
 }
 
-func (s *kafkaSection) config(subject, origin string) (kafka.Config, error) {
+func (s *kafkaSection) config(subject, origin string, loopback bool) (kafka.Config, error) {
 	r := secrets{subject: subject}
-	cfg := kafka.Config{Brokers: s.Brokers, Origin: origin, Throttle: retry.NewThrottle(), Link: new(kafka.Link), TLS: r.tls(s.TLS), SASL: r.sasl(s.SASL)}
+	cfg := kafka.Config{Brokers: s.Brokers, Origin: origin, Loopback: loopback, Throttle: retry.NewThrottle(), Link: new(kafka.Link), TLS: r.tls(s.TLS), SASL: r.sasl(s.SASL)}
 	if r.err != nil {
 		return cfg, r.err
 	}
@@ -82,9 +83,9 @@ type registrySection struct {
 	TLS          *tlsSection `yaml:"tls"`
 }
 
-func (s *registrySection) open(subject string) (*schemaregistry.Client, error) {
+func (s *registrySection) open(subject string, loopback bool) (*schemaregistry.Client, error) {
 	r := secrets{subject: subject}
-	cfg := schemaregistry.Config{URL: s.URL, Username: r.secret("username", s.UsernameEnv, ""),
+	cfg := schemaregistry.Config{URL: s.URL, Loopback: loopback, Username: r.secret("username", s.UsernameEnv, ""),
 		Password: r.secret("password", s.PasswordEnv, s.PasswordFile), TLS: r.tls(s.TLS)}
 	if r.err != nil {
 		return nil, r.err
@@ -120,17 +121,17 @@ func (c *Set) add(file, name string, conn connection) (err error) {
 	case conn.S3 != nil && conn.Directory != nil:
 		return badConnection(subject, errors.New("give it s3 or directory, not both"))
 	case conn.S3 != nil:
-		c.stores[name], err = conn.S3.open(subject)
+		c.stores[name], err = conn.S3.open(subject, conn.Loopback)
 	case conn.Directory != nil:
 		c.stores[name], err = openStore("file://"+*conn.Directory, s3.Config{})
 	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil:
 		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry or key"))
 	}
 	if err == nil && conn.Kafka != nil {
-		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file))
+		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file), conn.Loopback)
 	}
 	if err == nil && conn.SchemaRegistry != nil {
-		c.schemas[name], err = conn.SchemaRegistry.open(subject)
+		c.schemas[name], err = conn.SchemaRegistry.open(subject, conn.Loopback)
 	}
 	if err == nil && conn.Key != nil {
 		c.keys[name], err = conn.Key.open(subject)
