@@ -56,7 +56,7 @@ func TestKafkaForReal(t *testing.T) {
     kafka:
       brokers: [%q]
       tls: {ca: %q, certificate: %q, key: %q}
-      sasl: {mechanism: SCRAM-SHA-512, user: ada, password_env: BANK_PASSWORD}
+      sasl: {mechanism: SCRAM-SHA-512, user: ada, password: {env: BANK_PASSWORD}}
 `, broker.Guard.Address, broker.Guard.CA, broker.Guard.Certificate, broker.Guard.Key)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

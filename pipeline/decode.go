@@ -163,12 +163,20 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 			f.value.SetString("null")
 		case isMapping(e.Value) && slices.Contains(ruleOf(f.tag).refused, "{}"):
 			d.refuse(e.Value, at, "", "a rule")
+		case reference(f) && !isMapping(e.Value):
+			d.problem(e.Value, at, f.tag.Get("means"), "a mapping belongs here, not %s", d.shown(e.Value))
 		case f.value.Type() == choiceType:
 			d.choice(e.Value, at, f.tag, f.value)
 		default:
 			d.value(e.Value, at, f.value)
 		}
 	}
+}
+
+// reference reports whether a field is a mapping that says where something is, so that
+// whoever writes the thing itself is told what to write.
+func reference(f field) bool {
+	return f.value.Kind() == reflect.Pointer && f.value.Type().Elem().Kind() == reflect.Struct && f.tag.Get("means") != ""
 }
 
 // choice decodes the type and the options of an entry.

@@ -124,7 +124,7 @@ type SchemaSpec struct {
 	// that hour(…), day(…) and their like read. Default UTC.
 	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
 	// PIIKey names the key that columns with pii: hash are hashed with, which an operator
-	// registers among the connections (pii-2026: {key: {secret_file: …}}). Another secret
+	// registers among the connections (pii-2026: {key: {secret: {file: …}}}). Another secret
 	// is another key of another name: a change trains anew. Default pii, where a column is
 	// hashed.
 	PIIKey string `yaml:"pii_key,omitempty" json:"pii_key,omitempty" jsonschema:"minLength=1"`

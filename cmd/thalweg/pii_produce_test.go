@@ -111,7 +111,7 @@ func TestValidateCountsByTheKeyThatIsRegistered(t *testing.T) {
 	text = strings.Replace(text, "  input_features", "  preprocessing: {clean: [{filter: {expression: \"seat == '"+hash+"'\"}}]}\n  input_features", 1)
 	put(t, filepath.Join(dir, "spec.yaml"), text)
 	put(t, filepath.Join(dir, "all.csv"), "seat,x,y\n12A,0.5,1.5\n12B,0.5,1.5\n")
-	put(t, filepath.Join(dir, "conns.yaml"), "connections:\n  pii: {key: {secret_file: "+filepath.Join(dir, "key")+"}}\n")
+	put(t, filepath.Join(dir, "conns.yaml"), "connections:\n  pii: {key: {secret: {file: "+filepath.Join(dir, "key")+"}}}\n")
 	put(t, filepath.Join(dir, "key"), "the secret of the test\n")
 	line := "validate " + filepath.Join(dir, "spec.yaml") + " --data " + filepath.Join(dir, "all.csv")
 	if out, err := runLine(t, line+" --connections "+filepath.Join(dir, "conns.yaml")); err != nil || !strings.Contains(out, "2 read, 1 to learn from") {

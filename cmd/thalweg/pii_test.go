@@ -156,7 +156,7 @@ func TestAValueWithPIIIsFoundNowhere(t *testing.T) {
 	dir := t.TempDir()
 	keys := filepath.Join(t.TempDir(), "connections.yaml")
 	put(t, keys+".key", "the secret of the people test\n")
-	put(t, keys, "connections:\n  people-1: {key: {secret_file: "+keys+".key}}\n")
+	put(t, keys, "connections:\n  people-1: {key: {secret: {file: "+keys+".key}}}\n")
 	var logs lockedBuffer
 	c, stop := startDevLogging(t, embedded.Config{Dir: dir, NewStore: newStoreProcess, Connections: keys}, slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cl := client(t, c)

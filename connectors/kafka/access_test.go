@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,19 @@ func TestSignInWithEachMechanismOverTLS(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "wr0ng") {
 				t.Errorf("the error tells the password: %v", err)
+			}
+
+			// One that changes is asked for at each sign-in.
+			var password atomic.Value
+			password.Store("wr0ng")
+			cfg.SASL.Secret = func() string { return password.Load().(string) }
+			changing := newSource(t, cfg)
+			if _, err := changing.Topic(t.Context()); !thalweg.Is(err, thalweg.Invalid) {
+				t.Errorf("before the change: %v", err)
+			}
+			password.Store("s3cret")
+			if _, err := changing.Topic(t.Context()); err != nil {
+				t.Errorf("after the change: %v", err)
 			}
 		})
 	}

@@ -84,6 +84,17 @@ type SASL struct {
 	Mechanism string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
 	User      string
 	Password  string
+	// Secret, where it is not nil, is asked for the password at each sign-in, in place of
+	// Password: it may change. It is called concurrently.
+	Secret func() string
+}
+
+// password returns the password of a sign-in.
+func (s SASL) password() string {
+	if s.Secret != nil {
+		return s.Secret()
+	}
+	return s.Password
 }
 
 // String shows the mechanism and the user.
@@ -169,13 +180,20 @@ func (c Config) Validate() error {
 func (c Config) mechanism() sasl.Mechanism {
 	switch c.SASL.Mechanism {
 	case "PLAIN":
-		return plain.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsMechanism()
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: c.SASL.User, Pass: c.SASL.password()}, nil
+		})
 	case "SCRAM-SHA-256":
-		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha256Mechanism()
+		return scram.Sha256(c.SASL.scram)
 	case "SCRAM-SHA-512":
-		return scram.Auth{User: c.SASL.User, Pass: c.SASL.Password}.AsSha512Mechanism()
+		return scram.Sha512(c.SASL.scram)
 	}
 	return nil
+}
+
+// scram returns what a sign-in by SCRAM needs.
+func (s SASL) scram(context.Context) (scram.Auth, error) {
+	return scram.Auth{User: s.User, Pass: s.password()}, nil
 }
 
 // transportMechanism is franz-go's mechanism in kafka-go's form.

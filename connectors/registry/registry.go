@@ -46,6 +46,9 @@ type Config struct {
 	URL string
 	// Username and Password are for basic authentication; empty: none.
 	Username, Password string
+	// Login, where it is not nil, is asked for both at each request, in place of them:
+	// they may change. It is called concurrently.
+	Login func() (username, password string)
 	// TLS is for https; nil: the system's certificates.
 	TLS *tls.Config
 	// Loopback lets the name in URL lead to this machine, though it is no name or address

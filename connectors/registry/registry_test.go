@@ -282,6 +282,13 @@ func TestCredentialsGoToTheRegistryOnly(t *testing.T) {
 	if user, password, _ := s.last.Load().BasicAuth(); user != "reader" || password != "secret" {
 		t.Errorf("authenticated as %q", user)
 	}
+	c.cfg.Login = func() (username, password string) { return "reader", "changed" }
+	if _, err := c.Schema(t.Context(), 2); !thalweg.Is(err, thalweg.NotFound) {
+		t.Errorf("id 2: %v", err)
+	}
+	if user, password, _ := s.last.Load().BasicAuth(); user != "reader" || password != "changed" {
+		t.Errorf("asked as %s with %s", user, password)
+	}
 	_, err := c.Schema(t.Context(), 8)
 	if strings.Contains(fmt.Sprint(err), "secret") {
 		t.Errorf("the password is in %v", err)

@@ -38,6 +38,9 @@ type Config struct {
 	// AccessKey, SecretKey and SessionToken are the credentials; all empty:
 	// requests are anonymous. The token is empty for lasting keys.
 	AccessKey, SecretKey, SessionToken string
+	// Keys, where it is not nil, is asked for the credentials of each request, in place
+	// of those above: they may change at any time. It is called concurrently.
+	Keys func() Keys
 	// TLS talks https; TLSConfig, which may be nil, says whom to trust (default:
 	// the system's roots) and with which certificate.
 	TLS       bool
@@ -65,6 +68,30 @@ type Config struct {
 	MaxGetBytes int64
 }
 
+// Keys are the credentials of requests. They print as nothing but the access key.
+type Keys struct{ AccessKey, SecretKey, SessionToken string }
+
+// String tells the access key.
+func (k Keys) String() string { return "access key " + k.AccessKey }
+
+// GoString is String, so that no formatting prints the secrets.
+func (k Keys) GoString() string { return k.String() }
+
+// Retrieve implements credentials.Provider.
+func (f keysOf) Retrieve() (credentials.Value, error) { return f.RetrieveWithCredContext(nil) }
+
+// RetrieveWithCredContext implements credentials.Provider.
+func (f keysOf) RetrieveWithCredContext(*credentials.CredContext) (credentials.Value, error) {
+	k := f()
+	return credentials.Value{AccessKeyID: k.AccessKey, SecretAccessKey: k.SecretKey, SessionToken: k.SessionToken, SignerType: credentials.SignatureV4}, nil
+}
+
+// IsExpired implements credentials.Provider: keys are asked for each time.
+func (keysOf) IsExpired() bool { return true }
+
+// keysOf gives minio-go what Config.Keys says.
+type keysOf func() Keys
+
 func (c Config) withDefaults() Config {
 	c.Region = cmp.Or(c.Region, "us-east-1")
 	c.Attempts = cmp.Or(c.Attempts, 6)
@@ -88,6 +115,8 @@ func (c Config) Validate() error {
 		return invalid("access_key, secret_key", "set both or neither")
 	case c.SessionToken != "" && c.AccessKey == "":
 		return invalid("session_token", "needs an access key")
+	case c.Keys != nil && c.AccessKey != "":
+		return invalid("access_key, keys", "set one of them")
 	case !c.TLS && c.TLSConfig != nil:
 		return invalid("tls_config", "needs tls")
 	case c.Attempts < 0 || c.Backoff < 0 || c.Stall < 0 || c.MaxGetBytes < 0:
@@ -166,8 +195,12 @@ func New(config Config) (*Opener, error) {
 	if config.Wrap != nil {
 		sender = config.Wrap(transport)
 	}
+	keys := credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken)
+	if config.Keys != nil {
+		keys = credentials.New(keysOf(config.Keys))
+	}
 	client, err := minio.NewCore(config.Endpoint, &minio.Options{
-		Creds:        credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken),
+		Creds:        keys,
 		Secure:       config.TLS,
 		Transport:    sender,
 		Region:       config.Region, // else it is asked for, bucket by bucket

@@ -6,6 +6,7 @@ package connections
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -54,9 +55,15 @@ type store struct {
 // New returns the default ones: a store by its address and keys, a
 // Kafka cluster, and a schema registry by its address, empty for none.
 func New(address string, keys s3.Config, brokers kafka.Config, schemas string) (*Set, error) {
+	if err := withoutCredentials(address); err != nil {
+		return nil, &thalweg.Error{Op: "--store", Kind: thalweg.Invalid, Err: err}
+	}
 	s, err := openStore(address, keys)
 	if err != nil {
 		return nil, err
+	}
+	if err := withoutCredentials(brokers.Brokers...); err != nil {
+		return nil, &thalweg.Error{Op: "--kafka", Kind: thalweg.Invalid, Err: err}
 	}
 	brokers.Throttle, brokers.Link = retry.NewThrottle(), new(kafka.Link)
 	c := &Set{
@@ -95,6 +102,17 @@ func openStore(address string, cfg s3.Config) (store, error) {
 		return s, err
 	}
 	return s, terminal.UsageError("--store", address, "http://host:port, https://host or file:///path")
+}
+
+// withoutCredentials refuses addresses with a user's name or password, without showing
+// them: addresses are told to everybody.
+func withoutCredentials(addresses ...string) error {
+	for _, a := range addresses {
+		if strings.Contains(a, "@") && !strings.HasPrefix(a, "file:") {
+			return errors.New("credentials have no place in an address: name where they are in the file of --connections, as access_key: {file: PATH}, password: {env: NAME}")
+		}
+	}
+	return nil
 }
 
 // Close gives back what the stores hold: their idle connections, which keep a

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/connectors/kafka"
 )
 
 // pair writes a certificate that signs itself, and its key, and returns the
@@ -81,18 +80,18 @@ connections:
     kafka:
       brokers: ["broker:9093"]
       tls: {ca: %[1]s, certificate: %[1]s, key: %[2]s, server_name: kafka.bank}
-      sasl: {mechanism: SCRAM-SHA-512, user: ada, password_file: %[3]s/password}
+      sasl: {mechanism: SCRAM-SHA-512, user: ada, password: {file: %[3]s/password}}
   trusted:
     kafka: {brokers: ["broker:9093"], tls: {}}
   lake:
-    s3: {endpoint: "https://minio:9000", access_key_env: BUCKET_KEY, secret_key_env: BUCKET_SECRET, tls: {ca: %[1]s}}
+    s3: {endpoint: "https://minio:9000", access_key: {env: BUCKET_KEY}, secret_key: {env: BUCKET_SECRET}, tls: {ca: %[1]s}}
 `, certificate, key, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conns.Close()
 	bank, err := named(conns.brokers, "kafka", "bank")
-	if err != nil || bank.SASL != (kafka.SASL{Mechanism: "SCRAM-SHA-512", User: "ada", Password: "s3cret"}) {
+	if err != nil || bank.SASL.String() != "SCRAM-SHA-512 as ada" || bank.SASL.Secret() != "s3cret" {
 		t.Errorf("%v, %v", bank.SASL, err)
 	}
 	if bank.TLS == nil || bank.TLS.RootCAs == nil || bank.TLS.ServerName != "kafka.bank" || bank.TLS.InsecureSkipVerify {
@@ -125,20 +124,31 @@ func TestConnectionsThatCannotWorkAreRefusedWithoutTellingSecrets(t *testing.T) 
 	write(t, filepath.Join(dir, "garbage"), "s3cret that is no certificate")
 	t.Setenv("SECRET", "s3cret")
 	for want, section := range map[string]string{
-		"NOT_SET":                    `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_env: NOT_SET}}`,
-		"it is empty":                `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/empty}}`,
-		"it is UTF-16":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/utf16}}`,
-		"no such file":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/none}}`,
-		"set one of them":            `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password_file: ` + dir + `/none, password_env: SECRET}}`,
-		"needs mechanism":            `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, password_env: SECRET}}`,
-		"GSSAPI":                     `kafka: {brokers: ["b:1"], sasl: {mechanism: GSSAPI, user: ada, password_env: SECRET}}`,
+		"NOT_SET":                    `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {env: NOT_SET}}}`,
+		"it is empty":                `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {file: ` + dir + `/empty}}}`,
+		"it is UTF-16":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {file: ` + dir + `/utf16}}}`,
+		"no such file":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {file: ` + dir + `/none}}}`,
+		"write one of":               `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {file: ` + dir + `/none, env: SECRET}}}`,
+		"and {credential: NAME}":     `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {}}}`,
+		"without slashes":            `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {credential: ../bus}}}`,
+		"CREDENTIALS_DIRECTORY":      `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: {credential: bus}}}`,
+		"needs mechanism":            `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, password: {env: SECRET}}}`,
+		"GSSAPI":                     `kafka: {brokers: ["b:1"], sasl: {mechanism: GSSAPI, user: ada, password: {env: SECRET}}}`,
 		"brokers":                    `kafka: {brokers: []}`,
 		"no certificate in PEM form": `kafka: {brokers: ["b:1"], tls: {ca: ` + dir + `/garbage}}`,
 		"set both or neither":        `kafka: {brokers: ["b:1"], tls: {certificate: ` + certificate + `}}`,
 		"tls.certificate":            `kafka: {brokers: ["b:1"], tls: {certificate: ` + dir + `/garbage, key: ` + key + `}}`,
-		"there is no such field":     `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: s3cret}}`,
+		"write where the password":   `kafka: {brokers: ["b:1"], sasl: {mechanism: PLAIN, user: ada, password: s3cret}}`,
+		"write where the secret is":  `s3: {endpoint: "http://minio:9000", access_key: {env: SECRET}, secret_key: s3cret}`,
+		"have no place":              `s3: {endpoint: "http://ada:s3cret@minio:9000"}`,
+		"no place in an address":     `kafka: {brokers: ["ada:s3cret@b:1"]}`,
+		"credentials do not belong":  `schema_registry: {url: "http://ada:s3cret@registry:8081"}`,
+		"it needs a username":        `schema_registry: {url: "http://registry:8081", password: {env: SECRET}}`,
+		"needs an access key":        `s3: {endpoint: "http://minio:9000", session_token: {env: SECRET}}`,
+		"set both":                   `s3: {endpoint: "http://minio:9000", access_key: {env: SECRET}}`,
+		"it needs a secret":          `key: {}`,
 		"tls_config":                 `s3: {endpoint: "http://minio:9000", tls: {ca: ` + certificate + `}}`,
-		"secret_key_env":             `s3: {endpoint: "http://minio:9000", access_key_env: SECRET, secret_key_env: NOT_SET}`,
+		"secret_key: the env":        `s3: {endpoint: "http://minio:9000", access_key: {env: SECRET}, secret_key: {env: NOT_SET}}`,
 		"not both":                   "s3: {endpoint: \"http://minio:9000\"}\n    directory: /tmp",
 	} {
 		conns, err := openFile(t, dir, "connections:\n  bank:\n    "+section+"\n")

@@ -29,13 +29,12 @@ type connection struct {
 }
 
 type s3Section struct {
-	Endpoint      string      `yaml:"endpoint"`
-	Region        string      `yaml:"region"`
-	AccessKeyEnv  string      `yaml:"access_key_env"`
-	AccessKeyFile string      `yaml:"access_key_file"`
-	SecretKeyEnv  string      `yaml:"secret_key_env"`
-	SecretKeyFile string      `yaml:"secret_key_file"`
-	TLS           *tlsSection `yaml:"tls"`
+	Endpoint     string      `yaml:"endpoint"`
+	Region       string      `yaml:"region"`
+	AccessKey    *reference  `yaml:"access_key" means:"write where the key is: {file: PATH}, {env: NAME} or {credential: NAME}"`
+	SecretKey    *reference  `yaml:"secret_key" means:"write where the secret is: {file: PATH}, {env: NAME} or {credential: NAME}"`
+	SessionToken *reference  `yaml:"session_token" means:"write where the token is: {file: PATH}, {env: NAME} or {credential: NAME}"`
+	TLS          *tlsSection `yaml:"tls"`
 }
 
 type kafkaSection struct {
@@ -48,10 +47,23 @@ type kafkaSection struct {
 // only how.
 func (s *s3Section) open(subject string, loopback bool) (store, error) {
 	r := secrets{subject: subject}
-	cfg := s3.Config{Region: s.Region, Loopback: loopback, TLSConfig: r.tls(s.TLS), AccessKey: r.secret("access_key", s.AccessKeyEnv, s.AccessKeyFile),
-		SecretKey: r.secret("secret_key", s.SecretKeyEnv, s.SecretKeyFile)}
+	cfg := s3.Config{Region: s.Region, Loopback: loopback, TLSConfig: r.tls(s.TLS)}
+	switch read := r.secrets("access_key, secret_key", s.AccessKey, s.SecretKey, s.SessionToken); {
+	case (s.AccessKey == nil) != (s.SecretKey == nil):
+		r.fail("access_key, secret_key", errors.New("set both or neither"))
+	case s.SessionToken != nil && s.AccessKey == nil:
+		r.fail("session_token", errors.New("it needs an access key"))
+	case read != nil && s.AccessKey != nil:
+		cfg.Keys = func() s3.Keys {
+			v := read.values()
+			return s3.Keys{AccessKey: v[0], SecretKey: v[1], SessionToken: v[2]}
+		}
+	}
 	if r.err != nil {
 		return store{}, r.err
+	}
+	if err := withoutCredentials(s.Endpoint); err != nil {
+		return store{}, badConnection(subject+": endpoint", err)
 	}
 	if !strings.Contains(s.Endpoint, "://") {
 		return store{}, badConnection(subject, fmt.Errorf("endpoint %q: want http://host:port or https://host", s.Endpoint))
@@ -65,6 +77,9 @@ func (s *kafkaSection) config(subject, origin string, loopback bool) (kafka.Conf
 	if r.err != nil {
 		return cfg, r.err
 	}
+	if err := withoutCredentials(s.Brokers...); err != nil {
+		return cfg, badConnection(subject+": brokers", err)
+	}
 	whole := cfg
 	whole.Topic = "any" // specs name it
 	if err := whole.Validate(); err != nil {
@@ -76,17 +91,21 @@ func (s *kafkaSection) config(subject, origin string, loopback bool) (kafka.Conf
 // registrySection is a schema registry. Its address says whether it talks TLS,
 // the section only how.
 type registrySection struct {
-	URL          string      `yaml:"url"`
-	UsernameEnv  string      `yaml:"username_env"`
-	PasswordEnv  string      `yaml:"password_env"`
-	PasswordFile string      `yaml:"password_file"`
-	TLS          *tlsSection `yaml:"tls"`
+	URL      string      `yaml:"url"`
+	Username *reference  `yaml:"username" means:"write where the name is: {file: PATH}, {env: NAME} or {credential: NAME}"`
+	Password *reference  `yaml:"password" means:"write where the password is: {file: PATH}, {env: NAME} or {credential: NAME}"`
+	TLS      *tlsSection `yaml:"tls"`
 }
 
 func (s *registrySection) open(subject string, loopback bool) (*schemaregistry.Client, error) {
 	r := secrets{subject: subject}
-	cfg := schemaregistry.Config{URL: s.URL, Loopback: loopback, Username: r.secret("username", s.UsernameEnv, ""),
-		Password: r.secret("password", s.PasswordEnv, s.PasswordFile), TLS: r.tls(s.TLS)}
+	cfg := schemaregistry.Config{URL: s.URL, Loopback: loopback, TLS: r.tls(s.TLS)}
+	switch read := r.secrets("username, password", s.Username, s.Password); {
+	case s.Username == nil && s.Password != nil:
+		r.fail("password", errors.New("it needs a username"))
+	case read != nil && s.Username != nil:
+		cfg.Login = func() (username, password string) { return read.values()[0], read.values()[1] }
+	}
 	if r.err != nil {
 		return nil, r.err
 	}

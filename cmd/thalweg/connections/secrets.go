@@ -1,23 +1,14 @@
 package connections
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 
-	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors/kafka"
-	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
-
-// maxSecretBytes bounds what is read of a file with a password or a key.
-const maxSecretBytes = 64 << 10
 
 // tlsSection is the tls part of a connection. An empty one asks for TLS and
 // trusts whom the system trusts. There is no way to trust everybody.
@@ -30,23 +21,30 @@ type tlsSection struct {
 
 // saslSection is the sasl part of a kafka connection.
 type saslSection struct {
-	Mechanism    string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
-	User         string `yaml:"user"`
-	PasswordEnv  string `yaml:"password_env"`
-	PasswordFile string `yaml:"password_file"`
+	Mechanism string     `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	User      string     `yaml:"user"`
+	Password  *reference `yaml:"password" means:"write where the password is: {file: PATH}, {env: NAME} or {credential: NAME}"`
 }
 
-// keySection is a key that columns are hashed with (pii: hash).
+// keySection is a key that columns are hashed with (pii: hash). It is read once: other
+// bytes are another key.
 type keySection struct {
-	SecretEnv  string `yaml:"secret_env"`
-	SecretFile string `yaml:"secret_file"`
+	Secret *reference `yaml:"secret" means:"write where the secret is: {file: PATH}, {env: NAME} or {credential: NAME}"`
 }
 
 func (s *keySection) open(subject string) (table.Key, error) {
 	r := secrets{subject: subject}
-	key, err := table.NewKey([]byte(r.secret("secret", s.SecretEnv, s.SecretFile)))
+	if s.Secret == nil {
+		r.fail("key", errors.New("it needs a secret: {file: PATH}, {env: NAME} or {credential: NAME}"))
+		return table.Key{}, r.err
+	}
+	read := r.secrets("secret", s.Secret)
+	if r.err != nil {
+		return table.Key{}, r.err
+	}
+	key, err := table.NewKey([]byte(read.values()[0]))
 	if err != nil {
-		r.fail("key", fmt.Errorf("set secret_env or secret_file: %w", err))
+		r.fail("secret", err)
 	}
 	return key, r.err
 }
@@ -111,41 +109,23 @@ func (r *secrets) sasl(s *saslSection) kafka.SASL {
 	if s == nil {
 		return kafka.SASL{}
 	}
-	sasl := kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: r.secret("sasl.password", s.PasswordEnv, s.PasswordFile)}
-	if sasl.Mechanism == "" || sasl.User == "" || sasl.Password == "" {
-		r.fail("sasl", errors.New("it needs mechanism, user and one of password_env and password_file"))
+	if s.Mechanism == "" || s.User == "" || s.Password == nil {
+		r.fail("sasl", errors.New("it needs mechanism, user and password"))
+		return kafka.SASL{}
+	}
+	sasl := kafka.SASL{Mechanism: s.Mechanism, User: s.User}
+	if read := r.secrets("sasl.password", s.Password); read != nil {
+		sasl.Secret = func() string { return read.values()[0] }
 	}
 	return sasl
 }
 
-// secret returns the content of the environment variable or of the file that a
-// section names, empty if it names neither.
-func (r *secrets) secret(field, env, file string) (value string) {
-	switch {
-	case env != "" && file != "":
-		r.fail(field+"_env and "+field+"_file", errors.New("set one of them"))
-	case env != "":
-		if value = strings.TrimRight(os.Getenv(env), "\r\n"); value == "" { // as of a file
-			r.fail(field+"_env", fmt.Errorf("the environment variable %s is not set", env))
-		}
-	case file != "":
-		var err error
-		if value, err = readSecret(file); err == nil && value == "" {
-			err = errors.New("it is empty")
-		}
-		if err != nil {
-			r.fail(field+"_file "+file, err)
-		}
+// secrets reads what references name, nil if that fails.
+func (r *secrets) secrets(field string, from ...*reference) *rotation {
+	read, err := newRotation(from...)
+	if err != nil {
+		r.fail(field, err)
+		return nil
 	}
-	return value
-}
-
-// readSecret returns the content of a small file without the end of its last
-// line.
-func readSecret(name string) (string, error) {
-	data, err := terminal.ReadFile("", name, maxSecretBytes, "")
-	if err == nil && (bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))) {
-		return "", errors.New("it is UTF-16: save it as UTF-8")
-	}
-	return strings.TrimRight(string(pipeline.WithoutMark(data)), "\r\n"), err
+	return read
 }
