@@ -3,8 +3,14 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,6 +65,61 @@ func TestMinIOKeepsThePromisesOfStorage(t *testing.T) {
 			t.Errorf("the probe left %q behind (%v)", info.Key, err)
 		}
 	})
+}
+
+// TestMinIOEncryptsWhatAConnectionWantsEncrypted: a bucket of such a connection keeps the
+// promises of any other, and of what was written nothing lies on the server's disk as it is.
+func TestMinIOEncryptsWhatAConnectionWantsEncrypted(t *testing.T) {
+	const key, marker = "lake-key", "these rows are nobody else's business"
+	server := minio.Start(t, "MINIO_KMS_SECRET_KEY="+key+":"+base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	written := map[s3.Encryption]string{{}: "plain", {Type: s3.SSES3}: "sealed", {Type: s3.SSEKMS, KeyID: key}: "sealed-by-key"}
+	for as, name := range written {
+		opener, err := s3.New(s3.Config{Endpoint: server.Address, AccessKey: server.AccessKey, SecretKey: server.SecretKey, Encryption: as})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer opener.Close()
+		var buckets atomic.Int64
+		if as != (s3.Encryption{}) {
+			storagetest.Run(t, func(t *testing.T) storage.Bucket {
+				return newBucket(t, opener, fmt.Sprintf("%s-%d", name, buckets.Add(1)))
+			})
+		}
+		bucket := newBucket(t, opener, name)
+		large := bytes.Repeat([]byte(marker+"\n"), (65<<20)/len(marker)) // in two parts
+		for key, body := range map[string][]byte{"rows": []byte(marker), "large": large} {
+			if _, err := bucket.Put(t.Context(), key, body); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, err := bucket.Get(t.Context(), key); err != nil || !bytes.Equal(got, body) {
+				t.Errorf("%s/%s comes back otherwise: %v", name, key, err)
+			}
+		}
+	}
+	found := make(map[string]bool)
+	err := filepath.WalkDir(server.Dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		if bytes.Contains(body, []byte(marker)) {
+			name, _ := filepath.Rel(server.Dir, path)
+			found[strings.Split(name, "/")[0]] = true
+		}
+		return err
+	})
+	if err != nil || len(found) != 1 || !found["plain"] {
+		t.Errorf("lies on the disk as it is, by bucket: %v (%v), want plain alone", found, err)
+	}
+	unable := minio.Start(t) // has no keys
+	opener, err := s3.New(s3.Config{Endpoint: unable.Address, AccessKey: unable.AccessKey, SecretKey: unable.SecretKey, Encryption: s3.Encryption{Type: s3.SSES3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opener.Close()
+	if _, err := newBucket(t, opener, "lake").Put(t.Context(), "rows", []byte(marker)); err == nil {
+		t.Error("a server without keys takes what it is to encrypt")
+	}
 }
 
 // TestSlotsHaveOneOwnerThoughTheServerIsKilled has writers claim the slots of a

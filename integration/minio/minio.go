@@ -18,22 +18,25 @@ type Server struct {
 	Address   string // host:port
 	AccessKey string
 	SecretKey string
+	Dir       string // where it keeps objects
 
-	binary, dir string
-	starts      int
-	process     *process.Process
+	env     []string
+	binary  string
+	starts  int
+	process *process.Process
 }
 
 // Start starts a server without buckets and waits until it is healthy. It ends
-// with the test. A missing binary fails the test.
-func Start(t testing.TB) *Server {
+// with the test. A missing binary fails the test. env is added to its environment.
+func Start(t testing.TB, env ...string) *Server {
 	t.Helper()
 	s := &Server{
 		Address:   process.FreeAddress(t),
 		AccessKey: "thalweg-test",
 		SecretKey: "thalweg-test-secret",
 		binary:    filepath.Join(process.Root(t), ".cache", "tools", "minio"),
-		dir:       t.TempDir(),
+		Dir:       t.TempDir(),
+		env:       env,
 	}
 	if _, err := os.Stat(s.binary); err != nil {
 		t.Fatalf("%v: run tools/build.sh minio, or make integration", err)
@@ -50,15 +53,15 @@ func (s *Server) Kill() { s.process.Kill() }
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.starts++
-	cmd := exec.Command(s.binary, "server", "--quiet", "--address", s.Address, "--console-address", process.FreeAddress(t), s.dir)
-	cmd.Dir = s.dir
-	cmd.Env = []string{
-		"HOME=" + s.dir, // keeps its certificates and settings to itself
+	cmd := exec.Command(s.binary, "server", "--quiet", "--address", s.Address, "--console-address", process.FreeAddress(t), s.Dir)
+	cmd.Dir = s.Dir
+	cmd.Env = append([]string{
+		"HOME=" + s.Dir, // keeps its certificates and settings to itself
 		"MINIO_ROOT_USER=" + s.AccessKey,
 		"MINIO_ROOT_PASSWORD=" + s.SecretKey,
 		"MINIO_BROWSER=off",
 		"MINIO_UPDATE=off",
-	}
+	}, s.env...)
 	s.process = process.Start(t, fmt.Sprintf("minio.%d", s.starts), cmd)
 	process.Until(t, "MinIO to be healthy", s.process.Answers("http://"+s.Address+"/minio/health/ready"))
 }

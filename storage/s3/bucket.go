@@ -180,6 +180,7 @@ func (b *Bucket) PutIfAbsent(ctx context.Context, key string, body []byte) (stor
 func (b *Bucket) upload(ctx context.Context, key string, body []byte, opts minio.PutObjectOptions) (storage.Info, error) {
 	var sent minio.UploadInfo
 	var err error
+	opts.ServerSideEncryption = b.opener.sse
 	if len(body) == 0 {
 		// Over http minio-go signs a body chunk by chunk, and of an empty one sends
 		// the closing chunk alone. The embedded endpoint does not read it, and takes
@@ -188,6 +189,9 @@ func (b *Bucket) upload(ctx context.Context, key string, body []byte, opts minio
 		sent, err = b.opener.client.PutObject(ctx, b.name, key, http.NoBody, 0, emptyMD5, emptySHA256, opts)
 	} else {
 		sent, err = b.opener.client.Client.PutObject(ctx, b.name, key, bytes.NewReader(body), int64(len(body)), opts)
+	}
+	if err == nil && b.opener.sse != nil && !opts.DisableMultipart && len(body) > partBytes {
+		err = b.confirmParts(ctx, key, opts)
 	}
 	if err != nil {
 		return storage.Info{}, err

@@ -23,6 +23,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/encrypt"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/reach"
@@ -45,6 +46,9 @@ type Config struct {
 	// the system's roots) and with which certificate.
 	TLS       bool
 	TLSConfig *tls.Config
+	// Encryption is asked for with each object that is written. A store that does not say
+	// that it encrypted one is Unsupported.
+	Encryption Encryption
 	// PathStyle puts the bucket into the path for every endpoint; without it,
 	// for all but Amazon's and some others that need it in the host name.
 	PathStyle bool
@@ -122,6 +126,9 @@ func (c Config) Validate() error {
 	case c.Attempts < 0 || c.Backoff < 0 || c.Stall < 0 || c.MaxGetBytes < 0:
 		return invalid("attempts, backoff, stall, max_get_bytes", "must not be negative")
 	}
+	if _, err := c.Encryption.headers(); err != nil {
+		return invalid("encryption", err.Error())
+	}
 	return c.guard().CheckHost(c.Endpoint)
 }
 
@@ -159,6 +166,7 @@ type Opener struct {
 	transport *http.Transport
 	throttle  *retry.Throttle
 	config    Config
+	sse       encrypt.ServerSide // nil: not asked for
 }
 
 const (
@@ -195,6 +203,13 @@ func New(config Config) (*Opener, error) {
 	if config.Wrap != nil {
 		sender = config.Wrap(transport)
 	}
+	sse, err := config.Encryption.headers()
+	if err != nil {
+		return nil, err // Validate saw it
+	}
+	if sse != nil {
+		sender = confirmed{sender}
+	}
 	keys := credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken)
 	if config.Keys != nil {
 		keys = credentials.New(keysOf(config.Keys))
@@ -210,7 +225,7 @@ func New(config Config) (*Opener, error) {
 	if err != nil {
 		return nil, &thalweg.Error{Op: "check s3 store", Kind: thalweg.Invalid, Subject: config.Endpoint, Err: err}
 	}
-	return &Opener{client: client, transport: transport, throttle: retry.NewThrottle(), config: config}, nil
+	return &Opener{client: client, transport: transport, throttle: retry.NewThrottle(), config: config, sse: sse}, nil
 }
 
 // Close closes the connections that are idle.

@@ -35,6 +35,10 @@ type s3Section struct {
 	SecretKey    *reference  `yaml:"secret_key" means:"write where the secret is: {file: PATH}, {env: NAME} or {credential: NAME}"`
 	SessionToken *reference  `yaml:"session_token" means:"write where the token is: {file: PATH}, {env: NAME} or {credential: NAME}"`
 	TLS          *tlsSection `yaml:"tls"`
+	Encryption   struct {
+		Type  string `yaml:"type"`   // sse-s3 or sse-kms
+		KeyID string `yaml:"key_id"` // of sse-kms
+	} `yaml:"encryption"`
 }
 
 type kafkaSection struct {
@@ -47,7 +51,7 @@ type kafkaSection struct {
 // only how.
 func (s *s3Section) open(subject string, loopback bool) (store, error) {
 	r := secrets{subject: subject}
-	cfg := s3.Config{Region: s.Region, Loopback: loopback, TLSConfig: r.tls(s.TLS)}
+	cfg := s3.Config{Region: s.Region, Loopback: loopback, TLSConfig: r.tls(s.TLS), Encryption: s3.Encryption(s.Encryption)}
 	switch read := r.secrets("access_key, secret_key", s.AccessKey, s.SecretKey, s.SessionToken); {
 	case (s.AccessKey == nil) != (s.SecretKey == nil):
 		r.fail("access_key, secret_key", errors.New("set both or neither"))

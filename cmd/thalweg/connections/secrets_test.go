@@ -116,3 +116,24 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		}
 	}
 }
+
+func TestEncryptionIsAWordOfTheConnection(t *testing.T) {
+	var asked string
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Header.Get("X-Amz-Server-Side-Encryption") + " " + r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")
+		w.Header().Set("X-Amz-Server-Side-Encryption", r.Header.Get("X-Amz-Server-Side-Encryption"))
+	}))
+	defer h.Close()
+	conns, err := openFile(t, t.TempDir(), fmt.Sprintf("connections:\n  lake:\n    s3: {endpoint: %q, encryption: {type: sse-kms, key_id: lake-key}}\n", h.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conns.Close()
+	bucket, err := conns.Bucket(t.Context(), "lake", "rows")
+	if err == nil {
+		_, err = bucket.Put(t.Context(), "k", []byte("rows"))
+	}
+	if err != nil || asked != "aws:kms lake-key" {
+		t.Errorf("asked for %q: %v", asked, err)
+	}
+}
