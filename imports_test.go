@@ -17,6 +17,7 @@ var ranks = map[string]int{
 	"coordinator/api/stages": 0,
 	"coordinator/api/v1":     0,
 	"docs/reference":         0,
+	"pipeline/credential":    0,
 	"pipeline/spelling":      0,
 	"pipeline/summary":       0,
 	"retry":                  0,

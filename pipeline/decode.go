@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/credential"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
@@ -242,6 +243,10 @@ func (d *decoder) otherField(e *ast.MappingValueNode, path, name, owner string, 
 	if meant := spelling.Nearest(name, slices.Values(append(names, slices.Sorted(maps.Keys(unsupportedFields[owner]))...))); meant != "" {
 		hint = "did you mean " + meant + "?"
 		d.found.meant = append(d.found.meant, join(path, meant))
+	}
+	if !d.secret && credential.IsField(name) {
+		d.problem(e.Key, at, credential.Hint, "credentials and addresses of servers have no place in a spec")
+		return
 	}
 	d.problem(e.Key, at, hint, "there is no such field")
 }

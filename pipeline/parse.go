@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/credential"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -76,6 +77,9 @@ func parseEdited(catalog Catalog, file string, data []byte, edit func(root ast.N
 	s := &Spec{catalog: catalog, source: &source{file: file, values: make(map[string]position)}}
 	found := &diagnostics{source: s.source, catalog: catalog, checkSyntax: true}
 	data = WithoutMark(data)
+	if found.credentials(data); len(found.list) > 0 {
+		return s, found // what else is wrong might show them
+	}
 	if root := document(data, "spec", found); root != nil {
 		s.source.lines = strings.Split(string(data), "\n")
 		if edit != nil {
@@ -96,6 +100,21 @@ func parseEdited(catalog Catalog, file string, data []byte, edit func(root ast.N
 		checkRules(reflect.ValueOf(s).Elem(), Place{found: found})
 	}
 	return s, found
+}
+
+// credentials notes what looks like a credential in a text, comments included, since
+// the text is stored and shown.
+func (d *diagnostics) credentials(data []byte) {
+	if len(data) > MaxSpecBytes {
+		return // it is refused for that
+	}
+	text := string(data)
+	for _, c := range credential.Find(text) {
+		before := text[:c.Offset]
+		line := strings.LastIndexByte(before, '\n') + 1
+		d.addAt(position{strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[line:]) + 1}, "", thalweg.Invalid, credential.Hint,
+			"here is "+c.What+", which has no place in a spec")
+	}
 }
 
 // ParseAccepted is Parse of a spec that Parse has accepted: the specs of its trials are not

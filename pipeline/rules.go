@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/thalweg/thalweg/pipeline/credential"
 	"github.com/thalweg/thalweg/pipeline/expression"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -88,6 +89,9 @@ func typeNames() (names []string) {
 	return names
 }
 
+// connectionField is the field by which parts of a spec name a connection.
+const connectionField = "connection"
+
 // checkRules applies the rules of the fields of v and of what is in them, and
 // then those between its fields.
 func checkRules(v reflect.Value, at Place) {
@@ -136,6 +140,9 @@ func checkRules(v reflect.Value, at Place) {
 				}
 			}
 			checkValue(value, path, r, at.found)
+			if f.name == connectionField && strings.ContainsAny(f.value.String(), ":/@ ") {
+				at.Problem(f.name, credential.Hint, "an address has no place in a spec, and this is no name of a connection")
+			}
 			checkRules(f.value, in)
 		}
 	}
