@@ -18,6 +18,8 @@ var ranks = map[string]int{
 	"coordinator/api/v1":     0,
 	"docs/reference":         0,
 	"pipeline/credential":    0,
+	"pipeline/document":      0,
+	"pipeline/pattern":       0,
 	"pipeline/spelling":      0,
 	"pipeline/summary":       0,
 	"retry":                  0,

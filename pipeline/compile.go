@@ -158,8 +158,14 @@ func (c *compiler) missing(path, name string, in table.Schema, at *stage) {
 // compile compiles the expression at path against a stage; nil after a
 // diagnostic.
 func (c *compiler) compile(path, text string, at *stage) *expression.Program {
+	if c.found.patterns > maxPatternSize {
+		return nil // as has been noted
+	}
 	p, err := expression.Compile(text, at.schema, c.zone)
 	if err == nil {
+		if !c.found.pattern(path, p.PatternSize()) {
+			return nil
+		}
 		return p
 	}
 	var problem *expression.Problem

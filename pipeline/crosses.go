@@ -57,8 +57,6 @@ func (s *CrossSpec) Check(at Place) {
 		at.Problem("all", "", "a cross has columns, or is all pairs, not both")
 	case !given && s.All == "":
 		at.Problem("columns", "", "the field is missing")
-	case len(s.Columns) > maxCrossed:
-		at.Problem("columns", "", "a cross is of at most %d features, not of %d", maxCrossed, len(s.Columns))
 	}
 	for i, name := range s.Columns {
 		if slices.Contains(s.Columns[:i], name) {

@@ -66,8 +66,6 @@ const (
 	// severityError is of tests that fail a run.
 	severityError = "error"
 	testedValue   = "value"
-	// maxTests bounds the tests of a spec, each of which a run counts.
-	maxTests = 100
 	// defaultStored is enough to see what is wrong.
 	defaultStored = 100
 )
@@ -325,6 +323,8 @@ func (c *compiler) test(i int, at *stage) Condition {
 		var err error
 		if program, err = expression.Compile(text, tested.schema, c.zone); err != nil {
 			c.found.add(field, "", "it does not go with column %s, which is %s: %s", t.Column, column.Type, text)
+		} else if !c.found.pattern(field, program.PatternSize()) {
+			program = nil
 		}
 	}
 	switch {

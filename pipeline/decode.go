@@ -166,6 +166,7 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 			d.refuse(e.Value, at, "", "a rule")
 		case reference(f) && !isMapping(e.Value):
 			d.problem(e.Value, at, f.tag.Get("means"), "a mapping belongs here, not %s", d.shown(e.Value))
+		case d.tooLong(e.Value, at, f):
 		case f.value.Type() == choiceType:
 			d.choice(e.Value, at, f.tag, f.value)
 		default:
@@ -178,6 +179,20 @@ func (d *decoder) structure(n ast.Node, path string, into reflect.Value, owner s
 // whoever writes the thing itself is told what to write.
 func reference(f field) bool {
 	return f.value.Kind() == reflect.Pointer && f.value.Type().Elem().Kind() == reflect.Struct && f.tag.Get("means") != ""
+}
+
+// tooLong refuses a list of more items than its field may have, before they are decoded.
+func (d *decoder) tooLong(n ast.Node, path string, f field) bool {
+	list, ok := n.(*ast.SequenceNode)
+	if !ok {
+		return false
+	}
+	r := ruleOf(f.tag)
+	if r.maxItems <= r.minItems || len(list.Values) <= r.maxItems {
+		return false
+	}
+	d.problem(n, path, "", tooManyItems, r.maxItems, len(list.Values))
+	return true
 }
 
 // choice decodes the type and the options of an entry.

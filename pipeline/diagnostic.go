@@ -6,16 +6,22 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/expression"
+	"github.com/thalweg/thalweg/pipeline/pattern"
 )
 
 // maxDiagnostics is how many diagnostics end the reading of a spec: more help
 // nobody.
 const maxDiagnostics = 100
+
+// maxDiagnosticBytes bounds what one diagnostic quotes of the text, which may be kilobytes
+// without a blank.
+const maxDiagnosticBytes = 1 << 10
 
 // Diagnostic is one thing that is wrong with a spec.
 type Diagnostic struct {
@@ -102,6 +108,21 @@ type diagnostics struct {
 	// syntax is checked now; syntax counts the diagnostics that come of it.
 	checkSyntax bool
 	syntax      int
+	// patterns is the size of the regular expressions so far.
+	patterns int
+}
+
+// maxPatternSize bounds the regular expressions of a spec together, in instructions: some
+// 8 MiB while they are compiled. A usual one has 20.
+const maxPatternSize = 32 << 10
+
+// pattern counts a regular expression of the field at path; false after a diagnostic.
+func (d *diagnostics) pattern(path string, size int) bool {
+	if d.patterns += size; d.patterns <= maxPatternSize || size == 0 {
+		return true
+	}
+	d.add(path, "write smaller counts, or fewer patterns", "the patterns of the spec are too large together")
+	return false
 }
 
 // add notes a problem of the field at path.
@@ -134,8 +155,17 @@ func (d *diagnostics) addAt(at position, path string, kind thalweg.Kind, hint, m
 		}
 	}
 	d.noted[path] = true
-	d.list = append(d.list, Diagnostic{File: d.source.file, Line: at.line, Column: at.column, Path: path,
-		Message: message, Hint: hint, Kind: kind})
+	d.list = append(d.list, Diagnostic{File: d.source.file, Line: at.line, Column: at.column, Path: clipped(path),
+		Message: clipped(message), Hint: clipped(hint), Kind: kind})
+}
+
+// clipped is a text without the middle of what would fill a screen.
+func clipped(text string) string {
+	if len(text) <= maxDiagnosticBytes {
+		return text
+	}
+	const half = maxDiagnosticBytes / 2
+	return strings.ToValidUTF8(text[:half], "") + " … " + strings.ToValidUTF8(text[len(text)-half:], "")
 }
 
 // addExpression notes what is wrong with the expression at path, where it is.
@@ -238,6 +268,22 @@ func (p Place) at(field string) string {
 		return field
 	}
 	return p.path + "." + field
+}
+
+// Pattern returns the regular expression that a field holds; nil after a problem.
+func (p Place) Pattern(field, text string) *regexp.Regexp {
+	if p.found.patterns > maxPatternSize {
+		return nil // as has been noted
+	}
+	re, size, err := pattern.Compile(text)
+	if err != nil {
+		p.Problem(field, "", "not a regular expression: %v", err)
+		return nil
+	}
+	if path := p.at(field); p.found.covers(path) || !p.found.pattern(path, size) {
+		return nil
+	}
+	return re
 }
 
 // ColumnName refuses a name that scoring may add to a row: those that begin

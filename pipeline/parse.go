@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -11,24 +10,19 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/credential"
+	"github.com/thalweg/thalweg/pipeline/document"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Bounds of the text of a spec. Hand-written ones have a few KiB, and one with
-// a thousand features, rendered, about 200. The YAML library's time grows with
-// the square of the entries of one mapping, and its stack with the nesting.
+// Bounds of the text of a spec.
 const (
-	MaxSpecBytes = 256 << 10
-	MaxSpecLines = 16 << 10
-	// maxNesting bounds how deep brackets and indentation nest; the format needs
-	// about ten.
-	maxNesting = 64
+	MaxSpecBytes = document.MaxBytes
+	MaxSpecLines = document.MaxLines
 )
 
 // Parse reads a spec that chooses from a catalog: YAML of one document,
@@ -80,7 +74,7 @@ func parseEdited(catalog Catalog, file string, data []byte, edit func(root ast.N
 	if found.credentials(data); len(found.list) > 0 {
 		return s, found // what else is wrong might show them
 	}
-	if root := document(data, "spec", found); root != nil {
+	if root := parseDocument(data, "spec", found); root != nil {
 		s.source.lines = strings.Split(string(data), "\n")
 		if edit != nil {
 			var err error
@@ -253,7 +247,7 @@ func nameOf(n ast.Node) string {
 func DecodeFile(what, file string, data []byte, into any) error {
 	at := &source{file: file, values: make(map[string]position)}
 	found := &diagnostics{source: at}
-	if root := document(WithoutMark(data), what, found); root != nil {
+	if root := parseDocument(WithoutMark(data), what, found); root != nil {
 		(&decoder{source: at, found: found, secret: true}).value(root, "", reflect.ValueOf(into).Elem())
 	}
 	return found.err()
@@ -270,7 +264,7 @@ func ParseDatasetFormat(catalog Catalog, text string) (Choice, error) {
 	}
 	at := &source{values: make(map[string]position)}
 	found := &diagnostics{source: at, catalog: catalog}
-	if root := document([]byte("format: "+text), "format", found); root != nil {
+	if root := parseDocument([]byte("format: "+text), "format", found); root != nil {
 		into := reflect.ValueOf(&of).Elem()
 		(&decoder{source: at, found: found}).value(root, "", into)
 		fillDefaults(into, Place{found: found})
@@ -283,102 +277,19 @@ func ParseDatasetFormat(catalog Catalog, text string) (Choice, error) {
 // editors put before UTF-8.
 func WithoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }
 
-// document returns the root of the one YAML document of a text, which is called
+// parseDocument returns the root of the one YAML document of a text, which is called
 // what, or nil and a diagnostic.
-func document(data []byte, what string, found *diagnostics) (root ast.Node) {
-	fail := func(at position, format string, args ...any) ast.Node {
-		found.addAt(at, "", thalweg.Invalid, "", fmt.Sprintf(format, args...))
-		return nil
+func parseDocument(data []byte, what string, found *diagnostics) ast.Node {
+	root, flaw := document.Parse(what, data)
+	if flaw != nil {
+		found.addAt(position{flaw.Line, flaw.Column}, "", thalweg.Invalid, "", flaw.Message)
 	}
-	switch {
-	case len(data) > MaxSpecBytes:
-		return fail(position{}, "the %s has %d bytes, at most %d are read", what, len(data), MaxSpecBytes)
-	case bytes.Count(data, []byte{'\n'}) > MaxSpecLines:
-		return fail(position{}, "the %s has more than %d lines", what, MaxSpecLines)
-	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):
-		return fail(position{}, "the %s is UTF-16: save it as UTF-8", what)
-	case !utf8.Valid(data):
-		return fail(position{}, "the %s is not valid UTF-8", what)
-	case bytes.ContainsRune(data, 0):
-		return fail(position{}, "the %s holds a null character", what)
-	}
-	if line := tooDeep(data); line > 0 {
-		return fail(position{line: line, column: 1}, "the %s nests deeper than %d levels", what, maxNesting)
-	}
-	defer func() {
-		// The library panics on some malformed texts.
-		if r := recover(); r != nil {
-			root = fail(position{}, "the %s cannot be read as YAML", what)
-		}
-	}()
-	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			p := at.GetToken().Position
-			if lines := bytes.Split(data, []byte("\n")); p.Line <= len(lines) && p.Column > 1 && p.Column-2 < len(lines[p.Line-1]) && lines[p.Line-1][p.Column-2] == '*' {
-				return fail(position{p.Line, p.Column - 1}, `* begins an alias in YAML: put it in quotes, "*"`)
-			}
-			if strings.Contains(at.GetMessage(), "'\t'") {
-				return fail(position{p.Line, p.Column}, "a tab is here: YAML is indented by blanks")
-			}
-			if strings.HasPrefix(at.GetMessage(), "'`'") {
-				return fail(position{p.Line, p.Column}, "a value that begins with a backtick stands in quotes: expression: '`tail number` == \"N-12\"'")
-			}
-			return fail(position{p.Line, p.Column}, "%s", at.GetMessage())
-		}
-		return fail(position{}, "%v", err)
-	}
-	var documents []ast.Node
-	for _, doc := range file.Docs {
-		if doc.Body != nil {
-			documents = append(documents, doc.Body)
-		}
-	}
-	switch {
-	case len(documents) == 0:
-		return fail(position{}, "the %s is empty", what)
-	case len(documents) > 1:
-		return fail(positionOf(documents[1]), "a second document begins here: a file holds one %s", what)
-	}
-	return documents[0]
-}
-
-// tooDeep returns the first line at which the text may nest deeper than
-// maxNesting, or 0. It counts brackets and dashes wherever they stand, in
-// strings too, since what is a string only the parser knows.
-func tooDeep(data []byte) (line int) {
-	line = 1
-	brackets, dashes, begun := 0, 0, false
-	for _, c := range data {
-		switch c {
-		case '\n':
-			line++
-			dashes, begun = 0, false
-			continue
-		case '[', '{':
-			brackets++
-		case ']', '}':
-			brackets = max(brackets-1, 0)
-		}
-		// Dashes, question marks and blanks at the start of a line nest by themselves.
-		if !begun && (c == '-' || c == '?' || c == ' ' || c == ':') {
-			dashes++
-		} else {
-			begun = true
-		}
-		if brackets > maxNesting || dashes > 4*maxNesting {
-			return line
-		}
-	}
-	return 0
+	return root
 }
 
 func positionOf(n ast.Node) position {
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		return position{t.Position.Line, t.Position.Column}
-	}
-	return position{1, 1}
+	line, column := document.Position(n)
+	return position{line, column}
 }
 
 // source is the text that a spec was read from: where each of its fields

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/document"
 )
 
 // Render returns a spec as YAML with every default written out. Fields come in
@@ -19,10 +20,8 @@ import (
 func Render(s *Spec) ([]byte, error) {
 	var w strings.Builder
 	renderFields(&w, reflect.ValueOf(s).Elem(), "")
-	if text := w.String(); len(text) > MaxSpecBytes || strings.Count(text, "\n") > MaxSpecLines {
-		return nil, &thalweg.Error{Op: "render spec", Kind: thalweg.Exhausted, Subject: s.Metadata.Name,
-			Hint: fmt.Sprintf("with its defaults it has %d bytes and %d lines, at most %d and %d are read",
-				len(text), strings.Count(text, "\n"), MaxSpecBytes, MaxSpecLines)}
+	if flaw := document.Excess("spec, with its defaults,", []byte(w.String())); flaw != nil {
+		return nil, &thalweg.Error{Op: "render spec", Kind: thalweg.Exhausted, Subject: s.Metadata.Name, Hint: flaw.Message}
 	}
 	return []byte(w.String()), nil
 }

@@ -227,10 +227,15 @@ func oneOf(values []string) string {
 	return "one of " + strings.Join(values, ", ")
 }
 
+// tooManyItems says that a list is too long: of the items it may have, and has.
+const tooManyItems = "the list is too long: at most %d belong here, not %d"
+
 func checkLength(n int, path string, r rule, found *diagnostics) {
 	switch {
 	case r.minItems > 0 && r.minItems == r.maxItems && n != r.minItems:
 		found.add(path, "", "%d values belong here, not %d", r.minItems, n)
+	case r.maxItems > 0 && n > r.maxItems:
+		found.add(path, "", tooManyItems, r.maxItems, n)
 	case n < r.minItems:
 		found.add(path, "", "the list is too short: at least %d belongs here", r.minItems)
 	}
@@ -263,7 +268,7 @@ type field struct {
 // and of an inlined choice the entry chosen. Those of another choice are its
 // type and its options.
 func fields(of reflect.Value) []field {
-	var out []field
+	out := make([]field, 0, of.NumField()+1)
 	if of.Type() == choiceType {
 		c := of.Interface().(Choice)
 		out = append(out, field{c.key(), of.Field(0), `yaml:",omitempty" json:",omitempty"`})

@@ -79,7 +79,7 @@ type Body struct {
 	// same ones.
 	Lookups []LookupTable `yaml:"lookups,omitempty" json:"lookups,omitempty"`
 	// Tests are data quality tests of the rows that cleaning leaves.
-	Tests []DataTest `yaml:"tests,omitempty" json:"tests,omitempty"`
+	Tests []DataTest `yaml:"tests,omitempty" json:"tests,omitempty" jsonschema:"maxItems=100"`
 	// Preprocessing says how rows are cleaned and split.
 	Preprocessing Preprocessing `yaml:"preprocessing,omitempty" json:"preprocessing,omitempty"`
 	// Defaults are options of all input features of a type.

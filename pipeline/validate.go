@@ -353,9 +353,6 @@ func (p Place) among(field, name string, allowed []string, output string) {
 
 // Check implements Checker: the rules between the parts of a spec.
 func (b *Body) Check(at Place) {
-	if len(b.Tests) > maxTests {
-		at.Problem("tests", "", "there are %d; at most %d are possible", len(b.Tests), maxTests)
-	}
 	b.checkLookups(at)
 	b.checkLabelFile(at)
 	b.checkHalves(at)

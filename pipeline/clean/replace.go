@@ -70,9 +70,8 @@ func (s *Replace) Check(at pipeline.Place) {
 }
 
 func (s *Replace) checkPattern(at pipeline.Place) {
-	pattern, err := regexp.Compile(s.Pattern)
-	if err != nil {
-		at.Problem("pattern", "", "not a regular expression: %v", err)
+	pattern := at.Pattern("pattern", s.Pattern)
+	if pattern == nil {
 		return
 	}
 	references := reference.FindAllStringSubmatch(*s.With, -1)
@@ -112,6 +111,10 @@ func (s *Replace) Bind(at *pipeline.Columns) pipeline.Op {
 	if s.Column != "" {
 		op.columns = []string{s.Column}
 	}
+	var pattern *regexp.Regexp // as Check has compiled it
+	if s.Pattern != "" {
+		pattern = regexp.MustCompile(s.Pattern)
+	}
 	for i, name := range op.columns {
 		field := fmt.Sprintf("columns[%d]", i)
 		if s.Column != "" {
@@ -126,7 +129,7 @@ func (s *Replace) Bind(at *pipeline.Columns) pipeline.Op {
 				at.Problem(field, "", "column %s is %s, not string", name, column.Type)
 				continue
 			}
-			op.to[name] = textMapping(replacing(regexp.MustCompile(s.Pattern), *s.With))
+			op.to[name] = textMapping(replacing(pattern, *s.With))
 		} else if op.to[name] = s.bindValues(at, column); op.to[name] == nil {
 			continue
 		}

@@ -15,22 +15,22 @@ import (
 func TestReplaceSaysWhatIsWrong(t *testing.T) {
 	in := columns("s", "string", "i", "int64", "f", "float64", "l", "list<int64>")
 	for want, step := range map[string]string{
-		"replace: replace needs column or columns":                                         `{replace: {values: {"1": 2}}}`,
-		"replace.columns: of column and columns there is one":                              `{replace: {column: s, columns: [s], values: {"1": "2"}}}`,
-		"replace: replace needs values or a pattern":                                       `{replace: {column: s}}`,
-		"replace.pattern: of values and pattern there is one (write them as two steps)":    `{replace: {column: s, values: {a: b}, pattern: a, with: b}}`,
-		"replace.with: with needs a pattern":                                               `{replace: {column: s, values: {a: b}, with: c}}`,
-		`replace: a pattern needs with (write with: "" to leave out what matches)`:         `{replace: {column: s, pattern: a}}`,
-		"replace.pattern: not a regular expression: error parsing regexp: missing closing": `{replace: {column: s, pattern: "(a", with: b}}`,
-		"replace.with: the pattern has no group 1x (write ${1}x)":                          `{replace: {column: s, pattern: (a), with: $1x}}`,
-		"replace.with: the pattern has no group 2":                                         `{replace: {column: s, pattern: (a), with: "${2}"}}`,
-		"replace.with: a $ is followed by no group (write $$ for a dollar sign)":           `{replace: {column: s, pattern: (a), with: "5 $"}}`,
-		"replace.column: column i is int64, not string":                                    `{replace: {column: i, pattern: a, with: b}}`,
-		"replace.values: column l is list<int64>, whose values cannot be replaced":         `{replace: {column: l, values: {"1": 2}}}`,
-		`replace.values: column i is int64, which has no value "1.5"`:                      `{replace: {columns: [f, i], values: {"1.5": 2}}}`,
-		"replace.values: column i is int64, which cannot hold x":                           `{replace: {column: i, values: {"1": x}}}`,
-		`replace.values: "0" and "0.0" are one value of column f, which is float64`:        `{replace: {column: f, values: {"0": 1, "0.0": 2}}}`,
-		"replace.values: a field's name is a string (put it in quotes)":                    `{replace: {column: i, values: {1: 2}}}`,
+		"replace: replace needs column or columns":                                      `{replace: {values: {"1": 2}}}`,
+		"replace.columns: of column and columns there is one":                           `{replace: {column: s, columns: [s], values: {"1": "2"}}}`,
+		"replace: replace needs values or a pattern":                                    `{replace: {column: s}}`,
+		"replace.pattern: of values and pattern there is one (write them as two steps)": `{replace: {column: s, values: {a: b}, pattern: a, with: b}}`,
+		"replace.with: with needs a pattern":                                            `{replace: {column: s, values: {a: b}, with: c}}`,
+		`replace: a pattern needs with (write with: "" to leave out what matches)`:      `{replace: {column: s, pattern: a}}`,
+		"replace.pattern: not a regular expression: missing closing":                    `{replace: {column: s, pattern: "(a", with: b}}`,
+		"replace.with: the pattern has no group 1x (write ${1}x)":                       `{replace: {column: s, pattern: (a), with: $1x}}`,
+		"replace.with: the pattern has no group 2":                                      `{replace: {column: s, pattern: (a), with: "${2}"}}`,
+		"replace.with: a $ is followed by no group (write $$ for a dollar sign)":        `{replace: {column: s, pattern: (a), with: "5 $"}}`,
+		"replace.column: column i is int64, not string":                                 `{replace: {column: i, pattern: a, with: b}}`,
+		"replace.values: column l is list<int64>, whose values cannot be replaced":      `{replace: {column: l, values: {"1": 2}}}`,
+		`replace.values: column i is int64, which has no value "1.5"`:                   `{replace: {columns: [f, i], values: {"1.5": 2}}}`,
+		"replace.values: column i is int64, which cannot hold x":                        `{replace: {column: i, values: {"1": x}}}`,
+		`replace.values: "0" and "0.0" are one value of column f, which is float64`:     `{replace: {column: f, values: {"0": 1, "0.0": 2}}}`,
+		"replace.values: a field's name is a string (put it in quotes)":                 `{replace: {column: i, values: {1: 2}}}`,
 	} {
 		_, err := compile(t, "UTC", in, step)
 		var all *pipeline.SpecError

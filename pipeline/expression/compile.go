@@ -26,6 +26,8 @@ type compiler struct {
 	// visited counts nodes compiled: the library shares the middle of a < b < c
 	// between two comparisons, which nested doubles at each level.
 	visited int
+	// patterns is the size of the regular expressions so far.
+	patterns int
 	// variables counts the arguments of rows, for their names.
 	variables int
 }

@@ -33,7 +33,12 @@ type Program struct {
 	reads []table.Column
 	names []string
 	zone  *time.Location
+	// patterns is the size of its regular expressions.
+	patterns int
 }
+
+// PatternSize returns how many instructions the regular expressions of the program have.
+func (p *Program) PatternSize() int { return p.patterns }
 
 // Compile parses and type-checks source against columns; timestamps are read
 // in zone, nil for UTC. An error is *thalweg.Error of kind Invalid (Exhausted
@@ -54,7 +59,7 @@ func Compile(source string, columns table.Schema, zone *time.Location) (*Program
 			return p
 		}))
 	}
-	p := &Program{source: source, root: root, reads: c.reads, zone: zone}
+	p := &Program{source: source, root: root, reads: c.reads, zone: zone, patterns: c.patterns}
 	for _, r := range c.reads {
 		p.names = append(p.names, r.Name)
 	}

@@ -2,12 +2,12 @@ package expression
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/thalweg/thalweg/pipeline/pattern"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -148,9 +148,12 @@ func (c *compiler) matches(n *ast.BinaryNode) node {
 	if !ok || l.t != table.String {
 		panic(problemAt(n.Right, "the pattern of matches must be a literal string"))
 	}
-	re, err := regexp.Compile(l.value.(string))
+	re, size, err := pattern.Compile(l.value.(string))
 	if err != nil {
-		panic(problemAt(n.Right, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: ")))
+		panic(problemAt(n.Right, "%v", err))
+	}
+	if c.patterns += size; c.patterns > pattern.MaxSize {
+		panic(problemAt(n.Right, "the patterns of the expression are too large together"))
 	}
 	return entryTest(a, re.MatchString)
 }

@@ -299,7 +299,7 @@ func TestWhatIsWrongWithATestIsSaid(t *testing.T) {
 		`{column: i, check: "value + 1"}`:                                    `spec.tests[0].check: a row passes a test by a bool: this is int64`,
 		`{column: j, not_null: true}`:                                        `9:20: spec.tests[0].column: there is no column j`,
 		`{column: i, regex: a}`:                                              `spec.tests[0].regex: it does not go with column i, which is int64: value matches "a"`,
-		`{column: s, regex: "["}`:                                            "spec.tests[0].regex: error parsing regexp: missing closing ]",
+		`{column: s, regex: "["}`:                                            "spec.tests[0].regex: not a regular expression: missing closing ]",
 		`{column: s, regex: ""}`:                                             `spec.tests[0].regex: the pattern is empty`,
 		`{column: i, accepted_values: [a]}`:                                  `spec.tests[0].accepted_values: it does not go with column i, which is int64`,
 		`{column: i, accepted_values: []}`:                                   `the list is empty`,
@@ -342,7 +342,7 @@ func TestWhatIsWrongWithATestIsSaid(t *testing.T) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
-	if _, err := compile(t, slices.Repeat([]string{`{column: i, not_null: true}`}, 101)...); err == nil || !strings.Contains(err.Error(), "there are 101; at most 100 are possible") {
+	if _, err := compile(t, slices.Repeat([]string{`{column: i, not_null: true}`}, 101)...); err == nil || !strings.Contains(err.Error(), "at most 100 belong here, not 101") {
 		t.Errorf("101 tests: %v", err)
 	}
 }
