@@ -135,9 +135,17 @@ func Multiply(dst, x, y []float32) {
 	}
 }
 
+// leastColumns is from how many columns on AddColumns has a register that is full.
+const leastColumns = 8
+
 // AddColumns adds to g[k] the sum over the rows of value k of d, of which each row has as
 // many as g has, one row after the other.
 func AddColumns(g, d []float32) {
+	if n := len(g); n >= leastColumns && avx2 && fused { // once each is a factor of 1, sums are rounded as they are
+		one := [1]float32{1}
+		Gemm(g, n, Strided{Values: one[:]}, d, n, 1, n, len(d)/n)
+		return
+	}
 	for ; len(g) > 0 && len(d) >= len(g); d = d[len(g):] {
 		addRow(g, d[:len(g)])
 	}

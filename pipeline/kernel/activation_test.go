@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -29,7 +30,7 @@ func TestActivationsHaveTheBitsOfPlainGo(t *testing.T) {
 				func(dst []float32) { Tanh(dst, z) }, func(dst []float32) { TanhSlope(dst, d, z) },
 				func(dst []float32) { GELU(dst, z, s) }, func(dst []float32) { GELUSlope(dst, d, s, z) },
 				func(dst []float32) { SigmoidSlope(dst, d, z) }, func(dst []float32) { Multiply(dst, d, z) },
-				func(dst []float32) { AddColumns(dst, append(append([]float32{}, d...), z...)) },
+				func(dst []float32) { AddColumns(dst, slices.Concat(d, z, z, d, z)) },
 			} {
 				dst := make([]float32, n)
 				f(dst)

@@ -41,6 +41,25 @@ func (b *Block) AheadOf(from, to int) []float32 {
 	return b.Ahead[part(from):part(to)]
 }
 
+// Adjacent returns the memory of columns that lie side by side, one after the other, and nil if
+// they do not.
+func Adjacent(columns [][]float32) []float32 {
+	if len(columns) == 0 || len(columns[0]) == 0 {
+		return nil
+	}
+	rows := len(columns[0])
+	whole := columns[0][:cap(columns[0])]
+	if len(whole) < len(columns)*rows {
+		return nil
+	}
+	for k, column := range columns {
+		if len(column) != rows || &column[0] != &whole[k*rows] {
+			return nil
+		}
+	}
+	return whole[:len(columns)*rows]
+}
+
 // Slot returns the ids of category slot j in as many bytes as they are kept in; the
 // others are nil.
 func (b *Block) Slot(j int) (bytes []uint8, shorts []uint16, words []uint32) {

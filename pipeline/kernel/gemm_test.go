@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -51,7 +52,7 @@ func TestGemmHasTheBitsOfPlainGo(t *testing.T) {
 	have, have512 := avx2, avx512
 	defer func() { avx2, avx512 = have, have512 }()
 	t.Logf("AVX2: %v, AVX-512: %v, fused: %v", have, have512, fused)
-	sizes := []int{1, 2, 5, 6, 7, 11, 12, 13, 16, 17, 31, 32, 33, 49, 64, 100}
+	sizes := []int{1, 2, 5, 6, 7, 11, 12, 13, 16, 17, 31, 32, 33, 49, 64, 100, 300}
 	for _, m := range sizes {
 		for _, n := range sizes {
 			for _, depth := range []int{1, 3, 64, gemmDepth + 5} {
@@ -70,12 +71,29 @@ func TestGemmHasTheBitsOfPlainGo(t *testing.T) {
 				if n%2 == 0 {
 					a.Row, a.Column = 1, m+2
 				}
-				b, c := draw(depth*(n+3)), draw(m*(n+1))
+				apart := m / 2 % 2 // columns that lie apart, or side by side
+				b, c, start := draw(depth*(n+3)), draw(m*(n+apart)), draw(n)
+				if m%3 == 0 {
+					start = nil
+				}
 				var results [3][]float32
 				for path := range results {
 					avx2, avx512 = have && path > 0, have512 && path == 2
-					results[path] = append([]float32{}, c...)
-					Gemm(results[path], n+1, a, b, n+3, m, n, depth)
+					results[path] = slices.Concat(c, c, c)
+					Gemm(results[path], n+apart, a, b, n+3, m, n, depth)
+					GemmFrom(results[path][len(c):], n+apart, start, a, b, n+3, m, n, depth)
+					same := results[path][2*len(c):] // the same by Gemm
+					for i := range m {
+						row := same[i*(n+apart):][:n]
+						clear(row)
+						copy(row, start)
+					}
+					Gemm(same, n+apart, a, b, n+3, m, n, depth)
+					for i, v := range same {
+						if from := results[path][len(c)+i]; math.Float32bits(from) != math.Float32bits(v) && (v == v || from == from) {
+							t.Fatalf("%d x %d x %d, path %d: element %d is %v, not %v", m, n, depth, path, i, from, v)
+						}
+					}
 				}
 				for path, with := range results {
 					for i, v := range with {
@@ -89,14 +107,44 @@ func TestGemmHasTheBitsOfPlainGo(t *testing.T) {
 	}
 }
 
+// TestTransposeMovesEachElement, and nothing else.
+func TestTransposeMovesEachElement(t *testing.T) {
+	have := avx2
+	defer func() { avx2 = have }()
+	for path := range 2 {
+		avx2 = have && path > 0
+		for rows := range 35 {
+			for columns := range 35 {
+				src, dst := make([]float32, max(0, (rows-1)*(columns+2)+columns)), make([]float32, max(0, (columns-1)*(rows+3)+rows))
+				want := make([]float32, len(dst))
+				for i := range src {
+					src[i] = float32(i + 1)
+				}
+				for i := range rows {
+					for j := range columns {
+						want[j*(rows+3)+i] = src[i*(columns+2)+j]
+					}
+				}
+				if Transpose(dst, rows+3, src, columns+2, rows, columns); !slices.Equal(dst, want) {
+					t.Fatalf("%d x %d, path %d: %v, not %v", rows, columns, path, dst, want)
+				}
+			}
+		}
+	}
+}
+
 func TestGemmRefusesMatricesThatDoNotFit(t *testing.T) {
 	v := make([]float32, 12)
 	for name, f := range map[string]func(){
-		"c":       func() { Gemm(v[:11], 4, Strided{v, 2, 1}, v, 4, 3, 4, 2) },
-		"a":       func() { Gemm(v, 4, Strided{v[:5], 2, 1}, v, 4, 3, 4, 2) },
-		"b":       func() { Gemm(v, 4, Strided{v, 2, 1}, v[:7], 4, 3, 4, 2) },
-		"a row":   func() { Gemm(v, 3, Strided{v, 2, 1}, v, 4, 3, 4, 2) },
-		"a place": func() { Gemm(v, 4, Strided{v, -1, 1}, v, 4, 3, 4, 2) },
+		"c":                func() { Gemm(v[:11], 4, Strided{v, 2, 1}, v, 4, 3, 4, 2) },
+		"a":                func() { Gemm(v, 4, Strided{v[:5], 2, 1}, v, 4, 3, 4, 2) },
+		"b":                func() { Gemm(v, 4, Strided{v, 2, 1}, v[:7], 4, 3, 4, 2) },
+		"a row":            func() { Gemm(v, 3, Strided{v, 2, 1}, v, 4, 3, 4, 2) },
+		"a place":          func() { Gemm(v, 4, Strided{v, -1, 1}, v, 4, 3, 4, 2) },
+		"start":            func() { GemmFrom(v, 4, v[:3], Strided{v, 2, 1}, v, 4, 3, 4, 2) },
+		"c of no products": func() { GemmFrom(v[:11], 4, v, Strided{}, nil, 4, 3, 4, 0) },
+		"transposed":       func() { Transpose(v, 3, v[:11], 4, 3, 4) },
+		"its place":        func() { Transpose(v[:11], 3, v, 4, 3, 4) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -1597,61 +1597,65 @@ DATA lanes4_8000000000000<>+16(SB)/8, $0x0008000000000000
 DATA lanes4_8000000000000<>+24(SB)/8, $0x0008000000000000
 GLOBL lanes4_8000000000000<>(SB), RODATA|NOPTR, $32
 
-// func gemm12x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// func gemm12x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 // Requires: AVX, AVX512F
-TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·gemm12x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
-	MOVQ   a+16(FP), DX
-	MOVQ   row+24(FP), BX
+	MOVQ   a+32(FP), DX
+	MOVQ   row+40(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   column+32(FP), SI
+	MOVQ   column+48(FP), SI
 	SHLQ   $0x02, SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
+	MOVQ   b+56(FP), DI
+	MOVQ   ldb+64(FP), R8
 	SHLQ   $0x02, R8
 	IMUL3Q $0x03, BX, R9
 	IMUL3Q $0x05, BX, R10
 
 tile:
-	MOVQ    AX, R11
+	MOVQ    start+16(FP), R11
+	MOVQ    lds+24(FP), R12
+	SHLQ    $0x02, R12
 	VMOVUPS (R11), Z0
 	VMOVUPS 64(R11), Z1
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z2
 	VMOVUPS 64(R11), Z3
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z4
 	VMOVUPS 64(R11), Z5
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z6
 	VMOVUPS 64(R11), Z7
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z8
 	VMOVUPS 64(R11), Z9
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z10
 	VMOVUPS 64(R11), Z11
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z12
 	VMOVUPS 64(R11), Z13
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z14
 	VMOVUPS 64(R11), Z15
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z16
 	VMOVUPS 64(R11), Z17
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z18
 	VMOVUPS 64(R11), Z19
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z20
 	VMOVUPS 64(R11), Z21
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z22
 	VMOVUPS 64(R11), Z23
-	MOVQ    depth+56(FP), R14
+	ADDQ    R12, R11
+	MOVQ    R11, start+16(FP)
+	MOVQ    depth+72(FP), R14
 	MOVQ    DX, R11
 	LEAQ    (DX)(R9*2), R12
 	MOVQ    DI, R13
@@ -1738,41 +1742,45 @@ depth:
 	VMOVUPS      Z23, 64(R11)
 	LEAQ         (R11)(CX*1), AX
 	LEAQ         (DX)(R9*4), DX
-	DECQ         tiles+64(FP)
+	DECQ         tiles+80(FP)
 	JNE          tile
 	VZEROUPPER
 	RET
 
-// func gemm4x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// func gemm4x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 // Requires: AVX, AVX512F
-TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·gemm4x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
-	MOVQ   a+16(FP), DX
-	MOVQ   row+24(FP), BX
+	MOVQ   a+32(FP), DX
+	MOVQ   row+40(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   column+32(FP), SI
+	MOVQ   column+48(FP), SI
 	SHLQ   $0x02, SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
+	MOVQ   b+56(FP), DI
+	MOVQ   ldb+64(FP), R8
 	SHLQ   $0x02, R8
 	IMUL3Q $0x03, BX, R9
 
 tile:
-	MOVQ    AX, R10
+	MOVQ    start+16(FP), R10
+	MOVQ    lds+24(FP), R11
+	SHLQ    $0x02, R11
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
-	ADDQ    CX, R10
+	ADDQ    R11, R10
 	VMOVUPS (R10), Z2
 	VMOVUPS 64(R10), Z3
-	ADDQ    CX, R10
+	ADDQ    R11, R10
 	VMOVUPS (R10), Z4
 	VMOVUPS 64(R10), Z5
-	ADDQ    CX, R10
+	ADDQ    R11, R10
 	VMOVUPS (R10), Z6
 	VMOVUPS 64(R10), Z7
-	MOVQ    depth+56(FP), R12
+	ADDQ    R11, R10
+	MOVQ    R10, start+16(FP)
+	MOVQ    depth+72(FP), R12
 	MOVQ    DX, R10
 	MOVQ    DI, R11
 
@@ -1809,31 +1817,35 @@ depth:
 	VMOVUPS      Z7, 64(R10)
 	LEAQ         (R10)(CX*1), AX
 	LEAQ         (DX)(BX*4), DX
-	DECQ         tiles+64(FP)
+	DECQ         tiles+80(FP)
 	JNE          tile
 	VZEROUPPER
 	RET
 
-// func gemm1x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// func gemm1x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 // Requires: AVX, AVX512F
-TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-72
+TEXT ·gemm1x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
 	SHLQ $0x02, CX
-	MOVQ a+16(FP), DX
-	MOVQ row+24(FP), BX
+	MOVQ a+32(FP), DX
+	MOVQ row+40(FP), BX
 	SHLQ $0x02, BX
-	MOVQ column+32(FP), SI
+	MOVQ column+48(FP), SI
 	SHLQ $0x02, SI
-	MOVQ b+40(FP), DI
-	MOVQ ldb+48(FP), R8
+	MOVQ b+56(FP), DI
+	MOVQ ldb+64(FP), R8
 	SHLQ $0x02, R8
 
 tile:
-	MOVQ    AX, R9
+	MOVQ    start+16(FP), R9
+	MOVQ    lds+24(FP), R10
+	SHLQ    $0x02, R10
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
-	MOVQ    depth+56(FP), R11
+	ADDQ    R10, R9
+	MOVQ    R9, start+16(FP)
+	MOVQ    depth+72(FP), R11
 	MOVQ    DX, R9
 	MOVQ    DI, R10
 
@@ -1852,54 +1864,58 @@ depth:
 	VMOVUPS      Z1, 64(R9)
 	LEAQ         (R9)(CX*1), AX
 	ADDQ         BX, DX
-	DECQ         tiles+64(FP)
+	DECQ         tiles+80(FP)
 	JNE          tile
 	VZEROUPPER
 	RET
 
-// func gemm12x16AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// func gemm12x16AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 // Requires: AVX, AVX512F
-TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-72
+TEXT ·gemm12x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
-	MOVQ   a+16(FP), DX
-	MOVQ   row+24(FP), BX
+	MOVQ   a+32(FP), DX
+	MOVQ   row+40(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   column+32(FP), SI
+	MOVQ   column+48(FP), SI
 	SHLQ   $0x02, SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
+	MOVQ   b+56(FP), DI
+	MOVQ   ldb+64(FP), R8
 	SHLQ   $0x02, R8
 	IMUL3Q $0x03, BX, R9
 	IMUL3Q $0x05, BX, R10
 
 tile:
-	MOVQ    AX, R11
+	MOVQ    start+16(FP), R11
+	MOVQ    lds+24(FP), R12
+	SHLQ    $0x02, R12
 	VMOVUPS (R11), Z0
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z1
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z2
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z3
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z4
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z5
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z6
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z7
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z8
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z9
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z10
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Z11
-	MOVQ    depth+56(FP), R14
+	ADDQ    R12, R11
+	MOVQ    R11, start+16(FP)
+	MOVQ    depth+72(FP), R14
 	MOVQ    DX, R11
 	LEAQ    (DX)(R9*2), R12
 	MOVQ    DI, R13
@@ -1961,48 +1977,52 @@ depth:
 	VMOVUPS      Z11, (R11)
 	LEAQ         (R11)(CX*1), AX
 	LEAQ         (DX)(R9*4), DX
-	DECQ         tiles+64(FP)
+	DECQ         tiles+80(FP)
 	JNE          tile
 	VZEROUPPER
 	RET
 
-// func gemm6x16AVX2(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// func gemm6x16AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 // Requires: AVX, FMA3
-TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-72
+TEXT ·gemm6x16AVX2(SB), NOSPLIT, $0-88
 	MOVQ   c+0(FP), AX
 	MOVQ   ldc+8(FP), CX
 	SHLQ   $0x02, CX
-	MOVQ   a+16(FP), DX
-	MOVQ   row+24(FP), BX
+	MOVQ   a+32(FP), DX
+	MOVQ   row+40(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   column+32(FP), SI
+	MOVQ   column+48(FP), SI
 	SHLQ   $0x02, SI
-	MOVQ   b+40(FP), DI
-	MOVQ   ldb+48(FP), R8
+	MOVQ   b+56(FP), DI
+	MOVQ   ldb+64(FP), R8
 	SHLQ   $0x02, R8
 	IMUL3Q $0x03, BX, R9
 	IMUL3Q $0x05, BX, R10
 
 tile:
-	MOVQ    AX, R11
+	MOVQ    start+16(FP), R11
+	MOVQ    lds+24(FP), R12
+	SHLQ    $0x02, R12
 	VMOVUPS (R11), Y0
 	VMOVUPS 32(R11), Y1
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Y2
 	VMOVUPS 32(R11), Y3
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Y4
 	VMOVUPS 32(R11), Y5
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Y6
 	VMOVUPS 32(R11), Y7
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Y8
 	VMOVUPS 32(R11), Y9
-	ADDQ    CX, R11
+	ADDQ    R12, R11
 	VMOVUPS (R11), Y10
 	VMOVUPS 32(R11), Y11
-	MOVQ    depth+56(FP), R13
+	ADDQ    R12, R11
+	MOVQ    R11, start+16(FP)
+	MOVQ    depth+72(FP), R13
 	MOVQ    DX, R11
 	MOVQ    DI, R12
 
@@ -2051,31 +2071,35 @@ depth:
 	VMOVUPS      Y11, 32(R11)
 	LEAQ         (R11)(CX*1), AX
 	LEAQ         (DX)(R9*2), DX
-	DECQ         tiles+64(FP)
+	DECQ         tiles+80(FP)
 	JNE          tile
 	VZEROUPPER
 	RET
 
-// func gemm1x16AVX2(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// func gemm1x16AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 // Requires: AVX, FMA3
-TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-72
+TEXT ·gemm1x16AVX2(SB), NOSPLIT, $0-88
 	MOVQ c+0(FP), AX
 	MOVQ ldc+8(FP), CX
 	SHLQ $0x02, CX
-	MOVQ a+16(FP), DX
-	MOVQ row+24(FP), BX
+	MOVQ a+32(FP), DX
+	MOVQ row+40(FP), BX
 	SHLQ $0x02, BX
-	MOVQ column+32(FP), SI
+	MOVQ column+48(FP), SI
 	SHLQ $0x02, SI
-	MOVQ b+40(FP), DI
-	MOVQ ldb+48(FP), R8
+	MOVQ b+56(FP), DI
+	MOVQ ldb+64(FP), R8
 	SHLQ $0x02, R8
 
 tile:
-	MOVQ    AX, R9
+	MOVQ    start+16(FP), R9
+	MOVQ    lds+24(FP), R10
+	SHLQ    $0x02, R10
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
-	MOVQ    depth+56(FP), R11
+	ADDQ    R10, R9
+	MOVQ    R9, start+16(FP)
+	MOVQ    depth+72(FP), R11
 	MOVQ    DX, R9
 	MOVQ    DI, R10
 
@@ -2094,8 +2118,226 @@ depth:
 	VMOVUPS      Y1, 32(R9)
 	LEAQ         (R9)(CX*1), AX
 	ADDQ         BX, DX
-	DECQ         tiles+64(FP)
+	DECQ         tiles+80(FP)
 	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm1x128AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·gemm1x128AVX512(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ ldc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ a+32(FP), DX
+	MOVQ row+40(FP), BX
+	SHLQ $0x02, BX
+	MOVQ column+48(FP), SI
+	SHLQ $0x02, SI
+	MOVQ b+56(FP), DI
+	MOVQ ldb+64(FP), R8
+	SHLQ $0x02, R8
+
+tile:
+	MOVQ    start+16(FP), R9
+	MOVQ    lds+24(FP), R10
+	SHLQ    $0x02, R10
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS 192(R9), Z3
+	VMOVUPS 256(R9), Z4
+	VMOVUPS 320(R9), Z5
+	VMOVUPS 384(R9), Z6
+	VMOVUPS 448(R9), Z7
+	ADDQ    R10, R9
+	MOVQ    R9, start+16(FP)
+	MOVQ    depth+72(FP), R11
+	MOVQ    DX, R9
+	MOVQ    DI, R10
+
+depth:
+	VMOVUPS      (R10), Z8
+	VMOVUPS      64(R10), Z9
+	VMOVUPS      128(R10), Z10
+	VMOVUPS      192(R10), Z11
+	VMOVUPS      256(R10), Z12
+	VMOVUPS      320(R10), Z13
+	VMOVUPS      384(R10), Z14
+	VMOVUPS      448(R10), Z15
+	VBROADCASTSS (R9), Z16
+	VFMADD231PS  Z8, Z16, Z0
+	VFMADD231PS  Z9, Z16, Z1
+	VFMADD231PS  Z10, Z16, Z2
+	VFMADD231PS  Z11, Z16, Z3
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	ADDQ         R8, R10
+	ADDQ         SI, R9
+	DECQ         R11
+	JNE          depth
+	MOVQ         AX, R9
+	VMOVUPS      Z0, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z2, 128(R9)
+	VMOVUPS      Z3, 192(R9)
+	VMOVUPS      Z4, 256(R9)
+	VMOVUPS      Z5, 320(R9)
+	VMOVUPS      Z6, 384(R9)
+	VMOVUPS      Z7, 448(R9)
+	LEAQ         (R9)(CX*1), AX
+	ADDQ         BX, DX
+	DECQ         tiles+80(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func gemm1x64AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+// Requires: AVX, FMA3
+TEXT ·gemm1x64AVX2(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ ldc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ a+32(FP), DX
+	MOVQ row+40(FP), BX
+	SHLQ $0x02, BX
+	MOVQ column+48(FP), SI
+	SHLQ $0x02, SI
+	MOVQ b+56(FP), DI
+	MOVQ ldb+64(FP), R8
+	SHLQ $0x02, R8
+
+tile:
+	MOVQ    start+16(FP), R9
+	MOVQ    lds+24(FP), R10
+	SHLQ    $0x02, R10
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
+	VMOVUPS 128(R9), Y4
+	VMOVUPS 160(R9), Y5
+	VMOVUPS 192(R9), Y6
+	VMOVUPS 224(R9), Y7
+	ADDQ    R10, R9
+	MOVQ    R9, start+16(FP)
+	MOVQ    depth+72(FP), R11
+	MOVQ    DX, R9
+	MOVQ    DI, R10
+
+depth:
+	VMOVUPS      (R10), Y8
+	VMOVUPS      32(R10), Y9
+	VMOVUPS      64(R10), Y10
+	VMOVUPS      96(R10), Y11
+	VMOVUPS      128(R10), Y12
+	VMOVUPS      160(R10), Y13
+	VMOVUPS      192(R10), Y14
+	VMOVUPS      224(R10), Y15
+	VBROADCASTSS (R9), Y16
+	VFMADD231PS  Y8, Y16, Y0
+	VFMADD231PS  Y9, Y16, Y1
+	VFMADD231PS  Y10, Y16, Y2
+	VFMADD231PS  Y11, Y16, Y3
+	VFMADD231PS  Y12, Y16, Y4
+	VFMADD231PS  Y13, Y16, Y5
+	VFMADD231PS  Y14, Y16, Y6
+	VFMADD231PS  Y15, Y16, Y7
+	ADDQ         R8, R10
+	ADDQ         SI, R9
+	DECQ         R11
+	JNE          depth
+	MOVQ         AX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	VMOVUPS      Y2, 64(R9)
+	VMOVUPS      Y3, 96(R9)
+	VMOVUPS      Y4, 128(R9)
+	VMOVUPS      Y5, 160(R9)
+	VMOVUPS      Y6, 192(R9)
+	VMOVUPS      Y7, 224(R9)
+	LEAQ         (R9)(CX*1), AX
+	ADDQ         BX, DX
+	DECQ         tiles+80(FP)
+	JNE          tile
+	VZEROUPPER
+	RET
+
+// func transposeAVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
+// Requires: AVX
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+16(FP), CX
+	MOVQ ldd+8(FP), DX
+	MOVQ lds+24(FP), BX
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+
+block:
+	MOVQ       CX, SI
+	VMOVUPS    (SI), Y0
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y1
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y2
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y3
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y4
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y5
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y6
+	ADDQ       BX, SI
+	VMOVUPS    (SI), Y7
+	ADDQ       BX, SI
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKLPS  Y3, Y2, Y9
+	VUNPCKLPD  Y9, Y8, Y10
+	VUNPCKHPD  Y9, Y8, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKHPS  Y3, Y2, Y1
+	VUNPCKLPD  Y1, Y0, Y2
+	VUNPCKHPD  Y1, Y0, Y0
+	VUNPCKLPS  Y5, Y4, Y1
+	VUNPCKLPS  Y7, Y6, Y3
+	VUNPCKLPD  Y3, Y1, Y9
+	VUNPCKHPD  Y3, Y1, Y1
+	VUNPCKHPS  Y5, Y4, Y3
+	VUNPCKHPS  Y7, Y6, Y4
+	VUNPCKLPD  Y4, Y3, Y5
+	VUNPCKHPD  Y4, Y3, Y3
+	MOVQ       AX, SI
+	VPERM2F128 $0x20, Y9, Y10, Y4
+	VMOVUPS    Y4, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x20, Y1, Y8, Y4
+	VMOVUPS    Y4, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x20, Y5, Y2, Y4
+	VMOVUPS    Y4, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x20, Y3, Y0, Y4
+	VMOVUPS    Y4, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x31, Y9, Y10, Y4
+	VMOVUPS    Y4, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x31, Y1, Y8, Y1
+	VMOVUPS    Y1, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x31, Y5, Y2, Y1
+	VMOVUPS    Y1, (SI)
+	ADDQ       DX, SI
+	VPERM2F128 $0x31, Y3, Y0, Y0
+	VMOVUPS    Y0, (SI)
+	ADDQ       DX, SI
+	MOVQ       SI, AX
+	ADDQ       $0x20, CX
+	DECQ       blocks+32(FP)
+	JNE        block
 	VZEROUPPER
 	RET
 

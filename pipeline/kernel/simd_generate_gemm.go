@@ -19,6 +19,9 @@ func gemms() {
 	gemm(12, 16, 16)
 	gemm(6, 16, 8)
 	gemm(1, 16, 8)
+	gemm(1, 128, 16)
+	gemm(1, 64, 8)
+	transpose()
 }
 
 // gemm is a tile, and those below it, of so many columns in registers of so many lanes.
@@ -28,7 +31,7 @@ func gemm(rows, columns, lanes int) {
 	if lanes == 16 {
 		vector, name = ZMM, "AVX512"
 	}
-	begin(fmt.Sprintf("gemm%dx%d%s", rows, columns, name), "c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int)")
+	begin(fmt.Sprintf("gemm%dx%d%s", rows, columns, name), "c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int)")
 	stride := func(param string) Register { // in bytes
 		r := Load(Param(param), GP64())
 		SHLQ(Imm(2), r)
@@ -52,9 +55,8 @@ func gemm(rows, columns, lanes int) {
 	Label(label("tile"))
 	// The registers of the tile.
 	var tile [][]VecVirtual
-	at := GP64()
-	MOVQ(c, at)
-	for r := range rows {
+	at, lds := Load(Param("start"), GP64()), stride("lds")
+	for range rows {
 		var line []VecVirtual
 		for k := 0; k < columns; k += lanes {
 			v := vector()
@@ -62,10 +64,9 @@ func gemm(rows, columns, lanes int) {
 			line = append(line, v)
 		}
 		tile = append(tile, line)
-		if r+1 < rows {
-			ADDQ(ldc, at)
-		}
+		ADDQ(lds, at)
 	}
+	MOVQ(at, resolved("start").Addr) // of the next tile
 	low, high, from, left := GP64(), GP64(), GP64(), Load(Param("depth"), GP64())
 	MOVQ(a, low)
 	if rows > 6 {
@@ -123,5 +124,68 @@ func gemm(rows, columns, lanes int) {
 	tiles := resolved("tiles").Addr
 	DECQ(tiles)
 	JNE(LabelRef(label("tile")))
+	end()
+}
+
+// transpose is of eight rows, eight columns at a time.
+func transpose() {
+	begin("transposeAVX2", "dst *float32, ldd int, src *float32, lds, blocks int)")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	ldd, lds := Load(Param("ldd"), GP64()), Load(Param("lds"), GP64())
+	SHLQ(Imm(2), ldd)
+	SHLQ(Imm(2), lds)
+	blocks := resolved("blocks").Addr
+	Label("block")
+	var v [8]VecVirtual
+	at := GP64()
+	MOVQ(src, at)
+	for r := range v {
+		v[r] = YMM()
+		VMOVUPS(Mem{Base: at}, v[r])
+		ADDQ(lds, at)
+	}
+	// Pairs of elements of rows r and r+1, then fours of r to r+3, in the halves of a register.
+	pair := func(a, b VecVirtual, high bool) VecVirtual {
+		x := YMM()
+		if high {
+			VUNPCKHPS(b, a, x)
+		} else {
+			VUNPCKLPS(b, a, x)
+		}
+		return x
+	}
+	four := func(a, b VecVirtual, high bool) VecVirtual {
+		x := YMM()
+		if high {
+			VUNPCKHPD(b, a, x)
+		} else {
+			VUNPCKLPD(b, a, x)
+		}
+		return x
+	}
+	var fours [2][4]VecVirtual // of rows 0 to 3 and 4 to 7: columns k and 4+k
+	for half := range fours {
+		rows := v[4*half:][:4]
+		for k := range 2 {
+			a, b := pair(rows[0], rows[1], k == 1), pair(rows[2], rows[3], k == 1)
+			fours[half][2*k], fours[half][2*k+1] = four(a, b, false), four(a, b, true)
+		}
+	}
+	MOVQ(dst, at)
+	for column := range 8 {
+		x := YMM()
+		low, high := fours[0][column%4], fours[1][column%4]
+		if column < 4 {
+			VPERM2F128(Imm(0x20), high, low, x)
+		} else {
+			VPERM2F128(Imm(0x31), high, low, x)
+		}
+		VMOVUPS(x, Mem{Base: at})
+		ADDQ(ldd, at)
+	}
+	MOVQ(at, dst)
+	ADDQ(Imm(32), src)
+	DECQ(blocks)
+	JNE(LabelRef("block"))
 	end()
 }

@@ -84,29 +84,39 @@ func cyclePartAVX2(dst, t []int64, offset int64, cycle, perCycle, perPart float6
 	panic(avx2)
 }
 
-func gemm12x32AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+func gemm12x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
 	panic(avx2)
 }
 
-func gemm4x32AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+func gemm4x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
 	panic(avx2)
 }
 
-func gemm1x32AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+func gemm1x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
 	panic(avx2)
 }
 
-func gemm12x16AVX512(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+func gemm12x16AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
 	panic(avx2)
 }
 
-func gemm6x16AVX2(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+func gemm6x16AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
 	panic(avx2)
 }
 
-func gemm1x16AVX2(c *float32, ldc int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+func gemm1x16AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
 	panic(avx2)
 }
+
+func gemm1x128AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func gemm1x64AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row, column int, b *float32, ldb, depth, tiles int) {
+	panic(avx2)
+}
+
+func transposeAVX2(dst *float32, ldd int, src *float32, lds, blocks int) { panic(avx2) }
 
 func reluAVX2(dst, z []float32) { panic(avx2) }
 

@@ -99,22 +99,31 @@ func blendAVX2(dst []float32, mean []float32, x []float32, share float64)
 func cyclePartAVX2(dst []int64, t []int64, offset int64, cycle float64, perCycle float64, perPart float64) (done bool)
 
 //go:noescape
-func gemm12x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+func gemm12x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 
 //go:noescape
-func gemm4x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+func gemm4x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 
 //go:noescape
-func gemm1x32AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+func gemm1x32AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 
 //go:noescape
-func gemm12x16AVX512(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+func gemm12x16AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 
 //go:noescape
-func gemm6x16AVX2(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+func gemm6x16AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
 
 //go:noescape
-func gemm1x16AVX2(c *float32, ldc int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+func gemm1x16AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+
+//go:noescape
+func gemm1x128AVX512(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+
+//go:noescape
+func gemm1x64AVX2(c *float32, ldc int, start *float32, lds int, a *float32, row int, column int, b *float32, ldb int, depth int, tiles int)
+
+//go:noescape
+func transposeAVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
 
 //go:noescape
 func reluAVX2(dst []float32, z []float32)

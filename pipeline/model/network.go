@@ -190,13 +190,28 @@ func (m *Model) NewWorkspace() *Workspace {
 		if len(m.layers) == 1 && l.Scratch() == 0 {
 			rows = longRows
 		}
-		w.values = append(w.values, make([]float32, rows*l.Outputs()))
 		w.scratch = append(w.scratch, make([]float32, m.chunk*l.Scratch()))
-		if i+1 < len(m.layers) {
+		if m.inPlace(i) {
+			w.values = append(w.values, w.values[i-1])
+		} else {
+			w.values = append(w.values, make([]float32, rows*l.Outputs()))
+		}
+		switch {
+		case i+1 == len(m.layers):
+		case m.inPlace(i):
+			w.grads = append(w.grads, w.grads[i-1])
+		default:
 			w.grads = append(w.grads, make([]float32, m.chunk*l.Outputs()))
 		}
 	}
 	return w
+}
+
+// inPlace reports whether layer i has its values and their gradient where the layer before it has
+// its own. The last one has not: the loss overwrites its values.
+func (m *Model) inPlace(i int) bool {
+	l, ok := m.layers[i].(layer.InPlace)
+	return ok && i > 0 && i+1 < len(m.layers) && l.InPlace()
 }
 
 // NewPredictor returns the memory that one goroutine needs for Predict alone: two layers' values
@@ -204,16 +219,21 @@ func (m *Model) NewWorkspace() *Workspace {
 func (m *Model) NewPredictor() *Workspace {
 	w := &Workspace{owner: m, kept: make([]any, len(m.layers)), predicts: true}
 	var values [2]int
-	scratch := 0
+	scratch, turn := 0, 0
+	places := make([]int, len(m.layers))
 	for i, l := range m.layers {
 		scratch = max(scratch, l.Scratch())
+		if !m.inPlace(i) {
+			turn = 1 - turn
+		}
+		places[i] = turn
 		if i+1 < len(m.layers) { // the last one's go to where predictions are wanted
-			values[i%2] = max(values[i%2], l.Outputs())
+			values[turn] = max(values[turn], l.Outputs())
 		}
 	}
 	turns, shared := [2][]float32{make([]float32, m.chunk*values[0]), make([]float32, m.chunk*values[1])}, make([]float32, m.chunk*scratch)
-	for i := range m.layers {
-		w.values, w.scratch = append(w.values, turns[i%2]), append(w.scratch, shared)
+	for _, place := range places {
+		w.values, w.scratch = append(w.values, turns[place]), append(w.scratch, shared)
 	}
 	return w
 }

@@ -302,8 +302,8 @@ func reportPeer(b *testing.B, rows float64, ours, peers []float64) {
 	b.ReportMetric(median(peers)/median(ours), "x-sgdclassifier")
 }
 
-// dense is rows of 28 numbers.
-type dense struct{ rows int }
+// dense is rows of numbers.
+type dense struct{ rows, numbers int }
 
 func (d dense) Read(_ context.Context, _ int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
@@ -311,7 +311,7 @@ func (d dense) Read(_ context.Context, _ int) iter.Seq2[*Batch, error] {
 		const n = 1 << 14
 		for from := 0; from < d.rows; from += n {
 			b := &Batch{Block: &kernel.Block{Rows: n, Labels: make([]float32, n)}, Split: make([]uint8, n), Row: make([]int64, n)}
-			for range 28 {
+			for range d.numbers {
 				column := make([]float32, n)
 				for i := range column {
 					column[i] = random.Float32() - 0.5
@@ -328,16 +328,21 @@ func (d dense) Read(_ context.Context, _ int) iter.Seq2[*Batch, error] {
 	}
 }
 
+// numberShape is the shape of so many numbers.
+func numberShape(n int) kernel.Shape {
+	shape := kernel.Shape{Numbers: n}
+	for k := range n {
+		shape.NumberNames = append(shape.NumberNames, fmt.Sprint("x", k))
+	}
+	return shape
+}
+
 // BenchmarkDense is an epoch over 28 numbers on one core, the same by SGDClassifier without
 // shuffle, and how fast its bytes can be read. goal: at least ten times
 // SGDClassifier, and 0.7 of the bandwidth.
 func BenchmarkDense(b *testing.B) {
-	const rows, epochs = 1 << 20, 4
-	shape := kernel.Shape{Numbers: 28}
-	for k := range shape.Numbers {
-		shape.NumberNames = append(shape.NumberNames, fmt.Sprint("x", k))
-	}
-	t, m, ln := oneReplica(b, linearJob(b, rows, shape, dense{rows}, pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: 0.1}}), 1<<30)
+	const rows, epochs, numbers = 1 << 20, 4, 28
+	t, m, ln := oneReplica(b, linearJob(b, rows, numberShape(numbers), dense{rows, numbers}, pipeline.Choice{Name: "sgd", Options: &optim.SGD{LearningRate: 0.1}}), 1<<30)
 	t.state.Vector = make([]float32, t.algorithm.Size())
 	at := optim.Round{Count: t.state.plan.schedule.Rounds}
 	var ours, peers, reads []float64

@@ -9,8 +9,10 @@ type Activation struct {
 	Gain float64
 	// keeps is whether it keeps values for the slope.
 	keeps bool
-	// apply sets out to the function of in; slope sets dst to d times its slope. kept is
-	// from the one to the other.
+	// inPlace is whether apply may have out where in is, and slope then is given out for in.
+	inPlace bool
+	// apply sets out to the function of in; slope sets dst, which may be d, to d times its slope.
+	// kept is from the one to the other.
 	apply func(out, in, kept []float32)
 	slope func(dst, d, in, kept []float32)
 }
@@ -47,6 +49,9 @@ func (l *activation) Scratch() int {
 	}
 	return 0
 }
+
+// InPlace implements the interface of this name.
+func (l *activation) InPlace() bool { return l.inPlace }
 
 func (l *activation) Forward(c *Chunk, _, out []float32) { l.apply(out, c.In, c.Scratch) }
 

@@ -120,11 +120,10 @@ func (l *convolution) gather(patches, in []float32, from, count int) {
 
 func (l *convolution) Forward(c *Chunk, params, out []float32) {
 	weights, biases := l.split(params)
-	repeat(out, biases)
 	m, channels := l.memory(c.Keep), l.out.Channels
 	l.each(c.To-c.From, func(row, from, count int) {
 		l.gather(m.patches, c.In[row*l.in.Size():][:l.in.Size()], from, count)
-		kernel.Gemm(out[row*l.out.Size()+from*channels:], channels, kernel.Strided{Values: m.patches, Row: l.patch, Column: 1}, weights, channels, count, channels, l.patch)
+		kernel.GemmFrom(out[row*l.out.Size()+from*channels:], channels, biases, kernel.Strided{Values: m.patches, Row: l.patch, Column: 1}, weights, channels, count, channels, l.patch)
 	})
 }
 
@@ -137,7 +136,7 @@ func (l *convolution) Backward(c *Chunk, params, outGrad, grad []float32) {
 		m.grads, m.transposed = make([]float32, l.tiles*l.patch), make([]float32, len(weights))
 	}
 	if c.InGrad != nil {
-		transpose(m.transposed, weights, l.patch, channels)
+		kernel.Transpose(m.transposed, l.patch, weights, channels, l.patch, channels)
 		clear(c.InGrad)
 	}
 	l.each(c.To-c.From, func(row, from, count int) {
@@ -147,8 +146,7 @@ func (l *convolution) Backward(c *Chunk, params, outGrad, grad []float32) {
 		if c.InGrad == nil {
 			return
 		}
-		clear(m.grads[:count*l.patch])
-		kernel.Gemm(m.grads, l.patch, kernel.Strided{Values: d, Row: channels, Column: 1}, m.transposed, l.patch, count, l.patch, channels)
+		kernel.GemmFrom(m.grads, l.patch, nil, kernel.Strided{Values: d, Row: channels, Column: 1}, m.transposed, l.patch, count, l.patch, channels)
 		to := c.InGrad[row*l.in.Size():][:l.in.Size()]
 		l.copies(from, count, func(at, source, n int) { kernel.AddScaled(to[source:source+n], m.grads[at:at+n], 1) }, func(int, int) {})
 	})

@@ -39,8 +39,7 @@ func (l *dense) split(v []float32) (weights, biases []float32) {
 
 func (l *dense) Forward(c *Chunk, params, out []float32) {
 	weights, biases := l.split(params)
-	repeat(out, biases)
-	kernel.Gemm(out, l.outputs, kernel.Strided{Values: c.In, Row: l.inputs, Column: 1}, weights, l.outputs, c.To-c.From, l.outputs, l.inputs)
+	kernel.GemmFrom(out, l.outputs, biases, kernel.Strided{Values: c.In, Row: l.inputs, Column: 1}, weights, l.outputs, c.To-c.From, l.outputs, l.inputs)
 }
 
 func (l *dense) Backward(c *Chunk, params, outGrad, grad []float32) {
@@ -51,11 +50,9 @@ func (l *dense) Backward(c *Chunk, params, outGrad, grad []float32) {
 	if c.InGrad == nil {
 		return
 	}
-	transposed := kept(c.Keep, l.inputs*l.outputs)
-	values, _ := l.split(params)
-	transpose(transposed, values, l.inputs, l.outputs)
-	clear(c.InGrad)
-	kernel.Gemm(c.InGrad, l.inputs, kernel.Strided{Values: outGrad, Row: l.outputs, Column: 1}, transposed, l.inputs, rows, l.inputs, l.outputs)
+	transposed := kept(c.Keep, l.outputs*l.inputs)
+	kernel.Transpose(transposed, l.inputs, params, l.outputs, l.inputs, l.outputs)
+	kernel.GemmFrom(c.InGrad, l.inputs, nil, kernel.Strided{Values: outGrad, Row: l.outputs, Column: 1}, transposed, l.inputs, rows, l.inputs, l.outputs)
 }
 
 // Rescale implements Rescaler.
@@ -77,22 +74,6 @@ func kept(keep *any, n int) []float32 {
 		*keep = v
 	}
 	return v
-}
-
-// transpose sets dst, of columns rows, to the transpose of src, of rows of so many columns.
-func transpose(dst, src []float32, rows, columns int) {
-	for i := range rows {
-		for j, v := range src[i*columns:][:columns] {
-			dst[j*rows+i] = v
-		}
-	}
-}
-
-// repeat fills rows with what each has.
-func repeat(rows, each []float32) {
-	for ; len(rows) > 0; rows = rows[len(each):] {
-		copy(rows, each)
-	}
 }
 
 // spread draws values evenly around zero, of a standard deviation.

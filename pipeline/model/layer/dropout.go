@@ -20,6 +20,9 @@ func (l *dropout) Scratch() int           { return l.width } // the factors
 func (l *dropout) Views() []View          { return nil }
 func (l *dropout) Init([]float32, uint64) {}
 
+// InPlace implements the interface of this name.
+func (l *dropout) InPlace() bool { return true }
+
 // Samples implements Sampler.
 func (l *dropout) Samples() bool { return true }
 
@@ -33,7 +36,7 @@ func (l *dropout) Forward(c *Chunk, _, out []float32) {
 		return
 	}
 	if !c.Training {
-		copy(out, c.In)
+		pass(out, c.In)
 		return
 	}
 	each := uint64(l.width+3) &^ 3
@@ -46,8 +49,15 @@ func (l *dropout) Forward(c *Chunk, _, out []float32) {
 
 func (l *dropout) Backward(c *Chunk, _, outGrad, _ []float32) {
 	if !c.Training {
-		copy(c.InGrad, outGrad)
+		pass(c.InGrad, outGrad)
 		return
 	}
 	kernel.Multiply(c.InGrad, outGrad, c.Scratch)
+}
+
+// pass copies values to where they may be already.
+func pass(dst, src []float32) {
+	if &dst[0] != &src[0] {
+		copy(dst, src)
+	}
 }

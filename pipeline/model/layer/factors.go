@@ -85,12 +85,10 @@ func (l *factors) sums(c *Chunk) (sums, grads []float32) {
 }
 
 func (l *factors) Forward(c *Chunk, params, out []float32) {
-	repeat(out, params[l.bias:l.from])
-	l.weights.add(c, params[:l.bias], out)
+	l.weights.forward(c, params[:l.bias], params[l.bias:l.from], out)
 	sums, _ := l.sums(c)
-	clear(sums)
 	own := params[l.from:]
-	l.of.add(c, own, sums)
+	l.of.forward(c, own, nil, sums)
 	for i := range out {
 		s := sums[i*l.count:][:l.count]
 		out[i] += float32(squares(s) / 2)

@@ -134,18 +134,29 @@ func (l *input) list(c *Chunk, slot int) (kernel.Strided, int) {
 	return kernel.Strided{Values: c.Block.Lists[slot][c.From*n : c.To*n], Row: n, Column: 1}, n
 }
 
-func (l *input) Forward(c *Chunk, params, out []float32) {
-	repeat(out, params[l.bias:])
-	l.add(c, params, out)
+// numbers returns the numbers of the chunk's rows: where they are if their columns lie side by
+// side, as those of batches of training do, or else copies, which are made first.
+func (l *input) numbers(c *Chunk, first bool) kernel.Strided {
+	if whole := kernel.Adjacent(c.Block.Numbers); whole != nil {
+		return kernel.Strided{Values: whole[c.From:], Row: 1, Column: c.Block.Rows}
+	}
+	rows := c.To - c.From
+	if first {
+		for k, column := range c.Block.Numbers {
+			copy(c.Scratch[k*rows:], column[c.From:c.To])
+		}
+	}
+	return kernel.Strided{Values: c.Scratch, Row: 1, Column: rows}
 }
 
-// add adds all but the biases to out.
-func (l *input) add(c *Chunk, params, out []float32) {
+func (l *input) Forward(c *Chunk, params, out []float32) {
+	l.forward(c, params, params[l.bias:], out)
+}
+
+// forward is Forward with biases that are elsewhere; nil: without.
+func (l *input) forward(c *Chunk, params, biases, out []float32) {
 	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
-	for k, column := range b.Numbers {
-		copy(c.Scratch[k*rows:], column[from:end])
-	}
-	kernel.Gemm(out, width, kernel.Strided{Values: c.Scratch, Row: 1, Column: rows}, params, width, rows, width, l.shape.Numbers)
+	kernel.GemmFrom(out, width, biases, l.numbers(c, true), params, width, rows, width, l.shape.Numbers)
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)
 		kernel.Gemm(out, width, elements, params[at:], width, rows, width, n)
@@ -182,10 +193,12 @@ func (l *input) Backward(c *Chunk, params, outGrad, grad []float32) {
 	l.descend(c, params, outGrad, grad)
 }
 
-// descend is the backward of add.
+// descend is the backward of forward, but for the biases.
 func (l *input) descend(c *Chunk, params, outGrad, grad []float32) {
 	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
-	kernel.Gemm(grad, width, kernel.Strided{Values: c.Scratch, Row: rows, Column: 1}, outGrad, width, l.shape.Numbers, width, rows)
+	numbers := l.numbers(c, false)
+	numbers.Row, numbers.Column = numbers.Column, numbers.Row
+	kernel.Gemm(grad, width, numbers, outGrad, width, l.shape.Numbers, width, rows)
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)
 		elements.Row, elements.Column = 1, n
@@ -198,7 +211,7 @@ func (l *input) descend(c *Chunk, params, outGrad, grad []float32) {
 		if t.embeds {
 			kernel.Gemm(grad[t.weights:], width, kernel.Strided{Values: embedded[t.at:], Row: 1, Column: l.embedded}, outGrad, width, t.width, width, rows)
 			transposed := kept(c.Keep, width*l.embedded)[:width*t.width]
-			transpose(transposed, params[t.weights:], t.width, width)
+			kernel.Transpose(transposed, t.width, params[t.weights:], width, t.width, width)
 			kernel.Gemm(embeddedGrad[t.at:], l.embedded, kernel.Strided{Values: outGrad, Row: width, Column: 1}, transposed, t.width, rows, t.width, width)
 		}
 	}

@@ -58,6 +58,10 @@ type Rescaler interface {
 	Rescale(params []float32, offsets []float64, scale float64)
 }
 
+// InPlace is a Layer whose Forward may have its values where those before them are, and whose
+// Backward may have c.InGrad where outGrad is: c.In then is what Forward left.
+type InPlace interface{ InPlace() bool }
+
 // Sampler is a Layer that may draw when predictions are sampled, and reports whether it does.
 type Sampler interface{ Samples() bool }
 

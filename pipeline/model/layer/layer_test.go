@@ -71,6 +71,21 @@ func check(t *testing.T, l Layer, block *kernel.Block, in []float32) {
 			}
 		}
 	}
+	if p, ok := l.(InPlace); ok && p.InPlace() {
+		for _, training := range []bool{true, false} {
+			c.Training = training
+			step()
+			same, grads := *c, slices.Clone(weights)
+			same.In, same.InGrad = slices.Clone(in), grads
+			if l.Forward(&same, params, same.In); !slices.Equal(same.In, out) {
+				t.Errorf("in place, training %v, its values are %v, not %v", training, same.In, out)
+			}
+			if l.Backward(&same, params, grads, grad); !slices.Equal(grads, c.InGrad) {
+				t.Errorf("in place, training %v, its gradient is %v, not %v", training, grads, c.InGrad)
+			}
+		}
+		c.Training = true
+	}
 	out2 := slices.Clone(weights)
 	if n := testing.AllocsPerRun(3, func() {
 		l.Forward(c, params, out)
@@ -201,6 +216,41 @@ func TestTheFirstLayerReadsSlotsOfEachKind(t *testing.T) {
 	check(t, NewInput(shape, 4, 2), b, nil)
 	wide := kernel.Shape{Lists: [][]int{{4}}, ListNames: []string{"l"}}
 	check(t, NewInput(wide, 3, 2), &kernel.Block{Rows: layerRows, Lists: b.Lists}, nil)
+}
+
+// Numbers are read where they are if their columns lie side by side, with the same bits.
+func TestNumbersSideBySideAreReadAsOthersAre(t *testing.T) {
+	const numbers, outputs = 5, 4
+	l := NewInput(kernel.Shape{Numbers: numbers, NumberNames: []string{"a", "b", "c", "d", "e"}}, outputs, 2)
+	together := values(numbers * layerRows)
+	blocks := make([]kernel.Block, 2)
+	for k := range numbers {
+		column := together[k*layerRows : (k+1)*layerRows]
+		blocks[0].Numbers = append(blocks[0].Numbers, column)
+		blocks[1].Numbers = append(blocks[1].Numbers, slices.Clone(column))
+	}
+	if !slices.Equal(kernel.Adjacent(blocks[0].Numbers), together) || kernel.Adjacent(blocks[1].Numbers) != nil || kernel.Adjacent(blocks[0].Numbers[1:][:2]) == nil {
+		t.Error("whether columns lie side by side is not told")
+	}
+	if kernel.Adjacent([][]float32{together[:3], together[6:9]}) != nil || kernel.Adjacent([][]float32{together[:3], together[3:5]}) != nil || kernel.Adjacent([][]float32{nil, nil}) != nil || kernel.Adjacent(nil) != nil {
+		t.Error("columns lie side by side that do not")
+	}
+	params := make([]float32, (numbers+1)*outputs)
+	l.Init(params, 1)
+	var results [2][]float32
+	for i := range blocks {
+		blocks[i].Rows = layerRows
+		c := &Chunk{Block: &blocks[i], From: 3, To: layerRows - 1}
+		rows := c.To - c.From
+		c.Scratch = make([]float32, rows*l.Scratch())
+		out, grad := make([]float32, rows*outputs), make([]float32, len(params))
+		l.Forward(c, params, out)
+		l.Backward(c, params, slices.Clone(out), grad)
+		results[i] = append(out, grad...)
+	}
+	if !slices.Equal(results[0], results[1]) {
+		t.Errorf("%v side by side, else %v", results[0], results[1])
+	}
 }
 
 func TestDropoutKeepsItsShareAndTheMean(t *testing.T) {
