@@ -18,8 +18,10 @@ type Kind string
 
 // The kinds.
 const (
-	Steps          Kind = "steps"
-	Models         Kind = "models"
+	Steps  Kind = "steps"
+	Models Kind = "models"
+	// Networks are the models that have hidden layers which another model can read.
+	Networks       Kind = "networks"
 	Losses         Kind = "losses"
 	Optimizers     Kind = "optimizers"
 	Schedulers     Kind = "schedulers"
@@ -163,6 +165,21 @@ type ListReader interface{ ReadsList(shape []int) error }
 // Batched is options of a model that learns from so many rows of a batch at least, and why.
 type Batched interface {
 	LeastBatch() (rows int, why, instead string)
+}
+
+// Fronted is options of a model that may read the hidden layer of a network, which a version
+// has, in place of the features.
+type Fronted interface {
+	// Front returns the network; one without a name where there is none.
+	Front() Choice
+}
+
+// Front returns what of a model reads the features: the network before it, or itself.
+func Front(model Choice) Choice {
+	if f, ok := model.Options.(Fronted); ok && f.Front().Name != "" {
+		return f.Front()
+	}
+	return model
 }
 
 // WarmStarter is options of a model whose training can start from a version's weights.

@@ -226,7 +226,8 @@ func (b *Body) private(at Place) {
 // checkList checks that a model which reads one list has one, of a shape that it can read as far
 // as that is known.
 func (b *Body) checkList(at Place) {
-	m, ok := b.Model.Options.(ListReader)
+	front := Front(b.Model)
+	m, ok := front.Options.(ListReader)
 	if !ok {
 		return
 	}
@@ -236,7 +237,7 @@ func (b *Body) checkList(at Place) {
 		switch shape := f.Shape; {
 		case f.Type != inputList:
 		case !first:
-			of.Unsupported("", "leave it out, or write model: {type: mlp}", "a second list of a model of type "+b.Model.Name)
+			of.Unsupported("", "leave it out, or write model: {type: mlp}", "a second list of a model of type "+front.Name)
 		default:
 			if first = false; shape == nil && f.Length != nil {
 				shape = []int{*f.Length}

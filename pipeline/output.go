@@ -117,6 +117,9 @@ type Uncertain struct {
 	Uncertainty Choice `yaml:"uncertainty,omitempty" json:"uncertainty,omitempty" catalog:"uncertainties"`
 }
 
+// Asked returns the name of the uncertainty that is asked for, "" where none is.
+func (u *Uncertain) Asked() string { return u.Uncertainty.Name }
+
 func (u *Uncertain) uncertainty() any { return u.Uncertainty.Options }
 
 // UncertaintySpec is the options of an entry of the kind Uncertainties.

@@ -180,6 +180,9 @@ func (b *Body) checkFolds(at Place) {
 	if m, ok := b.Model.Options.(Importer); ok && m.Imports() != "" {
 		folds.Unsupported("folds", "leave folds out", "folds of a model that is imported, and not trained")
 	}
+	if front := Front(b.Model); front.Name != b.Model.Name {
+		folds.Unsupported("folds", "leave folds out", "folds of a model on the hidden layer of a version, which has learnt from the rows of all folds")
+	}
 }
 
 // stepwise lists the fields that are set and mean something only to rules that make

@@ -162,6 +162,46 @@ func TestTheOptimizerIsThatOfTheModel(t *testing.T) {
 	}
 }
 
+// Neighbours on a hidden layer read what the network reads, whose version the trainer names.
+func TestNeighboursOnAHiddenLayerAreOfTheNetworkOfAVersion(t *testing.T) {
+	const hidden = "{type: knn, on: hidden, of: {type: mlp, hidden: [9, 5]}}"
+	parse := func(model, trainer, more string) (*pipeline.Spec, error) {
+		text := strings.Replace(bothHalves, "  scoring:", "  model: "+model+"\n  trainer: {"+trainer+"}\n"+more+"  scoring:", 1)
+		return pipeline.Parse(catalog.All(), "flights.yaml", []byte(strings.Replace(text, "{name: origin, type: category}", "{name: origin, type: category, encoder: {type: embedding, size: 4}}", 1)))
+	}
+	for _, start := range []string{"1", "champion"} {
+		s, err := parse(hidden, "warm_start: "+start, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if front := pipeline.Front(s.Spec.Model); front.Name != "mlp" || s.Optimizer().Name != "memorize" {
+			t.Errorf("%s is read by, and %s trained by %s", s.Spec.Model.Name, front.Name, s.Optimizer().Name)
+		}
+		rendered, err := pipeline.Render(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := pipeline.Parse(catalog.All(), "rendered.yaml", rendered); err != nil || pipeline.Front(again.Spec.Model).Name != "mlp" {
+			t.Errorf("as it is rendered: %v\n%s", err, rendered)
+		}
+	}
+	for _, tc := range [][4]string{
+		{hidden, "", "", "trainer.warm_start: the hidden layer needs a version of the model that has it"},
+		{"{type: knn, on: hidden}", "warm_start: 1", "", "model.of: a hidden layer needs a network that it is one of"},
+		{"{type: knn, of: {type: mlp}}", "", "", "model.of: a network needs on: hidden"},
+		{"{type: knn}", "warm_start: 1", "", "trainer.warm_start: a start of a model of type knn from a version"},
+		{"{type: knn, on: hidden, of: {type: trees}}", "warm_start: 1", "", "model.of.type"},
+		{"{type: knn, on: hidden, of: {type: mlp, uncertainty: {type: mc_dropout}}}", "warm_start: 1", "", "model.of.uncertainty: the network predicts nothing here"},
+		{"{type: knn, on: hidden, of: {type: mlp, hidden: [0]}}", "warm_start: 1", "", "model.of.hidden[0]: 0 is out of range"},
+		{"{type: knn, on: hidden, of: {type: cnn}}", "warm_start: 1", "", "a number of a model of type cnn"},
+		{hidden, "warm_start: 1", "  preprocessing: {split: {folds: 3}}\n", "which has learnt from the rows of all folds"},
+	} {
+		if _, err := parse(tc[0], tc[1], tc[2]); err == nil || !strings.Contains(err.Error(), tc[3]) {
+			t.Errorf("%s: got %v, want %q", tc[0], err, tc[3])
+		}
+	}
+}
+
 // Probabilities of balanced rows are those of rates that validation rows do not have: they are
 // judged by what does not look at rates, unless the spec says otherwise.
 func TestModelsOfBalancedRowsAreNotJudgedByTheLogLoss(t *testing.T) {

@@ -422,17 +422,18 @@ func (b *Body) checkModel(at Place) {
 			inputs.item(i).Problem("encoder.type", "write onehot or frequency", "the classes of a category have no mean for the encoder %s", f.Encoder.Name)
 		}
 	}
-	if _, learns := b.Model.Options.(Embedding); !learns && b.Model.Options != nil {
+	front := Front(b.Model)
+	if _, learns := front.Options.(Embedding); !learns && front.Options != nil {
 		for i, f := range b.InputFeatures {
 			if _, ok := f.Encoder.Options.(Embedder); ok {
-				inputs.item(i).Problem("encoder.type", "write onehot, or model: {type: mlp}", "a model of type %s learns no encoder %s", b.Model.Name, f.Encoder.Name)
+				inputs.item(i).Problem("encoder.type", "write onehot, or model: {type: mlp}", "a model of type %s learns no encoder %s", front.Name, f.Encoder.Name)
 			}
 		}
 	}
-	if m, ok := b.Model.Options.(Reader); ok {
+	if m, ok := front.Options.(Reader); ok {
 		for i, f := range b.InputFeatures {
 			if reads := m.Reads(); f.Type != "" && !slices.Contains(reads, f.Type) {
-				inputs.item(i).Unsupported("type", "it reads "+strings.Join(reads, ", ")+": leave the feature out, or write model: {type: linear}", "a "+f.Type+" of a model of type "+b.Model.Name)
+				inputs.item(i).Unsupported("type", "it reads "+strings.Join(reads, ", ")+": leave the feature out, or write model: {type: linear}", "a "+f.Type+" of a model of type "+front.Name)
 			}
 		}
 	}
@@ -455,6 +456,9 @@ func (b *Body) checkModel(at Place) {
 	}
 	if w, ok := b.Model.Options.(WarmStarter); b.Trainer.WarmStart != FromNone && b.Model.Name != "" && (!ok || !w.StartsWarm()) {
 		at.Unsupported("trainer.warm_start", "leave it out, or write model: {type: linear}, {type: mlp} or trees that are not imported", "a start of a model of type "+b.Model.Name+" from a version")
+	}
+	if front.Name != b.Model.Name && b.Trainer.WarmStart == FromNone {
+		at.Problem("trainer.warm_start", "train the "+front.Name+" first, and write champion, or the number of its version", "the hidden layer needs a version of the model that has it")
 	}
 	if m, ok := b.Model.Options.(FeatureDefaulter); ok {
 		_, most := m.FeatureDefaults(inputCategory)

@@ -34,6 +34,10 @@ type modelVersion struct {
 func (w *Worker) parent(ctx context.Context, lease *apiv1.Lease, plan *pipeline.Plan) (*modelVersion, error) {
 	input, ok := lease.Inputs[stages.ParentInput]
 	if !ok {
+		if of := plan.Spec.Spec.Model; pipeline.Front(of).Name != of.Name {
+			return nil, &thalweg.Error{Op: "start from a version", Kind: thalweg.Invalid, Subject: "trainer.warm_start", Err: fmt.Errorf("model %s has no version that alias %s names, and so no hidden layer for %s", plan.Spec.Spec.Registry.Model, plan.Spec.Spec.Registry.Alias, of.Name),
+				Hint: "train model: " + pipeline.Front(of).Name + " first, and promote it"}
+		}
 		return nil, nil
 	}
 	v, err := w.version(ctx, input)

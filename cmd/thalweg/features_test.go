@@ -197,6 +197,47 @@ func TestARunStartsFromAVersion(t *testing.T) {
 	}
 }
 
+// Neighbours are searched on the hidden layer of a version, by its number or as champion, of
+// neighbours before too; without a version the run says what to train first.
+func TestNeighboursOnTheHiddenLayerOfAVersion(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 5))
+	c := parallelDev(t, embedded.Config{})
+	upload(t, c, rowsOf(t, 2000, "x z city y", func(i int) []any {
+		x := random.NormFloat64()
+		return []any{x, random.NormFloat64(), []string{"Oslo", "Riga"}[i%2], x*x + float64(i%2)}
+	}))
+	apply := func(name, model, start string) (string, error) {
+		return applied(t, c, specOf(name, fmt.Sprintf(`
+  input_features: [{name: x, type: number}, {name: z, type: number}, {name: city, type: category, encoder: {type: embedding, size: 2}}]
+  output_features: [{name: y, type: number}]
+  registry: {model: %s}
+  model: %s
+  trainer: {epochs: auto, warm_start: %s}
+`, name, model, start)))
+	}
+	const network = "{type: mlp, hidden: [16, 4], dropout: 0}"
+	const hidden = "{type: knn, neighbours: 7, on: hidden, of: " + network + "}"
+	if text, err := apply("near", hidden, "champion"); err == nil || !strings.Contains(err.Error(), "model near has no version that alias champion names") || !strings.Contains(err.Error(), "train model: mlp first") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if text, err := apply("near", network, "none"); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for version, start := range []string{"1", "champion"} {
+		text, err := apply("near", hidden, start)
+		if err != nil || !strings.Contains(text, fmt.Sprintf("from version %d: weights of 3 of 3 features\n", version+1)) {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		res, err := client(t, c).GetRun(t.Context(), &apiv1.GetRunRequest{RunId: fmt.Sprintf("near-%d-1", version+3)})
+		if err != nil || res.Run.Metrics["train.kept_rows"] == 0 || res.Run.Metrics["test.rmse"] > 0.4 { // of a deviation of 1.5
+			t.Errorf("%v: %v", err, res.Run.GetMetrics())
+		}
+	}
+	if text, err := command(t, c, "models", "export", "near", "--format", "onnx", "--into", t.TempDir()+"/near.onnx"); err == nil || !strings.Contains(err.Error(), "model knn: it has no form in ONNX") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 // Every row that was read is in a split or dropped for one stated reason, by validate
 // and by a run; rows.train are those that were learned from.
 func TestRowsAreCountedByReason(t *testing.T) {

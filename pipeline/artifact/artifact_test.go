@@ -63,10 +63,12 @@ const (
 	number = `{name: delay, type: number}`
 )
 
-// factored and nearest are document with a factorization machine and with neighbours.
+// factored and nearest are document with a factorization machine and with neighbours; below,
+// with neighbours on the hidden layer of a network.
 var (
 	factored = strings.Replace(document, "  output_features:", "  model: {type: fm, factors: 3}\n  output_features:", 1)
 	nearest  = strings.Replace(document, "  output_features:", "  model: {type: knn, neighbours: 3}\n  output_features:", 1)
+	below    = strings.Replace(document, "  output_features:", "  model: {type: knn, neighbours: 3, on: hidden, of: {type: mlp, hidden: [9, 4], dropout: 0.5, normalization: batch}}\n  trainer: {warm_start: 1}\n  output_features:", 1)
 )
 
 // convolved is a spec of a convolutional network, for images.
@@ -335,7 +337,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		good, rows = append(good, parts), append(rows, rec)
 	}
-	for _, document := range []string{document, network, factored, nearest} {
+	for _, document := range []string{document, network, factored, nearest, below} {
 		add(trainedBy(f, document, binary), tabletest.Batch(memory.DefaultAllocator, sourceColumns, 0, []any{int64(0), nil, int64(4), 0.5, " a1"}))
 	}
 	add(trainedOn(f, convolved, imageColumns, images()), tabletest.Batch(memory.DefaultAllocator, imageColumns, 0, images()[:2]...))

@@ -43,7 +43,7 @@ func asEvents(rec arrow.Record) arrow.Record {
 func TestBatchBoundariesChangeNoBit(t *testing.T) {
 	artifacts := []*Artifact{trained(t, binary), trained(t, number), trained(t, category)}
 	for _, label := range []string{binary, number, category} {
-		for _, document := range []string{network, thinned, factored, nearest} {
+		for _, document := range []string{network, thinned, factored, nearest, below} {
 			artifacts = append(artifacts, trainedBy(t, document, label))
 		}
 	}
@@ -95,7 +95,7 @@ func counts(r *pipeline.Report) map[string]int64 {
 func TestADecodedArtifactScoresTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rec := tabletest.Draw(rt, memory.DefaultAllocator, sourceColumns, 20)
-		a := trainedBy(t, rapid.SampledFrom([]string{document, network, factored, nearest}).Draw(rt, "model"), binary)
+		a := trainedBy(t, rapid.SampledFrom([]string{document, network, factored, nearest, below}).Draw(rt, "model"), binary)
 		b, err := Decode(catalog.All(), encode(t, a))
 		if err != nil {
 			t.Fatal(err)

@@ -33,10 +33,13 @@ type Inherited struct {
 // CheckParent reports a version from which a plan's training cannot start: one of
 // another model, or that answers something else.
 func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
-	want, have := plan.Spec.Spec.Model.Name, parent.Model.Type()
+	want, have := plan.Spec.Spec.Model, parent.Spec.Spec.Model
+	if pipeline.Front(want).Name != want.Name { // the network is all that is taken
+		want, have = pipeline.Front(want), pipeline.Front(have)
+	}
 	switch label := parent.plan.Label; {
-	case want != have:
-		return noParent("it is a model of type %s, the spec's is %s", have, want)
+	case want.Name != have.Name:
+		return noParent("it is a model of type %s, the spec's is %s", have.Name, want.Name)
 	case label.Type != plan.Label.Type:
 		return noParent("it learned the %s output %s, the spec's output %s is a %s", label.Type, label.Name, plan.Label.Name, plan.Label.Type)
 	}
@@ -49,13 +52,17 @@ func CheckParent(plan *pipeline.Plan, parent *Artifact) error {
 			return noParent("it learned from column %s with pii: %s, the spec has it with pii: %s", c.Name, cmp.Or(had.PII, "none"), cmp.Or(c.PII, "none"))
 		}
 	}
-	if trees, grows := plan.Spec.Spec.Model.Options.(*model.Trees); grows {
-		return checkTrees(plan, trees, parent)
+	why := ""
+	switch net := want.Options.(type) {
+	case *model.Trees:
+		return checkTrees(plan, net, parent)
+	case *model.MLP:
+		why = net.Unlike(have.Options.(*model.MLP))
+	case *model.CNN:
+		why = net.Unlike(have.Options.(*model.CNN))
 	}
-	if net, deep := plan.Spec.Spec.Model.Options.(*model.MLP); deep {
-		if why := net.Unlike(parent.Spec.Spec.Model.Options.(*model.MLP)); why != "" {
-			return noParent("%s", why)
-		}
+	if why != "" {
+		return noParent("%s", why)
 	}
 	return nil
 }
@@ -118,14 +125,19 @@ func (a *Artifact) StartFrom(parent *Artifact) (params []float32, got Inherited,
 	for _, f := range parent.Transform.Features() {
 		s.before[f.Name] = f
 	}
-	if err := s.matchOutputs(&got); err != nil {
-		return nil, got, err
+	if a.Model.Keeps() == 0 { // else the outputs are those of rows
+		if err := s.matchOutputs(&got); err != nil {
+			return nil, got, err
+		}
 	}
 	if a.Model.Forest() != nil {
 		return s.params, got, s.trees(&got)
 	}
 	if a.Model.Deep() {
 		s.deeper()
+	}
+	if err := s.checkArray(); err != nil {
+		return nil, got, err
 	}
 	matched := func(name string, ok bool) {
 		if ok {
@@ -213,6 +225,8 @@ func (s *start) feature(f, before feature.Feature, got *Inherited) bool {
 		as := func(v *feature.Valued) []feature.Number { return []feature.Number{{Shift: v.Shift, Scale: v.Scale}} }
 		same := f.Encoder == before.Encoder && (f.Encoder != "ordinal" || slices.Equal(f.Valued.Numbers, before.Valued.Numbers) && slices.Equal(f.Valued.Values, before.Valued.Values))
 		return same && s.numbers("number."+f.Name+".weight", as(f.Valued), as(before.Valued))
+	case f.List != nil && before.List != nil && s.to.Model.First() == 0: // arrays are the same
+		return true
 	case f.List != nil && before.List != nil:
 		return s.numbers("list."+f.Name+".weight", f.List.Elements, before.List.Elements)
 	}

@@ -1,6 +1,8 @@
 package artifact
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -25,6 +27,7 @@ func (s *start) deeper() {
 					to[i*width+k] = from[i*s.width+out]
 				}
 			}
+		case s.to.Model.Keeps() > 0 && v.Offset >= s.to.Model.Front(): // rows are this run's
 		case v.Offset >= s.to.Model.First() && v.Name != outputLayer+".bias" || v.Name == "bias":
 			copy(to, from)
 		case strings.HasSuffix(v.Name, ".embedding"):
@@ -33,11 +36,35 @@ func (s *start) deeper() {
 			copy(to, v.Of(initial))
 		}
 	}
-	first, _ := model.Find(s.to.Model, "bias")
-	s.outputs, s.width = nil, first.Size()
+	s.outputs, s.width = nil, 0
+	if first, ok := model.Find(s.to.Model, "bias"); ok { // else it reads an array, and has no weights
+		s.width = first.Size()
+	}
 	for k := range s.width {
 		s.outputs = append(s.outputs, k)
 	}
+}
+
+// checkArray reports an array that a network reads otherwise than the parent's does: each weight
+// of a convolution is of many elements, and cannot be converted to how each is normalised now.
+func (s *start) checkArray() error {
+	if s.to.Model.First() > 0 {
+		return nil
+	}
+	now, was := s.to.Model.Shape().Lists[0], s.from.Model.Shape().Lists[0]
+	if !slices.Equal(now, was) {
+		return noParent("its list has the shape %v, the spec's %v", was, now)
+	}
+	for _, f := range s.to.Transform.Features() {
+		switch before := s.before[f.Name].List; {
+		case f.List == nil:
+		case before == nil:
+			return noParent("it does not read list %s", f.Name)
+		case !reflect.DeepEqual(f.List.Elements, before.Elements):
+			return noParent("the elements of list %s are normalised by other training rows than this run's: train the network on the same rows, or with normalization: none", f.Name)
+		}
+	}
+	return nil
 }
 
 // embedding copies what a network learned of the values of a category, by the ids that

@@ -24,6 +24,7 @@ func All() pipeline.Catalog {
 	return pipeline.Catalog{
 		pipeline.Steps:            clean.Catalog(),
 		pipeline.Models:           model.Catalog(),
+		pipeline.Networks:         model.Networks(),
 		pipeline.Losses:           model.Losses(),
 		pipeline.Optimizers:       append(optim.Catalog(), boosting.Entry()),
 		pipeline.Schedulers:       schedule.Catalog(),

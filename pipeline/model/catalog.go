@@ -14,6 +14,14 @@ func Catalog() []pipeline.Entry {
 	}
 }
 
+// Networks lists the models whose last hidden layer neighbours are searched on.
+func Networks() []pipeline.Entry {
+	return []pipeline.Entry{
+		{Name: "mlp", Options: network(new(MLP))},
+		{Name: "cnn", Options: network(new(CNN))},
+	}
+}
+
 // Losses lists the losses; the first of a type of label is its default. To add
 // one, write its file and its line.
 func Losses() []pipeline.Entry {

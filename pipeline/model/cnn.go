@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -111,15 +112,46 @@ func (o *CNN) ReadsList(shape []int) error {
 
 // New implements Spec.
 func (o *CNN) New(loss Loss, shape kernel.Shape) (*Model, error) {
-	if len(shape.Lists) != 1 || shape.Numbers+len(shape.Cardinalities)+len(shape.Terms) > 0 {
-		return nil, fmt.Errorf("a cnn reads one list, and has %d (%s) besides %d other inputs", len(shape.Lists), strings.Join(shape.ListNames, ", "), shape.Numbers+len(shape.Cardinalities)+len(shape.Terms))
-	}
-	layers, width, err := o.layers(shape.Lists[0])
+	layers, width, rows, err := o.hidden(shape)
 	if err != nil {
 		return nil, err
 	}
-	layers = append([]Layer{layer.NewArray(shape, 0)}, layers...)
-	return newNetwork("cnn", shape, loss, convolvedRows, append(layers, layer.NewDense("output", width, loss.Outputs(), 1))...)
+	return newNetwork("cnn", shape, loss, rows, append(layers, layer.NewDense("output", width, loss.Outputs(), 1))...)
+}
+
+// hidden implements network.
+func (o *CNN) hidden(shape kernel.Shape) (layers []Layer, width, rows int, err error) {
+	if len(shape.Lists) != 1 || shape.Numbers+len(shape.Cardinalities)+len(shape.Terms) > 0 {
+		return nil, 0, 0, fmt.Errorf("a cnn reads one list, and has %d (%s) besides %d other inputs", len(shape.Lists), strings.Join(shape.ListNames, ", "), shape.Numbers+len(shape.Cardinalities)+len(shape.Terms))
+	}
+	layers, width, err = o.layers(shape.Lists[0])
+	return append([]Layer{layer.NewArray(shape, 0)}, layers...), width, convolvedRows, err
+}
+
+// least implements network: what a dense layer has; other layers have what the shape leaves.
+func (o *CNN) least() int {
+	if n := len(o.Layers); n > 0 && o.Layers[n-1].Dense != nil {
+		return o.Layers[n-1].Dense.Size
+	}
+	return 1
+}
+
+// Unlike returns in what the network of a version differs, but for dropout; "" where its
+// weights have the same places.
+func (o *CNN) Unlike(before *CNN) string {
+	if len(o.Layers) != len(before.Layers) {
+		return fmt.Sprintf("it has %d layers, the spec %d", len(before.Layers), len(o.Layers))
+	}
+	for i, l := range o.Layers {
+		was := before.Layers[i]
+		if l.Dense != nil && was.Dense != nil {
+			was.Dense = &Dense{Size: was.Dense.Size, Activation: was.Dense.Activation, Dropout: l.Dense.Dropout}
+		}
+		if !reflect.DeepEqual(l, was) {
+			return fmt.Sprintf("its layer %d is another than the spec's", i)
+		}
+	}
+	return ""
 }
 
 // layers returns the layers of a list of a shape, after the first one and before the last, and

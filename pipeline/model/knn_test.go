@@ -55,7 +55,7 @@ func TestVotesAreThoseOfScikitLearn(t *testing.T) {
 		params := make([]float32, m.Size())
 		for from := 0; from < want.Rows; from += 7 { // blocks of any size
 			to := min(from+7, want.Rows)
-			m.Remember(params, from, rows(all, shape, from, to))
+			m.Remember(m.NewWorkspace(), params, from, rows(all, shape, from, to))
 		}
 		if err := m.CheckParams(params); err != nil {
 			t.Error(err)
@@ -94,7 +94,7 @@ func TestOfRowsThatAreEquallyFarTheFirstOnesVote(t *testing.T) {
 	}
 	m := knnOf(t, Number, shape, 3, kept)
 	params := make([]float32, m.Size())
-	m.Remember(params, 0, b)
+	m.Remember(m.NewWorkspace(), params, 0, b)
 	out := make([]float32, 1)
 	m.Predict(m.NewWorkspace(), params, &kernel.Block{Rows: 1, Numbers: [][]float32{{0}}}, out)
 	if out[0] != 1 { // of rows 0, 1 and 2
@@ -104,7 +104,7 @@ func TestOfRowsThatAreEquallyFarTheFirstOnesVote(t *testing.T) {
 	lists := kernel.Shape{Lists: [][]int{{2}}, ListNames: []string{"l"}}
 	m = knnOf(t, Number, lists, 1, 2)
 	params = make([]float32, m.Size())
-	m.Remember(params, 0, &kernel.Block{Rows: 2, Lists: [][]float32{{1, 2, 3, 4}}, Labels: []float32{5, 6}})
+	m.Remember(m.NewWorkspace(), params, 0, &kernel.Block{Rows: 2, Lists: [][]float32{{1, 2, 3, 4}}, Labels: []float32{5, 6}})
 	if m.Predict(m.NewWorkspace(), params, &kernel.Block{Rows: 1, Lists: [][]float32{{2, 4}}}, out); out[0] != 6 {
 		t.Errorf("the label of the nearest list is %v", out[0])
 	}
@@ -143,7 +143,7 @@ func BenchmarkNeighbours(b *testing.B) {
 		b.Fatal(err)
 	}
 	params := make([]float32, m.Size())
-	m.Remember(params, 0, sample(shape, Binary, 10_000))
+	m.Remember(m.NewWorkspace(), params, 0, sample(shape, Binary, 10_000))
 	query, out, w := sample(shape, Binary, 512), make([]float32, 512), m.NewPredictor()
 	for b.Loop() {
 		m.Predict(w, params, query, out)

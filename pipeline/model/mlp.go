@@ -100,12 +100,25 @@ func (*MLP) EarlyStop() int { return 40 }
 
 // New implements Spec.
 func (o *MLP) New(loss Loss, shape kernel.Shape) (*Model, error) {
-	layers, err := o.layers(shape)
+	layers, width, rows, err := o.hidden(shape)
 	if err != nil {
 		return nil, err
 	}
-	last := o.Hidden[len(o.Hidden)-1]
-	return NewNetwork("mlp", shape, loss, append(layers, layer.NewDense("output", last, loss.Outputs(), 1))...)
+	return newNetwork("mlp", shape, loss, rows, append(layers, layer.NewDense("output", width, loss.Outputs(), 1))...)
+}
+
+// hidden implements network.
+func (o *MLP) hidden(shape kernel.Shape) (layers []Layer, width, rows int, err error) {
+	layers, err = o.layers(shape)
+	return layers, o.least(), chunkRows, err
+}
+
+// least implements network.
+func (o *MLP) least() int {
+	if len(o.Hidden) == 0 {
+		return 0
+	}
+	return o.Hidden[len(o.Hidden)-1]
 }
 
 // layers returns the hidden layers.

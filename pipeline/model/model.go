@@ -24,6 +24,18 @@ type Spec interface {
 	New(loss Loss, shape kernel.Shape) (*Model, error)
 }
 
+// network is the options of a model with hidden layers.
+type network interface {
+	Spec
+	// hidden returns the layers before the one that gives the outputs, how many values they
+	// give, and how many rows go through them at a time.
+	hidden(shape kernel.Shape) (layers []Layer, width, rows int, err error)
+	// least returns how many values the last hidden layer has at least.
+	least() int
+	// Asked is that of pipeline.Uncertain.
+	Asked() string
+}
+
 // Descended is the options of a network of several layers, whose training takes steps of its
 // own size and number by default.
 type Descended interface{ Descends() }

@@ -14,8 +14,9 @@ import (
 type neighbours struct {
 	shape          kernel.Shape
 	count, rows    int
-	numbers, width int // columns that are numbers, and all
-	classes        int // 0: the label is one value
+	numbers, width int  // columns that are numbers, and all
+	hidden         bool // the columns are the values of the layer before, not the block's
+	classes        int  // 0: the label is one value
 	binary         bool
 	means          pipeline.OfMeans
 }
@@ -121,8 +122,12 @@ func (l *neighbours) Forward(c *Chunk, params, out []float32) {
 	s := l.search(c.Keep)
 	for from := c.From; from < c.To; from += together {
 		n := min(together, c.To-from)
-		for p := range l.width {
-			l.column(c.Block, p, from, from+n, func(row int, v float32) { s.queries[row*l.width+p] = v })
+		if l.hidden {
+			copy(s.queries, c.In[(from-c.From)*l.width:][:n*l.width])
+		} else {
+			for p := range l.width {
+				l.column(c.Block, p, from, from+n, func(row int, v float32) { s.queries[row*l.width+p] = v })
+			}
 		}
 		l.find(s, params, n)
 		for i := range n {
@@ -185,24 +190,50 @@ func (l *neighbours) vote(nearest []neighbour, out []float32) {
 
 // Keeps returns how many training rows are the parameters of the model; 0 of another model.
 func (m *Model) Keeps() int {
-	if l, ok := m.layers[0].(*neighbours); ok {
+	if l, ok := m.layers[len(m.layers)-1].(*neighbours); ok {
 		return l.rows
 	}
 	return 0
 }
 
-// Remember makes the rows of a block, from row at on, parameters of a model that keeps rows.
-func (m *Model) Remember(params []float32, at int, b *kernel.Block) {
-	l := m.layers[0].(*neighbours)
+// Front is how many parameters come before the rows that a model keeps: those of the network
+// on whose hidden layer they are compared.
+func (m *Model) Front() int {
+	if n := len(m.ends); n > 1 {
+		return m.ends[n-2]
+	}
+	return 0
+}
+
+// Remember makes the rows of a block, from row at on, parameters of a model that keeps rows,
+// whose others say what a hidden layer makes of them.
+func (m *Model) Remember(w *Workspace, params []float32, at int, b *kernel.Block) {
+	last := len(m.layers) - 1
+	l := m.layers[last].(*neighbours)
 	m.check(params, b)
-	if at < 0 || at > l.rows-b.Rows || len(b.Labels) != b.Rows {
+	if at < 0 || at > l.rows-b.Rows || len(b.Labels) != b.Rows || w.owner != m {
 		panic("model: rows that have no place")
 	}
-	for p := range l.width {
-		l.column(b, p, 0, b.Rows, func(row int, v float32) {
-			i := at + row
-			params[(i/kernel.PanelRows*l.width+p)*kernel.PanelRows+i%kernel.PanelRows] = v
-		})
+	kept := m.part(params, last)
+	put := func(i, p int, v float32) {
+		kept[(i/kernel.PanelRows*l.width+p)*kernel.PanelRows+i%kernel.PanelRows] = v
 	}
-	copy(params[len(params)-l.rows+at:], b.Labels)
+	copy(kept[len(kept)-l.rows+at:], b.Labels)
+	if !l.hidden {
+		for p := range l.width {
+			l.column(b, p, 0, b.Rows, func(row int, v float32) { put(at+row, p, v) })
+		}
+		return
+	}
+	for from := 0; from < b.Rows; from += m.chunk {
+		w.chunk = Chunk{Block: b, From: from, To: min(from+m.chunk, b.Rows)}
+		m.below(w, params, last, 0)
+		c, rows := w.enter(last)
+		for i := range rows {
+			for p, v := range c.In[i*l.width:][:l.width] {
+				put(at+from+i, p, v)
+			}
+		}
+	}
+	w.chunk = Chunk{}
 }

@@ -253,14 +253,18 @@ func (w *Workspace) enter(i int) (c *Chunk, rows int) {
 // forward sets out to the last layer's values of the chunk's rows.
 func (m *Model) forward(w *Workspace, params, out []float32, seed uint64) {
 	last := len(m.layers) - 1
-	for i, l := range m.layers {
+	m.below(w, params, last, seed)
+	c, _ := w.enter(last)
+	c.Seed = layerSeed(seed, last)
+	m.layers[last].Forward(c, m.part(params, last), out)
+}
+
+// below computes the values of the chunk's rows of the layers before one.
+func (m *Model) below(w *Workspace, params []float32, before int, seed uint64) {
+	for i, l := range m.layers[:before] {
 		c, rows := w.enter(i)
 		c.Seed = layerSeed(seed, i)
-		if i < last {
-			l.Forward(c, m.part(params, i), w.values[i][:rows*l.Outputs()])
-			continue
-		}
-		l.Forward(c, m.part(params, i), out)
+		l.Forward(c, m.part(params, i), w.values[i][:rows*l.Outputs()])
 	}
 }
 

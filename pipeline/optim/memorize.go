@@ -11,7 +11,8 @@ import (
 )
 
 // Memorize makes the training rows the model, the one algorithm for a model of type knn. It
-// has one epoch, in which each row is read once.
+// has one epoch, in which each row is read once. The network on whose hidden layer rows are
+// compared stays as it was.
 type Memorize struct{}
 
 // Without implements pipeline.Restricted.
@@ -40,7 +41,14 @@ type memorize struct{ once }
 // Zeros implements Algorithm: the bits of two parameters are one integer. Each is of one
 // replica's rows, so that the sum is what it has.
 func (a memorize) Zeros(*State, Round) kernel.Vector {
-	return kernel.Vector{Int64: make([]int64, (a.model.Size()+1)/2)}
+	return kernel.Vector{Int64: make([]int64, (a.model.Size()-a.model.Front()+1)/2)}
+}
+
+// fronted returns parameters that have the state's network, and no rows.
+func (a memorize) fronted(s *State) []float32 {
+	params := make([]float32, a.model.Size())
+	copy(params, s.Vector[:a.model.Front()])
+	return params
 }
 
 // Contribute implements Algorithm.
@@ -48,16 +56,16 @@ func (a memorize) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, _
 	if r.Rows != int64(a.model.Keeps()) {
 		return v, 0, fmt.Errorf("there are %d training rows, and the model is of %d", r.Rows, a.model.Keeps())
 	}
-	params, next := make([]float32, a.model.Size()), int(r.Before)
+	params, next := a.fronted(s), int(r.Before)
 	for step, err := range r.Steps(at.Epoch, 0, math.MaxInt) {
 		if err != nil {
 			return v, 0, err
 		}
-		a.model.Remember(params, next, step.Block)
+		a.model.Remember(r.Workspace, params, next, step.Block)
 		next += step.Block.Rows
 	}
 	v = a.Zeros(s, at)
-	for i, x := range params {
+	for i, x := range params[a.model.Front():] {
 		v.Int64[i/2] |= int64(math.Float32bits(x)) << (i % 2 * 32)
 	}
 	return v, 0, nil
@@ -65,11 +73,12 @@ func (a memorize) Contribute(r *Replica, s *State, at Round) (v kernel.Vector, _
 
 // Apply implements Algorithm.
 func (a memorize) Apply(s *State, _ Round, sum kernel.Vector) (bool, error) {
-	params := make([]float32, a.model.Size())
-	for i := range params {
-		params[i] = math.Float32frombits(uint32(sum.Int64[i/2] >> (i % 2 * 32)))
+	params := a.fronted(s)
+	rows := params[a.model.Front():]
+	for i := range rows {
+		rows[i] = math.Float32frombits(uint32(sum.Int64[i/2] >> (i % 2 * 32)))
 	}
-	if i := kernel.Finite(params); i >= 0 {
+	if i := kernel.Finite(rows); i >= 0 {
 		return false, fmt.Errorf("value %d of the training rows is not finite", i)
 	}
 	return a.finish(s, params)

@@ -14,6 +14,7 @@ var bits = map[string]string{
 	"fm classes":        "58f6a5690a68023f550cb413be019c9fc0d22e9fd3ca9188f77051e97280997b",
 	"knn binary":        "2b787536d146970da3f278d714a12c88b8a1e9e993b663e97c1fbeb56932216c",
 	"knn category":      "f1c354445486d34b2668b1cb63d666a36e9a3ba4547c1f93a1c4bd181a36e908",
+	"knn hidden":        "e72d6b5d6ef5abb815d6098a7f61021c21fd1f837a799da95e13e455b7894036",
 	"mlp":               "72f3a198e3175f113c33db5cb35bf185ee2ca815754aec6832d335829d7fc0c2",
 	"mlp classes":       "3a95c162ec929306faabbc4192b97482bce102924cb6712e232a6ad962c5ad08",
 	"mlp normalized":    "cdf957627a5c60cc51a13b85cd27043955ec1dabe6aea8f994cc306130f1bfa8",

@@ -180,6 +180,7 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 	t.Run("cnn", func(t *testing.T) { sameBitsWithKills(t, others["cnn"]) })
 	t.Run("fm", func(t *testing.T) { sameBitsWithKills(t, others["fm"]) })
 	t.Run("knn", func(t *testing.T) { sameBitsWithKills(t, others["knn binary"]) })
+	t.Run("knn on a hidden layer", func(t *testing.T) { sameBitsWithKills(t, others["knn hidden"]) })
 	t.Run("trees of classes", func(t *testing.T) { sameBitsWithKills(t, classTreesJob(t)) })
 	t.Run("trees that are refitted", func(t *testing.T) { sameBitsWithKills(t, warm(forestJob(t), 5)) })
 	t.Run("trees of quantiles", func(t *testing.T) { sameBitsWithKills(t, quantileTreesJob(t)) })

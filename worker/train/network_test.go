@@ -40,6 +40,13 @@ func addOthers(t testing.TB, all map[string]train.Job) {
 		job.Trainer.Optimizer, job.Trainer.Epochs = pipeline.Choice{Name: "memorize", Options: new(optim.Memorize)}, 1
 		all["knn "+label] = job
 	}
+	d := dataset{shards: 3, rows: 400, label: "category", seed: 8}
+	hidden := &model.KNN{Neighbours: 7, On: "hidden", Of: pipeline.Choice{Name: "mlp", Options: &model.MLP{Hidden: []int{9, 5}, Activation: "gelu", Normalization: "layer"}}}
+	job := of(d, 4, hidden.Keeping(int64(d.training(t))))
+	job.Trainer.Optimizer, job.Trainer.Epochs = pipeline.Choice{Name: "memorize", Options: new(optim.Memorize)}, 1
+	job.Start = make([]float32, job.Model.Size())
+	job.Model.Init(job.Start, 3, 0)
+	all["knn hidden"] = job
 }
 
 // images is lists of 4 by 4, whose label is whether the left half is the brighter one.
