@@ -43,6 +43,8 @@ const (
 	keyTasks     = "tasks"
 	keyRows      = "rows"
 	keyTook      = "took"
+	keyFlaps     = "flaps"
+	keyWait      = "wait"
 	keyPartition = "partition"
 	keyReason    = "reason"
 )

@@ -22,6 +22,7 @@ type metrics struct {
 	// of the state bucket, by collect
 	collectedObjects, collectedBytes prometheus.Counter
 	restarts                         *prometheus.CounterVec // by reason
+	flaps                            prometheus.Counter
 }
 
 // Why a task is leased again.
@@ -55,7 +56,9 @@ func newMetrics(c *Coordinator) *metrics {
 	for _, reason := range []string{restartFailed, restartLost} {
 		m.restarts.WithLabelValues(reason) // 0 is told too
 	}
-	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes, m.restarts, newStreamMetrics(c))
+	m.flaps = prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_worker_flaps_total",
+		Help: "Times that a worker had begun anew soon after it had, and got no leases for a while, as this node saw it while it led."})
+	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes, m.restarts, m.flaps, newStreamMetrics(c))
 	gauge := func(name, help string, read func(*state.State) int) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() (value float64) {
 			c.replica.view(func(s *state.State) { value = float64(read(s)) })

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -11,12 +12,17 @@ import (
 // ListPipelines lists the pipelines in order of their names, and those deleted.
 func (s *service) ListPipelines(ctx context.Context, _ *apiv1.ListPipelinesRequest) (*apiv1.ListPipelinesResponse, error) {
 	resp := &apiv1.ListPipelinesResponse{}
+	lead := s.c.leading()
 	err := s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
 			if !sees(ctx, p.Name) {
 				continue
 			}
-			resp.Pipelines = append(resp.Pipelines, s.pipelineView(p, p.Newest()))
+			v := s.pipelineView(p, p.Newest())
+			if r := st.Run(p.ActiveRun); r != nil && lead != nil {
+				v.Waiting = view.Waiting(r, lead.liveness.Alive(time.Now()))
+			}
+			resp.Pipelines = append(resp.Pipelines, v)
 		}
 		for t := range st.Deleted() {
 			if !sees(ctx, t.Pipeline) {

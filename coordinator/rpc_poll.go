@@ -46,16 +46,24 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 	if err != nil {
 		return nil, err
 	}
-	others, refusals, err := lead.liveness.Note(msg, time.Now())
+	noted, err := lead.liveness.Note(msg, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range refusals {
+	answered := false
+	defer func() {
+		lead.liveness.Closed(thalweg.WorkerID(msg.WorkerId), msg.Incarnation, answered, time.Now())
+	}()
+	if noted.Rests > 0 {
+		c.metrics.flaps.Inc()
+		c.log.Warn("worker flaps; it gets no leases for a while", keyWorker, msg.WorkerId, keyFlaps, noted.Flaps, keyWait, noted.Rests)
+	}
+	for _, r := range noted.Refusals {
 		c.log.Warn("worker cannot load a model version", keyWorker, msg.WorkerId,
 			keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
 	}
 	lead.looks.Note(msg.Looked)
-	if others {
+	if noted.Others {
 		c.changes.Notify()
 	}
 	accepted, err := c.takeReports(lead, msg)
@@ -65,7 +73,9 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 	if msg.Leaving {
 		return &apiv1.PollResponse{Accepted: accepted}, c.leave(lead, thalweg.WorkerID(msg.WorkerId))
 	}
-	return c.awaitLeases(ctx, lead, msg, accepted)
+	res, err := c.awaitLeases(ctx, lead, msg, accepted)
+	answered = err == nil
+	return res, err
 }
 
 // awaitLeases plans for the worker until its leases differ from those it knows,
@@ -85,7 +95,9 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 		var leases []*apiv1.Lease
 		var hash string
 		var err error
-		c.replica.view(func(s *state.State) { leases, hash, err = view.Leases(s, id, msg.KnownLeases) })
+		c.replica.view(func(s *state.State) {
+			leases, hash, err = view.Leases(s, lead.liveness.Alive(time.Now()), id, msg.KnownLeases)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -297,6 +309,8 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
 	case len(msg.Looked) > maxPollItems:
 		return invalid("looked", fmt.Sprintf("at most %d", maxPollItems))
+	case len(msg.Unreachable) > maxPollItems:
+		return invalid("unreachable", fmt.Sprintf("at most %d", maxPollItems))
 	case len(msg.Progress) > maxPollItems || len(msg.Reports) > maxPollItems || len(msg.Streams) > maxPollItems || len(msg.Refusals) > maxRefusals:
 		return invalid("progress, reports, streams or refusals", fmt.Sprintf("at most %d of each, %d refusals", maxPollItems, maxRefusals))
 	}

@@ -9,7 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 func TestLostWorkerIsReplacedAndFenced(t *testing.T) {
@@ -124,5 +126,96 @@ func TestAReportOfAnothersTaskIsNotTaken(t *testing.T) {
 	res, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: applied.RunId})
 	if err != nil || res.Run.State != "running" || res.Run.Stages[0].Tasks[0].Worker != "w1" {
 		t.Errorf("after another worker's report: %v, %v", res, err)
+	}
+}
+
+// A run that asks for more workers than there are says so wherever it is listed, pauses its
+// replicas when one leaves, and ends well once it is back.
+func TestARunSaysForWhichWorkersItWaits(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) {
+		plan := cfg.Stages
+		cfg.Stages = func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error) {
+			all, err := plan(spec, verb, arguments)
+			for i := range all {
+				all[i].MinWorkers = 2
+			}
+			return all, err
+		}
+	})
+	client := c.client()
+	trains := func(l *apiv1.Lease) bool { return l.Kind == "train" }
+	w1 := newRobot(c, "w1", trains)
+	c.employ(w1)
+	applied := c.apply(client, "flights", 1)
+	const waits = "waiting for 2 workers, 1 there"
+	says := func(want string) func() bool {
+		return func() bool {
+			run, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: applied.RunId})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := client.ListRuns(c.ctx(), &apiv1.ListRunsRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pipelines, err := client.ListPipelines(c.ctx(), &apiv1.ListPipelinesRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := run.Run; r.State != "running" || r.Error != "" {
+				t.Fatalf("the run is %s: %s", r.State, r.Error)
+			}
+			return run.Run.Waiting == want && all.Runs[0].Waiting == want && pipelines.Pipelines[0].Waiting == want
+		}
+	}
+	c.eventually("the run waits", says(waits))
+	paused := func(want bool) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(w1.leases(), func(l *apiv1.Lease) bool { return trains(l) && l.Paused == want })
+		}
+	}
+	w2 := newRobot(c, "w2", trains)
+	dismiss := c.employ(w2)
+	c.eventually("it trains", paused(false))
+	c.eventually("it waits for nobody", says(""))
+	dismiss()
+	if _, err := client.Poll(c.ctx(), &apiv1.PollRequest{WorkerId: "w2", Incarnation: "i-w2", Leaving: true}); err != nil {
+		t.Fatal(err)
+	}
+	c.eventually("the replica is paused", paused(true))
+	c.eventually("the run waits again", says(waits))
+	c.employ(newRobot(c, "w3", trains))
+	c.eventually("it goes on", paused(false))
+}
+
+// A worker whose connection ends, and which a peer cannot reach, is replaced long before its
+// lease ends.
+func TestReplicasOfAKilledWorkerMoveAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) { cfg.LeaseTTL = time.Hour })
+	client := c.client()
+	applied := c.apply(client, "flights", 1)
+	trains := func(l *apiv1.Lease) bool { return l.Kind == "train" }
+	killed, witness := newRobot(c, "w1", trains), newRobot(c, "w2", trains)
+	dismiss := c.employ(killed)
+	c.employ(witness)
+	holds := func(r *robot, n int) func() bool {
+		return func() bool {
+			return len(slices.DeleteFunc(slices.Clone(r.leases()), func(l *apiv1.Lease) bool { return !trains(l) })) == n
+		}
+	}
+	c.eventually("each has a replica", func() bool { return holds(killed, 1)() && holds(witness, 1)() })
+	dismiss()
+	c.eventually("the other has both", func() bool {
+		_, err := client.Poll(c.ctx(), &apiv1.PollRequest{WorkerId: "w3", Incarnation: "i-w3",
+			Unreachable: []*apiv1.Peer{{Worker: "w1", Address: "w1:9"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return holds(witness, 2)()
+	})
+	if run, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: applied.RunId}); err != nil || run.Run.State != "running" {
+		t.Errorf("the run: %v, %v", run, err)
 	}
 }

@@ -126,7 +126,7 @@ func TestTheRestOfTheFullFormIsKept(t *testing.T) {
 	}
 	// Values that mean what the build does anyway are not written out.
 	meaningless := map[string]bool{"spec.preprocessing.sample_ratio": true, "spec.trainer.resume": true, "spec.trainer.regularization.l1": true,
-		"spec.trainer.distributed.min_workers": true, "spec.scoring.output_columns.include": true, "spec.output_features[0].calibration": true}
+		"spec.scoring.output_columns.include": true, "spec.output_features[0].calibration": true}
 	contained(t, "", before, after, meaningless)
 	airports, err := table.NewLookupBuilder("airports", []table.Column{{Name: "iata", Type: table.String}, {Name: "state", Type: table.String}, {Name: "elevation", Type: table.Int64}}, 1).Finish()
 	if err != nil {

@@ -346,6 +346,10 @@ type DistributedSpec struct {
 	// Douillard et al. 2023). The default is plain averaging, weighted by the rows that
 	// each replica has used in the round.
 	OuterOptimizer OuterOptimizer `yaml:"outer_optimizer,omitempty" json:"outer_optimizer,omitempty"`
+	// MinWorkers is how many workers must be alive for a run to get on. With fewer it waits
+	// before its next tasks, and training between two rounds, and goes on when they are
+	// back; it never fails because of it.
+	MinWorkers int `yaml:"min_workers,omitempty" json:"min_workers,omitempty" jsonschema:"minimum=1,maximum=1024" default:"1"`
 	// Straggler says which tasks are given to a second worker too.
 	Straggler Straggler `yaml:"straggler,omitempty" json:"straggler,omitempty"`
 }

@@ -34,7 +34,7 @@ func trainingText(s *Spec) string {
 	}
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	c.Spec.Schedule = nil
-	c.Spec.Trainer.Distributed.Straggler = Straggler{}
+	c.Spec.Trainer.Distributed.Straggler, c.Spec.Trainer.Distributed.MinWorkers = Straggler{}, 0
 	c.Spec.Tests = slices.Clone(c.Spec.Tests)
 	for i := range c.Spec.Tests {
 		c.Spec.Tests[i].StoreFailures = nil // what is kept for people is no part of a version
@@ -53,10 +53,10 @@ func trainingText(s *Spec) string {
 	return fieldsText(c)
 }
 
-// Text returns a trainer as it stands in a spec, without what says who does a task: that
-// changes no bit.
+// Text returns a trainer as it stands in a spec, without what says when, and who, does a
+// task: that changes no bit.
 func (t Trainer) Text() string {
-	t.Distributed.Straggler = Straggler{}
+	t.Distributed.Straggler, t.Distributed.MinWorkers = Straggler{}, 0
 	return fieldsText(t)
 }
 

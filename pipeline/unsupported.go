@@ -32,9 +32,6 @@ var unsupportedFields = map[string]map[string]any{
 	"Trainer": {
 		"resume": "auto",
 	},
-	"DistributedSpec": {
-		"min_workers": 1.0,
-	},
 	"Scoring": {
 		"scale": nil,
 	},

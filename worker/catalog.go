@@ -93,6 +93,9 @@ func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[strin
 		if s.Over == stages.OverShards {
 			s.BackupAfter = spec.Spec.Trainer.Distributed.Straggler.BackupAfter
 		}
+		if verb == "" && s.Over != stages.OverNothing {
+			s.MinWorkers = uint32(spec.Spec.Trainer.Distributed.MinWorkers)
+		}
 		plan = append(plan, s.Plan)
 	}
 	return plan, nil

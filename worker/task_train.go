@@ -94,10 +94,11 @@ type training struct {
 	cancel   context.CancelFunc
 	finished chan struct{}
 	report   *apiv1.TaskReport  // of each of its replicas, once finished is closed
-	moves    broadcast.Notifier // of replicas
+	moves    broadcast.Notifier // of replicas, and pauses
 	mu       struct {
 		sync.Mutex
 		assignment average.Assignment
+		paused     bool // until enough workers are there
 		progress   train.Progress
 		checkpoint string
 	}
@@ -146,8 +147,8 @@ func (t *training) update(lease *apiv1.Lease) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !slices.Equal(next, t.mu.assignment) {
-		t.mu.assignment = next
+	if !slices.Equal(next, t.mu.assignment) || lease.Paused != t.mu.paused {
+		t.mu.assignment, t.mu.paused = next, lease.Paused
 		t.moves.Notify()
 	}
 }
@@ -159,11 +160,29 @@ func (t *training) Assignment() (average.Assignment, <-chan struct{}) {
 	return t.mu.assignment, t.moves.Changed()
 }
 
+// ready waits while the run is paused.
+func (t *training) ready(ctx context.Context) {
+	for {
+		t.mu.Lock()
+		paused, changed := t.mu.paused, t.moves.Changed()
+		t.mu.Unlock()
+		if !paused {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // progressOf tells how far the replica of a lease is.
 func (t *training) progressOf(lease *apiv1.Lease) *apiv1.Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := &apiv1.Progress{TaskId: lease.TaskId, Token: lease.Token, Message: t.mu.progress.Message, Checkpoint: t.mu.checkpoint}
+	p := &apiv1.Progress{TaskId: lease.TaskId, Token: lease.Token, Message: t.mu.progress.Message, Checkpoint: t.mu.checkpoint,
+		Exchange: t.mu.progress.Exchange}
 	for _, r := range t.mu.progress.Replicas {
 		if r.Replica == int(lease.Index) {
 			p.RowsDone, p.RowsTotal = r.RowsDone, r.RowsTotal
@@ -179,6 +198,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 		return nil, err
 	}
 	hooks := train.Hooks{
+		Ready: t.ready,
 		Progress: func(p train.Progress) {
 			t.mu.Lock()
 			defer t.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/worker/average"
 )
 
 // A runner carries a lease out while it is held.
@@ -44,6 +45,10 @@ type taskManager struct {
 		known  string                  // hash of the leases last seen
 		unsent bool                    // whether a report was added since the last poll was built
 		wake   context.CancelFunc      // ends the poll under way; nil: there is none
+		// broken are peers whose connections broke since the last poll was built, and told
+		// when one was last told of.
+		broken map[average.Holder]bool
+		told   map[average.Holder]time.Time
 	}
 }
 
@@ -51,6 +56,7 @@ func newTaskManager(w *Worker) *taskManager {
 	m := &taskManager{worker: w}
 	m.mu.tasks = make(map[string]*runningTask)
 	m.mu.ending = make(map[string]*runningTask)
+	m.mu.broken, m.mu.told = make(map[average.Holder]bool), make(map[average.Holder]time.Time)
 	return m
 }
 
@@ -173,6 +179,10 @@ func (m *taskManager) fill(req *apiv1.PollRequest) {
 	m.mu.Lock()
 	req.KnownLeases = m.mu.known
 	m.mu.unsent = false
+	for peer := range m.mu.broken {
+		req.Unreachable = append(req.Unreachable, &apiv1.Peer{Worker: string(peer.Worker), Address: peer.Address})
+	}
+	clear(m.mu.broken)
 	tasks := make([]*runningTask, 0, len(m.mu.tasks))
 	for _, t := range m.mu.tasks {
 		if t.report != nil {
@@ -196,6 +206,24 @@ func (m *taskManager) fill(req *apiv1.PollRequest) {
 // maxRefusals is how many versions that cannot be loaded a poll tells of, as many as
 // a coordinator takes.
 const maxRefusals = 64
+
+// tellEvery is how often the coordinator is told of a peer whose connections break. They are
+// tried again much faster, and each time ends a poll.
+const tellEvery = 250 * time.Millisecond
+
+// unreachable has the coordinator told that connections to a peer break.
+func (m *taskManager) unreachable(peer average.Holder) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.mu.told[peer]) < tellEvery {
+		return
+	}
+	maps.DeleteFunc(m.mu.told, func(_ average.Holder, at time.Time) bool { return time.Since(at) >= tellEvery })
+	m.mu.told[peer], m.mu.broken[peer], m.mu.unsent = time.Now(), true, true
+	if m.mu.wake != nil {
+		m.mu.wake()
+	}
+}
 
 // forget drops the reports that the coordinator has dealt with.
 func (m *taskManager) forget(accepted []string) {

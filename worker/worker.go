@@ -279,7 +279,7 @@ func (w *Worker) handler() http.Handler {
 
 // exchangeConfig is how sessions of the exchange reach their peers.
 func (w *Worker) exchangeConfig() average.Config {
-	c := average.Config{Logger: w.log}
+	c := average.Config{Logger: w.log, Broken: w.tasks.unreachable}
 	if w.cfg.Credentials != nil {
 		c.TLS = w.cfg.Credentials.Client(pki.Worker, "")
 	}

@@ -43,12 +43,20 @@ func newStatus(g *verb.Globals) *cobra.Command {
 				terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
 				for _, p := range pipelines.Pipelines {
 					s := summaryOf(p, streams.Partitions)
-					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-"), s.state, s.rows, s.dead, s.lag, s.message)
+					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-"), s.state, s.rows, s.dead, s.lag, cmp.Or(s.message, runWaits(p)))
 				}
 				terminal.PrintTimetables(w, pipelines.Pipelines)
 			}}, err
 		}),
 	}
+}
+
+// runWaits says for which workers the run of a pipeline waits, "" if it does not.
+func runWaits(p *apiv1.Pipeline) string {
+	if p.Waiting == "" {
+		return ""
+	}
+	return "run " + p.Waiting
 }
 
 // streamSummary is the stream of a pipeline in a line of a table; what is not

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/retry"
 )
 
 // Bounds of what a leader remembers of workers.
@@ -26,7 +27,15 @@ const (
 	maxRetired = 8
 	// lostShown is how long a lost worker is still shown.
 	lostShown = 10 * time.Minute
+	// calmTTLs is how many times a lease's time a process must have lived, or been heard,
+	// for its worker not to flap when it ends.
+	calmTTLs = 2
 )
+
+// flapBackoff is how long a worker takes no leases that has begun anew twice, three times, …
+// soon after it had: each time its tasks moved, and those who exchange with it waited. The
+// bound is that of an operator's patience with a worker that was mended.
+var flapBackoff = retry.Backoff{Min: time.Second, Max: 30 * time.Second}
 
 // Liveness is what workers told this leader last: heartbeats, progress and stream
 // positions. Its methods may be called concurrently.
@@ -38,6 +47,7 @@ type Liveness struct {
 		workers  map[thalweg.WorkerID]*worker
 		progress map[thalweg.TaskID]*apiv1.Progress
 		streams  map[thalweg.TaskID]*apiv1.StreamPartition
+		reached  map[thalweg.RunID]uint64 // the newest exchange of trainings
 	}
 }
 
@@ -50,6 +60,32 @@ type worker struct {
 	refusals map[string]string // model versions that it could not load, and why
 	// connections are those that it has.
 	connections []*apiv1.Connection
+	polls       int       // that are open, of its process
+	began       time.Time // when its process first called, or did again after it was lost
+	flaps       int       // how often in a row that was soon after the time before
+}
+
+// Noted is what a poll told.
+type Noted struct {
+	Others   bool                  // it concerns other workers too
+	Refusals []*apiv1.ModelRefusal // that are new
+	// Flaps is how often in a row the worker has begun anew soon after it had, and Rests how
+	// long it takes no leases because of that, if this poll is of such a process.
+	Flaps int
+	Rests time.Duration
+}
+
+// beginAnew notes that a worker's process, or its connection, has begun anew.
+func (w *worker) beginAnew(ttl time.Duration, now time.Time) (noted Noted) {
+	if calm := calmTTLs * ttl; now.Sub(w.began) > calm && now.Sub(w.RestsUntil) > calm { // what rests proves nothing
+		w.flaps = 0
+	}
+	w.began = now
+	if w.flaps++; w.flaps > 1 { // anybody may begin anew once
+		noted.Flaps, noted.Rests = w.flaps, flapBackoff.Longest(w.flaps-1)
+		w.RestsUntil = now.Add(noted.Rests)
+	}
+	return noted
 }
 
 // New returns what a leader begins with, whose leases last ttl: nothing.
@@ -58,29 +94,30 @@ func New(ttl time.Duration) *Liveness {
 	l.mu.workers = make(map[thalweg.WorkerID]*worker)
 	l.mu.progress = make(map[thalweg.TaskID]*apiv1.Progress)
 	l.mu.streams = make(map[thalweg.TaskID]*apiv1.StreamPartition)
+	l.mu.reached = make(map[thalweg.RunID]uint64)
 	return l
 }
 
-// Note takes in what a poll tells. It reports whether that concerns other workers
-// too and which refusals are new, and fails with Fenced for a process that a newer
-// one has replaced.
-func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (others bool, refusals []*apiv1.ModelRefusal, err error) {
+// Note takes in what a poll tells, which is open until Closed. It fails with Fenced for a
+// process that a newer one has replaced.
+func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := thalweg.WorkerID(req.WorkerId)
 	w := l.mu.workers[id]
 	if w == nil {
 		if len(l.mu.workers) >= maxWorkers {
-			return false, nil, &thalweg.Error{Op: "poll", Kind: thalweg.Exhausted, Subject: "worker " + req.WorkerId,
+			return noted, &thalweg.Error{Op: "poll", Kind: thalweg.Exhausted, Subject: "worker " + req.WorkerId,
 				Hint: fmt.Sprintf("a cluster has at most %d workers", maxWorkers)}
 		}
-		w = &worker{Worker: schedule.Worker{ID: id, Incarnation: req.Incarnation}, refusals: make(map[string]string)}
+		w = &worker{Worker: schedule.Worker{ID: id, Incarnation: req.Incarnation}, refusals: make(map[string]string), began: now}
 		l.mu.workers[id] = w
-		others = true
+		noted.Others = true
 	}
-	if w.Incarnation != req.Incarnation {
+	switch {
+	case w.Incarnation != req.Incarnation:
 		if slices.Contains(w.retired, req.Incarnation) {
-			return false, nil, &thalweg.Error{Op: "poll", Kind: thalweg.Fenced, Subject: "worker " + req.WorkerId,
+			return noted, &thalweg.Error{Op: "poll", Kind: thalweg.Fenced, Subject: "worker " + req.WorkerId,
 				Hint: "another process runs under this worker's name; give each its own"}
 		}
 		w.retired = append(w.retired, w.Incarnation)
@@ -88,12 +125,25 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (others bool, ref
 		w.Incarnation, w.refusals = req.Incarnation, make(map[string]string)
 		// What its predecessor reported of its streams no longer holds.
 		maps.DeleteFunc(l.mu.streams, func(_ thalweg.TaskID, p *apiv1.StreamPartition) bool { return p.Worker == req.WorkerId })
-		others = true
+		noted = w.beginAnew(l.ttl, now)
+		noted.Others, w.polls = true, 0
+	case !w.LastSeen.IsZero() && w.polls == 0 && now.Sub(w.LastSeen) > l.ttl:
+		noted = w.beginAnew(l.ttl, now)
 	}
-	others = others || w.Slots != int(req.Slots)
+	noted.Others = noted.Others || w.Slots != int(req.Slots)
+	w.polls++
+	w.Silent, w.Unreachable = time.Time{}, false
 	w.Address, w.Slots, w.LastSeen, w.connections = req.ExchangeAddress, int(req.Slots), now, req.Connections
 	for _, p := range req.Progress {
 		l.mu.progress[thalweg.TaskID(p.TaskId)] = p
+		if run, _, _ := strings.Cut(p.TaskId, "/"); p.Exchange > l.mu.reached[thalweg.RunID(run)] {
+			l.mu.reached[thalweg.RunID(run)] = p.Exchange
+		}
+	}
+	for _, p := range req.Unreachable {
+		if peer := l.mu.workers[thalweg.WorkerID(p.Worker)]; peer != nil && peer.Address == p.Address && peer.polls == 0 {
+			peer.Unreachable = true
+		}
 	}
 	for _, p := range req.Streams {
 		p.Worker = req.WorkerId
@@ -104,11 +154,27 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (others bool, ref
 	for _, r := range req.Refusals {
 		version := fmt.Sprintf("%s version %d", r.Model, r.Version)
 		if before[version] == "" && w.refusals[version] == "" {
-			refusals = append(refusals, r)
+			noted.Refusals = append(noted.Refusals, r)
 		}
 		w.refusals[version] = r.Reason
 	}
-	return others, refusals, nil
+	return noted, nil
+}
+
+// Closed notes that a poll is over: answered, or its connection broke.
+func (l *Liveness) Closed(id thalweg.WorkerID, incarnation string, answered bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.mu.workers[id]
+	if w == nil || w.Incarnation != incarnation || w.polls == 0 {
+		return
+	}
+	if w.polls--; w.polls == 0 {
+		w.Silent = now
+	}
+	if answered {
+		w.LastSeen = now
+	}
 }
 
 // Seen notes that a worker's poll is still connected.
@@ -131,12 +197,16 @@ func (l *Liveness) Left(id thalweg.WorkerID) {
 func (l *Liveness) Snapshot() schedule.Liveness {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	to := schedule.Liveness{LeaderSince: l.since, LeaseTTL: l.ttl, Workers: make(map[thalweg.WorkerID]schedule.Worker)}
+	to := schedule.Liveness{LeaderSince: l.since, LeaseTTL: l.ttl,
+		Workers: make(map[thalweg.WorkerID]schedule.Worker, len(l.mu.workers)), Reached: maps.Clone(l.mu.reached)}
 	for id, w := range l.mu.workers {
 		to.Workers[id] = w.Worker
 	}
 	return to
 }
+
+// Alive counts the workers that are alive and take tasks.
+func (l *Liveness) Alive(now time.Time) int { return l.Snapshot().Alive(now) }
 
 // ProgressOf returns the newest progress of a task under the given lease, or
 // nil.
@@ -193,6 +263,7 @@ func (l *Liveness) Forget(s *state.State, now time.Time) {
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.mu.progress, func(id thalweg.TaskID, _ *apiv1.Progress) bool { return s.Task(id) == nil })
 	maps.DeleteFunc(l.mu.streams, func(id thalweg.TaskID, _ *apiv1.StreamPartition) bool { return s.Task(id) == nil })
+	maps.DeleteFunc(l.mu.reached, func(id thalweg.RunID, _ uint64) bool { r := s.Run(id); return r == nil || r.Current() == nil })
 	maps.DeleteFunc(l.mu.workers, func(_ thalweg.WorkerID, w *worker) bool { return now.Sub(w.LastSeen) > lostShown })
 }
 

@@ -17,7 +17,7 @@ func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
 		return nil
 	}
-	for _, r := range p.s.ActiveRuns() {
+	for _, r := range p.runs {
 		stage := r.Current()
 		for _, reduce := range []bool{false, true} {
 			if t := p.slowest(stage.Tasks, reduce); t != nil {

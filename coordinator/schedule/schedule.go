@@ -15,35 +15,6 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// Worker is what the leader knows of a worker.
-type Worker struct {
-	ID          thalweg.WorkerID
-	Incarnation string // of its process
-	Address     string // where it serves its peers
-	Slots       int    // tasks it can run at once; 0 takes none of any kind
-	LastSeen    time.Time
-}
-
-// Liveness is what the leader knows beside the log: it starts empty with each
-// leadership.
-type Liveness struct {
-	// LeaderSince is when this leadership began. Workers that hold leases get one
-	// LeaseTTL from then to call.
-	LeaderSince time.Time
-	LeaseTTL    time.Duration
-	Workers     map[thalweg.WorkerID]Worker
-}
-
-// Lost reports whether a worker has been silent for so long that its leases end.
-// Everyone counts as having called when the leadership began.
-func (l Liveness) Lost(w thalweg.WorkerID, now time.Time) bool {
-	seen := l.Workers[w].LastSeen
-	if seen.Before(l.LeaderSince) {
-		seen = l.LeaderSince
-	}
-	return now.Sub(seen) > l.LeaseTTL
-}
-
 // Plan returns the commands that move the state on at the time now: the expiry
 // of silent workers, the registration of runs that have come to it, and, when poll names
 // the worker that is asking for work, its leases. When commands were applied,
@@ -51,8 +22,15 @@ func (l Liveness) Lost(w thalweg.WorkerID, now time.Time) bool {
 func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []state.Command {
 	var commands []state.Command
 	for _, w := range s.Holders() {
-		if l.Lost(w, now) {
-			commands = append(commands, state.Release(w, s.HeldBy(w)...))
+		switch {
+		case l.Lost(w, now):
+			commands = append(commands, l.lost(w, s.HeldBy(w)))
+		case l.Workers[w].broken(now):
+			// Who waits for replicas waits for nobody: they are built again elsewhere at once.
+			// All other leases end as ever.
+			if held := slices.DeleteFunc(s.HeldBy(w), func(t *state.Task) bool { return !t.IsReplica() }); len(held) > 0 {
+				commands = append(commands, l.lost(w, held))
+			}
 		}
 	}
 	for _, r := range s.ActiveRuns() {
@@ -67,7 +45,7 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 	// An earlier process of the worker held leases that the new one does not know of.
 	stale := slices.DeleteFunc(s.HeldBy(w.ID), func(t *state.Task) bool { return t.Incarnation == w.Incarnation })
 	if len(stale) > 0 {
-		return []state.Command{state.Release(w.ID, stale...)}
+		return []state.Command{l.lost(w.ID, stale)}
 	}
 	p := newPlan(s, l, now, poll)
 	if p.me == nil {
@@ -92,8 +70,9 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 type plan struct {
 	s      *state.State
 	now    time.Time
-	me     *load   // of the polling worker; nil if it takes nothing
-	live   []*load // in order of their IDs
+	runs   []*state.Run // that are going, and have as many live workers as they ask for
+	me     *load        // of the polling worker; nil if it takes nothing
+	live   []*load      // in order of their IDs
 	grants []state.Lease
 	reads  uint32 // partials that tasks of the polling worker read
 }
@@ -108,10 +87,10 @@ type load struct {
 
 func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *plan {
 	p := &plan{s: s, now: now}
-	for _, w := range l.Workers {
-		if w.Slots > 0 && now.Sub(w.LastSeen) <= l.LeaseTTL {
-			p.live = append(p.live, &load{Worker: w})
-		}
+	live := l.live(now)
+	p.runs = slices.DeleteFunc(s.ActiveRuns(), func(r *state.Run) bool { return r.Current().Waits(len(live)) })
+	for _, w := range live {
+		p.live = append(p.live, &load{Worker: w})
 	}
 	// Holders that have not called this leader yet still have time to: they count,
 	// so that their share is not given away.

@@ -20,7 +20,7 @@ var partitionBackoff = retry.Backoff{Min: 500 * time.Millisecond, Max: 30 * time
 // does not leave the others idle.
 func (p *plan) batchTasks() {
 	free := p.me.Slots - p.me.batch
-	for _, r := range p.s.ActiveRuns() {
+	for _, r := range p.runs {
 		stage := r.Current()
 		if free <= 0 || stage.Over == stages.OverReplicas {
 			continue
@@ -51,7 +51,7 @@ func (p *plan) helpers(r *state.Run) int {
 // training over the live workers. A replica stays where it is while its worker
 // lives: moving one makes all of them wait for it to resume.
 func (p *plan) replicas() {
-	for _, r := range p.s.ActiveRuns() {
+	for _, r := range p.runs {
 		if stage := r.Current(); stage.Over == stages.OverReplicas {
 			p.take(stage.Tasks, p.room(len(stage.Tasks), func(l *load) int {
 				return count(l.held, func(t *state.Task) bool { return t.Stage == stage })

@@ -65,7 +65,8 @@ const (
 	MaxFailures = 2
 	// MaxLosses is the number of leases of one task that may end with their worker
 	// before the run is failed: a task that takes its workers down with it must
-	// not circulate for ever. A training replica starts anew with each checkpoint.
+	// not circulate for ever. Those of a training replica are counted anew when the
+	// training gets further: with each exchange that is done, and each checkpoint.
 	MaxLosses = 10
 	// MaxBackups is how often a task is leased to a second worker as well.
 	MaxBackups = 2

@@ -46,6 +46,8 @@ type ReleaseLeases struct {
 	// Lost names the worker where its process is gone, which counts against the
 	// tasks that it held. Empty: it is leaving, or a partition moves to another.
 	Lost thalweg.WorkerID `json:"lost,omitempty"`
+	// Reached is the newest exchange that the trainings of lost replicas had come to.
+	Reached map[thalweg.RunID]uint64 `json:"reached,omitempty"`
 }
 
 // Release returns the command that ends the leases of tasks.
@@ -78,6 +80,9 @@ func (c *ReleaseLeases) apply(s *State) Answer {
 		}
 		if c.Lost == "" {
 			continue
+		}
+		if t.Run != nil && c.Reached[t.Run.ID] > t.LostAt {
+			t.LostAt, t.Losses = c.Reached[t.Run.ID], 0
 		}
 		if t.Losses++; t.Run != nil && t.Losses >= MaxLosses {
 			s.endRun(t.Run, RunFailed, fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, c.Lost))

@@ -55,6 +55,9 @@ func flawOfStage(p stages.Plan, last bool) string {
 	if p.BackupAfter != 0 && !(p.BackupAfter >= stages.MinBackupAfter && p.BackupAfter <= stages.MaxBackupAfter) {
 		return fmt.Sprintf("backups after %v times the median; %d to %d are possible", p.BackupAfter, stages.MinBackupAfter, stages.MaxBackupAfter)
 	}
+	if p.MinWorkers > stages.MaxMinWorkers {
+		return fmt.Sprintf("%d workers must be alive; a cluster has at most %d", p.MinWorkers, stages.MaxMinWorkers)
+	}
 	for _, name := range p.Outputs {
 		if name == "" || len(name) > MaxStageNameBytes {
 			return fmt.Sprintf("%.80q is no name of an output", name)
@@ -134,6 +137,9 @@ func (p *Stage) size(counts map[string]int64) (flaw string) {
 	p.Total = p.Maps + p.Reducers
 	return ""
 }
+
+// Waits reports whether the stage waits for workers, as so few are alive.
+func (p *Stage) Waits(alive int) bool { return alive < int(p.MinWorkers) }
 
 // begun is the number of tasks that a running stage has: the map tasks, of waves as far
 // as those before are done, and, once all are done, the reducers.

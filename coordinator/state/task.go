@@ -24,8 +24,11 @@ type Task struct {
 	Address string `json:"address,omitempty"`
 	// Attempts counts the leases granted and Losses those that ended with their
 	// worker. Failures are the attempts that were reported as failed.
-	Attempts uint32        `json:"attempts,omitempty"`
-	Losses   uint32        `json:"losses,omitempty"`
+	Attempts uint32 `json:"attempts,omitempty"`
+	Losses   uint32 `json:"losses,omitempty"`
+	// LostAt is the newest exchange that a replica's training had come to when it lost its
+	// worker: losses are counted anew when the training has come further.
+	LostAt   uint64        `json:"lost_at,omitempty"`
 	Failures []TaskFailure `json:"failures,omitempty"`
 	Results
 	// LeasedMS is when a stage's task was leased last, and TookMS how long the lease took

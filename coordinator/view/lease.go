@@ -19,12 +19,16 @@ import (
 // order of their tasks' IDs, and a hash of them. Where that is known, no lease is
 // returned. The hash is of what can change under one token: a lease may name
 // megabytes of partials, and leases are looked at after every change of the state.
-// Where a replica would resume matters to its next holder only.
-func Leases(s *state.State, id thalweg.WorkerID, known string) (leases []*apiv1.Lease, hash string, err error) {
+// Where a replica would resume matters to its next holder only. Replicas pause where fewer
+// workers are alive than their stage asks for.
+func Leases(s *state.State, alive int, id thalweg.WorkerID, known string) (leases []*apiv1.Lease, hash string, err error) {
 	held := s.HeldBy(id)
 	sum := sha256.New()
 	for _, t := range held {
 		l := changingPart(s, t)
+		if t.IsReplica() {
+			l.Paused = t.Stage.Waits(alive)
+		}
 		leases = append(leases, l)
 		if _, err := (protodelim.MarshalOptions{MarshalOptions: proto.MarshalOptions{Deterministic: true}}).MarshalTo(sum, l); err != nil {
 			return nil, "", &thalweg.Error{Op: "poll", Subject: "lease of " + l.TaskId, Err: err}

@@ -3,8 +3,10 @@ package view
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -29,7 +31,21 @@ func Run(r *state.Run, l *liveness.Liveness, tasks bool) *apiv1.Run {
 	for _, stage := range r.Stages {
 		v.Stages = append(v.Stages, stageOf(r, stage, l, tasks))
 	}
+	if l != nil {
+		if v.Waiting = Waiting(r, l.Alive(time.Now())); v.Waiting != "" {
+			v.Stages[r.At].Message = v.Waiting
+		}
+	}
 	return v
+}
+
+// Waiting says for which workers a run waits where so few are alive, "" if it does not.
+func Waiting(r *state.Run, alive int) string {
+	stage := r.Current()
+	if stage == nil || !stage.Waits(alive) {
+		return ""
+	}
+	return fmt.Sprintf("waiting for %d workers, %d there", stage.MinWorkers, alive)
 }
 
 // fromTable moves an output that is a table of api.Table to a field of its own; what

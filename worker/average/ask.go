@@ -2,12 +2,14 @@ package average
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -55,6 +57,9 @@ func (s *Session) get(ctx context.Context, method string, p Holder, sequence uin
 		}
 		silence.Stop()
 		if err != nil {
+			if s.config.Broken != nil && ctx.Err() == nil && breaks(err) {
+				s.config.Broken(p)
+			}
 			cancel()
 			return nil, peerError(p, thalweg.Unavailable, err, "")
 		}
@@ -75,6 +80,17 @@ func (s *Session) get(ctx context.Context, method string, p Holder, sequence uin
 			return nil, peerError(p, thalweg.Unavailable, message, "")
 		}
 	}
+}
+
+// breaks reports whether an error says that nobody is at the other end of a connection,
+// rather than that the other end is slow.
+func breaks(err error) bool {
+	for _, broken := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, syscall.EHOSTUNREACH, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, broken) {
+			return true
+		}
+	}
+	return false
 }
 
 // watchedBody bounds how long each read waits. Nothing is bounded between reads:

@@ -498,3 +498,40 @@ func TestJoinRefusesBadConfig(t *testing.T) {
 		t.Errorf("no worker: error %v", err)
 	}
 }
+
+// That nobody is at the other end of a connection is told at once, and that a peer is slow
+// is not.
+func TestABrokenConnectionIsTold(t *testing.T) {
+	a, b := newNode(t, "a"), newNode(t, "b")
+	told := make(chan average.Holder, 100)
+	config := quick
+	config.Broken = func(h average.Holder) {
+		select {
+		case told <- h:
+		default:
+		}
+	}
+	a.join(t, newGroup(deal(2, a, b)), config)
+	a.offer(0, 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	var collecting sync.WaitGroup
+	collecting.Go(func() { _, _, _ = a.session.Collect(ctx, 0, a.zeros(5), offered()) })
+	asked := make(chan struct{}, 100)
+	b.disturb(func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		w.WriteHeader(http.StatusNoContent) // not yet
+	})
+	for range 3 {
+		<-asked
+	}
+	if n := len(told); n > 0 {
+		t.Errorf("%d times told of a peer that answers", n)
+	}
+	b.http.CloseClientConnections()
+	b.http.Listener.Close()
+	if h := <-told; h != b.holder() {
+		t.Errorf("told of %v, not %v", h, b.holder())
+	}
+	cancel()
+	collecting.Wait()
+}

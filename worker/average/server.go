@@ -90,6 +90,9 @@ type Config struct {
 	// SegmentElements is the length from which a vector is reduced in segments, each
 	// by one worker. Default 65536: below it the second request costs more than the bytes.
 	SegmentElements int
+	// Broken is told of a peer each time that a connection to it is refused or breaks, from
+	// any goroutine; it must not block. Nil: nobody is.
+	Broken func(Holder)
 	// TLS is that toward peers; nil: without.
 	TLS    *tls.Config
 	Logger *slog.Logger // of peers that fail; default none

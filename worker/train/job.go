@@ -92,9 +92,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Hooks is how training reports. Both may be nil. They are called from one
+// Hooks is how training reports, and is held up. All may be nil. They are called from one
 // goroutine each, never at the same time as themselves.
 type Hooks struct {
+	// Ready is called before each exchange, and returns when training may go on with it, or
+	// when ctx ends.
+	Ready func(ctx context.Context)
 	// Progress tells how far the replicas held by this worker are: after each
 	// matrix built and each round. It must not block.
 	Progress func(Progress)
@@ -107,6 +110,7 @@ type Hooks struct {
 // Progress is how far training is.
 type Progress struct {
 	Replicas []ReplicaProgress // those held by this worker
+	Exchange uint64            // the number of the next one
 	// Message is for people: "epoch 3/10, validation log_loss 0.4931".
 	Message string
 }

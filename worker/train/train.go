@@ -56,6 +56,9 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 		}
 	}
 	for t.state.Stopped == "" {
+		if hooks.Ready != nil {
+			hooks.Ready(ctx)
+		}
 		if err := t.turn(ctx); err != nil {
 			return nil, err
 		}
@@ -353,7 +356,7 @@ func (t *trainer) report(held []int, message string) {
 	if t.hooks.Progress == nil {
 		return
 	}
-	progress := Progress{Message: message}
+	progress := Progress{Message: message, Exchange: t.state.Sequence}
 	for _, replica := range held {
 		r := ReplicaProgress{Replica: replica}
 		if t.state.plan != nil {

@@ -40,7 +40,7 @@ func New(g *verb.Globals) *cobra.Command {
 			return verb.Answer{Value: res, Table: func(w io.Writer) {
 				terminal.Row(w, "RUN", "STATE", "STAGE", "STARTED", "BY", "TOOK", "VERSION", "MESSAGE")
 				for _, r := range res.Runs {
-					terminal.Row(w, r.Id, r.State, r.Stage, terminal.Clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, r.Verb, "-"), terminal.Took(r.StartedAtUnixMs, r.EndedAtUnixMs), terminal.CountOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput]))
+					terminal.Row(w, r.Id, r.State, r.Stage, terminal.Clock(r.StartedAtUnixMs), cmp.Or(r.Trigger, r.Verb, "-"), terminal.Took(r.StartedAtUnixMs, r.EndedAtUnixMs), terminal.CountOrDash(r.ModelVersion), cmp.Or(r.Error, r.Outputs[stages.EndOutput], r.Waiting))
 				}
 				terminal.PrintTimetables(w, pipelines.Pipelines)
 				if res.NextPageToken != "" {

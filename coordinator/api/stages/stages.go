@@ -75,6 +75,9 @@ type Plan struct {
 	// BackupAfter is how many times the median of the stage a task may take before an
 	// idle worker does it too; 0: DefaultBackupAfter. Replicas have no backups.
 	BackupAfter float64 `json:"backup_after,omitempty"`
+	// MinWorkers is how many workers must be alive for the stage to get on: with fewer, no
+	// task is leased and replicas pause between two rounds. 0: one is enough.
+	MinWorkers uint32 `json:"min_workers,omitempty"`
 }
 
 // Bounds of Plan.BackupAfter: shards of a dataset differ, and a backup of a task that is
@@ -84,6 +87,9 @@ const (
 	MinBackupAfter     = 1
 	MaxBackupAfter     = 1000
 )
+
+// MaxMinWorkers bounds Plan.MinWorkers: no leader knows more workers.
+const MaxMinWorkers = 1024
 
 // Over is what the map tasks of a stage are over.
 type Over string
