@@ -79,6 +79,10 @@ tidy:
 model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant of it, a crash at every point, outages of the store
 	EFFORT=full go test -count=1 -v -timeout 30m ./worker/stream/... | grep -v -e '^=== ' -e '^ *--- PASS' -e '\[no test files\]'
 
+.PHONY: faults
+faults: ## train under 800 faults: each algorithm, one to eight workers, one of them killed, stopped, slowed down or joined
+	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestTrainingUnderFaults$$' ./worker/train
+
 .PHONY: hostile
 hostile: ## read 100,000 damaged models and 60,000 damaged tables by seed: no death, no hang, bounded memory
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated' ./pipeline/imported ./worker

@@ -219,6 +219,8 @@ type worker struct {
 	config train.Config
 	kill   context.CancelCauseFunc
 	dead   bool
+	wrap   func(train.Exchange) train.Exchange // of its sessions; nil: none
+	resume func() map[string][]byte            // the checkpoint that it begins with; nil: the job's
 }
 
 // newCluster starts n workers and deals the replicas out.
@@ -294,7 +296,14 @@ func (c *cluster) run(w *worker, job train.Job, hooks train.Hooks) (*train.Resul
 		return nil, err
 	}
 	defer session.Leave()
-	return train.Run(ctx, job, session, hooks, w.config)
+	if w.resume != nil {
+		job.Resume = w.resume()
+	}
+	exchange := train.Exchange(session)
+	if w.wrap != nil {
+		exchange = w.wrap(exchange)
+	}
+	return train.Run(ctx, job, exchange, hooks, w.config)
 }
 
 // runAll lets every worker train and returns the one summary that all that
