@@ -143,17 +143,19 @@ var ranks = map[string]int{
 	"worker/stream/lineage": 11,
 	"worker/stream/replay":  11,
 	"worker/stream/verify":  11,
+	"worker/cluster":        12,
+	"worker/jobs":           13,
 
-	"cmd/thalweg/cluster":   12,
 	"cmd/thalweg/localdata": 12,
 	"cmd/thalweg/process":   12,
-	"cmd/thalweg/embedded":  13,
+	"cmd/thalweg/embedded":  14,
 	"cmd/thalweg/verb":      13,
 	"integration/process":   13,
 
+	"cmd/thalweg/jobs":    14,
 	"cmd/thalweg/audit":   14,
 	"cmd/thalweg/token":   14,
-	"cmd/thalweg/dlq":     14,
+	"cmd/thalweg/dlq":     15,
 	"cmd/thalweg/init":    14,
 	"cmd/thalweg/members": 14,
 	"cmd/thalweg/models":  14,
@@ -209,7 +211,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
-		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/audit", "cmd/thalweg/token", "cmd/thalweg/stream", "cmd/thalweg/verb"}},
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/audit", "cmd/thalweg/token", "cmd/thalweg/stream", "cmd/thalweg/jobs", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

@@ -35,9 +35,23 @@ func (r RunID) Pipeline() PipelineName {
 	return PipelineName(name)
 }
 
+// JobID names one piece of work that somebody asked for. It is derived from the
+// pipeline and the Raft index of the entry that started it: flights-j4711.
+type JobID string
+
+// NewJobID returns the ID of a job that the entry of an index has started.
+func NewJobID(p PipelineName, index uint64) JobID {
+	return JobID(fmt.Sprintf("%s-j%d", p, index))
+}
+
+// Pipeline returns whose job an ID names, "" if it is none.
+func (j JobID) Pipeline() PipelineName {
+	return PipelineName(string(j)[:max(strings.LastIndex(string(j), "-j"), 0)])
+}
+
 // TaskID is a task's one printed name: run/kind@index for a task over one
-// shard or replica, run/kind.reduce for the task that merges a stage, and
-// pipeline/score@partition for a leased topic partition.
+// shard or replica, run/kind.reduce for the task that merges a stage, 
+// pipeline/score@partition for a leased topic partition, and job/kind for a job.
 type TaskID string
 
 // WorkerID names a worker. It is chosen by the operator (or the host name) and

@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/pipeline"
 )
@@ -114,6 +115,9 @@ func (c *Coordinator) permit(ctx context.Context, procedure string, message any)
 	if policy.Name != nil {
 		name = policy.Name(message)
 	}
+	if of, ok := message.(interface{ GetKind() string }); ok {
+		policy = policy.OfJob(of.GetKind())
+	}
 	switch policy.Over {
 	case auth.OverCluster:
 		return policy.PermitCluster(id)
@@ -127,6 +131,9 @@ func (c *Coordinator) permit(ctx context.Context, procedure string, message any)
 		}
 	case auth.OverRun:
 		return policy.Permit(id, "run "+name, []string{c.pipelineOfRun(name)})
+	case auth.OverJob:
+		pipeline, kind := c.pipelineOfJob(thalweg.JobID(name))
+		return policy.OfJob(kind).Permit(id, "job "+name, []string{string(pipeline)})
 	case auth.OverModel:
 		return policy.Permit(id, "all pipelines with model "+name, c.withModel(name))
 	}
@@ -164,6 +171,18 @@ func (c *Coordinator) pipelineOfRun(name string) (of string) {
 	return of
 }
 
+// pipelineOfJob returns whose a job is, and its kind if it is kept.
+func (c *Coordinator) pipelineOfJob(id thalweg.JobID) (of thalweg.PipelineName, kind string) {
+	c.replica.view(func(s *state.State) {
+		if j := s.Job(id); j != nil {
+			of, kind = j.Pipeline, j.Kind
+		} else {
+			of = id.Pipeline()
+		}
+	})
+	return of, kind
+}
+
 // withModel returns the pipelines that use a model; where none does, the model is as a
 // pipeline of its name.
 func (c *Coordinator) withModel(model string) (names []string) {
@@ -183,9 +202,10 @@ func withModel(s *state.State, model string) (names []string) {
 	return names
 }
 
-// sees reports whether who calls may see a pipeline in a list.
+// sees reports whether who calls may see a pipeline in a list: workers see all.
 func sees[Name ~string](ctx context.Context, pipeline Name) bool {
-	return auth.FromContext(ctx).May(auth.Reader, string(pipeline))
+	id := auth.FromContext(ctx)
+	return id.Kind == pki.Worker || id.May(auth.Reader, string(pipeline))
 }
 
 // mutate commits a command that somebody asked for, with who that is.

@@ -132,6 +132,11 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		call + "GetRun":          {auth.Reader, scoped, message(`{"runId": "NAME-1-1"}`)},
 		call + "ListModels":      {auth.Reader, unscoped, message(`{}`)},
 		call + "StreamStatus":    {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
+		call + "ListJobs":        {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
+		call + "GetJob":          {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
+		call + "ReadJob":         {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
+		call + "StartJob":        {auth.Reader, scoped, message(`{"pipeline": "NAME", "kind": "fsck"}`)},
+		call + "CancelJob":       {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
 		call + "Apply":           {auth.Submitter, scoped, spec},
 		call + "StartRun":        {auth.Submitter, scoped, message(`{"pipeline": "NAME"}`)},
 		call + "CancelRun":       {auth.Submitter, scoped, message(`{"runId": "NAME-1-1"}`)},
@@ -156,6 +161,8 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		call + "Other":           {auth.NoRole, -1, message(`{}`)},
 		call + "../" + "healthz": {auth.NoRole, -1, nil},
 	}
+	// What workers read of the state for jobs.
+	forJobs := []string{call + "ListPipelines", call + "GetPipeline", call + "GetRun", call + "ListModels", call + "StreamStatus"}
 	for _, p := range auth.Policies() {
 		if _, ok := routes[p.Route]; !ok {
 			t.Errorf("%s has a policy, and no line in this test", p.Route)
@@ -199,6 +206,7 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 				case worker:
 					may = k.name == "worker w1"
 				}
+				may = may || slices.Contains(forJobs, path) && strings.HasPrefix(k.name, "worker ")
 				want := "served"
 				switch {
 				case route.over == -1, route.over == node && may: // the node of a fixed cluster has none

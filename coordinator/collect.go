@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/storage"
 )
@@ -25,7 +26,7 @@ const (
 )
 
 // collect removes from the state bucket what nobody needs any more: the outputs of
-// runs that ended, the failing rows of runs that the state has forgotten, the prepared
+// runs that ended, the failing rows of runs and the answers of jobs that the state has forgotten, the prepared
 // rows of pipelines that are gone (those of others are replaced by their next run), and
 // the checkpoints of versions that specs keep no longer. What it removes follows from the
 // replicated state and a listing, so a pass that died is repeated by the next, whoever
@@ -45,6 +46,9 @@ func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	}
 	if err == nil {
 		err = c.sweep(ctx, b, failingPrefix, forgotten, &removed)
+	}
+	if err == nil {
+		err = c.sweep(ctx, b, stages.JobsDir, unasked, &removed)
 	}
 	if err == nil {
 		err = c.sweepCheckpoints(ctx, b, &removed)
@@ -91,6 +95,9 @@ func ended(s *state.State, id string) bool {
 // forgotten reports whether the state does not know a run any more: its rows that failed
 // tests or could not be read are garbage.
 func forgotten(s *state.State, id string) bool { return s.Run(thalweg.RunID(id)) == nil }
+
+// unasked reports whether the state does not keep a job any more: its answer is garbage.
+func unasked(s *state.State, id string) bool { return s.Job(thalweg.JobID(id)) == nil }
 
 // deleted reports whether there is no pipeline of a name: its prepared rows are garbage.
 func deleted(s *state.State, name string) bool {

@@ -32,6 +32,7 @@ const (
 	keyTask     = "task"
 	keyToken    = "token"
 	keyRun      = "run"
+	keyJob      = "job"
 	keyPipeline = "pipeline"
 	keyModel    = "model"
 	keyVersion  = "version"

@@ -10,7 +10,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 )
 
-// StartRun starts another run of a pipeline's newest generation, or a job.
+// StartRun starts another run of a pipeline's newest generation.
 func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Pipeline), Verb: req.Verb, Arguments: req.Arguments}
 	var text, hint string
@@ -38,4 +38,17 @@ func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*ap
 	}
 	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
 	return &apiv1.StartRunResponse{RunId: string(answer.Run)}, err
+}
+
+// CancelRun ends a run.
+func (s *service) CancelRun(ctx context.Context, req *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
+	cmd := &state.CancelRun{Run: thalweg.RunID(req.RunId)}
+	_, err := s.c.mutate(ctx, cmd, req.RequestId)
+	if thalweg.Is(err, thalweg.NotFound) {
+		var r *state.Run
+		if r, err = s.c.findRecord(ctx, cmd.Run); err == nil {
+			err = cmd.Ended(r).Err()
+		}
+	}
+	return &apiv1.CancelRunResponse{}, err
 }

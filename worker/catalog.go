@@ -103,7 +103,10 @@ func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[strin
 
 // begin returns what carries a lease out.
 func (c StageCatalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
-	if lease.RunId == "" {
+	switch {
+	case lease.JobId != "" && w.cfg.Jobs != nil:
+		return newTask(w, lease, w.cfg.Jobs), nil
+	case lease.RunId == "" && lease.JobId == "":
 		return newScoreTask(w, lease)
 	}
 	for _, s := range c[lease.Verb] {
@@ -116,8 +119,7 @@ func (c StageCatalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
 		case s.begin != nil:
 			return s.begin(w, lease)
 		case do != nil:
-			return &Task{Lease: lease, worker: w, do: do, Report: &apiv1.TaskReport{
-				Outputs: map[string]string{}, Metrics: map[string]float64{}, Counts: map[string]int64{}}}, nil
+			return newTask(w, lease, do), nil
 		}
 	}
 	return nil, outdated("run task", lease.TaskId, nil)

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 )
 
@@ -26,6 +28,24 @@ type Task struct {
 	rowsDone  atomic.Int64
 	rowsTotal atomic.Int64
 	message   atomic.Value // for people, a string
+}
+
+func newTask(w *Worker, lease *apiv1.Lease, do func(ctx context.Context, t *Task) error) *Task {
+	return &Task{Lease: lease, worker: w, do: do, Report: &apiv1.TaskReport{
+		Outputs: map[string]string{}, Metrics: map[string]float64{}, Counts: map[string]int64{}}}
+}
+
+// State is the bucket of checkpoints, and of what tasks leave.
+func (t *Task) State() storage.Bucket { return t.worker.state }
+
+// Log returns a log whose lines name the task.
+func (t *Task) Log() *slog.Logger { return t.worker.logOf(t.Lease) }
+
+// Progress tells people how far the task is: done of total, 0 where that is not known.
+func (t *Task) Progress(done, total int64, message string) {
+	t.rowsDone.Store(done)
+	t.rowsTotal.Store(total)
+	t.message.Store(message)
 }
 
 func (t *Task) run(ctx context.Context) *apiv1.TaskReport {

@@ -118,7 +118,7 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 		began, log := time.Now(), w.logOf(lease)
 		log.Debug("task begins", keyToken, lease.Token)
 		restore := func() {}
-		if lease.RunId != "" {
+		if lease.RunId != "" || lease.JobId != "" {
 			restore = w.cfg.Memory.Lift()
 		}
 		report := t.runner.run(runCtx)

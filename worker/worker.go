@@ -101,7 +101,9 @@ type Config struct {
 	// Required.
 	Dir    string
 	Stages StageCatalog // what the worker can carry out; default Stages()
-	Slots  int          // shard tasks that run at once; default 2
+	// Jobs carries out jobs; package worker/jobs does. nil: none.
+	Jobs  func(ctx context.Context, t *Task) error
+	Slots int // shard tasks that run at once; default 2
 	// StateBucket holds checkpoints and partial results; default thalweg.
 	StateBucket string
 	// CacheBytes bounds the training rows kept in memory; beyond it they spill to

@@ -17,7 +17,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
@@ -30,6 +29,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/cluster"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/cluster"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 

@@ -7,8 +7,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
+	"github.com/thalweg/thalweg/worker/cluster"
+	work "github.com/thalweg/thalweg/worker/jobs"
 )
 
 func newFsck(g *verb.Globals) *cobra.Command {
@@ -22,27 +24,19 @@ func newFsck(g *verb.Globals) *cobra.Command {
 			"version was registered before its record. Files that a compaction has merged may be\n" +
 			"deleted; while they exist, each moved row is compared with its original. Offsets that\n" +
 			"an operator skipped, and dead letters that were scored again, are counted. fsck\n" +
-			"shares no code with the writers.\n\n" +
+			"shares no code with the writers. It runs as a job on a worker (thalweg jobs).\n\n" +
 			"Of a pipeline with output it holds the table against its manifest: the files of the log, the\n" +
 			"sha256 of each, and the counts of rows.",
 		Example: "  thalweg fsck flight-delays\n  thalweg fsck flight-delays --at s3://lake/replays/v2/ -o json",
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
-			table, err := c.OpenTable(cmd.Context(), args[0])
-			if err != nil {
+			var v work.Verdict
+			if err := jobs.Ask(cmd, c, args[0], "fsck", work.Fsck{At: at}, &v); err != nil {
 				return verb.Answer{}, err
 			}
-			if table != nil {
-				v, err := table.Check(cmd.Context())
-				if err != nil {
-					return verb.Answer{}, err
-				}
-				return judged(args[0], v, len(v.Violations)), nil
+			if v.Table != nil {
+				return judged(args[0], v.Table, len(v.Table.Violations)), nil
 			}
-			v, err := c.Judge(cmd.Context(), args[0], at)
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			return judged(args[0], v, len(v.Violations)), nil
+			return judged(args[0], v.Stream, len(v.Stream.Violations)), nil
 		}),
 	}
 	cmd.Flags().StringVar(&at, "at", "", "check the rows of a replay instead: s3://bucket/prefix/")

@@ -155,6 +155,7 @@ type jobCluster struct {
 	killed  int
 	workers sync.WaitGroup
 	next    atomic.Int64
+	jobs    func(ctx context.Context, t *worker.Task) error
 	ctx     context.Context
 }
 
@@ -238,21 +239,25 @@ func (c *jobCluster) life(can worker.StageCatalog) error {
 	defer die()
 	cut, sever := context.WithCancel(context.Background())
 	defer sever()
+	reached := func(step string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.kills[step] {
+			delete(c.kills, step)
+			c.killed++
+			sever()
+			die()
+		}
+	}
 	if can == nil {
-		can = shuffle(func(step string) {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if c.kills[step] {
-				delete(c.kills, step)
-				c.killed++
-				sever()
-				die()
-			}
-		})
+		can = shuffle(reached)
 	}
 	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
 		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
-		SpecCatalog: catalog.All(), Stages: can})
+		SpecCatalog: catalog.All(), Stages: can, Jobs: func(ctx context.Context, t *worker.Task) error {
+			reached("job begins")
+			return c.jobs(ctx, t)
+		}})
 	if err != nil {
 		return err
 	}

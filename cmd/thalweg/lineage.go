@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -13,16 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
-	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
-	"github.com/thalweg/thalweg/connectors"
-	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/catalog"
-	"github.com/thalweg/thalweg/storage"
-	"github.com/thalweg/thalweg/worker/stream/engine"
+	"github.com/thalweg/thalweg/worker/cluster"
+	work "github.com/thalweg/thalweg/worker/jobs"
 	"github.com/thalweg/thalweg/worker/stream/lineage"
 )
 
@@ -41,8 +36,8 @@ func newLineage(g *verb.Globals) *cobra.Command {
 			"the store and the topic. If the topic does not have the event any more, --event gives\n" +
 			"its bytes.\n" +
 			"\n" +
-			"lineage runs in this process. The coordinators know the version, the run and the spec\n" +
-			"(ListModels, GetRun, GetPipeline); everything else is in the store.\n" +
+			"A worker looks, as a job (thalweg jobs), so no keys of the store or the broker are needed;\n" +
+			"with --from-file this process looks, and needs them.\n" +
 			"\n" +
 			"Exit code 0: the row was found, and with --verify every column is equal. Otherwise 1.",
 		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
@@ -82,139 +77,77 @@ func (f *lineageFlags) run(cmd *cobra.Command, c *cluster.Client, args []string)
 		}
 	}
 	var doc *lineage.Document
-	var from lineage.Sources
 	switch {
 	case f.fromFile != "":
-		doc, from, err = f.read(ctx, c)
+		doc, err = f.read(ctx, c, given)
 	case len(args) == 0 && f.topic == "":
 		return a, terminal.UsageError("PIPELINE", "", "a pipeline, --topic or --from-file")
 	default:
-		doc, from, err = f.trace(ctx, c, args)
-	}
-	if from.Events != nil {
-		defer from.Events.Close()
+		doc, err = f.trace(cmd, c, args, given)
 	}
 	if err != nil {
 		return a, err
 	}
 	a.Value, a.Table = doc, func(w io.Writer) { printLineage(w, doc) }
-	if doc.Verification = nil; !f.verify { // one in the file is of an earlier --verify
-		return a, nil
-	}
-	if doc.Verification, err = lineage.Verify(ctx, from, doc, given); err != nil {
-		return a, err
-	}
-	if v, e := doc.Verification, doc.Event; !v.OK {
+	if v, e := doc.Verification, doc.Event; v != nil && !v.OK {
 		a.Failed = &thalweg.Error{Op: "verify", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d offset %d", e.Topic, e.Partition, e.Offset),
 			Err: fmt.Errorf("%d of %d columns differ", len(v.Differences), v.Columns)}
 	}
 	return a, nil
 }
 
-// read takes the lineage from a file and opens what it names.
-func (f *lineageFlags) read(ctx context.Context, c *cluster.Client) (doc *lineage.Document, from lineage.Sources, err error) {
+// read takes the lineage from a file, and scores the event again, from what the file names,
+// if that is asked for.
+func (f *lineageFlags) read(ctx context.Context, c *cluster.Client, event []byte) (*lineage.Document, error) {
 	data, err := terminal.ReadFile("--from-file", f.fromFile, terminal.MaxFileBytes, "")
 	if err != nil {
-		return nil, from, err
+		return nil, err
 	}
-	if doc, err = lineage.Parse(pipeline.WithoutMark(data)); err != nil {
-		return nil, from, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
-	}
-	from, err = openSources(ctx, c.Conns, doc.Places, doc.Event.Topic)
-	return doc, from, err
-}
-
-// openSources opens what a document's places name. The caller closes the events.
-func openSources(ctx context.Context, conns *connections.Set, p lineage.Places, topic string) (from lineage.Sources, err error) {
-	from.Catalog, from.Schemas, from.Keys = catalog.All(), conns.EventSchemas, conns.Key
-	from.Sink = storage.Place{Name: p.Bucket, Prefix: p.SinkPrefix}
-	if from.Sink.Bucket, err = conns.Bucket(ctx, p.Sink, p.Bucket); err != nil {
-		return from, err
-	}
-	if from.State, err = conns.Bucket(ctx, "", p.State); err != nil {
-		return from, err
-	}
-	stream, err := from.Catalog.Choose(pipeline.Streams, p.Stream, p.Options)
+	doc, err := lineage.Parse(pipeline.WithoutMark(data))
 	if err != nil {
-		return from, err
+		return nil, &thalweg.Error{Op: "--from-file", Kind: thalweg.KindOf(err), Subject: f.fromFile, Err: err}
 	}
-	source, err := conns.Source(p.Events, stream, connectors.Reading{Topic: topic})
-	if err == nil { // else it may be a nil pointer
-		from.Events = source
+	if doc.Verification = nil; !f.verify { // one in the file is of an earlier --verify
+		return doc, nil
 	}
-	return from, err
+	from, err := work.OpenSources(ctx, c.Conns, doc.Places, doc.Event.Topic)
+	if from.Events != nil {
+		defer from.Events.Close()
+	}
+	if err == nil {
+		doc.Verification, err = lineage.Verify(ctx, from, doc, event)
+	}
+	return doc, err
 }
 
-// trace finds the lineage of an event.
-func (f *lineageFlags) trace(ctx context.Context, c *cluster.Client, args []string) (doc *lineage.Document, from lineage.Sources, err error) {
+// trace has a worker find the lineage of an event, and score it again if that is asked for.
+func (f *lineageFlags) trace(cmd *cobra.Command, c *cluster.Client, args []string, event []byte) (doc *lineage.Document, err error) {
 	if f.offset < 0 {
 		given := fmt.Sprint(f.offset)
 		if f.offset == notGiven {
 			given = ""
 		}
-		return nil, from, terminal.UsageError("--offset", given, "the offset of an event")
+		return nil, terminal.UsageError("--offset", given, "the offset of an event")
 	}
 	name := verb.Argument(args, 0)
 	if name == "" {
-		if name, err = c.PipelineOf(ctx, f.topic); err != nil {
-			return nil, from, err
+		if name, err = c.PipelineOf(cmd.Context(), f.topic); err != nil {
+			return nil, err
 		}
 	}
-	s, err := c.OpenStream(ctx, name)
-	if err != nil {
-		return nil, from, err
-	}
-	events := s.Spec.Spec.Sources.Events
-	options, err := json.Marshal(events.Stream.Options)
-	if err != nil {
-		return nil, from, err
-	}
-	places := lineage.Places{Sink: s.Sink().Connection, Bucket: s.Live.Name, SinkPrefix: s.Live.Prefix, State: c.StateBucket,
-		Events: events.Connection, Stream: events.Stream.Name, Options: options}
-	if f.at != "" {
-		at, err := s.Place(ctx, "", f.at)
-		if err != nil {
-			return nil, from, err
-		}
-		places.Bucket, places.SinkPrefix = at.Name, at.Prefix
-	}
-	topic := cmp.Or(f.topic, s.Config.Topic)
-	if from, err = openSources(ctx, c.Conns, places, topic); err != nil {
-		return nil, from, err
-	}
-	doc, err = lineage.Trace(ctx, from, registry{c}, lineage.Query{Pipeline: s.Config.Pipeline, Topic: topic, TopicID: f.topicID,
-		Partition: f.partition, Offset: f.offset}, f.keep)
-	if err != nil {
-		return nil, from, err
-	}
-	doc.Places, doc.Build = places, buildOf()
-	return doc, from, nil
-}
-
-// registry is the coordinators' as lineage asks it.
-type registry struct{ *cluster.Client }
-
-// Version implements lineage.Registry.
-func (r registry) Version(ctx context.Context, m engine.Model) (lineage.Registered, error) {
-	model, err := r.FindModel(ctx, string(m.Name))
-	if err != nil {
-		return lineage.Registered{}, err
-	}
-	for _, v := range model.Versions {
-		if v.Version == uint64(m.Version) && v.Checkpoint == m.Checkpoint.String() {
-			return lineage.Registered{RunID: v.RunId, RegisteredAt: time.UnixMilli(v.RegisteredAtUnixMs)}, nil
-		}
-	}
-	return lineage.Registered{}, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: m.String() + " with that checkpoint"}
-}
-
-// Spec implements lineage.Registry.
-func (r registry) Spec(ctx context.Context, name thalweg.PipelineName, generation thalweg.Generation) ([]byte, error) {
-	res, err := r.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: string(name), Generation: uint64(generation)})
+	answer, err := jobs.Open(cmd, c, name, "lineage", work.Lineage{Topic: f.topic, TopicID: f.topicID, Partition: f.partition, Offset: f.offset,
+		At: f.at, WithEvent: f.keep, Verify: f.verify, Event: event})
 	if err != nil {
 		return nil, err
 	}
-	return []byte(res.Pipeline.RenderedSpec), nil
+	data, err := io.ReadAll(answer)
+	if err != nil {
+		return nil, err
+	}
+	if doc, err = lineage.Parse(data); err == nil {
+		doc.Build = buildOf()
+	}
+	return doc, err
 }
 
 // shownObjects is how many training objects a table lists.

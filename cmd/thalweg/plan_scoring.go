@@ -6,10 +6,10 @@ import (
 	"io"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/throughput"
+	"github.com/thalweg/thalweg/worker/cluster"
 )
 
 // plannedScoring is how many rows a second a version scores on one core, without and with

@@ -4,10 +4,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"testing"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/worker/jobs"
 )
 
 // accessReference is the table of who may call what.
@@ -31,5 +33,27 @@ func accessReference() string {
 		mark(p.Open)
 		tableRow(&b, append(row, p.Over.String())...)
 	}
+	b.WriteString("\nA job takes the role of its kind, to start it (`StartJob`) and to cancel it (`CancelJob`).\n\n")
+	tableHead(&b, append([]string{"Kind of job"}, auth.RoleNames()...)...)
+	for _, kind := range auth.JobKinds() {
+		need, _ := auth.JobRole(kind)
+		row := []string{code(kind)}
+		for _, role := range auth.RoleNames() {
+			r, _ := auth.ParseRole(role)
+			row = append(row, map[bool]string{true: "yes"}[r >= need])
+		}
+		tableRow(&b, row...)
+	}
 	return b.String()
+}
+
+// TestEachKindOfJobHasARole: what workers can do and who may ask for it are two tables.
+func TestEachKindOfJobHasARole(t *testing.T) {
+	var can []string
+	for _, k := range jobs.Kinds() {
+		can = append(can, k.Name)
+	}
+	if may := auth.JobKinds(); !slices.Equal(can, may) {
+		t.Errorf("workers carry out %q, and there are roles for %q", can, may)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/connections"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	"github.com/thalweg/thalweg/pipeline"
@@ -12,6 +11,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/worker/cluster"
+	work "github.com/thalweg/thalweg/worker/jobs"
 )
 
 // TestResultsSayHowToRead: the lines can be copied as they are, once the table is
@@ -35,13 +36,13 @@ func TestResultsSayHowToRead(t *testing.T) {
 		if _, err := sink.Live.Bucket.Put(t.Context(), "scored/data/rows.parquet", nil); err != nil {
 			t.Fatal(err)
 		}
-		if lines, err := howToRead(t.Context(), sink); err != nil || lines != nil {
+		if lines, err := work.HowToRead(t.Context(), sink); err != nil || lines != nil {
 			t.Errorf("before there is a table: %v, %v", lines, err)
 		}
 		if _, err := sink.Live.Bucket.Put(t.Context(), "scored/_delta_log/00000000000000000000.json", nil); err != nil {
 			t.Fatal(err)
 		}
-		lines, err := howToRead(t.Context(), sink)
+		lines, err := work.HowToRead(t.Context(), sink)
 		if err != nil {
 			t.Fatal(err)
 		}

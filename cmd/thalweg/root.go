@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/demo"
 	"github.com/thalweg/thalweg/cmd/thalweg/dlq"
 	setup "github.com/thalweg/thalweg/cmd/thalweg/init"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/members"
 	"github.com/thalweg/thalweg/cmd/thalweg/models"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
@@ -53,7 +54,7 @@ var commands = []struct {
 	{models.New, verb.Asks},
 	{stream.New, verb.Asks},
 	{newSchedule, verb.Asks},
-	{newResults, verb.Reads},
+	{newResults, verb.Asks},
 	{newReplay, verb.Scores},
 	{newScore, verb.Asks},
 	{newCounterfactual, verb.Reads},
@@ -61,7 +62,8 @@ var commands = []struct {
 	{newLineage, verb.Scores},
 	{dlq.New, verb.Reads},
 	{newVerify, verb.Scores},
-	{newFsck, verb.Reads},
+	{newFsck, verb.Asks},
+	{jobs.New, verb.Asks},
 	{token.New, verb.Asks},
 	{audit.New, verb.Asks},
 	{newBackup, verb.Asks},

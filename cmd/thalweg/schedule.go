@@ -8,8 +8,8 @@ import (
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
+	"github.com/thalweg/thalweg/worker/cluster"
 )
 
 func newSchedule(g *verb.Globals) *cobra.Command {

@@ -17,10 +17,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/onnx"
+	"github.com/thalweg/thalweg/worker/cluster"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/verify"
 )

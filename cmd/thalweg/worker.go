@@ -12,6 +12,8 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/worker"
+	"github.com/thalweg/thalweg/worker/cluster"
+	"github.com/thalweg/thalweg/worker/jobs"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
@@ -49,6 +51,7 @@ func newWorker(g *verb.Globals) *cobra.Command {
 				return err
 			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.Connections.State
+			cfg.Jobs = jobs.New(&cluster.Client{Client: c, Conns: conns, StateBucket: g.Connections.State}).Run
 			w, err := worker.New(cmd.Context(), c, conns, log, cfg)
 			if err != nil {
 				return err

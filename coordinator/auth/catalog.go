@@ -17,6 +17,17 @@ const (
 	JoinPath    = "/cluster/join"
 )
 
+// jobs say which role each kind of job takes: reader where it only looks, operator where it
+// writes. What a kind does is in the catalog of package worker/jobs.
+var jobs = [...]struct {
+	kind string
+	role Role
+}{
+	{"fsck", Reader},
+	{"results", Reader},
+	{"lineage", Reader},
+}
+
 // policies say who may call what. A route that is not here is refused to everybody, and
 // the server has no other way to add one. docs/reference/access.md comes of the table.
 var policies = [...]Policy{
@@ -26,12 +37,18 @@ var policies = [...]Policy{
 	{Route: OpenAPIPath, Role: Reader},
 
 	{Route: apiv1.CoordinatorServiceStatusProcedure, Role: Reader},
-	{Route: apiv1.CoordinatorServiceListPipelinesProcedure, Role: Reader, Over: OverList},
-	{Route: apiv1.CoordinatorServiceGetPipelineProcedure, Role: Reader, Over: OverPipeline, Name: field((*apiv1.GetPipelineRequest).GetName)},
+	{Route: apiv1.CoordinatorServiceListPipelinesProcedure, Role: Reader, Nodes: jobsRead, Over: OverList},
+	{Route: apiv1.CoordinatorServiceGetPipelineProcedure, Role: Reader, Nodes: jobsRead, Over: OverPipeline, Name: field((*apiv1.GetPipelineRequest).GetName)},
 	{Route: apiv1.CoordinatorServiceListRunsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListRunsRequest).GetPipeline)},
-	{Route: apiv1.CoordinatorServiceGetRunProcedure, Role: Reader, Over: OverRun, Name: field((*apiv1.GetRunRequest).GetRunId)},
-	{Route: apiv1.CoordinatorServiceListModelsProcedure, Role: Reader, Over: OverList},
-	{Route: apiv1.CoordinatorServiceStreamStatusProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.StreamStatusRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceGetRunProcedure, Role: Reader, Nodes: jobsRead, Over: OverRun, Name: field((*apiv1.GetRunRequest).GetRunId)},
+	{Route: apiv1.CoordinatorServiceListModelsProcedure, Role: Reader, Nodes: jobsRead, Over: OverList},
+	{Route: apiv1.CoordinatorServiceStreamStatusProcedure, Role: Reader, Nodes: jobsRead, Over: OverList, Name: field((*apiv1.StreamStatusRequest).GetPipeline)},
+
+	{Route: apiv1.CoordinatorServiceListJobsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListJobsRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceGetJobProcedure, Role: Reader, Over: OverJob, Name: field((*apiv1.GetJobRequest).GetJobId)},
+	{Route: apiv1.CoordinatorServiceReadJobProcedure, Role: Reader, Over: OverJob, Name: field((*apiv1.ReadJobRequest).GetJobId)},
+	{Route: apiv1.CoordinatorServiceStartJobProcedure, Role: Reader, ByKind: true, Over: OverPipeline, Name: field((*apiv1.StartJobRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceCancelJobProcedure, Role: Reader, ByKind: true, Over: OverJob, Name: field((*apiv1.CancelJobRequest).GetJobId)},
 
 	{Route: apiv1.CoordinatorServiceApplyProcedure, Role: Submitter, Over: OverSpec},
 	{Route: apiv1.CoordinatorServiceStartRunProcedure, Role: Submitter, Over: OverPipeline, Name: field((*apiv1.StartRunRequest).GetPipeline)},
@@ -55,6 +72,9 @@ var policies = [...]Policy{
 	{Route: JoinPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
 	{Route: apiv1.CoordinatorServicePollProcedure, Nodes: []string{pki.Worker}, Unlimited: true, Over: OverWorker, Name: field((*apiv1.PollRequest).GetWorkerId)},
 }
+
+// jobsRead are the nodes that read what the state says of pipelines: workers do, for jobs.
+var jobsRead = []string{pki.Worker}
 
 // field returns what finds a field of a message.
 func field[M any](get func(M) string) func(any) string {

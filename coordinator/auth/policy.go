@@ -31,12 +31,14 @@ const (
 	// OverList: the pipelines of the scope; the handler leaves out the others. Where
 	// Policy.Name finds one, it has to be in the scope.
 	OverList
+	// OverJob: the job that Policy.Name finds.
+	OverJob
 	// OverWorker: the worker that Policy.Name finds has to be who calls.
 	OverWorker
 )
 
 var overs = [...]string{"", "all pipelines", "the pipeline", "the run's pipeline", "pipelines with the model",
-	"the spec's pipeline, and those with its model", "lists those in scope", "the worker itself"}
+	"the spec's pipeline, and those with its model", "lists those in scope", "the job's pipeline", "the worker itself"}
 
 func (o Over) String() string { return overs[min(int(o), len(overs)-1)] }
 
@@ -46,6 +48,8 @@ type Policy struct {
 	Route string
 	// Role is the least that a user needs; NoRole: users may not call it.
 	Role Role
+	// ByKind: the role is that of the kind of job which the route is about, if it is higher.
+	ByKind bool
 	// Nodes are the kinds of nodes that may call it besides.
 	Nodes []string
 	// Open: nobody has to say who it is.
@@ -69,6 +73,33 @@ func PolicyOf(path string) (Policy, bool) {
 
 // Policies returns all policies, in the order of the table.
 func Policies() []Policy { return slices.Clone(policies[:]) }
+
+// JobKinds returns the kinds of jobs, in the order of the table.
+func JobKinds() (kinds []string) {
+	for _, j := range jobs {
+		kinds = append(kinds, j.kind)
+	}
+	return kinds
+}
+
+// JobRole returns the role that a kind of job takes for its pipeline; false where there is
+// no such kind.
+func JobRole(kind string) (Role, bool) {
+	for _, j := range jobs {
+		if j.kind == kind {
+			return j.role, true
+		}
+	}
+	return NoRole, false
+}
+
+// OfJob returns the policy as it is for a kind of job.
+func (p Policy) OfJob(kind string) Policy {
+	if role, ok := JobRole(kind); ok && p.ByKind {
+		p.Role = max(p.Role, role)
+	}
+	return p
+}
 
 // Admit reports why somebody may not call the route at all, whatever the message.
 func (p Policy) Admit(i Identity) error {

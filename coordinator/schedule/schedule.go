@@ -51,6 +51,7 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 	if p.me == nil {
 		return nil
 	}
+	p.jobs()
 	p.batchTasks()
 	p.replicas()
 	moves := p.partitions() == 0
@@ -117,8 +118,8 @@ func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *pl
 
 // takesSlot tells tasks that run to their end and count against a worker's slots
 // from those that have to run side by side: all replicas of a training wait for
-// each other in every round, and a partition's scorer never ends.
-func takesSlot(t *state.Task) bool { return !t.IsReplica() && !t.IsPartition() }
+// each other in every round, a partition's scorer never ends, and somebody waits for a job.
+func takesSlot(t *state.Task) bool { return !t.IsReplica() && !t.IsPartition() && t.Job == nil }
 
 // take grants waiting tasks to the polling worker, n at most and no more than an
 // answer can name partials for, and returns how many.

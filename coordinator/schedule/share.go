@@ -14,6 +14,15 @@ import (
 // leased again.
 var partitionBackoff = retry.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second}
 
+// jobSlots is how many jobs a worker does at once, beside the tasks of runs: somebody waits
+// for a job, and neither waits for the other. Each may hold some files in memory.
+const jobSlots = 2
+
+// jobs picks jobs for the polling worker, the oldest first.
+func (p *plan) jobs() {
+	p.take(p.s.WaitingJobs(), jobSlots-count(p.me.held, func(t *state.Task) bool { return t.Job != nil }))
+}
+
 // batchTasks picks tasks of map and reduce stages for the polling worker, oldest
 // run first, lowest index first. Of a stage's remaining tasks it takes no more
 // than an even share over the workers that could help, so that the first to poll

@@ -69,7 +69,7 @@ func (s *State) writeAudit(env envelope, c Mutation, a Answer) {
 	switch {
 	case a.Failure != nil:
 		r.Outcome = a.Failure.Kind.String()
-	case !a.Changed && a.Run == "":
+	case !a.Changed && a.Run == "" && a.Job == "":
 		r.Outcome = audit.Unchanged
 	}
 	r.Hash = r.Sum()

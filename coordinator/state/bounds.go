@@ -51,6 +51,14 @@ const (
 	auditReserve = 64
 	maxAuditText = 256 // bytes of one text of an audit record
 
+	// MaxJobs is the number of newest jobs kept per pipeline once they ended: enough to find
+	// one's own. MaxGoingJobs are those that may be going, so that nobody's waiting jobs keep
+	// other pipelines' from starting, and MaxAllGoingJobs those of all pipelines.
+	MaxJobs          = 20
+	MaxGoingJobs     = 16
+	MaxAllGoingJobs  = 256
+	MaxJobParameters = 64 << 10 // bytes: names and expressions, or a small event
+
 	MaxPartitions   = 4096    // of one topic
 	MaxTopicIDBytes = 64      // 32 hex digits, and room for other brokers' ideas
 	MaxVersions     = 100_000 // of one model

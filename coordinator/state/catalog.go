@@ -27,4 +27,6 @@ var catalog = [...]func() Command{
 	func() Command { return new(DropAudit) },
 	func() Command { return new(NoteRestore) },
 	func() Command { return new(NoteRemoval) },
+	func() Command { return new(StartJob) },
+	func() Command { return new(CancelJob) },
 }

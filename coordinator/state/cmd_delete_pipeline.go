@@ -42,6 +42,7 @@ func (c *DeletePipeline) apply(s *State) Answer {
 	if r := s.runs[p.ActiveRun]; r != nil && r.Verb != stages.PurgeVerb {
 		s.endRun(r, RunCanceled, "its pipeline is being deleted")
 	}
+	s.endJobs(p.Name, "its pipeline is being deleted")
 	if p.ActiveRun == "" { // else a purge is under way, which ends by itself
 		d := &Deletion{Purge: c.Purge, Stages: c.Stages, Arguments: c.Arguments}
 		if before := p.Deletion; before != nil && before.Failed != "" && !c.Purge {

@@ -84,8 +84,15 @@ func (c *ReleaseLeases) apply(s *State) Answer {
 		if t.Run != nil && c.Reached[t.Run.ID] > t.LostAt {
 			t.LostAt, t.Losses = c.Reached[t.Run.ID], 0
 		}
-		if t.Losses++; t.Run != nil && t.Losses >= MaxLosses {
-			s.endRun(t.Run, RunFailed, fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, c.Lost))
+		if t.Losses++; t.Losses < MaxLosses {
+			continue
+		}
+		why := fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, c.Lost)
+		switch {
+		case t.Run != nil:
+			s.endRun(t.Run, RunFailed, why)
+		case t.Job != nil:
+			s.endJob(t.Job, RunFailed, why)
 		}
 	}
 	return answer

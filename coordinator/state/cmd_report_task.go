@@ -31,6 +31,8 @@ func (c *ReportTask) apply(s *State) Answer {
 	case t.Partition != nil:
 		c.scorer(s, t)
 		s.advanceDeletion(t.Partition.Pipeline)
+	case t.Job != nil:
+		s.jobReported(t.Job, c)
 	case c.Failure != nil && t.Of != nil: // the other worker goes on
 		s.dropBackup(t.Of)
 	case c.Failure != nil:

@@ -90,6 +90,7 @@ type Answer struct {
 	Pipeline   thalweg.PipelineName `json:"pipeline,omitempty"`
 	Generation thalweg.Generation   `json:"generation,omitempty"`
 	Run        thalweg.RunID        `json:"run,omitempty"`
+	Job        thalweg.JobID        `json:"job,omitempty"`
 	Changed    bool                 `json:"changed,omitempty"`
 	// Previous is the version that an alias pointed to before.
 	Previous thalweg.ModelVersion `json:"previous,omitempty"`

@@ -91,6 +91,11 @@ func (s *State) remove(p *Pipeline, purge *Run) {
 			delete(s.runs, id)
 		}
 	}
+	for id, j := range s.jobs {
+		if j.Pipeline == p.Name {
+			delete(s.jobs, id)
+		}
+	}
 	delete(s.pipelines, p.Name)
 	for _, spec := range p.Specs {
 		if m := s.models[spec.Model]; m != nil && !s.IsUsed(m) {

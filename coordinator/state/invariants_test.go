@@ -50,7 +50,7 @@ func checkInvariants(t tester, s *State) {
 	if held != leased {
 		t.Fatalf("S1: %d tasks are leased, %d are held", leased, held)
 	}
-	live := 0
+	live := checkJobs(t, s)
 	for p := range s.Pipelines() {
 		active := 0
 		for r := range s.Runs() {

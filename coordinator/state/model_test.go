@@ -102,6 +102,9 @@ func TestRandomCommands(t *testing.T) {
 func drawCommand(t *rapid.T, s *State) Command {
 	pipeline := rapid.SampledFrom([]thalweg.PipelineName{"a", "b"}).Draw(t, "pipeline")
 	worker := rapid.SampledFrom([]thalweg.WorkerID{"w1", "w2", "w3"}).Draw(t, "worker")
+	if c := drawJobCommand(t, s, pipeline); c != nil {
+		return c
+	}
 	n := rapid.IntRange(0, 99).Draw(t, "kind")
 	ids := []thalweg.TaskID{"a-1-1/profile.reduce"}
 	for id, task := range s.tasks {

@@ -256,6 +256,10 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 			c.Generation = thalweg.Generation(number("generation", uint64(p.Newest().Generation)))
 		}
 		return c
+	case "job":
+		return &StartJob{Pipeline: pipeline, Kind: options["kind"], Parameters: options["parameters"], By: "user ada"}
+	case "cancel-job":
+		return &CancelJob{Job: thalweg.JobID(word(1))}
 	case "cancel":
 		return &CancelRun{Run: thalweg.RunID(word(1))}
 	case "grant":
@@ -270,6 +274,9 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		c := &ReportTask{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Results: Results{Rows: int64(number("rows", 0))}}
 		if options["error"] != "" {
 			c.Failure = &ReportFailure{Error: options["error"], Permanent: word(2) == "permanent"}
+		}
+		if options["answer"] != "" {
+			c.Results = answered(int64(number("answer", 0)))
 		}
 		if options["partial"] != "" {
 			c.Partials = strings.Split(options["partial"], ",")
@@ -391,6 +398,7 @@ func describe(a Answer) string {
 	add("pipeline", a.Pipeline, a.Pipeline == "")
 	add("generation", a.Generation, a.Generation == 0)
 	add("run", a.Run, a.Run == "")
+	add("job", a.Job, a.Job == "")
 	add("previous", a.Previous, a.Previous == 0)
 	add("version", a.Version, a.Version == 0)
 	if a.Fenced {
@@ -442,6 +450,8 @@ func show(out *strings.Builder, s *State, words []string) {
 		if slices.Contains(words, "results") {
 			fmt.Fprintf(out, "  outputs=%v metrics=%v counts=%v version=%d\n", r.Outputs, r.Metrics, r.Counts, r.Version)
 		}
+	case "jobs":
+		showJobs(out, s)
 	case "model":
 		m := s.Model(thalweg.ModelName(words[1]))
 		if m == nil {

@@ -25,6 +25,7 @@ type snapshot struct {
 	Forgotten Forgotten    `json:"forgotten,omitzero"`
 	Requests  []request    `json:"requests,omitempty"`
 	Audit     auditLog     `json:"audit,omitzero"`
+	Jobs      []*Job       `json:"jobs,omitempty"`
 	Tokens    []*Token     `json:"tokens,omitempty"`
 	// TokensMade: there was a token at some time.
 	TokensMade bool `json:"tokens_made,omitempty"`
@@ -37,6 +38,7 @@ func (s *State) Encode() ([]byte, error) {
 		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests, Forgotten: s.forgotten,
 		Pipelines: slices.Collect(s.Pipelines()), Runs: slices.Collect(s.Runs()), Models: slices.Collect(s.Models()),
 		Deleted: slices.Collect(s.Deleted()),
+		Jobs:    slices.Collect(s.Jobs()),
 		Audit:   s.audit, Tokens: slices.Collect(s.Tokens()), TokensMade: s.tokensMade,
 	})
 	if err != nil {
@@ -87,6 +89,11 @@ func Decode(data []byte) (*State, error) {
 	for p := range s.Pipelines() {
 		if p.ActiveRun != "" && s.runs[p.ActiveRun] == nil {
 			return nil, damaged("pipeline "+string(p.Name), fmt.Errorf("its active run %s is missing", p.ActiveRun))
+		}
+	}
+	for _, j := range snap.Jobs {
+		if err := s.restoreJob(j); err != nil {
+			return nil, err
 		}
 	}
 	if err := s.restoreTokens(snap.Tokens, snap.TokensMade); err != nil {

@@ -35,6 +35,8 @@ type State struct {
 	requests  []request // the newest MaxRequests, oldest first
 	audit     auditLog
 
+	jobs map[thalweg.JobID]*Job
+
 	tokens     map[string]*Token // by name
 	tokensMade bool              // there was one at some time
 
@@ -43,7 +45,8 @@ type State struct {
 	tasks map[thalweg.TaskID]*Task
 	held  map[thalweg.WorkerID]map[thalweg.TaskID]*Task
 
-	tokensByHash map[string]*Token // derived
+	goingJobs    map[thalweg.JobID]*Job // derived: those that have not ended
+	tokensByHash map[string]*Token      // derived
 }
 
 // New returns the empty state.
@@ -56,6 +59,7 @@ func New() *State {
 		tasks:     make(map[thalweg.TaskID]*Task),
 		held:      make(map[thalweg.WorkerID]map[thalweg.TaskID]*Task),
 
+		jobs: make(map[thalweg.JobID]*Job), goingJobs: make(map[thalweg.JobID]*Job),
 		tokens: make(map[string]*Token), tokensByHash: make(map[string]*Token),
 	}
 }

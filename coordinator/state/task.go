@@ -8,8 +8,8 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
-// Task is one piece of work that a worker holds by lease: one of a run's stage,
-// or a topic partition to score.
+// Task is one piece of work that a worker holds by lease: one of a run's stage, a
+// topic partition to score, or a job.
 type Task struct {
 	ID     thalweg.TaskID `json:"id"`
 	Reduce bool           `json:"reduce,omitempty"`
@@ -43,10 +43,11 @@ type Task struct {
 	Checkpoint string `json:"checkpoint,omitempty"`
 
 	// Run and Stage are those of a stage's task, Partition that of a topic
-	// partition's; the others are nil.
+	// partition's, and Job that of a job's; the others are nil.
 	Run       *Run       `json:"-"`
 	Stage     *Stage     `json:"-"`
 	Partition *Partition `json:"-"`
+	Job       *Job       `json:"-"`
 	// Of is the task that a backup repeats, nil for all others.
 	Of *Task `json:"-"`
 }
@@ -71,9 +72,13 @@ type TaskFailure struct {
 // scoreKind is the kind of a topic partition's task.
 const scoreKind = "score"
 
-// Kind returns the name of the task's stage, or score for a topic partition.
+// Kind returns the name of the task's stage, the kind of its job, or score for a topic
+// partition.
 func (t *Task) Kind() string {
-	if t.Stage == nil {
+	switch {
+	case t.Job != nil:
+		return t.Job.Kind
+	case t.Stage == nil:
 		return scoreKind
 	}
 	return t.Stage.Name

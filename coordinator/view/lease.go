@@ -38,9 +38,12 @@ func Leases(s *state.State, alive int, id thalweg.WorkerID, known string) (lease
 		return nil, hash, nil
 	}
 	for i, l := range leases {
-		if t := held[i]; t.Run != nil {
+		switch t := held[i]; {
+		case t.Run != nil:
 			completeRun(s, t, l)
-		} else {
+		case t.Job != nil:
+			l.JobId, l.Pipeline, l.Parameters = string(t.Job.ID), string(t.Job.Pipeline), t.Job.Parameters
+		default:
 			completeStream(s, t, l)
 		}
 	}

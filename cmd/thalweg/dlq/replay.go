@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/cluster"
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 )
 

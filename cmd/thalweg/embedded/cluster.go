@@ -31,6 +31,8 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker"
+	"github.com/thalweg/thalweg/worker/cluster"
+	"github.com/thalweg/thalweg/worker/jobs"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 )
 
@@ -294,7 +296,8 @@ func (c *Cluster) runWorkers(ctx context.Context) error {
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, c.Client, c.Connections, c.log, worker.Config{
-			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait})
+			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait,
+			Jobs: jobs.New(&cluster.Client{Client: c.Client, Conns: c.Connections, StateBucket: "thalweg"}).Run})
 		if err != nil {
 			g.Go(func() error { return err }) // ends those that run
 			return g.Wait()

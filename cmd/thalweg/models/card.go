@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -21,6 +20,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/worker/cluster"
 )
 
 func newCard(g *verb.Globals) *cobra.Command {

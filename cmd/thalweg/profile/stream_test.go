@@ -8,11 +8,11 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 	"github.com/thalweg/thalweg/storage/dataset"
 	storememory "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/cluster"
 )
 
 // Files of several versions of a pipeline have one profile, and a stretch of their rows

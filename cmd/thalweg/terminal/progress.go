@@ -50,8 +50,8 @@ func Follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 			return nil, err
 		}
 		show(res.Run)
-		if asked == askForWorkers {
-			if err := warnWithoutWorkers(ctx, c, w); err != nil {
+		if asked == AskForWorkers {
+			if err := WarnWithoutWorkers(ctx, c, w); err != nil {
 				return nil, err
 			}
 		}
@@ -74,17 +74,17 @@ func Follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 	}
 }
 
-// askForWorkers is after how many looks at a run its workers are asked for: two
+// AskForWorkers is after how many looks at a run its workers are asked for: two
 // seconds, in which workers that start with it are known.
-const askForWorkers = 2 * int(time.Second/FollowEvery)
+const AskForWorkers = 2 * int(time.Second/FollowEvery)
 
 // statusAsker is what is asked of a client for the workers that there are.
 type statusAsker interface {
 	Status(ctx context.Context, req *apiv1.StatusRequest) (*apiv1.StatusResponse, error)
 }
 
-// warnWithoutWorkers says that a run waits where nobody can work on it.
-func warnWithoutWorkers(ctx context.Context, c statusAsker, w io.Writer) error {
+// WarnWithoutWorkers says that work waits where nobody can work on it.
+func WarnWithoutWorkers(ctx context.Context, c statusAsker, w io.Writer) error {
 	res, err := c.Status(ctx, &apiv1.StatusRequest{})
 	if err == nil && !slices.ContainsFunc(res.Workers, func(w *apiv1.Worker) bool { return w.State == "alive" }) {
 		_, err = fmt.Fprintln(w, "no worker is alive, and the run waits for one: `thalweg worker` starts it, and its log says why it ended")

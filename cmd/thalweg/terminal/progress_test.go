@@ -37,7 +37,7 @@ func (w workers) Status(context.Context, *apiv1.StatusRequest) (*apiv1.StatusRes
 func TestARunWithoutWorkersSaysWhatItWaitsFor(t *testing.T) {
 	for state, says := range map[string]bool{"alive": false, "dead": true} {
 		var out strings.Builder
-		if err := warnWithoutWorkers(t.Context(), workers(state), &out); err != nil || strings.Contains(out.String(), "no worker is alive") != says {
+		if err := WarnWithoutWorkers(t.Context(), workers(state), &out); err != nil || strings.Contains(out.String(), "no worker is alive") != says {
 			t.Errorf("%s: %v, %q", state, err, &out)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
+	"github.com/thalweg/thalweg/worker/cluster"
 )
 
 // downAfter is how long a verb tries to connect: longer than a lost packet
@@ -35,10 +35,12 @@ func (g *Globals) Ask(do func(cmd *cobra.Command, c *cluster.Client, args []stri
 		}
 		defer c.Close()
 		if slices.Contains(UsedFlags(cmd), "store") {
-			if c.Conns, err = g.Connections.Open(); err != nil {
+			conns, err := g.Connections.Open()
+			if err != nil {
 				return err
 			}
-			defer c.Conns.Close()
+			defer conns.Close()
+			c.Conns = conns
 		}
 		a, err := do(cmd, c, args)
 		if err == nil && a.Table != nil {

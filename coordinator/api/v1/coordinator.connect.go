@@ -61,6 +61,21 @@ const (
 	// CoordinatorServiceCancelRunProcedure is the fully-qualified name of the CoordinatorService's
 	// CancelRun RPC.
 	CoordinatorServiceCancelRunProcedure = "/thalweg.coordinator.v1.CoordinatorService/CancelRun"
+	// CoordinatorServiceStartJobProcedure is the fully-qualified name of the CoordinatorService's
+	// StartJob RPC.
+	CoordinatorServiceStartJobProcedure = "/thalweg.coordinator.v1.CoordinatorService/StartJob"
+	// CoordinatorServiceListJobsProcedure is the fully-qualified name of the CoordinatorService's
+	// ListJobs RPC.
+	CoordinatorServiceListJobsProcedure = "/thalweg.coordinator.v1.CoordinatorService/ListJobs"
+	// CoordinatorServiceGetJobProcedure is the fully-qualified name of the CoordinatorService's GetJob
+	// RPC.
+	CoordinatorServiceGetJobProcedure = "/thalweg.coordinator.v1.CoordinatorService/GetJob"
+	// CoordinatorServiceReadJobProcedure is the fully-qualified name of the CoordinatorService's
+	// ReadJob RPC.
+	CoordinatorServiceReadJobProcedure = "/thalweg.coordinator.v1.CoordinatorService/ReadJob"
+	// CoordinatorServiceCancelJobProcedure is the fully-qualified name of the CoordinatorService's
+	// CancelJob RPC.
+	CoordinatorServiceCancelJobProcedure = "/thalweg.coordinator.v1.CoordinatorService/CancelJob"
 	// CoordinatorServiceListModelsProcedure is the fully-qualified name of the CoordinatorService's
 	// ListModels RPC.
 	CoordinatorServiceListModelsProcedure = "/thalweg.coordinator.v1.CoordinatorService/ListModels"
@@ -117,7 +132,7 @@ type CoordinatorServiceClient interface {
 	// kept, or removed with purge. It answers when that is done, or after some seconds:
 	// then the same request asks again.
 	DeletePipeline(context.Context, *DeletePipelineRequest) (*DeletePipelineResponse, error)
-	// StartRun starts another run of a pipeline's newest generation, or a job.
+	// StartRun starts another run of a pipeline's newest generation: its batch half, or a verb.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// ListRuns lists runs page by page, those that started last first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
@@ -125,6 +140,17 @@ type CoordinatorServiceClient interface {
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
 	// CancelRun ends a run.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
+	// StartJob starts a job: a worker looks at what a pipeline has written, or scores events
+	// again, and answers.
+	StartJob(context.Context, *StartJobRequest) (*StartJobResponse, error)
+	// ListJobs lists the jobs that are kept, those that started last first.
+	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
+	// GetJob returns one job, with how far it is.
+	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
+	// ReadJob returns a part of what a job that succeeded has answered.
+	ReadJob(context.Context, *ReadJobRequest) (*ReadJobResponse, error)
+	// CancelJob ends a job.
+	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
 	// ListModels lists models with their versions and aliases.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Promote points an alias at a version; rollback is a promote of an older one.
@@ -216,6 +242,36 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			httpClient,
 			baseURL+CoordinatorServiceCancelRunProcedure,
 			connect.WithSchema(coordinatorServiceMethods.ByName("CancelRun")),
+			connect.WithClientOptions(opts...),
+		),
+		startJob: connect.NewClient[StartJobRequest, StartJobResponse](
+			httpClient,
+			baseURL+CoordinatorServiceStartJobProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("StartJob")),
+			connect.WithClientOptions(opts...),
+		),
+		listJobs: connect.NewClient[ListJobsRequest, ListJobsResponse](
+			httpClient,
+			baseURL+CoordinatorServiceListJobsProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ListJobs")),
+			connect.WithClientOptions(opts...),
+		),
+		getJob: connect.NewClient[GetJobRequest, GetJobResponse](
+			httpClient,
+			baseURL+CoordinatorServiceGetJobProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("GetJob")),
+			connect.WithClientOptions(opts...),
+		),
+		readJob: connect.NewClient[ReadJobRequest, ReadJobResponse](
+			httpClient,
+			baseURL+CoordinatorServiceReadJobProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ReadJob")),
+			connect.WithClientOptions(opts...),
+		),
+		cancelJob: connect.NewClient[CancelJobRequest, CancelJobResponse](
+			httpClient,
+			baseURL+CoordinatorServiceCancelJobProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("CancelJob")),
 			connect.WithClientOptions(opts...),
 		),
 		listModels: connect.NewClient[ListModelsRequest, ListModelsResponse](
@@ -315,6 +371,11 @@ type coordinatorServiceClient struct {
 	listRuns       *connect.Client[ListRunsRequest, ListRunsResponse]
 	getRun         *connect.Client[GetRunRequest, GetRunResponse]
 	cancelRun      *connect.Client[CancelRunRequest, CancelRunResponse]
+	startJob       *connect.Client[StartJobRequest, StartJobResponse]
+	listJobs       *connect.Client[ListJobsRequest, ListJobsResponse]
+	getJob         *connect.Client[GetJobRequest, GetJobResponse]
+	readJob        *connect.Client[ReadJobRequest, ReadJobResponse]
+	cancelJob      *connect.Client[CancelJobRequest, CancelJobResponse]
 	listModels     *connect.Client[ListModelsRequest, ListModelsResponse]
 	promote        *connect.Client[PromoteRequest, PromoteResponse]
 	setStream      *connect.Client[SetStreamRequest, SetStreamResponse]
@@ -397,6 +458,51 @@ func (c *coordinatorServiceClient) GetRun(ctx context.Context, req *GetRunReques
 // CancelRun calls thalweg.coordinator.v1.CoordinatorService.CancelRun.
 func (c *coordinatorServiceClient) CancelRun(ctx context.Context, req *CancelRunRequest) (*CancelRunResponse, error) {
 	response, err := c.cancelRun.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// StartJob calls thalweg.coordinator.v1.CoordinatorService.StartJob.
+func (c *coordinatorServiceClient) StartJob(ctx context.Context, req *StartJobRequest) (*StartJobResponse, error) {
+	response, err := c.startJob.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListJobs calls thalweg.coordinator.v1.CoordinatorService.ListJobs.
+func (c *coordinatorServiceClient) ListJobs(ctx context.Context, req *ListJobsRequest) (*ListJobsResponse, error) {
+	response, err := c.listJobs.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetJob calls thalweg.coordinator.v1.CoordinatorService.GetJob.
+func (c *coordinatorServiceClient) GetJob(ctx context.Context, req *GetJobRequest) (*GetJobResponse, error) {
+	response, err := c.getJob.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReadJob calls thalweg.coordinator.v1.CoordinatorService.ReadJob.
+func (c *coordinatorServiceClient) ReadJob(ctx context.Context, req *ReadJobRequest) (*ReadJobResponse, error) {
+	response, err := c.readJob.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelJob calls thalweg.coordinator.v1.CoordinatorService.CancelJob.
+func (c *coordinatorServiceClient) CancelJob(ctx context.Context, req *CancelJobRequest) (*CancelJobResponse, error) {
+	response, err := c.cancelJob.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -543,7 +649,7 @@ type CoordinatorServiceHandler interface {
 	// kept, or removed with purge. It answers when that is done, or after some seconds:
 	// then the same request asks again.
 	DeletePipeline(context.Context, *DeletePipelineRequest) (*DeletePipelineResponse, error)
-	// StartRun starts another run of a pipeline's newest generation, or a job.
+	// StartRun starts another run of a pipeline's newest generation: its batch half, or a verb.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// ListRuns lists runs page by page, those that started last first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
@@ -551,6 +657,17 @@ type CoordinatorServiceHandler interface {
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
 	// CancelRun ends a run.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
+	// StartJob starts a job: a worker looks at what a pipeline has written, or scores events
+	// again, and answers.
+	StartJob(context.Context, *StartJobRequest) (*StartJobResponse, error)
+	// ListJobs lists the jobs that are kept, those that started last first.
+	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
+	// GetJob returns one job, with how far it is.
+	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
+	// ReadJob returns a part of what a job that succeeded has answered.
+	ReadJob(context.Context, *ReadJobRequest) (*ReadJobResponse, error)
+	// CancelJob ends a job.
+	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
 	// ListModels lists models with their versions and aliases.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Promote points an alias at a version; rollback is a promote of an older one.
@@ -638,6 +755,36 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		CoordinatorServiceCancelRunProcedure,
 		svc.CancelRun,
 		connect.WithSchema(coordinatorServiceMethods.ByName("CancelRun")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceStartJobHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceStartJobProcedure,
+		svc.StartJob,
+		connect.WithSchema(coordinatorServiceMethods.ByName("StartJob")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceListJobsHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceListJobsProcedure,
+		svc.ListJobs,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ListJobs")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceGetJobHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceGetJobProcedure,
+		svc.GetJob,
+		connect.WithSchema(coordinatorServiceMethods.ByName("GetJob")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceReadJobHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceReadJobProcedure,
+		svc.ReadJob,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ReadJob")),
+		connect.WithHandlerOptions(opts...),
+	)
+	coordinatorServiceCancelJobHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceCancelJobProcedure,
+		svc.CancelJob,
+		connect.WithSchema(coordinatorServiceMethods.ByName("CancelJob")),
 		connect.WithHandlerOptions(opts...),
 	)
 	coordinatorServiceListModelsHandler := connect.NewUnaryHandlerSimple(
@@ -742,6 +889,16 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceGetRunHandler.ServeHTTP(w, r)
 		case CoordinatorServiceCancelRunProcedure:
 			coordinatorServiceCancelRunHandler.ServeHTTP(w, r)
+		case CoordinatorServiceStartJobProcedure:
+			coordinatorServiceStartJobHandler.ServeHTTP(w, r)
+		case CoordinatorServiceListJobsProcedure:
+			coordinatorServiceListJobsHandler.ServeHTTP(w, r)
+		case CoordinatorServiceGetJobProcedure:
+			coordinatorServiceGetJobHandler.ServeHTTP(w, r)
+		case CoordinatorServiceReadJobProcedure:
+			coordinatorServiceReadJobHandler.ServeHTTP(w, r)
+		case CoordinatorServiceCancelJobProcedure:
+			coordinatorServiceCancelJobHandler.ServeHTTP(w, r)
 		case CoordinatorServiceListModelsProcedure:
 			coordinatorServiceListModelsHandler.ServeHTTP(w, r)
 		case CoordinatorServicePromoteProcedure:
@@ -809,6 +966,26 @@ func (UnimplementedCoordinatorServiceHandler) GetRun(context.Context, *GetRunReq
 
 func (UnimplementedCoordinatorServiceHandler) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.CancelRun is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) StartJob(context.Context, *StartJobRequest) (*StartJobResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.StartJob is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListJobs is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.GetJob is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ReadJob(context.Context, *ReadJobRequest) (*ReadJobResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ReadJob is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.CancelJob is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error) {

@@ -811,12 +811,12 @@ func (x *DeletePipelineResponse) GetNote() string {
 	return ""
 }
 
-// StartRunRequest asks for a run, or for a job.
+// StartRunRequest asks for a run.
 type StartRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
 	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // its name
-	Verb          string                 `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"`                            // a job, with its arguments; empty: the batch half of the spec
+	Verb          string                 `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"`                            // with its arguments; empty: the batch half of the spec
 	Arguments     map[string]string      `protobuf:"bytes,4,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1219,7 +1219,7 @@ func (*CancelRunResponse) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
-// Run is one training of a pipeline from its data to a model version, or one job.
+// Run is one training of a pipeline from its data to a model version, or one verb.
 type Run struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1235,8 +1235,8 @@ type Run struct {
 	Metrics         map[string]float64     `protobuf:"bytes,11,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`   // validation.log_loss, test.roc_auc, ...
 	Counts          map[string]int64       `protobuf:"bytes,12,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`      // rows_in, dropped.<reason>, ...
 	ModelVersion    uint64                 `protobuf:"varint,13,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`                                                // once registered
-	Verb            string                 `protobuf:"bytes,14,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of a job; empty: the batch half of the spec
-	Arguments       map[string]string      `protobuf:"bytes,15,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the job
+	Verb            string                 `protobuf:"bytes,14,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // empty: the batch half of the spec
+	Arguments       map[string]string      `protobuf:"bytes,15,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the verb
 	Warnings        []string               `protobuf:"bytes,16,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                             // what its owner should look at
 	Curve           []*Loss                `protobuf:"bytes,17,rep,name=curve,proto3" json:"curve,omitempty"`                                                                                   // of epochs; of a long training some of them
 	Weights         []*Weight              `protobuf:"bytes,18,rep,name=weights,proto3" json:"weights,omitempty"`                                                                               // of the model, the strongest first, as far as they are kept
@@ -1819,6 +1819,653 @@ func (x *Task) GetFound() string {
 	return ""
 }
 
+// StartJobRequest asks for a job.
+type StartJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                    // its name
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`                            // fsck, ...
+	Parameters    string                 `protobuf:"bytes,4,opt,name=parameters,proto3" json:"parameters,omitempty"`                // of the kind, JSON; at most 64 KiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartJobRequest) Reset() {
+	*x = StartJobRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartJobRequest) ProtoMessage() {}
+
+func (x *StartJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartJobRequest.ProtoReflect.Descriptor instead.
+func (*StartJobRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StartJobRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *StartJobRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *StartJobRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *StartJobRequest) GetParameters() string {
+	if x != nil {
+		return x.Parameters
+	}
+	return ""
+}
+
+// StartJobResponse names the job.
+type StartJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartJobResponse) Reset() {
+	*x = StartJobResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartJobResponse) ProtoMessage() {}
+
+func (x *StartJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartJobResponse.ProtoReflect.Descriptor instead.
+func (*StartJobResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *StartJobResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+// ListJobsRequest asks for jobs.
+type ListJobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"` // empty: of all pipelines
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJobsRequest) Reset() {
+	*x = ListJobsRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJobsRequest) ProtoMessage() {}
+
+func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
+func (*ListJobsRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListJobsRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+// ListJobsResponse is the jobs.
+type ListJobsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Jobs          []*Job                 `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJobsResponse) Reset() {
+	*x = ListJobsResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJobsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJobsResponse) ProtoMessage() {}
+
+func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
+func (*ListJobsResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListJobsResponse) GetJobs() []*Job {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+// GetJobRequest names a job.
+type GetJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJobRequest) Reset() {
+	*x = GetJobRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJobRequest) ProtoMessage() {}
+
+func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
+func (*GetJobRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GetJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+// GetJobResponse is the job.
+type GetJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJobResponse) Reset() {
+	*x = GetJobResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJobResponse) ProtoMessage() {}
+
+func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
+func (*GetJobResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *GetJobResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+// ReadJobRequest names a part of an answer.
+type ReadJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JobId         string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Part          int64                  `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"` // from 0; each has 1 MiB of the answer, the last one what is left
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadJobRequest) Reset() {
+	*x = ReadJobRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadJobRequest) ProtoMessage() {}
+
+func (x *ReadJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadJobRequest.ProtoReflect.Descriptor instead.
+func (*ReadJobRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ReadJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *ReadJobRequest) GetPart() int64 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+// ReadJobResponse is the part.
+type ReadJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadJobResponse) Reset() {
+	*x = ReadJobResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadJobResponse) ProtoMessage() {}
+
+func (x *ReadJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadJobResponse.ProtoReflect.Descriptor instead.
+func (*ReadJobResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReadJobResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// CancelJobRequest names the job to end.
+type CancelJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	JobId         string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelJobRequest) Reset() {
+	*x = CancelJobRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelJobRequest) ProtoMessage() {}
+
+func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
+func (*CancelJobRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CancelJobRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CancelJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+// CancelJobResponse says that it is done.
+type CancelJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelJobResponse) Reset() {
+	*x = CancelJobResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelJobResponse) ProtoMessage() {}
+
+func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelJobResponse.ProtoReflect.Descriptor instead.
+func (*CancelJobResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
+}
+
+// Job is one piece of work that somebody asked for, and its answer.
+type Job struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Pipeline        string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Kind            string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Parameters      string                 `protobuf:"bytes,4,opt,name=parameters,proto3" json:"parameters,omitempty"` // JSON
+	By              string                 `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`                 // who asked for it
+	State           string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`           // waiting | running | succeeded | failed | canceled
+	Error           string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`           // why it did not succeed; of one that goes on, why the last attempt failed
+	StartedAtUnixMs int64                  `protobuf:"varint,8,opt,name=started_at_unix_ms,json=startedAtUnixMs,proto3" json:"started_at_unix_ms,omitempty"`
+	EndedAtUnixMs   int64                  `protobuf:"varint,9,opt,name=ended_at_unix_ms,json=endedAtUnixMs,proto3" json:"ended_at_unix_ms,omitempty"`
+	Worker          string                 `protobuf:"bytes,10,opt,name=worker,proto3" json:"worker,omitempty"`      // the last that held it
+	Attempts        uint32                 `protobuf:"varint,11,opt,name=attempts,proto3" json:"attempts,omitempty"` // how often it was tried
+	Done            int64                  `protobuf:"varint,12,opt,name=done,proto3" json:"done,omitempty"`         // of total, in what the kind counts
+	Total           int64                  `protobuf:"varint,13,opt,name=total,proto3" json:"total,omitempty"`       // 0: not known
+	Message         string                 `protobuf:"bytes,14,opt,name=message,proto3" json:"message,omitempty"`    // what it is at
+	AnswerBytes     int64                  `protobuf:"varint,15,opt,name=answer_bytes,json=answerBytes,proto3" json:"answer_bytes,omitempty"`
+	AnswerSha256    string                 `protobuf:"bytes,16,opt,name=answer_sha256,json=answerSha256,proto3" json:"answer_sha256,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Job) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Job) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *Job) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Job) GetParameters() string {
+	if x != nil {
+		return x.Parameters
+	}
+	return ""
+}
+
+func (x *Job) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Job) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Job) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Job) GetStartedAtUnixMs() int64 {
+	if x != nil {
+		return x.StartedAtUnixMs
+	}
+	return 0
+}
+
+func (x *Job) GetEndedAtUnixMs() int64 {
+	if x != nil {
+		return x.EndedAtUnixMs
+	}
+	return 0
+}
+
+func (x *Job) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Job) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Job) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Job) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Job) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Job) GetAnswerBytes() int64 {
+	if x != nil {
+		return x.AnswerBytes
+	}
+	return 0
+}
+
+func (x *Job) GetAnswerSha256() string {
+	if x != nil {
+		return x.AnswerSha256
+	}
+	return ""
+}
+
 // ListModelsRequest asks for one model, or for all.
 type ListModelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1830,7 +2477,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2489,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2502,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListModelsRequest) GetModel() string {
@@ -1882,7 +2529,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2541,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2554,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1930,7 +2577,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2589,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2602,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Model) GetName() string {
@@ -1996,7 +2643,7 @@ type Versions struct {
 
 func (x *Versions) Reset() {
 	*x = Versions{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2655,7 @@ func (x *Versions) String() string {
 func (*Versions) ProtoMessage() {}
 
 func (x *Versions) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2668,7 @@ func (x *Versions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versions.ProtoReflect.Descriptor instead.
 func (*Versions) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Versions) GetVersions() []uint64 {
@@ -2056,7 +2703,7 @@ type ModelVersion struct {
 
 func (x *ModelVersion) Reset() {
 	*x = ModelVersion{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2715,7 @@ func (x *ModelVersion) String() string {
 func (*ModelVersion) ProtoMessage() {}
 
 func (x *ModelVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2728,7 @@ func (x *ModelVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelVersion.ProtoReflect.Descriptor instead.
 func (*ModelVersion) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ModelVersion) GetVersion() uint64 {
@@ -2209,7 +2856,7 @@ type PromoteRequest struct {
 
 func (x *PromoteRequest) Reset() {
 	*x = PromoteRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2868,7 @@ func (x *PromoteRequest) String() string {
 func (*PromoteRequest) ProtoMessage() {}
 
 func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2881,7 @@ func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRequest.ProtoReflect.Descriptor instead.
 func (*PromoteRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PromoteRequest) GetRequestId() string {
@@ -2276,7 +2923,7 @@ type PromoteResponse struct {
 
 func (x *PromoteResponse) Reset() {
 	*x = PromoteResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2935,7 @@ func (x *PromoteResponse) String() string {
 func (*PromoteResponse) ProtoMessage() {}
 
 func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2948,7 @@ func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteResponse.ProtoReflect.Descriptor instead.
 func (*PromoteResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PromoteResponse) GetPrevious() uint64 {
@@ -2331,7 +2978,7 @@ type SetStreamRequest struct {
 
 func (x *SetStreamRequest) Reset() {
 	*x = SetStreamRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2990,7 @@ func (x *SetStreamRequest) String() string {
 func (*SetStreamRequest) ProtoMessage() {}
 
 func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +3003,7 @@ func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
 func (*SetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetStreamRequest) GetRequestId() string {
@@ -2403,7 +3050,7 @@ type SkipAuthorization struct {
 
 func (x *SkipAuthorization) Reset() {
 	*x = SkipAuthorization{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +3062,7 @@ func (x *SkipAuthorization) String() string {
 func (*SkipAuthorization) ProtoMessage() {}
 
 func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +3075,7 @@ func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipAuthorization.ProtoReflect.Descriptor instead.
 func (*SkipAuthorization) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SkipAuthorization) GetPartition() uint32 {
@@ -2475,7 +3122,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +3134,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +3147,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
 }
 
 // SetScheduleRequest pauses or resumes a schedule.
@@ -2515,7 +3162,7 @@ type SetScheduleRequest struct {
 
 func (x *SetScheduleRequest) Reset() {
 	*x = SetScheduleRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +3174,7 @@ func (x *SetScheduleRequest) String() string {
 func (*SetScheduleRequest) ProtoMessage() {}
 
 func (x *SetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +3187,7 @@ func (x *SetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*SetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetScheduleRequest) GetRequestId() string {
@@ -2573,7 +3220,7 @@ type SetScheduleResponse struct {
 
 func (x *SetScheduleResponse) Reset() {
 	*x = SetScheduleResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +3232,7 @@ func (x *SetScheduleResponse) String() string {
 func (*SetScheduleResponse) ProtoMessage() {}
 
 func (x *SetScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +3245,7 @@ func (x *SetScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetScheduleResponse.ProtoReflect.Descriptor instead.
 func (*SetScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
 }
 
 // StreamStatusRequest asks for one stream, or for all.
@@ -2611,7 +3258,7 @@ type StreamStatusRequest struct {
 
 func (x *StreamStatusRequest) Reset() {
 	*x = StreamStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +3270,7 @@ func (x *StreamStatusRequest) String() string {
 func (*StreamStatusRequest) ProtoMessage() {}
 
 func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +3283,7 @@ func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusRequest.ProtoReflect.Descriptor instead.
 func (*StreamStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StreamStatusRequest) GetPipeline() string {
@@ -2656,7 +3303,7 @@ type StreamStatusResponse struct {
 
 func (x *StreamStatusResponse) Reset() {
 	*x = StreamStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +3315,7 @@ func (x *StreamStatusResponse) String() string {
 func (*StreamStatusResponse) ProtoMessage() {}
 
 func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +3328,7 @@ func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusResponse.ProtoReflect.Descriptor instead.
 func (*StreamStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
@@ -2720,7 +3367,7 @@ type StreamPartition struct {
 
 func (x *StreamPartition) Reset() {
 	*x = StreamPartition{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3379,7 @@ func (x *StreamPartition) String() string {
 func (*StreamPartition) ProtoMessage() {}
 
 func (x *StreamPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +3392,7 @@ func (x *StreamPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPartition.ProtoReflect.Descriptor instead.
 func (*StreamPartition) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StreamPartition) GetPipeline() string {
@@ -2897,7 +3544,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +3556,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +3569,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
 }
 
 // StatusResponse is the cluster as the node sees it that answers.
@@ -2938,7 +3585,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3597,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3610,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -3007,7 +3654,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3666,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3679,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Node) GetId() string {
@@ -3073,7 +3720,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3732,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3745,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RemoveMemberRequest) GetId() string {
@@ -3118,7 +3765,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3777,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3790,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RemoveMemberResponse) GetMembers() []string {
@@ -3167,7 +3814,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3826,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3839,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Worker) GetId() string {
@@ -3239,7 +3886,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3898,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3911,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
 }
 
 // BackupResponse is a backup.
@@ -3278,7 +3925,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3937,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3950,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BackupResponse) GetBackup() []byte {
@@ -3330,7 +3977,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3989,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +4002,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RestoreRequest) GetBackup() []byte {
@@ -3377,7 +4024,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +4036,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +4049,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RestoreResponse) GetPipelines() uint64 {
@@ -3449,7 +4096,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +4108,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +4121,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -3588,7 +4235,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3600,7 +4247,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3613,7 +4260,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -3656,7 +4303,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +4315,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +4328,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Connection) GetKind() string {
@@ -3721,7 +4368,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3733,7 +4380,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +4393,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -3826,7 +4473,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +4485,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4498,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -3936,7 +4583,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3948,7 +4595,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3961,7 +4608,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -4000,7 +4647,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4659,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4672,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -4068,7 +4715,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4727,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4740,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Look) GetPipeline() string {
@@ -4139,7 +4786,9 @@ type Lease struct {
 	ShardTo            uint32                 `protobuf:"varint,20,opt,name=shard_to,json=shardTo,proto3" json:"shard_to,omitempty"`
 	Reducers           uint32                 `protobuf:"varint,21,opt,name=reducers,proto3" json:"reducers,omitempty"`                                                                            // of the stage: a map task writes a partial for each
 	Verb               string                 `protobuf:"bytes,22,opt,name=verb,proto3" json:"verb,omitempty"`                                                                                     // of the run; empty: the batch half of the spec
-	Arguments          map[string]string      `protobuf:"bytes,23,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of a job
+	Arguments          map[string]string      `protobuf:"bytes,23,rep,name=arguments,proto3" json:"arguments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the verb
+	JobId              string                 `protobuf:"bytes,28,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`                                                                      // kind is then the job's
+	Parameters         string                 `protobuf:"bytes,29,opt,name=parameters,proto3" json:"parameters,omitempty"`                                                                         // of a job, JSON
 	RunStartedAtUnixMs int64                  `protobuf:"varint,27,opt,name=run_started_at_unix_ms,json=runStartedAtUnixMs,proto3" json:"run_started_at_unix_ms,omitempty"`                        // the same for all tasks of a run, whenever they run
 	// score:
 	Models        []*ModelVersion    `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
@@ -4154,7 +4803,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4166,7 +4815,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4179,7 +4828,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -4322,6 +4971,20 @@ func (x *Lease) GetArguments() map[string]string {
 	return nil
 }
 
+func (x *Lease) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *Lease) GetParameters() string {
+	if x != nil {
+		return x.Parameters
+	}
+	return ""
+}
+
 func (x *Lease) GetRunStartedAtUnixMs() int64 {
 	if x != nil {
 		return x.RunStartedAtUnixMs
@@ -4383,7 +5046,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4395,7 +5058,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4408,7 +5071,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -4447,7 +5110,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4459,7 +5122,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4472,7 +5135,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -4525,7 +5188,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4537,7 +5200,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4550,7 +5213,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CreateTokenRequest) GetRequestId() string {
@@ -4604,7 +5267,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4616,7 +5279,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4629,7 +5292,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
 }
 
 // ListTokensRequest asks for all tokens.
@@ -4641,7 +5304,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4653,7 +5316,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4666,7 +5329,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
 }
 
 // ListTokensResponse is the tokens, in order of their names.
@@ -4679,7 +5342,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4691,7 +5354,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4704,7 +5367,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -4729,7 +5392,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4741,7 +5404,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4754,7 +5417,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Token) GetName() string {
@@ -4810,7 +5473,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4822,7 +5485,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4835,7 +5498,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RevokeTokenRequest) GetRequestId() string {
@@ -4861,7 +5524,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4873,7 +5536,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4886,7 +5549,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
 }
 
 // ListAuditRequest asks for records of the audit log.
@@ -4906,7 +5569,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4918,7 +5581,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4931,7 +5594,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListAuditRequest) GetAfter() uint64 {
@@ -5003,7 +5666,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5015,7 +5678,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5028,7 +5691,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListAuditResponse) GetRecords() []*AuditRecord {
@@ -5084,7 +5747,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5096,7 +5759,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5109,7 +5772,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *AuditRecord) GetSeq() uint64 {
@@ -5406,7 +6069,55 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05token\x18\x04 \x01(\x04R\x05token\x12\x1a\n" +
 	"\battempts\x18\x05 \x01(\rR\battempts\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x14\n" +
-	"\x05found\x18\a \x01(\tR\x05found\"C\n" +
+	"\x05found\x18\a \x01(\tR\x05found\"\x80\x01\n" +
+	"\x0fStartJobRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\x04 \x01(\tR\n" +
+	"parameters\")\n" +
+	"\x10StartJobResponse\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\"-\n" +
+	"\x0fListJobsRequest\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\"C\n" +
+	"\x10ListJobsResponse\x12/\n" +
+	"\x04jobs\x18\x01 \x03(\v2\x1b.thalweg.coordinator.v1.JobR\x04jobs\"&\n" +
+	"\rGetJobRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\"?\n" +
+	"\x0eGetJobResponse\x12-\n" +
+	"\x03job\x18\x01 \x01(\v2\x1b.thalweg.coordinator.v1.JobR\x03job\";\n" +
+	"\x0eReadJobRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
+	"\x04part\x18\x02 \x01(\x03R\x04part\"%\n" +
+	"\x0fReadJobResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"H\n" +
+	"\x10CancelJobRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\"\x13\n" +
+	"\x11CancelJobResponse\"\xb7\x03\n" +
+	"\x03Job\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\x04 \x01(\tR\n" +
+	"parameters\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\x12+\n" +
+	"\x12started_at_unix_ms\x18\b \x01(\x03R\x0fstartedAtUnixMs\x12'\n" +
+	"\x10ended_at_unix_ms\x18\t \x01(\x03R\rendedAtUnixMs\x12\x16\n" +
+	"\x06worker\x18\n" +
+	" \x01(\tR\x06worker\x12\x1a\n" +
+	"\battempts\x18\v \x01(\rR\battempts\x12\x12\n" +
+	"\x04done\x18\f \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\r \x01(\x03R\x05total\x12\x18\n" +
+	"\amessage\x18\x0e \x01(\tR\amessage\x12!\n" +
+	"\fanswer_bytes\x18\x0f \x01(\x03R\vanswerBytes\x12#\n" +
+	"\ranswer_sha256\x18\x10 \x01(\tR\fanswerSha256\"C\n" +
 	"\x11ListModelsRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aretired\x18\x02 \x01(\bR\aretired\"K\n" +
@@ -5622,7 +6333,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04spec\x18\x03 \x01(\tR\x04spec\"\x91\b\n" +
+	"\x04spec\x18\x03 \x01(\tR\x04spec\"\xc8\b\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -5648,7 +6359,11 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\bshard_to\x18\x14 \x01(\rR\ashardTo\x12\x1a\n" +
 	"\breducers\x18\x15 \x01(\rR\breducers\x12\x12\n" +
 	"\x04verb\x18\x16 \x01(\tR\x04verb\x12J\n" +
-	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x122\n" +
+	"\targuments\x18\x17 \x03(\v2,.thalweg.coordinator.v1.Lease.ArgumentsEntryR\targuments\x12\x15\n" +
+	"\x06job_id\x18\x1c \x01(\tR\x05jobId\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\x1d \x01(\tR\n" +
+	"parameters\x122\n" +
 	"\x16run_started_at_unix_ms\x18\x1b \x01(\x03R\x12runStartedAtUnixMs\x12<\n" +
 	"\x06models\x18\x0e \x03(\v2$.thalweg.coordinator.v1.ModelVersionR\x06models\x12\x16\n" +
 	"\x06paused\x18\x0f \x01(\bR\x06paused\x12\x14\n" +
@@ -5732,7 +6447,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\asubject\x18\r \x01(\tR\asubject\x12\x18\n" +
 	"\aoutcome\x18\x0e \x01(\tR\aoutcome\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\tR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\tR\x04hash2\xaf\x11\n" +
+	"\x04hash\x18\x10 \x01(\tR\x04hash2\x8e\x15\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -5741,7 +6456,12 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\bStartRun\x12'.thalweg.coordinator.v1.StartRunRequest\x1a(.thalweg.coordinator.v1.StartRunResponse\"\x00\x12_\n" +
 	"\bListRuns\x12'.thalweg.coordinator.v1.ListRunsRequest\x1a(.thalweg.coordinator.v1.ListRunsResponse\"\x00\x12Y\n" +
 	"\x06GetRun\x12%.thalweg.coordinator.v1.GetRunRequest\x1a&.thalweg.coordinator.v1.GetRunResponse\"\x00\x12b\n" +
-	"\tCancelRun\x12(.thalweg.coordinator.v1.CancelRunRequest\x1a).thalweg.coordinator.v1.CancelRunResponse\"\x00\x12e\n" +
+	"\tCancelRun\x12(.thalweg.coordinator.v1.CancelRunRequest\x1a).thalweg.coordinator.v1.CancelRunResponse\"\x00\x12_\n" +
+	"\bStartJob\x12'.thalweg.coordinator.v1.StartJobRequest\x1a(.thalweg.coordinator.v1.StartJobResponse\"\x00\x12_\n" +
+	"\bListJobs\x12'.thalweg.coordinator.v1.ListJobsRequest\x1a(.thalweg.coordinator.v1.ListJobsResponse\"\x00\x12Y\n" +
+	"\x06GetJob\x12%.thalweg.coordinator.v1.GetJobRequest\x1a&.thalweg.coordinator.v1.GetJobResponse\"\x00\x12\\\n" +
+	"\aReadJob\x12&.thalweg.coordinator.v1.ReadJobRequest\x1a'.thalweg.coordinator.v1.ReadJobResponse\"\x00\x12b\n" +
+	"\tCancelJob\x12(.thalweg.coordinator.v1.CancelJobRequest\x1a).thalweg.coordinator.v1.CancelJobResponse\"\x00\x12e\n" +
 	"\n" +
 	"ListModels\x12).thalweg.coordinator.v1.ListModelsRequest\x1a*.thalweg.coordinator.v1.ListModelsResponse\"\x00\x12\\\n" +
 	"\aPromote\x12&.thalweg.coordinator.v1.PromoteRequest\x1a'.thalweg.coordinator.v1.PromoteResponse\"\x00\x12b\n" +
@@ -5771,7 +6491,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -5798,164 +6518,187 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*Importance)(nil),             // 22: thalweg.coordinator.v1.Importance
 	(*Stage)(nil),                  // 23: thalweg.coordinator.v1.Stage
 	(*Task)(nil),                   // 24: thalweg.coordinator.v1.Task
-	(*ListModelsRequest)(nil),      // 25: thalweg.coordinator.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),     // 26: thalweg.coordinator.v1.ListModelsResponse
-	(*Model)(nil),                  // 27: thalweg.coordinator.v1.Model
-	(*Versions)(nil),               // 28: thalweg.coordinator.v1.Versions
-	(*ModelVersion)(nil),           // 29: thalweg.coordinator.v1.ModelVersion
-	(*PromoteRequest)(nil),         // 30: thalweg.coordinator.v1.PromoteRequest
-	(*PromoteResponse)(nil),        // 31: thalweg.coordinator.v1.PromoteResponse
-	(*SetStreamRequest)(nil),       // 32: thalweg.coordinator.v1.SetStreamRequest
-	(*SkipAuthorization)(nil),      // 33: thalweg.coordinator.v1.SkipAuthorization
-	(*SetStreamResponse)(nil),      // 34: thalweg.coordinator.v1.SetStreamResponse
-	(*SetScheduleRequest)(nil),     // 35: thalweg.coordinator.v1.SetScheduleRequest
-	(*SetScheduleResponse)(nil),    // 36: thalweg.coordinator.v1.SetScheduleResponse
-	(*StreamStatusRequest)(nil),    // 37: thalweg.coordinator.v1.StreamStatusRequest
-	(*StreamStatusResponse)(nil),   // 38: thalweg.coordinator.v1.StreamStatusResponse
-	(*StreamPartition)(nil),        // 39: thalweg.coordinator.v1.StreamPartition
-	(*StatusRequest)(nil),          // 40: thalweg.coordinator.v1.StatusRequest
-	(*StatusResponse)(nil),         // 41: thalweg.coordinator.v1.StatusResponse
-	(*Node)(nil),                   // 42: thalweg.coordinator.v1.Node
-	(*RemoveMemberRequest)(nil),    // 43: thalweg.coordinator.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 44: thalweg.coordinator.v1.RemoveMemberResponse
-	(*Worker)(nil),                 // 45: thalweg.coordinator.v1.Worker
-	(*BackupRequest)(nil),          // 46: thalweg.coordinator.v1.BackupRequest
-	(*BackupResponse)(nil),         // 47: thalweg.coordinator.v1.BackupResponse
-	(*RestoreRequest)(nil),         // 48: thalweg.coordinator.v1.RestoreRequest
-	(*RestoreResponse)(nil),        // 49: thalweg.coordinator.v1.RestoreResponse
-	(*PollRequest)(nil),            // 50: thalweg.coordinator.v1.PollRequest
-	(*Looked)(nil),                 // 51: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 52: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 53: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 54: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 55: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 56: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 57: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 58: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                   // 59: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 60: thalweg.coordinator.v1.ErrorDetail
-	(*CreateTokenRequest)(nil),     // 61: thalweg.coordinator.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),    // 62: thalweg.coordinator.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),      // 63: thalweg.coordinator.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),     // 64: thalweg.coordinator.v1.ListTokensResponse
-	(*Token)(nil),                  // 65: thalweg.coordinator.v1.Token
-	(*RevokeTokenRequest)(nil),     // 66: thalweg.coordinator.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),    // 67: thalweg.coordinator.v1.RevokeTokenResponse
-	(*ListAuditRequest)(nil),       // 68: thalweg.coordinator.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),      // 69: thalweg.coordinator.v1.ListAuditResponse
-	(*AuditRecord)(nil),            // 70: thalweg.coordinator.v1.AuditRecord
-	nil,                            // 71: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 72: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 73: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 74: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 75: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 76: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 77: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 78: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 79: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 80: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 81: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 82: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 83: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 84: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*StartJobRequest)(nil),        // 25: thalweg.coordinator.v1.StartJobRequest
+	(*StartJobResponse)(nil),       // 26: thalweg.coordinator.v1.StartJobResponse
+	(*ListJobsRequest)(nil),        // 27: thalweg.coordinator.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),       // 28: thalweg.coordinator.v1.ListJobsResponse
+	(*GetJobRequest)(nil),          // 29: thalweg.coordinator.v1.GetJobRequest
+	(*GetJobResponse)(nil),         // 30: thalweg.coordinator.v1.GetJobResponse
+	(*ReadJobRequest)(nil),         // 31: thalweg.coordinator.v1.ReadJobRequest
+	(*ReadJobResponse)(nil),        // 32: thalweg.coordinator.v1.ReadJobResponse
+	(*CancelJobRequest)(nil),       // 33: thalweg.coordinator.v1.CancelJobRequest
+	(*CancelJobResponse)(nil),      // 34: thalweg.coordinator.v1.CancelJobResponse
+	(*Job)(nil),                    // 35: thalweg.coordinator.v1.Job
+	(*ListModelsRequest)(nil),      // 36: thalweg.coordinator.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),     // 37: thalweg.coordinator.v1.ListModelsResponse
+	(*Model)(nil),                  // 38: thalweg.coordinator.v1.Model
+	(*Versions)(nil),               // 39: thalweg.coordinator.v1.Versions
+	(*ModelVersion)(nil),           // 40: thalweg.coordinator.v1.ModelVersion
+	(*PromoteRequest)(nil),         // 41: thalweg.coordinator.v1.PromoteRequest
+	(*PromoteResponse)(nil),        // 42: thalweg.coordinator.v1.PromoteResponse
+	(*SetStreamRequest)(nil),       // 43: thalweg.coordinator.v1.SetStreamRequest
+	(*SkipAuthorization)(nil),      // 44: thalweg.coordinator.v1.SkipAuthorization
+	(*SetStreamResponse)(nil),      // 45: thalweg.coordinator.v1.SetStreamResponse
+	(*SetScheduleRequest)(nil),     // 46: thalweg.coordinator.v1.SetScheduleRequest
+	(*SetScheduleResponse)(nil),    // 47: thalweg.coordinator.v1.SetScheduleResponse
+	(*StreamStatusRequest)(nil),    // 48: thalweg.coordinator.v1.StreamStatusRequest
+	(*StreamStatusResponse)(nil),   // 49: thalweg.coordinator.v1.StreamStatusResponse
+	(*StreamPartition)(nil),        // 50: thalweg.coordinator.v1.StreamPartition
+	(*StatusRequest)(nil),          // 51: thalweg.coordinator.v1.StatusRequest
+	(*StatusResponse)(nil),         // 52: thalweg.coordinator.v1.StatusResponse
+	(*Node)(nil),                   // 53: thalweg.coordinator.v1.Node
+	(*RemoveMemberRequest)(nil),    // 54: thalweg.coordinator.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),   // 55: thalweg.coordinator.v1.RemoveMemberResponse
+	(*Worker)(nil),                 // 56: thalweg.coordinator.v1.Worker
+	(*BackupRequest)(nil),          // 57: thalweg.coordinator.v1.BackupRequest
+	(*BackupResponse)(nil),         // 58: thalweg.coordinator.v1.BackupResponse
+	(*RestoreRequest)(nil),         // 59: thalweg.coordinator.v1.RestoreRequest
+	(*RestoreResponse)(nil),        // 60: thalweg.coordinator.v1.RestoreResponse
+	(*PollRequest)(nil),            // 61: thalweg.coordinator.v1.PollRequest
+	(*Looked)(nil),                 // 62: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 63: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 64: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 65: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 66: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 67: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 68: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 69: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                   // 70: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 71: thalweg.coordinator.v1.ErrorDetail
+	(*CreateTokenRequest)(nil),     // 72: thalweg.coordinator.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),    // 73: thalweg.coordinator.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),      // 74: thalweg.coordinator.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),     // 75: thalweg.coordinator.v1.ListTokensResponse
+	(*Token)(nil),                  // 76: thalweg.coordinator.v1.Token
+	(*RevokeTokenRequest)(nil),     // 77: thalweg.coordinator.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),    // 78: thalweg.coordinator.v1.RevokeTokenResponse
+	(*ListAuditRequest)(nil),       // 79: thalweg.coordinator.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 80: thalweg.coordinator.v1.ListAuditResponse
+	(*AuditRecord)(nil),            // 81: thalweg.coordinator.v1.AuditRecord
+	nil,                            // 82: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 83: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 84: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 85: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 86: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 87: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 88: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 89: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 90: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 91: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 92: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 93: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 94: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 95: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
 	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
 	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	71, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	82, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	72, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	73, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	74, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	75, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	83, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	84, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	85, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	86, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
 	24, // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
-	27, // 16: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
-	29, // 17: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	76, // 18: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	77, // 19: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	78, // 20: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	79, // 21: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	33, // 22: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	39, // 23: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	33, // 24: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	42, // 25: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	45, // 26: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	53, // 27: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	54, // 28: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	39, // 29: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	55, // 30: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	52, // 31: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	51, // 32: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	59, // 33: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
-	80, // 34: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	81, // 35: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	82, // 36: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	58, // 37: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	57, // 38: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	83, // 39: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	59, // 40: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	84, // 41: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	29, // 42: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	33, // 43: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	65, // 44: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
-	70, // 45: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
-	28, // 46: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,  // 47: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 48: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	7,  // 49: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	9,  // 50: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	11, // 51: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	13, // 52: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	15, // 53: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	17, // 54: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	25, // 55: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	30, // 56: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	32, // 57: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	35, // 58: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	37, // 59: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	40, // 60: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	46, // 61: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
-	48, // 62: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
-	43, // 63: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
-	61, // 64: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
-	63, // 65: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
-	66, // 66: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
-	68, // 67: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
-	50, // 68: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 69: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 70: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 71: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 72: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 73: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 74: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 75: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 76: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 77: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	31, // 78: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	34, // 79: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	36, // 80: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	38, // 81: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	41, // 82: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	47, // 83: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
-	49, // 84: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
-	44, // 85: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
-	62, // 86: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
-	64, // 87: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
-	67, // 88: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
-	69, // 89: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
-	56, // 90: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	69, // [69:91] is the sub-list for method output_type
-	47, // [47:69] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	35, // 16: thalweg.coordinator.v1.ListJobsResponse.jobs:type_name -> thalweg.coordinator.v1.Job
+	35, // 17: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
+	38, // 18: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
+	40, // 19: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
+	87, // 20: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	88, // 21: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	89, // 22: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	90, // 23: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	44, // 24: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	50, // 25: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	44, // 26: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	53, // 27: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	56, // 28: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	64, // 29: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	65, // 30: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	50, // 31: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	66, // 32: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	63, // 33: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	62, // 34: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	70, // 35: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
+	91, // 36: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	92, // 37: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	93, // 38: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	69, // 39: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	68, // 40: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	94, // 41: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	70, // 42: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	95, // 43: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	40, // 44: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	44, // 45: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	76, // 46: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
+	81, // 47: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
+	39, // 48: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,  // 49: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 50: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	7,  // 51: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	9,  // 52: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	11, // 53: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	13, // 54: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	15, // 55: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	17, // 56: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	25, // 57: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
+	27, // 58: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
+	29, // 59: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
+	31, // 60: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
+	33, // 61: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
+	36, // 62: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	41, // 63: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	43, // 64: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	46, // 65: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	48, // 66: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	51, // 67: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	57, // 68: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	59, // 69: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	54, // 70: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
+	72, // 71: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
+	74, // 72: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
+	77, // 73: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
+	79, // 74: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
+	61, // 75: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 76: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 77: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 78: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 79: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 80: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 81: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 82: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 83: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 84: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
+	28, // 85: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
+	30, // 86: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
+	32, // 87: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
+	34, // 88: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
+	37, // 89: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	42, // 90: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	45, // 91: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	47, // 92: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	49, // 93: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	52, // 94: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	58, // 95: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	60, // 96: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	55, // 97: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
+	73, // 98: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
+	75, // 99: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
+	78, // 100: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
+	80, // 101: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
+	67, // 102: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	76, // [76:103] is the sub-list for method output_type
+	49, // [49:76] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -5970,7 +6713,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   85,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,6 +1,6 @@
-// Package cluster is the cluster as a verb sees it: the coordinators, and of a
-// pipeline its newest spec, its stream, its table and its model's versions, which
-// lie in stores and brokers that the verb opens by itself.
+// Package cluster is the cluster as a verb or a job sees it: the coordinators, and of a
+// pipeline its newest spec, its stream, its table and its model's versions, which lie in
+// stores and brokers.
 package cluster
 
 import (
@@ -8,23 +8,41 @@ import (
 	"encoding/json"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/connections"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
+	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
-// Client asks the coordinators, and the stores and brokers of the flags.
+// Connections resolves the connection names of specs; "" is the default one.
+type Connections interface {
+	// Bucket opens a bucket of a store.
+	Bucket(ctx context.Context, connection, name string) (storage.Bucket, error)
+	// Source opens a topic for reading.
+	Source(name string, stream pipeline.Choice, what connectors.Reading) (connectors.Source, error)
+	// EventSchemas returns a schema registry, and Key a key that values are hashed with.
+	EventSchemas(name string) (event.Schemas, error)
+	Key(name string) (table.Key, error)
+	// Known lists them, and Reach tells how a store is reached, without secrets.
+	Known() pipeline.Connections
+	Reach(name string) endpoint.Store
+}
+
+// Client asks the coordinators, and the stores and brokers of the connections. It may be
+// used concurrently.
 type Client struct {
 	*api.Client
-	Conns       *connections.Set // nil for a verb that uses no store
-	StateBucket string           // its name
+	Conns       Connections // nil for a verb that uses no store
+	StateBucket string      // its name
 }
 
 // State opens the bucket of checkpoints and of what runs leave.

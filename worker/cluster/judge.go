@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -24,6 +25,9 @@ func (c *Client) Judge(ctx context.Context, name, at string) (*fsck.Verdict, err
 		m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
 		if err != nil {
 			return nil, err
+		}
+		if string(m.Pipeline) != name {
+			return nil, &thalweg.Error{Op: "--at", Kind: thalweg.Invalid, Subject: at, Err: fmt.Errorf("it is a replay of %s", m.Pipeline)}
 		}
 		return fsck.Run(ctx, place.Bucket, string(m.Pipeline), place.Prefix, []fsck.Model{{Name: string(m.Name), Version: uint64(m.Version), Checkpoint: m.Checkpoint, RegisteredAtUS: m.RegisteredAtUS}})
 	}

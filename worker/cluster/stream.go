@@ -3,10 +3,11 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/connectors"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
@@ -104,7 +105,7 @@ func (s *Stream) Log(partition int, replay bool) commitlog.Config {
 // PipelineOf returns the one pipeline that scores a topic.
 func (c *Client) PipelineOf(ctx context.Context, topic string) (string, error) {
 	if topic == "" {
-		return "", terminal.UsageError("PIPELINE", "", "a pipeline, or --topic")
+		return "", &thalweg.Error{Op: "PIPELINE", Kind: thalweg.Invalid, Err: errors.New("is missing"), Hint: "want a pipeline, or --topic"}
 	}
 	all, err := c.streams(ctx)
 	if err != nil {
@@ -122,5 +123,5 @@ func (c *Client) PipelineOf(ctx context.Context, topic string) (string, error) {
 	case 1:
 		return found[0], nil
 	}
-	return "", terminal.UsageError("--topic", topic, "one of the pipelines that score it: "+strings.Join(found, ", "))
+	return "", &thalweg.Error{Op: "--topic", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%q", topic), Hint: "want one of the pipelines that score it: " + strings.Join(found, ", ")}
 }

@@ -71,3 +71,68 @@ func (c *StartRun) flaw() string {
 	}
 	return flawOfPlan(c.Stages)
 }
+
+// CancelRun ends a run. Cancelling a canceled run again changes nothing.
+type CancelRun struct {
+	Run thalweg.RunID `json:"run"`
+}
+
+func (*CancelRun) name() string { return "cancel run" }
+
+func (c *CancelRun) concerns(Answer) (thalweg.PipelineName, string) {
+	return c.Run.Pipeline(), "run " + string(c.Run)
+}
+
+func (c *CancelRun) apply(s *State) Answer {
+	r := s.runs[c.Run]
+	switch {
+	case r == nil:
+		return failure(thalweg.NotFound, c.name(), "run "+string(c.Run), "")
+	case r.State != RunRunning:
+		return c.Ended(r)
+	}
+	s.endRun(r, RunCanceled, "canceled")
+	return Answer{Run: r.ID, Changed: true}
+}
+
+// Ended is the answer for a run that has ended, in the state or as a record.
+func (c *CancelRun) Ended(r *Run) Answer {
+	if r.State == RunCanceled {
+		return Answer{Run: r.ID}
+	}
+	return failure(thalweg.Conflict, c.name(), "run "+string(r.ID), "it has ended: "+string(r.State))
+}
+
+// DropRuns takes runs that ended out of the state. Their records are in the
+// bucket, under the cluster's ID, and have been read back.
+type DropRuns struct {
+	// Cluster is the cluster's ID, or what is to be it if it has none: then the
+	// leader has made one up. Under another ID the command has no effect.
+	Cluster string          `json:"cluster"`
+	Runs    []thalweg.RunID `json:"runs"`
+}
+
+// takeCluster reports whether an ID is the cluster's; where it has none, it is from now.
+func (s *State) takeCluster(id string) bool {
+	if id == "" || len(id) > MaxClusterIDBytes || s.cluster != "" && s.cluster != id {
+		return false
+	}
+	s.cluster = id
+	return true
+}
+
+func (*DropRuns) name() string { return "drop runs" }
+
+func (c *DropRuns) apply(s *State) Answer {
+	var answer Answer
+	if !s.takeCluster(c.Cluster) {
+		return answer
+	}
+	for _, id := range c.Runs {
+		if r := s.runs[id]; r != nil && r.State != RunRunning {
+			delete(s.runs, id)
+			answer.Changed = true
+		}
+	}
+	return answer
+}
