@@ -32,6 +32,7 @@ var ranks = map[string]int{
 	"tools/gojson": 0, // a module of its own
 
 	"connectors":        1,
+	"disk":              1,
 	"coordinator/api":   1,
 	"coordinator/audit": 1,
 	"pipeline/crontab":  1,

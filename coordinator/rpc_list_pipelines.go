@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -20,7 +19,7 @@ func (s *service) ListPipelines(ctx context.Context, _ *apiv1.ListPipelinesReque
 			}
 			v := s.pipelineView(p, p.Newest())
 			if r := st.Run(p.ActiveRun); r != nil && lead != nil {
-				v.Waiting = view.Waiting(r, lead.liveness.Alive(time.Now()))
+				v.Waiting = view.Waiting(r, lead.liveness)
 			}
 			resp.Pipelines = append(resp.Pipelines, v)
 		}

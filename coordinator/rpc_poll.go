@@ -95,9 +95,8 @@ func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *ap
 		var leases []*apiv1.Lease
 		var hash string
 		var err error
-		c.replica.view(func(s *state.State) {
-			leases, hash, err = view.Leases(s, lead.liveness.Alive(time.Now()), id, msg.KnownLeases)
-		})
+		alive, _ := lead.liveness.Alive(time.Now())
+		c.replica.view(func(s *state.State) { leases, hash, err = view.Leases(s, alive, id, msg.KnownLeases) })
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +144,7 @@ func (c *Coordinator) report(lead *leadership, worker string, r *apiv1.TaskRepor
 	if flaw := flawOf(r); flaw != "" {
 		cmd.Failure = &state.ReportFailure{Error: "the worker's report is unusable: " + flaw, Permanent: true}
 	} else if r.Error != "" {
-		cmd.Failure = &state.ReportFailure{Error: failureText(r), Permanent: r.Permanent}
+		cmd.Failure = &state.ReportFailure{Error: failureText(r), Permanent: r.Permanent, OfWorker: r.OfWorker}
 	} else {
 		cmd.Results = state.Results{Partials: r.Partials, Outputs: r.Outputs, Metrics: r.Metrics,
 			Counts: maps.Clone(r.Counts), Rows: r.Counts["rows"], Warnings: r.Warnings}

@@ -222,6 +222,18 @@ func (c *cluster) StopWorker(t testing.TB, i int) int {
 	return c.workers[i].process.Stop(t)
 }
 
+// RollWorkers replaces each worker as an update does, one after the other: it is asked to end,
+// must end well, and is started again.
+func (c *cluster) RollWorkers(t testing.TB) {
+	t.Helper()
+	for i := range c.workers {
+		if code := c.StopWorker(t, i); code != 0 {
+			t.Errorf("worker %d ended with code %d when it was asked to", i, code)
+		}
+		c.RestartWorker(t, i)
+	}
+}
+
 // SignalWorker sends a worker a signal: one that stops it makes it a zombie,
 // alive and deaf, until another continues it.
 func (c *cluster) SignalWorker(t testing.TB, i int, signal os.Signal) {

@@ -169,6 +169,10 @@ func sameWhateverIsKilled(t *testing.T, enough float64, fields ...string) {
 			}
 			return func() {}
 		}},
+		{"each worker is replaced in order in a round", training, func() func() {
+			c.RollWorkers(t)
+			return func() {}
+		}},
 		{"a worker is killed while it cleans", cleaning, func() func() {
 			c.KillWorker(1)
 			return func() { c.RestartWorker(t, 1) }

@@ -309,6 +309,7 @@ func TestEachEventIsScoredOnceWhateverIsKilled(t *testing.T) {
 				c.RestartWorker(t, i)
 			}
 		}},
+		{"each worker is replaced in order", func() { c.RollWorkers(t) }},
 		{"the leader is killed", func() {
 			leader := c.Leader(t)
 			c.KillCoordinator(leader)

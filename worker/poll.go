@@ -24,8 +24,9 @@ func (w *Worker) poll(ctx context.Context) error {
 		res, err := w.pollOnce(ctx)
 		switch {
 		case err == nil:
-			lastAnswer, failures = time.Now(), 0
-			w.answered.Store(lastAnswer.UnixNano())
+			now := time.Now()
+			lastAnswer, failures = now, 0
+			w.answered.Store(&now)
 			w.tasks.forget(res.Accepted)
 			w.tasks.reconcile(ctx, res)
 			w.looks.want(res.Looks)
@@ -70,8 +71,34 @@ func (w *Worker) request() *apiv1.PollRequest {
 		req.Connections = nil // coordinators take no more, and check nothing without them
 	}
 	w.tasks.fill(req)
+	req.NoRoom = w.full()
 	req.Looked = w.looks.take()
 	return req
+}
+
+// roomGrowth is how much more must be free for a worker to take tasks of runs again whose disk
+// was full, than was once the task that filled it had given back its own: more than what comes
+// and goes by itself.
+const roomGrowth = 64 << 20
+
+// filled notes that a task could not go on for want of disk.
+func (w *Worker) filled() {
+	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil {
+		w.room.Store(free + roomGrowth)
+	}
+}
+
+// full reports whether a disk was full, and has no more room since.
+func (w *Worker) full() bool {
+	needed := w.room.Load()
+	if needed == 0 {
+		return false
+	}
+	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil && free < needed {
+		return true
+	}
+	w.room.CompareAndSwap(needed, 0)
+	return false
 }
 
 // maxAddresses is how many addresses of connections a poll tells of, as many as a

@@ -11,6 +11,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/disk"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -70,7 +71,8 @@ func (t *Task) fill(req *apiv1.PollRequest) {
 // whatever else went wrong may go right on another.
 func failure(err error) *apiv1.TaskReport {
 	return &apiv1.TaskReport{Error: err.Error(), ErrorKind: thalweg.KindOf(err).String(),
-		Permanent: isWrongInput(err) || thalweg.Is(err, thalweg.NotFound)}
+		Permanent: isWrongInput(err) || thalweg.Is(err, thalweg.NotFound),
+		OfWorker:  errors.As(err, new(*disk.FullError))}
 }
 
 // isWrongInput reports whether only another spec, or other data, can mend an error:

@@ -127,6 +127,9 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 			return
 		}
 		report.TaskId, report.Token = lease.TaskId, lease.Token
+		if report.OfWorker {
+			w.filled()
+		}
 		outcome := "done"
 		if report.Error != "" {
 			outcome = "failed"

@@ -26,6 +26,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/disk"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -119,7 +120,9 @@ type Config struct {
 	// LeaseTTL is how long leases are believed without an answer from the
 	// coordinator; then everything is stopped. Default 10 s. It only saves work:
 	// tokens and the commit log fence.
-	LeaseTTL     time.Duration
+	LeaseTTL time.Duration
+	// FreeBytes tells the space that is left where a directory is. Default disk.Free.
+	FreeBytes    func(dir string) (int64, error)
 	DrainTimeout time.Duration            // of the first step of stopping; default 5 s
 	Datasets     map[string]DatasetFormat // default DatasetFormats()
 	Tables       map[string]TableFormat   // default TableFormats()
@@ -146,6 +149,9 @@ func (c Config) withDefaults() Config {
 	c.KeepBytes = cmp.Or(c.KeepBytes, 64<<30)
 	c.PollWait = cmp.Or(c.PollWait, time.Second)
 	c.LeaseTTL = cmp.Or(c.LeaseTTL, 10*time.Second)
+	if c.FreeBytes == nil {
+		c.FreeBytes = disk.Free
+	}
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 5*time.Second)
 	return c
 }
@@ -207,7 +213,8 @@ type Worker struct {
 	looks       looks
 	tables      tables
 	incarnation string
-	answered    atomic.Int64 // when a coordinator last answered, Unix nanoseconds; 0: never
+	answered    atomic.Pointer[time.Time] // when a coordinator last did, of the clock that no one sets; nil: never
+	room        atomic.Int64              // bytes that must be free for tasks of runs; 0: no disk was full
 }
 
 // New opens the worker's state bucket and its exchange port; Run starts it.
@@ -270,7 +277,13 @@ func (w *Worker) handler() http.Handler {
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /readyz", func(to http.ResponseWriter, _ *http.Request) {
-		since := time.Since(time.Unix(0, w.answered.Load()))
+		last := w.answered.Load()
+		if last == nil {
+			to.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = fmt.Fprintf(to, "worker %s, no coordinator has answered yet\n", w.cfg.ID)
+			return
+		}
+		since := time.Since(*last)
 		if since > w.cfg.LeaseTTL {
 			to.WriteHeader(http.StatusServiceUnavailable)
 		}

@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -18,11 +21,13 @@ import (
 	"github.com/thalweg/thalweg/connectors/registry"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/disk"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/average"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,6 +51,8 @@ type scripted struct {
 	poll  func(n int, req *apiv1.PollRequest) (*apiv1.PollResponse, error)
 	// park, if not nil, says that a poll has no answer until the worker ends it.
 	park func() bool
+	// worker is the one that was run.
+	worker *Worker
 }
 
 func (s *scripted) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
@@ -80,6 +87,7 @@ func runWith(t *testing.T, c *scripted, cfg Config, script func(n int, req *apiv
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.worker = w
 	if err := w.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -357,10 +365,118 @@ func TestAWorkerIsReadyOnceACoordinatorAnswered(t *testing.T) {
 	if code := get("/readyz"); code != http.StatusServiceUnavailable {
 		t.Errorf("before the first answer: %d", code)
 	}
-	w.answered.Store(time.Now().UnixNano())
+	now := time.Now()
+	w.answered.Store(&now)
 	for _, path := range []string{"/readyz", "/healthz", "/metrics"} {
 		if code := get(path); code != http.StatusOK {
 			t.Errorf("%s: %d", path, code)
 		}
 	}
+}
+
+// A task for which the disk has no room is another worker's: the report says so, and names
+// directory and bytes. This worker takes none of runs until there is more room than there was.
+func TestAWorkerWhoseDiskIsFullSaysSoUntilThereIsRoom(t *testing.T) {
+	var free atomic.Int64
+	free.Store(10 << 20)
+	wanted := &thalweg.Error{Op: "train", Kind: thalweg.Exhausted, Subject: "spill directory /spill",
+		Err: &disk.FullError{Dir: "/spill", Wanted: 4096, Err: syscall.ENOSPC}}
+	cfg := Config{Stages: stageOf(func(context.Context, *Task) error { return wanted }),
+		FreeBytes: func(string) (int64, error) { return free.Load(), nil }}
+	reported, told := false, 0
+	runWith(t, &scripted{}, cfg, func(_ int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		switch {
+		case !reported && len(req.Reports) == 0:
+			if req.NoRoom {
+				t.Error("it has no room before a disk was full")
+			}
+			return &apiv1.PollResponse{Leases: []*apiv1.Lease{workLease(1)}}, nil
+		case !reported:
+			reported = true
+			if r := req.Reports[0]; !r.OfWorker || r.Permanent || !strings.Contains(r.Error, "/spill") || !strings.Contains(r.Error, "4096 bytes wanted") {
+				t.Errorf("report %v", r)
+			}
+		case told < 3:
+			if told++; !req.NoRoom {
+				t.Errorf("it has room with %d bytes free", free.Load())
+			}
+			free.Add(roomGrowth / 4)
+		case told == 3:
+			told++
+			free.Store(10<<20 + roomGrowth)
+		case !req.NoRoom:
+			done()
+		}
+		return &apiv1.PollResponse{Accepted: []string{"r/work@0"}}, nil
+	})
+}
+
+// A clock that is set says nothing about when a coordinator answered.
+func TestTheTimeOfAnAnswerIsOfTheClockThatNobodySets(t *testing.T) {
+	c := &scripted{}
+	runWith(t, c, Config{}, func(n int, _ *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		if n > 2 {
+			done()
+		}
+		return &apiv1.PollResponse{}, nil
+	})
+	if last := c.worker.answered.Load(); last == nil || !strings.Contains(last.String(), " m=") {
+		t.Errorf("the last answer was at %v", last)
+	}
+}
+
+// A peer whose connections break is told of by the poll under way's being cut short, and not
+// again each time that it is tried.
+func TestAPeerThatCannotBeReachedIsToldOfAtOnce(t *testing.T) {
+	peer := average.Holder{Worker: "w2", Address: "w2:9"}
+	var parked atomic.Bool
+	c := &scripted{park: parked.Load}
+	told := 0
+	runWith(t, c, Config{PollWait: time.Hour}, func(n int, req *apiv1.PollRequest, done func()) (*apiv1.PollResponse, error) {
+		parked.Store(n == 1)
+		if n == 1 {
+			for range 100 {
+				go c.worker.tasks.unreachable(peer)
+			}
+		}
+		for _, p := range req.Unreachable {
+			if told++; p.Worker != "w2" || p.Address != "w2:9" {
+				t.Errorf("told of %v", p)
+			}
+			done()
+		}
+		return &apiv1.PollResponse{}, nil
+	})
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
+// Training begins no round while its lease says paused.
+func TestTrainingIsHeldUpWhileItsLeaseSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var held training
+		paused := func(paused bool) {
+			held.update(&apiv1.Lease{Peers: []*apiv1.Peer{{Worker: "w"}}, Paused: paused})
+		}
+		paused(true)
+		ready := make(chan struct{})
+		go func() {
+			held.ready(t.Context())
+			close(ready)
+		}()
+		synctest.Wait()
+		select {
+		case <-ready:
+			t.Fatal("it goes on while it is paused")
+		default:
+		}
+		paused(false)
+		<-ready
+		held.ready(t.Context())
+		paused(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		held.ready(ctx) // the end of its context ends the pause
+	})
 }

@@ -130,7 +130,8 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 	case !w.LastSeen.IsZero() && w.polls == 0 && now.Sub(w.LastSeen) > l.ttl:
 		noted = w.beginAnew(l.ttl, now)
 	}
-	noted.Others = noted.Others || w.Slots != int(req.Slots)
+	noted.Others = noted.Others || w.Slots != int(req.Slots) || w.NoRoom != req.NoRoom
+	w.NoRoom = req.NoRoom
 	w.polls++
 	w.Silent, w.Unreachable = time.Time{}, false
 	w.Address, w.Slots, w.LastSeen, w.connections = req.ExchangeAddress, int(req.Slots), now, req.Connections
@@ -205,8 +206,8 @@ func (l *Liveness) Snapshot() schedule.Liveness {
 	return to
 }
 
-// Alive counts the workers that are alive and take tasks.
-func (l *Liveness) Alive(now time.Time) int { return l.Snapshot().Alive(now) }
+// Alive counts the workers that are alive and take tasks, and those with room for them.
+func (l *Liveness) Alive(now time.Time) (alive, roomy int) { return l.Snapshot().Alive(now) }
 
 // ProgressOf returns the newest progress of a task under the given lease, or
 // nil.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/disk"
 )
 
 // Bounds of what is kept, and of waits.
@@ -150,7 +151,7 @@ type Node struct {
 // cfg has to be valid. The caller must Run the node.
 func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) (*Node, error) {
 	if cfg.FreeBytes == nil {
-		cfg.FreeBytes = freeBytes
+		cfg.FreeBytes = disk.Free
 	}
 	n := &Node{cfg: cfg, log: log, book: newAddressBook(cfg), ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}

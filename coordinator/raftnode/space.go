@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
-	"golang.org/x/sys/unix"
 
 	"github.com/thalweg/thalweg"
 )
@@ -17,15 +16,6 @@ const MinFreeBytes = 64 << 20
 
 // errLowSpace is the refusal of a member whose disk is nearly full.
 var errLowSpace = errors.New("the disk of the log is nearly full")
-
-// freeBytes returns the space that is left for this process where dir is.
-func freeBytes(dir string) (int64, error) {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return 0, err
-	}
-	return int64(fs.Bavail) * int64(fs.Bsize), nil //nolint:unconvert // on other systems its type is another
-}
 
 // FreeBytes returns the space that is left where the log is.
 func (n *Node) FreeBytes() (int64, error) { return n.cfg.FreeBytes(n.cfg.Dir) }

@@ -14,7 +14,7 @@ import (
 // done tasks of its stage. None is late within the time of a lease, in which its worker
 // may turn out to be lost.
 func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
-	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
+	if len(p.grants) > 0 || p.me.batch >= p.me.Slots || p.me.NoRoom {
 		return nil
 	}
 	for _, r := range p.runs {

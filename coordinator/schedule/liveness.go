@@ -13,6 +13,7 @@ type Worker struct {
 	Incarnation string // of its process
 	Address     string // where it serves its peers
 	Slots       int    // tasks it can run at once; 0 takes none of any kind
+	NoRoom      bool   // its disk was full: it takes partitions only
 	LastSeen    time.Time
 	// Silent is since when no poll of it has been open, zero while one is. Unreachable is
 	// whether a peer told since then that its connections to it break.
@@ -69,9 +70,18 @@ func (l Liveness) lost(w thalweg.WorkerID, held []*state.Task) *state.ReleaseLea
 	return c
 }
 
-// Alive counts the workers that take tasks and were heard of within a lease's time. A new
-// leader counts those that have called it.
-func (l Liveness) Alive(now time.Time) int { return len(l.live(now)) }
+// Alive counts the workers that take tasks and were heard of within a lease's time, and those
+// of them that have room for what tasks of runs write to disk. A new leader counts those that
+// have called it.
+func (l Liveness) Alive(now time.Time) (alive, roomy int) {
+	live := l.live(now)
+	for _, w := range live {
+		if !w.NoRoom {
+			roomy++
+		}
+	}
+	return len(live), roomy
+}
 
 // live returns the workers that can be given tasks. One that flaps rests, unless there is
 // no other.

@@ -139,9 +139,9 @@ func (p *plan) take(tasks []*state.Task, n int) int {
 }
 
 // avoids reports whether a task should wait for another worker than the polling
-// one: it failed there, and a live worker is left on which it did not.
+// one: it failed there, and a live worker that takes such is left on which it did not.
 func (p *plan) avoids(t *state.Task) bool {
-	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !t.FailedOn(l.ID) })
+	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !l.NoRoom && !t.FailedOn(l.ID) })
 }
 
 // readsOf counts the partials that a task reads.

@@ -28,6 +28,9 @@ func (p *plan) jobs() {
 // than an even share over the workers that could help, so that the first to poll
 // does not leave the others idle.
 func (p *plan) batchTasks() {
+	if p.me.NoRoom {
+		return
+	}
 	free := p.me.Slots - p.me.batch
 	for _, r := range p.runs {
 		stage := r.Current()
@@ -49,7 +52,7 @@ func (p *plan) batchTasks() {
 func (p *plan) helpers(r *state.Run) int {
 	n := 0
 	for _, l := range p.live {
-		if l.batch < l.Slots || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
+		if !l.NoRoom && l.batch < l.Slots || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
 			n++
 		}
 	}
@@ -60,11 +63,24 @@ func (p *plan) helpers(r *state.Run) int {
 // training over the live workers. A replica stays where it is while its worker
 // lives: moving one makes all of them wait for it to resume.
 func (p *plan) replicas() {
+	if p.me.NoRoom {
+		return
+	}
+	roomy := slices.DeleteFunc(slices.Clone(p.live), func(l *load) bool { return l.NoRoom })
 	for _, r := range p.runs {
-		if stage := r.Current(); stage.Over == stages.OverReplicas {
-			p.take(stage.Tasks, p.room(len(stage.Tasks), func(l *load) int {
-				return count(l.held, func(t *state.Task) bool { return t.Stage == stage })
-			}))
+		stage := r.Current()
+		if stage.Over != stages.OverReplicas {
+			continue
+		}
+		p.take(stage.Tasks, p.room(len(stage.Tasks), roomy, func(l *load) int {
+			return count(l.held, func(t *state.Task) bool { return t.Stage == stage })
+		}))
+		// What failed on all others would wait for this worker's share to grow.
+		left := slices.DeleteFunc(slices.Clone(stage.Tasks), func(t *state.Task) bool {
+			return slices.Contains(p.grants, t.Lease()) || slices.ContainsFunc(roomy, func(l *load) bool { return l != p.me && !t.FailedOn(l.ID) })
+		})
+		if len(roomy) > 1 {
+			p.take(left, len(left))
 		}
 	}
 }
@@ -88,7 +104,7 @@ func (p *plan) partitions() int {
 			}
 		}
 	}
-	return p.take(waiting, p.room(total, func(l *load) int { return l.partitions }))
+	return p.take(waiting, p.room(total, p.live, func(l *load) int { return l.partitions }))
 }
 
 // mayRetry reports whether a partition's wait after a failure is over. A failure
@@ -98,12 +114,12 @@ func (p *plan) mayRetry(part *state.Partition) bool {
 	return part.Failures == 0 || since < 0 || since >= partitionBackoff.Longest(int(part.Failures))
 }
 
-// room returns how many more of total tasks the polling worker may take. Each
-// live worker gets total/live of them and as many workers as the remainder
+// room returns how many more of total tasks the polling worker, one of those that are live,
+// may take. Each live worker gets total/live of them and as many workers as the remainder
 // counts get one more; who holds more already keeps them, but takes none.
-func (p *plan) room(total int, held func(*load) int) int {
-	base, extra := total/len(p.live), total%len(p.live)
-	for _, l := range p.live {
+func (p *plan) room(total int, live []*load, held func(*load) int) int {
+	base, extra := total/len(live), total%len(live)
+	for _, l := range live {
 		if l != p.me && held(l) > base {
 			extra--
 		}

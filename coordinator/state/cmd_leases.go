@@ -84,18 +84,24 @@ func (c *ReleaseLeases) apply(s *State) Answer {
 		if t.Run != nil && c.Reached[t.Run.ID] > t.LostAt {
 			t.LostAt, t.Losses = c.Reached[t.Run.ID], 0
 		}
-		if t.Losses++; t.Losses < MaxLosses {
-			continue
-		}
-		why := fmt.Sprintf("%s: %d workers were lost while they held it, %s the last", t.ID, t.Losses, c.Lost)
-		switch {
-		case t.Run != nil:
-			s.endRun(t.Run, RunFailed, why)
-		case t.Job != nil:
-			s.endJob(t.Job, RunFailed, why)
-		}
+		s.lose(t, fmt.Sprintf("%d workers were lost while they held it, %s the last", t.Losses+1, c.Lost))
 	}
 	return answer
+}
+
+// lose counts a lease that ended because of its worker, and ends the run, or the job, of a
+// task of which too many did.
+func (s *State) lose(t *Task, why string) {
+	if t.Losses++; t.Losses < MaxLosses {
+		return
+	}
+	why = fmt.Sprintf("%s: %s", t.ID, why)
+	switch {
+	case t.Run != nil:
+		s.endRun(t.Run, RunFailed, why)
+	case t.Job != nil:
+		s.endJob(t.Job, RunFailed, why)
+	}
 }
 
 // GrantBackup leases a task that takes much longer than the others of its stage to a

@@ -1,6 +1,10 @@
 package state
 
-import "github.com/thalweg/thalweg"
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+)
 
 // ReportTask reports that a task is done or has failed. A report whose token is
 // not that of the task's lease is fenced: answered, not applied.
@@ -11,10 +15,12 @@ type ReportTask struct {
 	Results
 }
 
-// ReportFailure says why a task failed. A permanent one would fail anywhere.
+// ReportFailure says why a task failed. A permanent one would fail anywhere; one of the
+// worker says nothing of the task, and counts as if the worker had been lost.
 type ReportFailure struct {
 	Error     string `json:"error"`
 	Permanent bool   `json:"permanent,omitempty"`
+	OfWorker  bool   `json:"of_worker,omitempty"`
 }
 
 func (*ReportTask) name() string { return "report task" }
@@ -85,6 +91,12 @@ func (c *ReportTask) scorer(s *State, t *Task) {
 }
 
 func (c *ReportTask) failed(s *State, t *Task) {
+	if c.Failure.OfWorker && !c.Failure.Permanent {
+		worker := t.Worker
+		s.endLease(t, TaskWaiting)
+		s.lose(t, fmt.Sprintf("%d workers could not do it, %s the last: %s", t.Losses+1, worker, c.Failure.Error))
+		return
+	}
 	t.Failures = append(t.Failures, TaskFailure{Worker: t.Worker, Error: clip(quoted(c.Failure.Error))})
 	if !c.Failure.Permanent && len(t.Failures) < MaxFailures {
 		s.endLease(t, TaskWaiting)

@@ -32,20 +32,26 @@ func Run(r *state.Run, l *liveness.Liveness, tasks bool) *apiv1.Run {
 		v.Stages = append(v.Stages, stageOf(r, stage, l, tasks))
 	}
 	if l != nil {
-		if v.Waiting = Waiting(r, l.Alive(time.Now())); v.Waiting != "" {
+		if v.Waiting = Waiting(r, l); v.Waiting != "" {
 			v.Stages[r.At].Message = v.Waiting
 		}
 	}
 	return v
 }
 
-// Waiting says for which workers a run waits where so few are alive, "" if it does not.
-func Waiting(r *state.Run, alive int) string {
+// Waiting says for which workers a run waits, "" if it does not.
+func Waiting(r *state.Run, l *liveness.Liveness) string {
 	stage := r.Current()
-	if stage == nil || !stage.Waits(alive) {
+	if stage == nil || stage.Over == stages.OverNothing {
 		return ""
 	}
-	return fmt.Sprintf("waiting for %d workers, %d there", stage.MinWorkers, alive)
+	switch alive, roomy := l.Alive(time.Now()); {
+	case stage.Waits(alive):
+		return fmt.Sprintf("waiting for %d workers, %d there", stage.MinWorkers, alive)
+	case alive > 0 && roomy == 0:
+		return "waiting for a worker with room on its disk"
+	}
+	return ""
 }
 
 // fromTable moves an output that is a table of api.Table to a field of its own; what

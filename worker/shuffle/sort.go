@@ -7,10 +7,10 @@ import (
 	"io"
 	"iter"
 	"math/bits"
-	"os"
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/disk"
 )
 
 // Sorter sorts records in bounded memory: what there is no room for goes to a file, in runs
@@ -23,7 +23,7 @@ type Sorter struct {
 	room  int // records in memory, of twice as many places
 	rows  []Record
 	other []Record // as long as rows, once they are sorted
-	file  *os.File
+	file  *disk.Temp
 	runs  []run
 	size  int64 // of the file
 	bytes []byte
@@ -150,10 +150,9 @@ func sortFew(rows []Record) {
 func (s *Sorter) spill() (err error) {
 	s.sort()
 	if s.file == nil {
-		if s.file, err = os.CreateTemp(s.dir, "thalweg-shuffle-*"); err != nil {
-			return &thalweg.Error{Op: opShuffle, Kind: thalweg.Unavailable, Subject: "spill directory " + s.dir, Err: err, Hint: "give the worker a directory that it can write to"}
+		if s.file, err = disk.NewTemp(opShuffle, s.dir, "thalweg-shuffle-*"); err != nil {
+			return err
 		}
-		_ = os.Remove(s.file.Name()) // where the system allows; else the next start empties the directory
 	}
 	from := s.size
 	for rows := range slices.Chunk(s.rows, blockRows) {
@@ -164,7 +163,7 @@ func (s *Sorter) spill() (err error) {
 		sum := crc32.Checksum(s.bytes, castagnoli)
 		s.bytes = append(s.bytes, byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 		if _, err := s.file.WriteAt(s.bytes, s.size); err != nil {
-			return &thalweg.Error{Op: opShuffle, Kind: thalweg.Exhausted, Subject: "spill file " + s.file.Name(), Err: err, Hint: "give the worker more disk or more memory"}
+			return err
 		}
 		s.size += int64(len(s.bytes))
 	}

@@ -3,11 +3,11 @@ package train
 import (
 	"fmt"
 	"hash/crc32"
-	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/disk"
 )
 
 // castagnoli is the polynomial that processors have an instruction for.
@@ -32,8 +32,7 @@ type space struct {
 	mu struct {
 		sync.Mutex
 		reserved int64
-		file     *os.File // nil until the first write
-		unlinked bool
+		file     *disk.Temp // nil until the first write
 		size     int64
 	}
 }
@@ -69,15 +68,13 @@ func (s *space) release(n int64) {
 }
 
 // extend makes room for n bytes in the file.
-func (s *space) extend(n int) (file *os.File, offset int64, err error) {
+func (s *space) extend(n int) (file *disk.Temp, offset int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.file == nil {
-		if s.mu.file, err = os.CreateTemp(s.dir, "thalweg-rows-*"); err != nil {
-			return nil, 0, &thalweg.Error{Op: opTrain, Kind: thalweg.Unavailable, Subject: "spill directory " + s.dir, Err: err,
-				Hint: "give the worker a directory that it can write to"}
+		if s.mu.file, err = disk.NewTemp(opTrain, s.dir, "thalweg-rows-*"); err != nil {
+			return nil, 0, err
 		}
-		s.mu.unlinked = os.Remove(s.mu.file.Name()) == nil
 	}
 	offset = s.mu.size
 	s.mu.size += int64(n)
@@ -99,7 +96,7 @@ func (s *space) writeParts(p []byte, ends []int) (pieces []piece, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fileAt(file, offset, p); err != nil {
+	if _, err := file.WriteAt(p, offset); err != nil {
 		return nil, err
 	}
 	from := 0
@@ -128,20 +125,13 @@ func (s *space) rewrite(at piece, room int, p []byte) (piece, int, error) {
 	return at, room, err
 }
 
-func writeAt(file *os.File, offset int64, p []byte) (piece, error) {
-	return pieceOf(offset, p), fileAt(file, offset, p)
+func writeAt(file *disk.Temp, offset int64, p []byte) (piece, error) {
+	_, err := file.WriteAt(p, offset)
+	return pieceOf(offset, p), err
 }
 
 func pieceOf(offset int64, p []byte) piece {
 	return piece{offset: offset, size: len(p), sum: crc32.Checksum(p, castagnoli)}
-}
-
-func fileAt(file *os.File, offset int64, p []byte) error {
-	if _, err := file.WriteAt(p, offset); err != nil {
-		return &thalweg.Error{Op: opTrain, Kind: thalweg.Exhausted, Subject: "spill file " + file.Name(), Err: err,
-			Hint: "give the worker more disk or more memory"}
-	}
-	return nil
 }
 
 // read fills buf, of the piece's size, with its bytes.
@@ -171,8 +161,5 @@ func (s *space) close() {
 	}
 	// A failure loses nothing: the bytes are not needed any more.
 	s.mu.file.Close()
-	if !s.mu.unlinked {
-		os.Remove(s.mu.file.Name())
-	}
 	s.mu.file = nil
 }

@@ -4086,10 +4086,11 @@ type PollRequest struct {
 	Reports         []*TaskReport          `protobuf:"bytes,8,rep,name=reports,proto3" json:"reports,omitempty"`
 	Streams         []*StreamPartition     `protobuf:"bytes,9,rep,name=streams,proto3" json:"streams,omitempty"`
 	Refusals        []*ModelRefusal        `protobuf:"bytes,10,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Leaving         bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`        // the worker gives its leases back
-	Connections     []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"` // all that specs can name there; none: not told
-	Looked          []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`           // answers to PollResponse.looks
-	Unreachable     []*Peer                `protobuf:"bytes,14,rep,name=unreachable,proto3" json:"unreachable,omitempty"` // workers whose connections broke since the last poll
+	Leaving         bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`             // the worker gives its leases back
+	Connections     []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"`      // all that specs can name there; none: not told
+	Looked          []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`                // answers to PollResponse.looks
+	Unreachable     []*Peer                `protobuf:"bytes,14,rep,name=unreachable,proto3" json:"unreachable,omitempty"`      // workers whose connections broke since the last poll
+	NoRoom          bool                   `protobuf:"varint,15,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"` // its disk was full: it takes no tasks of runs
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4220,6 +4221,13 @@ func (x *PollRequest) GetUnreachable() []*Peer {
 		return x.Unreachable
 	}
 	return nil
+}
+
+func (x *PollRequest) GetNoRoom() bool {
+	if x != nil {
+		return x.NoRoom
+	}
+	return false
 }
 
 // Looked says which objects a pipeline's training data has.
@@ -4453,6 +4461,7 @@ type TaskReport struct {
 	Error     string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                          // empty: done
 	ErrorKind string                 `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"` // thalweg.Kind's name
 	Permanent bool                   `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`                 // trying again cannot help: the run fails
+	OfWorker  bool                   `protobuf:"varint,11,opt,name=of_worker,json=ofWorker,proto3" json:"of_worker,omitempty"`  // another worker can do it: it counts as a loss of this one
 	// Outputs and metrics become the run's when the stage is done: the reducer's
 	// or, in a stage without, those of the map tasks, which must all report the
 	// same outputs. Of several reducers an output has the reducer's number behind
@@ -4532,6 +4541,13 @@ func (x *TaskReport) GetErrorKind() string {
 func (x *TaskReport) GetPermanent() bool {
 	if x != nil {
 		return x.Permanent
+	}
+	return false
+}
+
+func (x *TaskReport) GetOfWorker() bool {
+	if x != nil {
+		return x.OfWorker
 	}
 	return false
 }
@@ -6255,7 +6271,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0fRestoreResponse\x12\x1c\n" +
 	"\tpipelines\x18\x01 \x01(\x04R\tpipelines\x12\x16\n" +
 	"\x06models\x18\x02 \x01(\x04R\x06models\x12$\n" +
-	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xa2\x05\n" +
+	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xbb\x05\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -6271,7 +6287,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aleaving\x18\v \x01(\bR\aleaving\x12D\n" +
 	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\x126\n" +
 	"\x06looked\x18\r \x03(\v2\x1e.thalweg.coordinator.v1.LookedR\x06looked\x12>\n" +
-	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\"t\n" +
+	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\x12\x17\n" +
+	"\ano_room\x18\x0f \x01(\bR\x06noRoom\"t\n" +
 	"\x06Looked\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
 	"\n" +
@@ -6294,7 +6311,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
 	"checkpoint\x12\x1a\n" +
-	"\bexchange\x18\a \x01(\x04R\bexchange\"\xd7\x04\n" +
+	"\bexchange\x18\a \x01(\x04R\bexchange\"\xf4\x04\n" +
 	"\n" +
 	"TaskReport\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
@@ -6302,7 +6319,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
 	"error_kind\x18\x04 \x01(\tR\terrorKind\x12\x1c\n" +
-	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12I\n" +
+	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12\x1b\n" +
+	"\tof_worker\x18\v \x01(\bR\bofWorker\x12I\n" +
 	"\aoutputs\x18\x06 \x03(\v2/.thalweg.coordinator.v1.TaskReport.OutputsEntryR\aoutputs\x12I\n" +
 	"\ametrics\x18\a \x03(\v2/.thalweg.coordinator.v1.TaskReport.MetricsEntryR\ametrics\x12F\n" +
 	"\x06counts\x18\b \x03(\v2..thalweg.coordinator.v1.TaskReport.CountsEntryR\x06counts\x12\x1a\n" +

@@ -27,7 +27,7 @@ func TestARunWaitsForTheWorkersThatItAsksFor(t *testing.T) {
 	c.wantLeases("w1: profile.reduce")
 	c.finish("profile")
 	c.poll(2, "w3", "w2")
-	if run := c.s.Run("a-1-1"); len(c.s.HeldBy("w3")) == 0 || run.Stage().Waits(c.liveness.Alive(c.now)) {
+	if run := c.s.Run("a-1-1"); len(c.s.HeldBy("w3")) == 0 || run.Stage().Waits(c.alive()) {
 		t.Errorf("with three workers: %s", c.leases())
 	}
 	c.until("a-1-1", "train", "w1", "w2", "w3")
@@ -47,8 +47,8 @@ func TestARunWaitsForTheWorkersThatItAsksFor(t *testing.T) {
 		}
 	}
 	run := c.s.Run("a-1-1")
-	if run.State != state.RunRunning || !run.Stage().Waits(c.liveness.Alive(c.now)) {
-		t.Errorf("with two workers the run is %v, %d alive: %s", run.State, c.liveness.Alive(c.now), c.leases())
+	if run.State != state.RunRunning || !run.Stage().Waits(c.alive()) {
+		t.Errorf("with two workers the run is %v, %d alive: %s", run.State, c.alive(), c.leases())
 	}
 	c.until("a-1-1", "register", "w1", "w2", "w3")
 }
@@ -142,4 +142,81 @@ func TestLossesAreCountedByExchange(t *testing.T) {
 	if run.State != state.RunFailed || !strings.Contains(run.Error, "10 workers were lost") || !strings.Contains(run.Error, "a-1-1/train@") {
 		t.Errorf("after %d losses in one exchange the run is %v: %q", state.MaxLosses, run.State, run.Error)
 	}
+}
+
+func (c *cluster) alive() int {
+	alive, _ := c.liveness.Alive(c.now)
+	return alive
+}
+
+// A worker whose disk was full takes partitions and no tasks of runs, of which the others take
+// its share. That it could not do a task does not fail the run.
+func TestAWorkerWithoutRoomTakesNoTasksOfRuns(t *testing.T) {
+	c := withStream(t, 2, "a")
+	c.spec("b", 4, "")
+	full := func() {
+		c.liveness.Workers["w1"] = Worker{ID: "w1", Incarnation: "1", Slots: 4, NoRoom: true, LastSeen: c.now}
+		c.plan("w1")
+	}
+	full()
+	c.wantLeases("w1: score@0 score@1")
+	for range 3 {
+		c.poll(4, "w2")
+		for _, task := range c.s.HeldBy("w2") {
+			if !task.IsPartition() {
+				c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "disk full", OfWorker: true}})
+			}
+		}
+	}
+	if r := c.s.Run("b-1-1"); r.State != state.RunRunning {
+		t.Fatalf("after three full disks the run is %v: %s", r.State, r.Error)
+	}
+	for range 10 {
+		full()
+		c.poll(4, "w2")
+		c.finish(c.s.Run("b-1-1").Stage().Name)
+		if stage := c.s.Run("b-1-1").Stage(); stage.Name == "train" {
+			break
+		}
+	}
+	full()
+	c.poll(1, "w2")
+	if n := len(slices.DeleteFunc(c.s.HeldBy("w2"), func(t *state.Task) bool { return !t.IsReplica() })); n != 4 {
+		t.Errorf("%d of 4 replicas are with the worker that has room: %s", n, c.leases())
+	}
+	for range state.MaxLosses {
+		for _, task := range c.s.HeldBy("w2") {
+			if task.IsReplica() && task.Index == 2 {
+				c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "disk full", OfWorker: true}})
+			}
+		}
+		c.poll(1, "w2")
+	}
+	if r := c.s.Run("b-1-1"); r.State != state.RunFailed || !strings.Contains(r.Error, "b-1-1/train@2: 10 workers could not do it, w2 the last: disk full") {
+		t.Errorf("after %d full disks the run is %v: %s", state.MaxLosses, r.State, r.Error)
+	}
+}
+
+// Replicas that failed on one of two workers go to the other, although it has its share, and so
+// does what failed on one worker while the other has no room.
+func TestReplicasThatFailedGoToTheWorkerWhereTheyDidNot(t *testing.T) {
+	c := newCluster(t)
+	c.spec("a", 4, "")
+	c.until("a-1-1", "train", "w1", "w2")
+	c.poll(1, "w1", "w2")
+	for _, task := range c.s.HeldBy("w1") {
+		c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "the store is away"}})
+	}
+	c.poll(1, "w1", "w2", "w1")
+	c.wantLeases("w2: train@0 train@1 train@2 train@3")
+
+	c = newCluster(t)
+	c.spec("a", 1, "")
+	c.liveness.Workers["w2"] = Worker{ID: "w2", Incarnation: "1", Slots: 1, NoRoom: true, LastSeen: c.now}
+	c.poll(1, "w1")
+	for _, task := range c.s.HeldBy("w1") {
+		c.apply(&state.ReportTask{Task: task.ID, Token: task.Token, Failure: &state.ReportFailure{Error: "no"}})
+	}
+	c.poll(1, "w1")
+	c.wantLeases("w1: profile.reduce")
 }
