@@ -39,6 +39,15 @@ type Keeper interface {
 	CheckKept(ctx context.Context) error
 }
 
+// Dater is a Source that can tell how old what waits in its topic is without reading it.
+type Dater interface {
+	// TimeAt returns the timestamp of the first record at or after offset, microseconds
+	// since 1970 UTC, or that of the batch in which it was written; ok is false where there
+	// is none, or it cannot be told. topicID is as Records.TopicID. It may be called beside a
+	// Fetch.
+	TimeAt(ctx context.Context, partition int, offset int64, topicID string) (us int64, ok bool, err error)
+}
+
 // Reading says what to read of a stream. What it needs of an implementation, and
 // what is left to it, a Connection of an operator says.
 type Reading struct {

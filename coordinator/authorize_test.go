@@ -106,6 +106,7 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		cluster         // who has all pipelines
 		worker          // w1
 		node            // coordinators
+		each            // whatever the scope, and coordinators
 	)
 	spec := func(name string) string {
 		text, _ := json.Marshal(map[string]any{"dryRun": true, "spec": specText(name, 1)})
@@ -126,6 +127,7 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		"/metrics":               {auth.Reader, cluster, nil},
 		"/openapi.yaml":          {auth.Reader, unscoped, nil},
 		call + "Status":          {auth.Reader, unscoped, message(`{}`)},
+		call + "NodeStatus":      {auth.Reader, each, message(`{}`)},
 		call + "ListPipelines":   {auth.Reader, unscoped, message(`{}`)},
 		call + "GetPipeline":     {auth.Reader, scoped, message(`{"name": "NAME"}`)},
 		call + "ListRuns":        {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
@@ -203,6 +205,8 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 					may = may && k.all
 				case node:
 					may = k.name == "coordinator"
+				case each:
+					may = may || k.name == "coordinator"
 				case worker:
 					may = k.name == "worker w1"
 				}

@@ -34,6 +34,8 @@ func (p Peer) raft() raftnode.Peer { return raftnode.Peer{ID: p.ID, Address: p.R
 type Config struct {
 	// ID is this node's.
 	ID string
+	// Version is of the build, for show.
+	Version string
 	// Peers are all coordinators, this one included, the same list on every node, of a
 	// cluster whose members do not change, as in one process. IDs are for ever;
 	// addresses may change over a restart of all.

@@ -94,7 +94,7 @@ func TestWholeRunThenStream(t *testing.T) {
 		}
 		return len(resp.Partitions) == 3 && len(workers) == 2 && workers["w1"]+workers["w2"] == 3
 	})
-	for _, want := range []string{`thalweg_stream_partitions{pipeline="flights",state="running"} 3`, "thalweg_coordinator_leases 3", `thalweg_stream_lag_events{pipeline="flights"} `} {
+	for _, want := range []string{`thalweg_stream_partitions{pipeline="flights",state="running"} 3`, "thalweg_coordinator_leases 3", `thalweg_stream_lag_events{pipeline="flights"} `, `thalweg_stream_lag_seconds{pipeline="flights"} 0`} {
 		if !strings.Contains(c.metricsOfLeader(client), want) {
 			t.Errorf("the leader's metrics lack %s", want)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 func TestLeaderStopsMidRun(t *testing.T) {
@@ -168,12 +169,16 @@ func TestWithoutAMajorityNothingIsAcknowledged(t *testing.T) {
 	}
 	unreachable := 0
 	for _, n := range resp.Nodes {
-		if n.State == nodeUnreachable {
+		if n.State == view.NodeUnreachable {
 			unreachable++
 		}
 	}
 	if unreachable != 2 {
 		t.Errorf("nodes: %v", resp.Nodes)
+	}
+	// It says that what it tells may be old, and tells what it knows.
+	if resp.Node != stay || resp.AgeMs <= 0 || len(resp.Pipelines) != 1 || len(resp.ActiveRuns) != 1 || len(resp.Attention) != 3 || len(resp.Workers) != 0 {
+		t.Errorf("a node that nobody leads tells: %v", resp)
 	}
 	once, cancel := timeout(2 * time.Second)
 	defer cancel()

@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
+	"github.com/thalweg/thalweg/coordinator/view"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
@@ -126,7 +127,7 @@ func (j *joiners) settle(ids ...string) {
 			status, err := client.Status(j.t.Context(), &apiv1.StatusRequest{})
 			if err == nil && status.Leader != "" {
 				for _, n := range status.Nodes {
-					if n.State == nodeLeader || n.State == nodeFollower {
+					if n.State == view.NodeLeader || n.State == view.NodeFollower {
 						at = append(at, n.Id)
 					}
 				}

@@ -9,6 +9,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // metrics are one node's, in a registry of its own so that several nodes can
@@ -132,8 +133,8 @@ func (t timed) observe(label string, took time.Duration, err error) {
 // streamMetrics tells of the streams when it is asked, on the leader alone: only it
 // hears from workers. They come and go with their pipelines.
 type streamMetrics struct {
-	c                                  *Coordinator
-	lag, deadLetters, partitions, rate *prometheus.Desc
+	c                                              *Coordinator
+	lag, lagSeconds, deadLetters, partitions, rate *prometheus.Desc
 }
 
 func newStreamMetrics(c *Coordinator) *streamMetrics {
@@ -142,6 +143,7 @@ func newStreamMetrics(c *Coordinator) *streamMetrics {
 	}
 	return &streamMetrics{c: c,
 		lag:         desc("thalweg_stream_lag_events", "Events of the topic that are not scored yet, of partitions whose ends are known; the leader tells."),
+		lagSeconds:  desc("thalweg_stream_lag_seconds", "Age of the oldest event that is not scored, by its timestamp in the topic, of the partition that is furthest behind; 0 where all are scored, absent while no partition's is known; the leader tells."),
 		deadLetters: desc("thalweg_stream_dead_letters", "Dead letters since the logs of the stream began; the leader tells."),
 		partitions:  desc("thalweg_stream_partitions", "Partitions by state: waiting, running, paused or stopped; the leader tells.", "state"),
 		rate:        desc("thalweg_stream_events_per_second", "Events that are scored in a second, as workers measured it last; the leader tells."),
@@ -150,7 +152,7 @@ func newStreamMetrics(c *Coordinator) *streamMetrics {
 
 // Describe implements prometheus.Collector.
 func (m *streamMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lag, m.deadLetters, m.partitions, m.rate} {
+	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.deadLetters, m.partitions, m.rate} {
 		ch <- d
 	}
 }
@@ -161,11 +163,11 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 	if lead == nil {
 		return
 	}
-	views := make(map[string][]*apiv1.StreamPartition)
+	views, now := make(map[string][]*apiv1.StreamPartition), time.Now()
 	m.c.replica.view(func(s *state.State) {
 		for p := range s.Pipelines() {
 			for _, part := range p.Partitions {
-				views[string(p.Name)] = append(views[string(p.Name)], partitionView(s, p, part, lead.liveness))
+				views[string(p.Name)] = append(views[string(p.Name)], view.Partition(s, p, part, lead.liveness, now))
 			}
 		}
 	})
@@ -174,17 +176,21 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for pipeline, parts := range views {
 		var lag, dead int64
-		var rate float64
+		rate, behind := 0.0, -1.0
 		states := make(map[string]int)
 		for _, p := range parts {
 			if p.End >= 0 && p.Scored >= 0 {
 				lag += max(0, p.End-p.Scored)
 			}
+			behind = max(behind, p.LagSeconds)
 			dead += p.DeadLetters
 			rate += p.RowsPerSecond
 			states[p.State]++
 		}
 		gauge(m.lag, float64(lag), pipeline)
+		if behind >= 0 {
+			gauge(m.lagSeconds, behind, pipeline)
+		}
 		gauge(m.deadLetters, float64(dead), pipeline)
 		gauge(m.rate, rate, pipeline)
 		for state, n := range states {

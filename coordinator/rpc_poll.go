@@ -304,6 +304,8 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		return invalid(fmt.Sprintf("incarnation %.64q", msg.Incarnation), "a name of 1 to 253 bytes, new for each process")
 	case len(msg.ExchangeAddress) > maxNameBytes:
 		return invalid("exchange_address", "host:port")
+	case len(msg.Version) > maxNameBytes:
+		return invalid("version", "at most 253 bytes")
 	case msg.Slots > maxSlots:
 		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
 	case len(msg.Looked) > maxPollItems:

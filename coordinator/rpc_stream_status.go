@@ -1,15 +1,13 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
-
-	"google.golang.org/protobuf/proto"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // StreamStatus tells the position of each partition of one pipeline, or of all.
@@ -19,7 +17,7 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 		return nil, err
 	}
 	resp := &apiv1.StreamStatusResponse{}
-	known, hint := req.Pipeline == "", ""
+	known, hint, now := req.Pipeline == "", "", time.Now()
 	err = s.c.read(func(st *state.State) {
 		for p := range st.Pipelines() {
 			if req.Pipeline != "" && string(p.Name) != req.Pipeline || !sees(ctx, p.Name) {
@@ -27,7 +25,7 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 			}
 			known = true
 			for _, part := range p.Partitions {
-				resp.Partitions = append(resp.Partitions, partitionView(st, p, part, lead.liveness))
+				resp.Partitions = append(resp.Partitions, view.Partition(st, p, part, lead.liveness, now))
 			}
 		}
 		hint = nearestPipeline(ctx, st, req.Pipeline)
@@ -36,38 +34,4 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 		err = &thalweg.Error{Op: "stream status", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
 	}
 	return resp, err
-}
-
-// partitionView merges the replicated state of a partition with the newest report
-// of its holder.
-func partitionView(s *state.State, p *state.Pipeline, part *state.Partition, l *liveness.Liveness) *apiv1.StreamPartition {
-	t := part.Task
-	v := &apiv1.StreamPartition{Committed: -1, Scored: -1, End: -1}
-	reported, refusals := l.StreamOf(t.ID, t.Worker)
-	if reported != nil {
-		v = proto.CloneOf(reported)
-	}
-	v.Pipeline, v.Topic, v.Partition = string(p.Name), p.Newest().Topic, int32(t.Index)
-	v.Worker, v.Partitions = string(t.Worker), int32(len(p.Partitions))
-	leased := t.State == state.TaskLeased
-	if !leased || v.State == "" {
-		v.State = thalweg.StreamWaiting
-	}
-	switch {
-	case part.Stopped != "":
-		v.State, v.Message = thalweg.StreamStopped, part.Stopped
-	case p.PauseReason != "":
-		v.State, v.Message = thalweg.StreamPaused, p.PauseReason
-	case leased && p.Paused:
-		v.State = thalweg.StreamPaused
-	case leased:
-	case !s.Scores(p):
-		v.Message = "no " + p.Newest().Alias + " of model " + string(p.Newest().Model) + " yet"
-	case part.Failures > 0:
-		v.Message = "it failed and is tried again: " + part.LastError
-	default:
-		v.Message = "no worker has taken it yet"
-	}
-	v.Message = cmp.Or(v.Message, refusals)
-	return v
 }

@@ -61,7 +61,8 @@ func (c *Coordinator) newServer() *http.Server {
 	for i := range calls.Len() {
 		handlers["/"+apiv1.CoordinatorServiceName+"/"+string(calls.Get(i).Name())] = c.toLeader(c.authorized(rpc))
 	}
-	var between map[string]http.Handler // coordinators; those of a fixed list have nothing to say
+	handlers[apiv1.CoordinatorServiceNodeStatusProcedure] = c.authorized(rpc) // about this node
+	var between map[string]http.Handler                                       // coordinators; those of a fixed list have nothing to say
 	if c.cluster != nil {
 		between = c.cluster.Handlers()
 	}
@@ -150,7 +151,7 @@ func (c *Coordinator) toLeader(here http.Handler) http.Handler {
 		leader := c.node.WaitLeader(ctx)
 		cancel()
 		switch {
-		case leader == c.cfg.ID, leader == "" && r.URL.Path == apiv1.CoordinatorServiceStatusProcedure:
+		case leader == c.cfg.ID, r.URL.Path == apiv1.CoordinatorServiceStatusProcedure && (leader == "" || !c.leaderAnswers(r.Context(), leader)):
 			here.ServeHTTP(w, r)
 		case leader == "" || c.apiOf(leader) == "":
 			refuse(w, r, notLeader(leader))

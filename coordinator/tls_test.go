@@ -15,6 +15,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // certificates makes an authority and the certificates of those named as kind-id.
@@ -63,7 +64,7 @@ func TestNobodyIsServedWithoutACertificate(t *testing.T) {
 			t.Errorf("node %s: %v", p.ID, err)
 		}
 		status, err := client.Status(t.Context(), &apiv1.StatusRequest{})
-		if err != nil || len(status.Nodes) != 2 || status.Nodes[0].State == nodeUnreachable || status.Nodes[1].State == nodeUnreachable {
+		if err != nil || len(status.Nodes) != 2 || status.Nodes[0].State == view.NodeUnreachable || status.Nodes[1].State == view.NodeUnreachable {
 			t.Errorf("node %s: %v, %v; want both nodes", p.ID, status, err)
 		}
 		for what, over := range map[string]api.Config{"without TLS": {}, "of another authority": {TLS: stranger.Client(pki.Coordinator, "")}} {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -61,6 +62,10 @@ func (w *Worker) request() *apiv1.PollRequest {
 	req := &apiv1.PollRequest{
 		WorkerId: string(w.cfg.ID), Incarnation: w.incarnation, ExchangeAddress: w.ExchangeAddress(),
 		Slots: uint32(w.cfg.Slots), WaitMs: w.cfg.PollWait.Milliseconds(),
+		Version: w.cfg.Version, Cores: uint32(runtime.GOMAXPROCS(0)), MemoryBytes: w.cfg.MemoryBytes,
+	}
+	if certs := w.cfg.Credentials; certs != nil {
+		req.CertificateExpiresAtUnixMs = time.Now().Add(certs.ExpiresIn()).UnixMilli()
 	}
 	addresses := 0
 	for _, c := range w.connections.Known() {

@@ -90,7 +90,7 @@ func newScoreTask(w *Worker, lease *apiv1.Lease) (runner, error) {
 		return nil, err
 	}
 	t := &scoreTask{worker: w, registry: w.streams.registry(w, spec.Spec.Registry.Model), model: thalweg.ModelName(spec.Spec.Registry.Model)}
-	t.mu.lease, t.mu.status = lease, scorer.Status{Committed: -1, Scored: -1, End: -1} // not known
+	t.mu.lease, t.mu.status = lease, scorer.Status{Committed: -1, Scored: -1, End: -1, Oldest: -1} // not known
 	t.mu.unavailable, t.mu.leaving = opening, lease.Drain
 	t.offer(lease)
 	return t, nil
@@ -345,6 +345,8 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	if stream != nil {
 		s = stream.Status()
 		tripped, behind = s.Tripped, stream.table.message()
+	} else if s.Oldest == 0 {
+		s.Oldest = -1 // nobody looks at what comes since
 	}
 	if s.Begun {
 		t.mu.stopped = nil
@@ -360,9 +362,13 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 	if behind != "" {
 		s.Message = strings.TrimPrefix(s.Message+"; "+behind, "; ")
 	}
+	oldest := s.Oldest
+	if oldest > 0 {
+		oldest = max(1, oldest/1000)
+	}
 	req.Streams = append(req.Streams, &apiv1.StreamPartition{
 		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,
-		Committed: s.Committed, Scored: s.Scored, End: s.End, ModelVersion: uint64(s.Model.Version),
+		Committed: s.Committed, Scored: s.Scored, End: s.End, OldestUnixMs: oldest, ModelVersion: uint64(s.Model.Version),
 		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions),
 		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes})
 	for _, r := range s.Refusals {

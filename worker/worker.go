@@ -89,6 +89,10 @@ const DefaultCacheBytes = 1 << 30
 type Config struct {
 	ID          thalweg.WorkerID // unique in the cluster; required
 	SpecCatalog pipeline.Catalog // what specs can choose from; required
+	Version     string           // of the build, for show
+	// MemoryBytes is what the worker may use, which the coordinator places tasks by; 0: not
+	// known.
+	MemoryBytes int64
 	// Listen is the address on which peers fetch parameters, and operators
 	// /metrics, /healthz and /readyz; default 127.0.0.1:0, a free port.
 	Listen string

@@ -26,7 +26,7 @@ import (
 )
 
 func newCoordinator(g *verb.Globals) *cobra.Command {
-	cfg := coordinator.Config{SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
+	cfg := coordinator.Config{Version: shortVersion(), SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
 	var advertise string
 	var users map[string]string
 	var rate float64

@@ -31,7 +31,7 @@ func newDev(g *verb.Globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg.SchemaRegistry, cfg.Connections = g.Connections.Schemas, g.Connections.File
+			cfg.Version, cfg.SchemaRegistry, cfg.Connections = shortVersion(), g.Connections.Schemas, g.Connections.File
 			cluster, err := embedded.New(cmd.Context(), log, cfg)
 			if err != nil {
 				return err

@@ -2,13 +2,15 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"io"
-	"slices"
+	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -18,90 +20,114 @@ import (
 func newStatus(g *verb.Globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Show coordinators, workers, pipelines and streams",
+		Short: "Show what needs somebody, coordinators, workers, runs, pipelines and streams",
+		Long: "status shows the cluster at a glance, what somebody should look at first. The first\n" +
+			"line says who answers and how old what it knows may be: the leader knows all; where none\n" +
+			"answers, a follower tells what it has, and nothing of workers.",
 		Example: "  thalweg status\n" +
 			"  curl -s -H 'Content-Type: application/json' -d '{}' http://127.0.0.1:7070/thalweg.coordinator.v1.CoordinatorService/Status",
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, _ []string) (verb.Answer, error) {
-			nodes, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			pipelines, err := c.ListPipelines(cmd.Context(), &apiv1.ListPipelinesRequest{})
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			streams, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{})
-			return verb.Answer{Value: nodes, Table: func(w io.Writer) {
-				terminal.Row(w, "COORDINATOR", "ADDRESS", "STATE")
-				for _, n := range nodes.Nodes {
-					terminal.Row(w, n.Id, n.Address, n.State)
-				}
-				terminal.Row(w, "\nWORKER", "ADDRESS", "STATE", "LEASES")
-				for _, n := range nodes.Workers {
-					terminal.Row(w, n.Id, n.Address, n.State, n.Leases)
-				}
-				terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "MESSAGE")
-				for _, p := range pipelines.Pipelines {
-					s := summaryOf(p, streams.Partitions)
-					terminal.Row(w, p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-"), s.state, s.rows, s.dead, s.lag, cmp.Or(s.message, runWaits(p)))
-				}
-				terminal.PrintTimetables(w, pipelines.Pipelines)
-			}}, err
+			s, err := c.Status(cmd.Context(), &apiv1.StatusRequest{})
+			return verb.Answer{Value: s, Table: func(w io.Writer) { printStatus(w, s, time.Now()) }}, err
 		}),
 	}
 }
 
-// runWaits says for which workers the run of a pipeline waits, "" if it does not.
-func runWaits(p *apiv1.Pipeline) string {
-	if p.Waiting == "" {
-		return ""
+// printStatus prints a cluster on a screen.
+func printStatus(w io.Writer, s *apiv1.StatusResponse, now time.Time) {
+	fmt.Fprintln(w, freshness(s))
+	if len(s.Attention) > 0 {
+		terminal.Row(w, "\nATTENTION", "OF", "MESSAGE")
+		for _, a := range s.Attention {
+			terminal.Row(w, a.Severity, a.Subject, a.Message)
+		}
 	}
-	return "run " + p.Waiting
+	terminal.Row(w, "\nCOORDINATOR", "ADDRESS", "STATE", "VERSION", "TERM", "APPLIED", "LEADER SEEN", "FREE")
+	for _, n := range s.Nodes {
+		free := ""
+		if n.FreeBytes >= 0 {
+			free = humanize.IBytes(uint64(n.FreeBytes))
+		}
+		terminal.Row(w, n.Id, n.Address, n.State, n.Version, terminal.CountOrDash(n.Term), terminal.CountOrDash(n.AppliedIndex), ageShown(n.AgeMs), free)
+	}
+	terminal.Row(w, "\nWORKER", "ADDRESS", "STATE", "SEEN", "TASKS", "PARTITIONS", "SLOTS", "CORES", "MEMORY", "VERSION")
+	for _, n := range s.Workers {
+		memory := ""
+		if n.MemoryBytes > 0 {
+			memory = humanize.IBytes(uint64(n.MemoryBytes))
+		}
+		terminal.Row(w, n.Id, n.Address, n.State, ageShown(max(0, now.UnixMilli()-n.LastSeenUnixMs)), n.Tasks, n.Partitions, n.Slots, terminal.CountOrDash(uint64(n.Cores)), memory, n.Version)
+	}
+	if len(s.ActiveRuns) > 0 {
+		terminal.Row(w, "\nRUN", "STAGE", "STARTED", "TASKS", "ROWS", "MESSAGE")
+	}
+	for _, r := range s.ActiveRuns {
+		tasks, rows, message := "", "", ""
+		for _, stage := range r.Stages {
+			if stage.Name != r.Stage {
+				continue
+			}
+			tasks, message = fmt.Sprintf("%d/%d", stage.TasksDone, stage.TasksTotal), cmp.Or(r.Waiting, stage.Message)
+			if stage.RowsDone > 0 {
+				rows = humanize.Comma(stage.RowsDone)
+			}
+			if stage.RowsTotal > 0 {
+				rows += " of " + humanize.Comma(stage.RowsTotal)
+			}
+		}
+		terminal.Row(w, r.Id, r.Stage, terminal.Clock(r.StartedAtUnixMs), tasks, rows, message)
+	}
+	if more := int(s.ActiveRunsTotal) - len(s.ActiveRuns); more > 0 {
+		fmt.Fprintf(w, "and %d more: `thalweg runs`\n", more)
+	}
+	streams := make(map[string]*apiv1.StreamSummary)
+	for _, v := range s.Streams {
+		streams[v.Pipeline] = v
+	}
+	terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "BEHIND", "ROWS/S", "MESSAGE")
+	for _, p := range s.Pipelines {
+		cells := []any{p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-")}
+		switch v := streams[p.Name]; {
+		case p.Deletion != "":
+			cells = append(cells, "deleting", "", "", "", "", "", p.Deletion)
+		case v == nil:
+			cells = append(cells, "", "", "", "", "", "", "")
+		default:
+			speed := ""
+			if v.ScoredRows >= 0 {
+				speed = fmt.Sprintf("%.0f", v.RowsPerSecond)
+			}
+			cells = append(cells, v.State, countShown(v.ScoredRows), countShown(v.DeadLetters), countShown(v.LagEvents), terminal.Seconds(v.LagSeconds), speed, v.Message)
+		}
+		terminal.Row(w, cells...)
+	}
+	terminal.PrintTimetables(w, s.Pipelines)
 }
 
-// streamSummary is the stream of a pipeline in a line of a table; what is not
-// known is empty, as is all of it where the pipeline scores nothing.
-type streamSummary struct{ state, rows, dead, lag, message string }
+// freshness says who answers, and how old what it knows may be.
+func freshness(s *apiv1.StatusResponse) string {
+	at := fmt.Sprintf("index %d, term %d", s.AppliedIndex, s.Term)
+	switch {
+	case s.AgeMs == 0:
+		return fmt.Sprintf("%s leads and answers: %s", s.Node, at)
+	case s.AgeMs < 0:
+		return fmt.Sprintf("%s answers, and has heard from no leader since it started: %s", s.Node, at)
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s answers for no leader does, last heard from one %v ago: %s", s.Node, time.Duration(s.AgeMs)*time.Millisecond, at))
+}
 
-// summaryOf sums up the partitions of a pipeline. Its state is the one that needs
-// an operator most, and the message that of a partition in it.
-func summaryOf(pipeline *apiv1.Pipeline, all []*apiv1.StreamPartition) (s streamSummary) {
-	order := []string{thalweg.StreamRunning, thalweg.StreamWaiting, thalweg.StreamPaused, thalweg.StreamStopped}
-	worst := -1
-	var rows, dead, lag int64
-	known, ends := true, true
-	for _, p := range all {
-		if p.Pipeline != pipeline.Name {
-			continue
-		}
-		if at := slices.Index(order, p.State); at > worst {
-			worst, s.state, s.message = at, p.State, p.Message
-		} else if at == worst {
-			s.message = cmp.Or(s.message, p.Message)
-		}
-		known, ends = known && p.Committed >= 0, ends && p.End >= 0 && p.Scored >= 0
-		rows, dead, lag = rows+p.ScoredRows, dead+p.DeadLetters, lag+max(0, p.End-p.Scored)
+// ageShown prints an age in milliseconds, of which -1 says that it is not known.
+func ageShown(ms int64) string {
+	if ms == 0 {
+		return "now"
 	}
-	if pipeline.Deletion != "" {
-		return streamSummary{state: "deleting", message: pipeline.Deletion}
+	return terminal.Seconds(float64(ms) / 1000)
+}
+
+// countShown prints a count, of which -1 says that it is not known.
+func countShown(n int64) string {
+	if n < 0 {
+		return ""
 	}
-	if worst < 0 {
-		return s
-	}
-	if pipeline.StreamPaused && s.state == thalweg.StreamRunning {
-		s.state = thalweg.StreamPaused // it is about to
-	}
-	if known {
-		s.rows, s.dead = humanize.Comma(rows), humanize.Comma(dead)
-		switch {
-		case rows == 0 && dead > 0:
-			s.message = cmp.Or(s.message, "every event so far is a dead letter: `thalweg dlq list "+pipeline.Name+"` says why")
-		case rows == 0 && s.state == thalweg.StreamRunning:
-			s.message = cmp.Or(s.message, "no event has been scored yet")
-		}
-	}
-	if ends {
-		s.lag = humanize.Comma(lag)
-	}
-	return s
+	return humanize.Comma(n)
 }

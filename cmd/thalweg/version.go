@@ -27,13 +27,17 @@ func newVersion(*verb.Globals) *cobra.Command {
 
 // buildOf says what this binary is: version, revision, compiler and platform.
 func buildOf() string {
-	revision := ""
+	return fmt.Sprintf("%s %s %s/%s", shortVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// shortVersion is the version with the revision.
+func shortVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				revision = " " + s.Value[:min(12, len(s.Value))]
+				return version + " " + s.Value[:min(12, len(s.Value))]
 			}
 		}
 	}
-	return fmt.Sprintf("%s%s %s %s/%s", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return version
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func newWorker(g *verb.Globals) *cobra.Command {
-	cfg := worker.Config{SpecCatalog: catalog.All()}
+	cfg := worker.Config{Version: shortVersion(), SpecCatalog: catalog.All(), MemoryBytes: process.MemoryBytes()}
 	var id string
 	var streamBytes int64
 	cmd := &cobra.Command{

@@ -180,6 +180,11 @@ func FuzzDecodeBatches(f *testing.F) {
 		r.Reset()
 		r.Next = offset
 		rest, err := d.decode(data, 32<<10, &r)
+		dates := decoder{committed: true}
+		dates.begin(nil)
+		if us, ok := dates.dateOf(data, offset); !ok && us != 0 {
+			t.Fatalf("a time that is not known is %d", us)
+		}
 		if err == nil && len(rest) >= len(data) && len(data) > 0 {
 			t.Fatal("no progress")
 		}

@@ -37,6 +37,7 @@ var policies = [...]Policy{
 	{Route: OpenAPIPath, Role: Reader},
 
 	{Route: apiv1.CoordinatorServiceStatusProcedure, Role: Reader},
+	{Route: apiv1.CoordinatorServiceNodeStatusProcedure, Role: Reader, Nodes: []string{pki.Coordinator}},
 	{Route: apiv1.CoordinatorServiceListPipelinesProcedure, Role: Reader, Nodes: jobsRead, Over: OverList},
 	{Route: apiv1.CoordinatorServiceGetPipelineProcedure, Role: Reader, Nodes: jobsRead, Over: OverPipeline, Name: field((*apiv1.GetPipelineRequest).GetName)},
 	{Route: apiv1.CoordinatorServiceListRunsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListRunsRequest).GetPipeline)},

@@ -60,9 +60,10 @@ type worker struct {
 	refusals map[string]string // model versions that it could not load, and why
 	// connections are those that it has.
 	connections []*apiv1.Connection
-	polls       int       // that are open, of its process
-	began       time.Time // when its process first called, or did again after it was lost
-	flaps       int       // how often in a row that was soon after the time before
+	told        *apiv1.Worker // of its process: build, cores, memory, certificate
+	polls       int           // that are open, of its process
+	began       time.Time     // when its process first called, or did again after it was lost
+	flaps       int           // how often in a row that was soon after the time before
 }
 
 // Noted is what a poll told.
@@ -135,6 +136,7 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 	w.polls++
 	w.Silent, w.Unreachable = time.Time{}, false
 	w.Address, w.Slots, w.LastSeen, w.connections = req.ExchangeAddress, int(req.Slots), now, req.Connections
+	w.told = &apiv1.Worker{Version: req.Version, Cores: req.Cores, MemoryBytes: req.MemoryBytes, CertificateExpiresAtUnixMs: req.CertificateExpiresAtUnixMs}
 	for _, p := range req.Progress {
 		l.mu.progress[thalweg.TaskID(p.TaskId)] = p
 		if run, _, _ := strings.Cut(p.TaskId, "/"); p.Exchange > l.mu.reached[thalweg.RunID(run)] {
@@ -147,7 +149,7 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 		}
 	}
 	for _, p := range req.Streams {
-		p.Worker = req.WorkerId
+		p.Worker, p.LagSeconds = req.WorkerId, LagSeconds(p.OldestUnixMs, now)
 		l.mu.streams[state.ScoreTaskID(thalweg.PipelineName(p.Pipeline), uint32(p.Partition))] = p
 	}
 	before := w.refusals
@@ -235,6 +237,27 @@ func (l *Liveness) StreamOf(id thalweg.TaskID, holder thalweg.WorkerID) (p *apiv
 		p = nil
 	}
 	return p, strings.Join(texts, "; ")
+}
+
+// Oldest returns the timestamp of a partition's first event that is not scored, Unix
+// milliseconds, as whoever held the partition last has told; -1 where nobody has, or all
+// were scored then.
+func (l *Liveness) Oldest(id thalweg.TaskID) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.mu.streams[id]; p != nil && p.OldestUnixMs > 0 {
+		return p.OldestUnixMs
+	}
+	return -1
+}
+
+// LagSeconds returns how long ago the first event was written that is not scored, by its
+// timestamp: 0 where all are, -1 where that is not known. A timestamp in the future is now.
+func LagSeconds(oldestMS int64, now time.Time) float64 {
+	if oldestMS <= 0 {
+		return float64(oldestMS)
+	}
+	return max(0, now.Sub(time.UnixMilli(oldestMS)).Seconds())
 }
 
 // Connections returns those of the workers that are alive: none if there is none, or

@@ -54,6 +54,16 @@ func (n *Node) WaitLeader(ctx context.Context) string {
 	}
 }
 
+// Age returns how old what this member knows may be: the time since it last heard from a
+// leader, 0 where it leads itself; false if it has heard from none.
+func (n *Node) Age() (time.Duration, bool) {
+	if n.IsLeader() {
+		return 0, true
+	}
+	at := n.raft.LastContact()
+	return time.Since(at), !at.IsZero()
+}
+
 // Term returns the current term.
 func (n *Node) Term() uint64 { return n.raft.CurrentTerm() }
 

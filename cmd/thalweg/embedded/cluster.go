@@ -49,6 +49,7 @@ const ownBytes = 128 << 20
 
 // Config says where a cluster is, and how large.
 type Config struct {
+	Version   string // of the build, for show
 	Dir       string // holds everything
 	Workers   int
 	FreePorts bool // else the fixed ports
@@ -227,7 +228,7 @@ func (c *Cluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg",
+			Version: c.cfg.Version, ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg",
 			Records: func(ctx context.Context) (storage.Bucket, error) { return c.Connections.Bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
@@ -296,7 +297,8 @@ func (c *Cluster) runWorkers(ctx context.Context) error {
 	for i := range c.cfg.Workers {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, c.Client, c.Connections, c.log, worker.Config{
-			SpecCatalog: catalog.All(), ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait,
+			Version: c.cfg.Version, MemoryBytes: process.MemoryBytes() / int64(c.cfg.Workers), SpecCatalog: catalog.All(),
+			ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait,
 			Jobs: jobs.New(&cluster.Client{Client: c.Client, Conns: c.Connections, StateBucket: "thalweg"}).Run})
 		if err != nil {
 			g.Go(func() error { return err }) // ends those that run

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -33,4 +34,34 @@ func StreamMemory(bytes, more, cached int64) (*budget.Memory, error) {
 		m.SetSoftLimit(bytes+more, bytes+more+cached+trainingBytes)
 	}
 	return m, nil
+}
+
+// The files of Linux that say how much memory there is.
+const (
+	meminfo   = "/proc/meminfo"
+	cgroupMax = "/sys/fs/cgroup/memory.max"
+)
+
+// MemoryBytes returns how much memory this process may use: what its container is given,
+// or else what the machine has; 0 where neither can be told.
+func MemoryBytes() int64 {
+	limit, _ := os.ReadFile(cgroupMax)
+	total, _ := os.ReadFile(meminfo)
+	return memoryOf(string(limit), string(total))
+}
+
+// memoryOf reads the texts of cgroupMax and meminfo.
+func memoryOf(limit, total string) int64 {
+	var machine int64
+	for line := range strings.Lines(total) {
+		if n, _ := fmt.Sscanf(line, "MemTotal: %d kB", &machine); n == 1 {
+			machine <<= 10
+			break
+		}
+	}
+	own, err := strconv.ParseInt(strings.TrimSpace(limit), 10, 64) // max: none
+	if err != nil || own <= 0 || machine > 0 && own > machine {
+		return machine
+	}
+	return own
 }

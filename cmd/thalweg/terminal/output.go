@@ -76,6 +76,19 @@ func marshalJSON(value any) ([]byte, error) {
 	return json.MarshalIndent(value, "", "  ")
 }
 
+// Seconds shows how many seconds long something is that may be days; nothing where it is
+// negative, not known.
+func Seconds(n float64) string {
+	d := time.Duration(n * float64(time.Second))
+	switch {
+	case n < 0:
+		return ""
+	case n < 10:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
 // Row writes one line of a table.
 func Row(w io.Writer, cells ...any) {
 	parts := make([]string, len(cells))

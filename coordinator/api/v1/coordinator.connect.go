@@ -94,6 +94,9 @@ const (
 	// CoordinatorServiceStatusProcedure is the fully-qualified name of the CoordinatorService's Status
 	// RPC.
 	CoordinatorServiceStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/Status"
+	// CoordinatorServiceNodeStatusProcedure is the fully-qualified name of the CoordinatorService's
+	// NodeStatus RPC.
+	CoordinatorServiceNodeStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/NodeStatus"
 	// CoordinatorServiceBackupProcedure is the fully-qualified name of the CoordinatorService's Backup
 	// RPC.
 	CoordinatorServiceBackupProcedure = "/thalweg.coordinator.v1.CoordinatorService/Backup"
@@ -163,6 +166,8 @@ type CoordinatorServiceClient interface {
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// NodeStatus tells of the coordinator that is asked. It is not passed on to the leader.
+	NodeStatus(context.Context, *NodeStatusRequest) (*NodeStatusResponse, error)
 	// Backup answers with all that the coordinators know, as a file for Restore.
 	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Restore gives a new cluster what a backup holds; one that has pipelines or models
@@ -310,6 +315,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("Status")),
 			connect.WithClientOptions(opts...),
 		),
+		nodeStatus: connect.NewClient[NodeStatusRequest, NodeStatusResponse](
+			httpClient,
+			baseURL+CoordinatorServiceNodeStatusProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("NodeStatus")),
+			connect.WithClientOptions(opts...),
+		),
 		backup: connect.NewClient[BackupRequest, BackupResponse](
 			httpClient,
 			baseURL+CoordinatorServiceBackupProcedure,
@@ -382,6 +393,7 @@ type coordinatorServiceClient struct {
 	setSchedule    *connect.Client[SetScheduleRequest, SetScheduleResponse]
 	streamStatus   *connect.Client[StreamStatusRequest, StreamStatusResponse]
 	status         *connect.Client[StatusRequest, StatusResponse]
+	nodeStatus     *connect.Client[NodeStatusRequest, NodeStatusResponse]
 	backup         *connect.Client[BackupRequest, BackupResponse]
 	restore        *connect.Client[RestoreRequest, RestoreResponse]
 	removeMember   *connect.Client[RemoveMemberRequest, RemoveMemberResponse]
@@ -563,6 +575,15 @@ func (c *coordinatorServiceClient) Status(ctx context.Context, req *StatusReques
 	return nil, err
 }
 
+// NodeStatus calls thalweg.coordinator.v1.CoordinatorService.NodeStatus.
+func (c *coordinatorServiceClient) NodeStatus(ctx context.Context, req *NodeStatusRequest) (*NodeStatusResponse, error) {
+	response, err := c.nodeStatus.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Backup calls thalweg.coordinator.v1.CoordinatorService.Backup.
 func (c *coordinatorServiceClient) Backup(ctx context.Context, req *BackupRequest) (*BackupResponse, error) {
 	response, err := c.backup.CallUnary(ctx, connect.NewRequest(req))
@@ -680,6 +701,8 @@ type CoordinatorServiceHandler interface {
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
 	// Status tells the nodes, the leader and the workers.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// NodeStatus tells of the coordinator that is asked. It is not passed on to the leader.
+	NodeStatus(context.Context, *NodeStatusRequest) (*NodeStatusResponse, error)
 	// Backup answers with all that the coordinators know, as a file for Restore.
 	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Restore gives a new cluster what a backup holds; one that has pipelines or models
@@ -823,6 +846,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("Status")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceNodeStatusHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceNodeStatusProcedure,
+		svc.NodeStatus,
+		connect.WithSchema(coordinatorServiceMethods.ByName("NodeStatus")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceBackupHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceBackupProcedure,
 		svc.Backup,
@@ -911,6 +940,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceStreamStatusHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStatusProcedure:
 			coordinatorServiceStatusHandler.ServeHTTP(w, r)
+		case CoordinatorServiceNodeStatusProcedure:
+			coordinatorServiceNodeStatusHandler.ServeHTTP(w, r)
 		case CoordinatorServiceBackupProcedure:
 			coordinatorServiceBackupHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRestoreProcedure:
@@ -1010,6 +1041,10 @@ func (UnimplementedCoordinatorServiceHandler) StreamStatus(context.Context, *Str
 
 func (UnimplementedCoordinatorServiceHandler) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Status is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) NodeStatus(context.Context, *NodeStatusRequest) (*NodeStatusResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.NodeStatus is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Backup(context.Context, *BackupRequest) (*BackupResponse, error) {

@@ -3353,14 +3353,16 @@ type StreamPartition struct {
 	ScoredRows    int64                  `protobuf:"varint,10,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"`      // committed, since the log began
 	DeadLetters   int64                  `protobuf:"varint,11,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`   // since the log began
 	RowsPerSecond float64                `protobuf:"fixed64,12,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
-	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`                // why it waits or stopped
-	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"`         // how many the topic has, as its holder sees it; 0: not known
-	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`                // why its holder waits until the stream is resumed: too many dead letters
-	Generation    uint64                 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`         // that its holder scores with
-	Resumes       uint64                 `protobuf:"varint,17,opt,name=resumes,proto3" json:"resumes,omitempty"`               // Lease.resumes that its holder has seen
-	TopicId       string                 `protobuf:"bytes,18,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"` // which topic of that name the offsets are of; empty where it has no identity
-	Missing       int64                  `protobuf:"varint,19,opt,name=missing,proto3" json:"missing,omitempty"`               // offsets that were given up, since the log began
-	Lost          *SkipAuthorization     `protobuf:"bytes,20,opt,name=lost,proto3" json:"lost,omitempty"`                      // what would authorize giving up what is lost; unset if nothing is
+	Message       string                 `protobuf:"bytes,13,opt,name=message,proto3" json:"message,omitempty"`                                  // why it waits or stopped
+	Partitions    int32                  `protobuf:"varint,14,opt,name=partitions,proto3" json:"partitions,omitempty"`                           // how many the topic has, as its holder sees it; 0: not known
+	Tripped       string                 `protobuf:"bytes,15,opt,name=tripped,proto3" json:"tripped,omitempty"`                                  // why its holder waits until the stream is resumed: too many dead letters
+	Generation    uint64                 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`                           // that its holder scores with
+	Resumes       uint64                 `protobuf:"varint,17,opt,name=resumes,proto3" json:"resumes,omitempty"`                                 // Lease.resumes that its holder has seen
+	TopicId       string                 `protobuf:"bytes,18,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`                   // which topic of that name the offsets are of; empty where it has no identity
+	Missing       int64                  `protobuf:"varint,19,opt,name=missing,proto3" json:"missing,omitempty"`                                 // offsets that were given up, since the log began
+	Lost          *SkipAuthorization     `protobuf:"bytes,20,opt,name=lost,proto3" json:"lost,omitempty"`                                        // what would authorize giving up what is lost; unset if nothing is
+	OldestUnixMs  int64                  `protobuf:"varint,21,opt,name=oldest_unix_ms,json=oldestUnixMs,proto3" json:"oldest_unix_ms,omitempty"` // timestamp, as the topic has it, of the first event that is not scored; 0: all are, -1: not known
+	LagSeconds    float64                `protobuf:"fixed64,22,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`        // how long ago that is; 0: all are scored, -1: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3535,6 +3537,20 @@ func (x *StreamPartition) GetLost() *SkipAuthorization {
 	return nil
 }
 
+func (x *StreamPartition) GetOldestUnixMs() int64 {
+	if x != nil {
+		return x.OldestUnixMs
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetLagSeconds() float64 {
+	if x != nil {
+		return x.LagSeconds
+	}
+	return 0
+}
+
 // StatusRequest asks for the state of the cluster.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3572,15 +3588,27 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
 }
 
-// StatusResponse is the cluster as the node sees it that answers.
+// StatusResponse is the cluster as the node sees it that answers, at one moment: the
+// leader, or, where none answers, a follower, whose state may be older and who knows no
+// workers.
 type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Leader        string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"` // id of the node that leads; empty while there is none
-	Nodes         []*Node                `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Workers       []*Worker              `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`
-	AppliedIndex  uint64                 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"` // the newest entry of the log that this node has applied
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Leader       string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"` // id of the node that leads; empty while there is none
+	Nodes        []*Node                `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Workers      []*Worker              `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`                                // none of a follower's
+	AppliedIndex uint64                 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"` // the newest entry of the log that this node has applied
+	Node         string                 `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`                                      // id of the node that answers
+	Term         uint64                 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`                                     // of raft, that it is in
+	// How old the state may be: since this node last heard from a leader; 0: it leads
+	// itself, -1: it has heard from none.
+	AgeMs           int64            `protobuf:"varint,7,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	Attention       []*Attention     `protobuf:"bytes,8,rep,name=attention,proto3" json:"attention,omitempty"`                                        // what somebody should do, the worst first
+	ActiveRuns      []*Run           `protobuf:"bytes,9,rep,name=active_runs,json=activeRuns,proto3" json:"active_runs,omitempty"`                    // with their stages, without tasks; at most 100, the oldest first
+	Streams         []*StreamSummary `protobuf:"bytes,10,rep,name=streams,proto3" json:"streams,omitempty"`                                           // one of each pipeline that scores
+	ActiveRunsTotal uint32           `protobuf:"varint,11,opt,name=active_runs_total,json=activeRunsTotal,proto3" json:"active_runs_total,omitempty"` // of those that the caller may see
+	Pipelines       []*Pipeline      `protobuf:"bytes,12,rep,name=pipelines,proto3" json:"pipelines,omitempty"`                                       // without their specs
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -3641,20 +3669,336 @@ func (x *StatusResponse) GetAppliedIndex() uint64 {
 	return 0
 }
 
-// Node is a coordinator.
-type Node struct {
+func (x *StatusResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetAttention() []*Attention {
+	if x != nil {
+		return x.Attention
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetActiveRuns() []*Run {
+	if x != nil {
+		return x.ActiveRuns
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetStreams() []*StreamSummary {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetActiveRunsTotal() uint32 {
+	if x != nil {
+		return x.ActiveRunsTotal
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetPipelines() []*Pipeline {
+	if x != nil {
+		return x.Pipelines
+	}
+	return nil
+}
+
+// Attention is something that somebody should look at.
+type Attention struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`                            // host:port of this RPC
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`                                // leader | follower | joining | unreachable
-	RaftAddress   string                 `protobuf:"bytes,4,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"` // host:port of its raft transport
+	Severity      string                 `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"` // error: something stands still or is lost; warning: it will be
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`   // such as "node c2", "worker w1", "run flights-1", "stream flights"
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`   // what is the matter, and what to do
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *Attention) Reset() {
+	*x = Attention{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attention) ProtoMessage() {}
+
+func (x *Attention) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attention.ProtoReflect.Descriptor instead.
+func (*Attention) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Attention) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Attention) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Attention) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// StreamSummary is all partitions of a stream together.
+type StreamSummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`     // waiting | running | paused | stopped: that of the partition which needs somebody most
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // of a partition in that state
+	Partitions    uint32                 `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	ScoredRows    int64                  `protobuf:"varint,5,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"`    // committed, since the logs began; -1: not known of all partitions
+	DeadLetters   int64                  `protobuf:"varint,6,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"` // likewise
+	LagEvents     int64                  `protobuf:"varint,7,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`       // that are not scored; -1: not known of all partitions
+	LagSeconds    float64                `protobuf:"fixed64,8,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`   // of the partition that is furthest behind, as StreamPartition.lag_seconds; -1: not known of any
+	RowsPerSecond float64                `protobuf:"fixed64,9,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamSummary) Reset() {
+	*x = StreamSummary{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamSummary) ProtoMessage() {}
+
+func (x *StreamSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamSummary.ProtoReflect.Descriptor instead.
+func (*StreamSummary) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *StreamSummary) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *StreamSummary) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StreamSummary) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *StreamSummary) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetScoredRows() int64 {
+	if x != nil {
+		return x.ScoredRows
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetDeadLetters() int64 {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetLagEvents() int64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetLagSeconds() float64 {
+	if x != nil {
+		return x.LagSeconds
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetRowsPerSecond() float64 {
+	if x != nil {
+		return x.RowsPerSecond
+	}
+	return 0
+}
+
+// NodeStatusRequest asks a coordinator about itself. It is not passed on.
+type NodeStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeStatusRequest) Reset() {
+	*x = NodeStatusRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeStatusRequest) ProtoMessage() {}
+
+func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeStatusRequest.ProtoReflect.Descriptor instead.
+func (*NodeStatusRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
+}
+
+// NodeStatusResponse is the coordinator that was asked.
+type NodeStatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeStatusResponse) Reset() {
+	*x = NodeStatusResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeStatusResponse) ProtoMessage() {}
+
+func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeStatusResponse.ProtoReflect.Descriptor instead.
+func (*NodeStatusResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *NodeStatusResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+// Node is a coordinator.
+type Node struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Address     string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`                            // host:port of this RPC
+	State       string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`                                // leader | follower | joining | unreachable
+	RaftAddress string                 `protobuf:"bytes,4,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"` // host:port of its raft transport
+	// What it tells of itself; empty where it is unreachable.
+	Version                    string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`                                                                                 // of its build
+	AppliedIndex               uint64 `protobuf:"varint,6,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`                                                  // the newest entry of the log that it has applied
+	Term                       uint64 `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"`                                                                                      // of raft, that it is in
+	FreeBytes                  int64  `protobuf:"varint,8,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`                                                           // left where its log is; -1: not known
+	ReadOnly                   string `protobuf:"bytes,9,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`                                                               // why it takes no commands; empty: it does
+	AgeMs                      int64  `protobuf:"varint,10,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`                                                                      // since it last heard from a leader; 0: it leads, -1: it has heard from none
+	CertificateExpiresAtUnixMs int64  `protobuf:"varint,11,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
+}
+
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3666,7 +4010,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3679,7 +4023,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Node) GetId() string {
@@ -3710,6 +4054,55 @@ func (x *Node) GetRaftAddress() string {
 	return ""
 }
 
+func (x *Node) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Node) GetAppliedIndex() uint64 {
+	if x != nil {
+		return x.AppliedIndex
+	}
+	return 0
+}
+
+func (x *Node) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Node) GetFreeBytes() int64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *Node) GetReadOnly() string {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return ""
+}
+
+func (x *Node) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *Node) GetCertificateExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.CertificateExpiresAtUnixMs
+	}
+	return 0
+}
+
 // RemoveMemberRequest names a coordinator.
 type RemoveMemberRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3720,7 +4113,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +4125,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +4138,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RemoveMemberRequest) GetId() string {
@@ -3765,7 +4158,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +4170,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +4183,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RemoveMemberResponse) GetMembers() []string {
@@ -3802,19 +4195,26 @@ func (x *RemoveMemberResponse) GetMembers() []string {
 
 // Worker is a process that runs tasks and scores partitions.
 type Worker struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Address        string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // host:port of its metrics and of its peers
-	State          string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`     // alive | lost
-	Leases         uint32                 `protobuf:"varint,4,opt,name=leases,proto3" json:"leases,omitempty"`  // how many tasks and partitions it holds
-	LastSeenUnixMs int64                  `protobuf:"varint,5,opt,name=last_seen_unix_ms,json=lastSeenUnixMs,proto3" json:"last_seen_unix_ms,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	Id                         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Address                    string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // host:port of its metrics and of its peers
+	State                      string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`     // alive | lost
+	Leases                     uint32                 `protobuf:"varint,4,opt,name=leases,proto3" json:"leases,omitempty"`  // how many tasks and partitions it holds
+	LastSeenUnixMs             int64                  `protobuf:"varint,5,opt,name=last_seen_unix_ms,json=lastSeenUnixMs,proto3" json:"last_seen_unix_ms,omitempty"`
+	Version                    string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`                                                                                 // of its build
+	Cores                      uint32                 `protobuf:"varint,7,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                    // that its process may use
+	MemoryBytes                int64                  `protobuf:"varint,8,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                     // that its process may use; 0: not known
+	Slots                      uint32                 `protobuf:"varint,9,opt,name=slots,proto3" json:"slots,omitempty"`                                                                                    // tasks that it runs at once
+	Tasks                      uint32                 `protobuf:"varint,10,opt,name=tasks,proto3" json:"tasks,omitempty"`                                                                                   // of its leases, those that are no partitions
+	Partitions                 uint32                 `protobuf:"varint,11,opt,name=partitions,proto3" json:"partitions,omitempty"`                                                                         // of its leases, partitions of topics
+	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,12,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +4226,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +4239,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Worker) GetId() string {
@@ -3877,6 +4277,55 @@ func (x *Worker) GetLastSeenUnixMs() int64 {
 	return 0
 }
 
+func (x *Worker) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Worker) GetCores() uint32 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
+}
+
+func (x *Worker) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Worker) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Worker) GetTasks() uint32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *Worker) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *Worker) GetCertificateExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.CertificateExpiresAtUnixMs
+	}
+	return 0
+}
+
 // BackupRequest asks for a backup.
 type BackupRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3886,7 +4335,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +4347,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +4360,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
 }
 
 // BackupResponse is a backup.
@@ -3925,7 +4374,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4386,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4399,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BackupResponse) GetBackup() []byte {
@@ -3977,7 +4426,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3989,7 +4438,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4002,7 +4451,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *RestoreRequest) GetBackup() []byte {
@@ -4024,7 +4473,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4036,7 +4485,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4049,7 +4498,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RestoreResponse) GetPipelines() uint64 {
@@ -4075,29 +4524,33 @@ func (x *RestoreResponse) GetNewestUnixMs() int64 {
 
 // PollRequest is what a worker tells.
 type PollRequest struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	WorkerId        string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	Incarnation     string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`                                // one per process
-	ExchangeAddress string                 `protobuf:"bytes,3,opt,name=exchange_address,json=exchangeAddress,proto3" json:"exchange_address,omitempty"` // host:port where peers fetch parameters
-	Slots           uint32                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`                                           // tasks it can run at once
-	KnownLeases     string                 `protobuf:"bytes,5,opt,name=known_leases,json=knownLeases,proto3" json:"known_leases,omitempty"`             // PollResponse.leases_hash last seen
-	WaitMs          int64                  `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`                           // how long the call may wait for another set of leases
-	Progress        []*Progress            `protobuf:"bytes,7,rep,name=progress,proto3" json:"progress,omitempty"`
-	Reports         []*TaskReport          `protobuf:"bytes,8,rep,name=reports,proto3" json:"reports,omitempty"`
-	Streams         []*StreamPartition     `protobuf:"bytes,9,rep,name=streams,proto3" json:"streams,omitempty"`
-	Refusals        []*ModelRefusal        `protobuf:"bytes,10,rep,name=refusals,proto3" json:"refusals,omitempty"`
-	Leaving         bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`             // the worker gives its leases back
-	Connections     []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"`      // all that specs can name there; none: not told
-	Looked          []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`                // answers to PollResponse.looks
-	Unreachable     []*Peer                `protobuf:"bytes,14,rep,name=unreachable,proto3" json:"unreachable,omitempty"`      // workers whose connections broke since the last poll
-	NoRoom          bool                   `protobuf:"varint,15,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"` // its disk was full: it takes no tasks of runs
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state                      protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId                   string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Incarnation                string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`                                // one per process
+	ExchangeAddress            string                 `protobuf:"bytes,3,opt,name=exchange_address,json=exchangeAddress,proto3" json:"exchange_address,omitempty"` // host:port where peers fetch parameters
+	Slots                      uint32                 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`                                           // tasks it can run at once
+	KnownLeases                string                 `protobuf:"bytes,5,opt,name=known_leases,json=knownLeases,proto3" json:"known_leases,omitempty"`             // PollResponse.leases_hash last seen
+	WaitMs                     int64                  `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`                           // how long the call may wait for another set of leases
+	Progress                   []*Progress            `protobuf:"bytes,7,rep,name=progress,proto3" json:"progress,omitempty"`
+	Reports                    []*TaskReport          `protobuf:"bytes,8,rep,name=reports,proto3" json:"reports,omitempty"`
+	Streams                    []*StreamPartition     `protobuf:"bytes,9,rep,name=streams,proto3" json:"streams,omitempty"`
+	Refusals                   []*ModelRefusal        `protobuf:"bytes,10,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	Leaving                    bool                   `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`                                                                               // the worker gives its leases back
+	Connections                []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"`                                                                        // all that specs can name there; none: not told
+	Looked                     []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`                                                                                  // answers to PollResponse.looks
+	Unreachable                []*Peer                `protobuf:"bytes,14,rep,name=unreachable,proto3" json:"unreachable,omitempty"`                                                                        // workers whose connections broke since the last poll
+	NoRoom                     bool                   `protobuf:"varint,15,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"`                                                                   // its disk was full: it takes no tasks of runs
+	Version                    string                 `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"`                                                                                // of its build
+	Cores                      uint32                 `protobuf:"varint,17,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                   // that its process may use
+	MemoryBytes                int64                  `protobuf:"varint,18,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                    // that its process may use; 0: not known
+	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,19,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4109,7 +4562,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4122,7 +4575,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -4230,6 +4683,34 @@ func (x *PollRequest) GetNoRoom() bool {
 	return false
 }
 
+func (x *PollRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PollRequest) GetCores() uint32 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
+}
+
+func (x *PollRequest) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *PollRequest) GetCertificateExpiresAtUnixMs() int64 {
+	if x != nil {
+		return x.CertificateExpiresAtUnixMs
+	}
+	return 0
+}
+
 // Looked says which objects a pipeline's training data has.
 type Looked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4243,7 +4724,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4255,7 +4736,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4268,7 +4749,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -4311,7 +4792,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4323,7 +4804,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4336,7 +4817,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Connection) GetKind() string {
@@ -4376,7 +4857,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4388,7 +4869,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4401,7 +4882,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -4482,7 +4963,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +4975,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +4988,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -4599,7 +5080,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4611,7 +5092,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4624,7 +5105,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -4663,7 +5144,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4675,7 +5156,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4688,7 +5169,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -4731,7 +5212,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +5224,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +5237,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Look) GetPipeline() string {
@@ -4819,7 +5300,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4831,7 +5312,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4844,7 +5325,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -5062,7 +5543,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5074,7 +5555,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5087,7 +5568,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -5126,7 +5607,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5138,7 +5619,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5151,7 +5632,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -5204,7 +5685,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5216,7 +5697,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5229,7 +5710,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CreateTokenRequest) GetRequestId() string {
@@ -5283,7 +5764,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5295,7 +5776,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5308,7 +5789,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
 }
 
 // ListTokensRequest asks for all tokens.
@@ -5320,7 +5801,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5332,7 +5813,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5345,7 +5826,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
 }
 
 // ListTokensResponse is the tokens, in order of their names.
@@ -5358,7 +5839,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +5851,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +5864,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -5408,7 +5889,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5420,7 +5901,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5433,7 +5914,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Token) GetName() string {
@@ -5489,7 +5970,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5501,7 +5982,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5514,7 +5995,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RevokeTokenRequest) GetRequestId() string {
@@ -5540,7 +6021,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5552,7 +6033,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5565,7 +6046,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
 }
 
 // ListAuditRequest asks for records of the audit log.
@@ -5585,7 +6066,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5597,7 +6078,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5610,7 +6091,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListAuditRequest) GetAfter() uint64 {
@@ -5682,7 +6163,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5694,7 +6175,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5707,7 +6188,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListAuditResponse) GetRecords() []*AuditRecord {
@@ -5763,7 +6244,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5775,7 +6256,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5788,7 +6269,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *AuditRecord) GetSeq() uint64 {
@@ -6213,7 +6694,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x14StreamStatusResponse\x12G\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2'.thalweg.coordinator.v1.StreamPartitionR\n" +
-	"partitions\"\xea\x04\n" +
+	"partitions\"\xb1\x05\n" +
 	"\x0fStreamPartition\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x1c\n" +
@@ -6240,28 +6721,82 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aresumes\x18\x11 \x01(\x04R\aresumes\x12\x19\n" +
 	"\btopic_id\x18\x12 \x01(\tR\atopicId\x12\x18\n" +
 	"\amissing\x18\x13 \x01(\x03R\amissing\x12=\n" +
-	"\x04lost\x18\x14 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04lost\"\x0f\n" +
-	"\rStatusRequest\"\xbb\x01\n" +
+	"\x04lost\x18\x14 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04lost\x12$\n" +
+	"\x0eoldest_unix_ms\x18\x15 \x01(\x03R\foldestUnixMs\x12\x1f\n" +
+	"\vlag_seconds\x18\x16 \x01(\x01R\n" +
+	"lagSeconds\"\x0f\n" +
+	"\rStatusRequest\"\xa6\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.thalweg.coordinator.v1.NodeR\x05nodes\x128\n" +
 	"\aworkers\x18\x03 \x03(\v2\x1e.thalweg.coordinator.v1.WorkerR\aworkers\x12#\n" +
-	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\"i\n" +
+	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x12\n" +
+	"\x04node\x18\x05 \x01(\tR\x04node\x12\x12\n" +
+	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x15\n" +
+	"\x06age_ms\x18\a \x01(\x03R\x05ageMs\x12?\n" +
+	"\tattention\x18\b \x03(\v2!.thalweg.coordinator.v1.AttentionR\tattention\x12<\n" +
+	"\vactive_runs\x18\t \x03(\v2\x1b.thalweg.coordinator.v1.RunR\n" +
+	"activeRuns\x12?\n" +
+	"\astreams\x18\n" +
+	" \x03(\v2%.thalweg.coordinator.v1.StreamSummaryR\astreams\x12*\n" +
+	"\x11active_runs_total\x18\v \x01(\rR\x0factiveRunsTotal\x12>\n" +
+	"\tpipelines\x18\f \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\"[\n" +
+	"\tAttention\x12\x1a\n" +
+	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xa7\x02\n" +
+	"\rStreamSummary\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x04 \x01(\rR\n" +
+	"partitions\x12\x1f\n" +
+	"\vscored_rows\x18\x05 \x01(\x03R\n" +
+	"scoredRows\x12!\n" +
+	"\fdead_letters\x18\x06 \x01(\x03R\vdeadLetters\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\a \x01(\x03R\tlagEvents\x12\x1f\n" +
+	"\vlag_seconds\x18\b \x01(\x01R\n" +
+	"lagSeconds\x12&\n" +
+	"\x0frows_per_second\x18\t \x01(\x01R\rrowsPerSecond\"\x13\n" +
+	"\x11NodeStatusRequest\"F\n" +
+	"\x12NodeStatusResponse\x120\n" +
+	"\x04node\x18\x01 \x01(\v2\x1c.thalweg.coordinator.v1.NodeR\x04node\"\xd3\x02\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12!\n" +
-	"\fraft_address\x18\x04 \x01(\tR\vraftAddress\"%\n" +
+	"\fraft_address\x18\x04 \x01(\tR\vraftAddress\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12#\n" +
+	"\rapplied_index\x18\x06 \x01(\x04R\fappliedIndex\x12\x12\n" +
+	"\x04term\x18\a \x01(\x04R\x04term\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\b \x01(\x03R\tfreeBytes\x12\x1b\n" +
+	"\tread_only\x18\t \x01(\tR\breadOnly\x12\x15\n" +
+	"\x06age_ms\x18\n" +
+	" \x01(\x03R\x05ageMs\x12B\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\v \x01(\x03R\x1acertificateExpiresAtUnixMs\"%\n" +
 	"\x13RemoveMemberRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
 	"\x14RemoveMemberResponse\x12\x18\n" +
-	"\amembers\x18\x01 \x03(\tR\amembers\"\x8b\x01\n" +
+	"\amembers\x18\x01 \x03(\tR\amembers\"\xee\x02\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
 	"\x06leases\x18\x04 \x01(\rR\x06leases\x12)\n" +
-	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\"\x0f\n" +
+	"\x11last_seen_unix_ms\x18\x05 \x01(\x03R\x0elastSeenUnixMs\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
+	"\x05cores\x18\a \x01(\rR\x05cores\x12!\n" +
+	"\fmemory_bytes\x18\b \x01(\x03R\vmemoryBytes\x12\x14\n" +
+	"\x05slots\x18\t \x01(\rR\x05slots\x12\x14\n" +
+	"\x05tasks\x18\n" +
+	" \x01(\rR\x05tasks\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\v \x01(\rR\n" +
+	"partitions\x12B\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\f \x01(\x03R\x1acertificateExpiresAtUnixMs\"\x0f\n" +
 	"\rBackupRequest\"M\n" +
 	"\x0eBackupResponse\x12\x16\n" +
 	"\x06backup\x18\x01 \x01(\fR\x06backup\x12#\n" +
@@ -6271,7 +6806,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0fRestoreResponse\x12\x1c\n" +
 	"\tpipelines\x18\x01 \x01(\x04R\tpipelines\x12\x16\n" +
 	"\x06models\x18\x02 \x01(\x04R\x06models\x12$\n" +
-	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xbb\x05\n" +
+	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xd2\x06\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -6288,7 +6823,11 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\x126\n" +
 	"\x06looked\x18\r \x03(\v2\x1e.thalweg.coordinator.v1.LookedR\x06looked\x12>\n" +
 	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\x12\x17\n" +
-	"\ano_room\x18\x0f \x01(\bR\x06noRoom\"t\n" +
+	"\ano_room\x18\x0f \x01(\bR\x06noRoom\x12\x18\n" +
+	"\aversion\x18\x10 \x01(\tR\aversion\x12\x14\n" +
+	"\x05cores\x18\x11 \x01(\rR\x05cores\x12!\n" +
+	"\fmemory_bytes\x18\x12 \x01(\x03R\vmemoryBytes\x12B\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\x13 \x01(\x03R\x1acertificateExpiresAtUnixMs\"t\n" +
 	"\x06Looked\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
 	"\n" +
@@ -6465,7 +7004,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\asubject\x18\r \x01(\tR\asubject\x12\x18\n" +
 	"\aoutcome\x18\x0e \x01(\tR\aoutcome\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\tR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\tR\x04hash2\x8e\x15\n" +
+	"\x04hash\x18\x10 \x01(\tR\x04hash2\xf5\x15\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -6486,7 +7025,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\tSetStream\x12(.thalweg.coordinator.v1.SetStreamRequest\x1a).thalweg.coordinator.v1.SetStreamResponse\"\x00\x12h\n" +
 	"\vSetSchedule\x12*.thalweg.coordinator.v1.SetScheduleRequest\x1a+.thalweg.coordinator.v1.SetScheduleResponse\"\x00\x12k\n" +
 	"\fStreamStatus\x12+.thalweg.coordinator.v1.StreamStatusRequest\x1a,.thalweg.coordinator.v1.StreamStatusResponse\"\x00\x12Y\n" +
-	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12Y\n" +
+	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12e\n" +
+	"\n" +
+	"NodeStatus\x12).thalweg.coordinator.v1.NodeStatusRequest\x1a*.thalweg.coordinator.v1.NodeStatusResponse\"\x00\x12Y\n" +
 	"\x06Backup\x12%.thalweg.coordinator.v1.BackupRequest\x1a&.thalweg.coordinator.v1.BackupResponse\"\x00\x12\\\n" +
 	"\aRestore\x12&.thalweg.coordinator.v1.RestoreRequest\x1a'.thalweg.coordinator.v1.RestoreResponse\"\x00\x12k\n" +
 	"\fRemoveMember\x12+.thalweg.coordinator.v1.RemoveMemberRequest\x1a,.thalweg.coordinator.v1.RemoveMemberResponse\"\x00\x12h\n" +
@@ -6509,7 +7050,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -6564,63 +7105,67 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*StreamPartition)(nil),        // 50: thalweg.coordinator.v1.StreamPartition
 	(*StatusRequest)(nil),          // 51: thalweg.coordinator.v1.StatusRequest
 	(*StatusResponse)(nil),         // 52: thalweg.coordinator.v1.StatusResponse
-	(*Node)(nil),                   // 53: thalweg.coordinator.v1.Node
-	(*RemoveMemberRequest)(nil),    // 54: thalweg.coordinator.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 55: thalweg.coordinator.v1.RemoveMemberResponse
-	(*Worker)(nil),                 // 56: thalweg.coordinator.v1.Worker
-	(*BackupRequest)(nil),          // 57: thalweg.coordinator.v1.BackupRequest
-	(*BackupResponse)(nil),         // 58: thalweg.coordinator.v1.BackupResponse
-	(*RestoreRequest)(nil),         // 59: thalweg.coordinator.v1.RestoreRequest
-	(*RestoreResponse)(nil),        // 60: thalweg.coordinator.v1.RestoreResponse
-	(*PollRequest)(nil),            // 61: thalweg.coordinator.v1.PollRequest
-	(*Looked)(nil),                 // 62: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 63: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 64: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 65: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 66: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 67: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 68: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 69: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                   // 70: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 71: thalweg.coordinator.v1.ErrorDetail
-	(*CreateTokenRequest)(nil),     // 72: thalweg.coordinator.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),    // 73: thalweg.coordinator.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),      // 74: thalweg.coordinator.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),     // 75: thalweg.coordinator.v1.ListTokensResponse
-	(*Token)(nil),                  // 76: thalweg.coordinator.v1.Token
-	(*RevokeTokenRequest)(nil),     // 77: thalweg.coordinator.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),    // 78: thalweg.coordinator.v1.RevokeTokenResponse
-	(*ListAuditRequest)(nil),       // 79: thalweg.coordinator.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),      // 80: thalweg.coordinator.v1.ListAuditResponse
-	(*AuditRecord)(nil),            // 81: thalweg.coordinator.v1.AuditRecord
-	nil,                            // 82: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 83: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 84: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 85: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 86: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 87: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 88: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 89: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 90: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 91: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 92: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 93: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 94: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 95: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*Attention)(nil),              // 53: thalweg.coordinator.v1.Attention
+	(*StreamSummary)(nil),          // 54: thalweg.coordinator.v1.StreamSummary
+	(*NodeStatusRequest)(nil),      // 55: thalweg.coordinator.v1.NodeStatusRequest
+	(*NodeStatusResponse)(nil),     // 56: thalweg.coordinator.v1.NodeStatusResponse
+	(*Node)(nil),                   // 57: thalweg.coordinator.v1.Node
+	(*RemoveMemberRequest)(nil),    // 58: thalweg.coordinator.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),   // 59: thalweg.coordinator.v1.RemoveMemberResponse
+	(*Worker)(nil),                 // 60: thalweg.coordinator.v1.Worker
+	(*BackupRequest)(nil),          // 61: thalweg.coordinator.v1.BackupRequest
+	(*BackupResponse)(nil),         // 62: thalweg.coordinator.v1.BackupResponse
+	(*RestoreRequest)(nil),         // 63: thalweg.coordinator.v1.RestoreRequest
+	(*RestoreResponse)(nil),        // 64: thalweg.coordinator.v1.RestoreResponse
+	(*PollRequest)(nil),            // 65: thalweg.coordinator.v1.PollRequest
+	(*Looked)(nil),                 // 66: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 67: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 68: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 69: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 70: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 71: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 72: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 73: thalweg.coordinator.v1.Lease
+	(*Peer)(nil),                   // 74: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 75: thalweg.coordinator.v1.ErrorDetail
+	(*CreateTokenRequest)(nil),     // 76: thalweg.coordinator.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),    // 77: thalweg.coordinator.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),      // 78: thalweg.coordinator.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),     // 79: thalweg.coordinator.v1.ListTokensResponse
+	(*Token)(nil),                  // 80: thalweg.coordinator.v1.Token
+	(*RevokeTokenRequest)(nil),     // 81: thalweg.coordinator.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),    // 82: thalweg.coordinator.v1.RevokeTokenResponse
+	(*ListAuditRequest)(nil),       // 83: thalweg.coordinator.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 84: thalweg.coordinator.v1.ListAuditResponse
+	(*AuditRecord)(nil),            // 85: thalweg.coordinator.v1.AuditRecord
+	nil,                            // 86: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 87: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 88: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 89: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 90: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 91: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 92: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 93: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 94: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 95: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 96: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 97: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 98: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 99: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
 	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
 	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	82, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	86, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	83, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	84, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	85, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	86, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	87, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	88, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	89, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	90, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
@@ -6629,94 +7174,101 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	35, // 17: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
 	38, // 18: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	40, // 19: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	87, // 20: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	88, // 21: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	89, // 22: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	90, // 23: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	91, // 20: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	92, // 21: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	93, // 22: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	94, // 23: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
 	44, // 24: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	50, // 25: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
 	44, // 26: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	53, // 27: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	56, // 28: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	64, // 29: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	65, // 30: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	50, // 31: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	66, // 32: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	63, // 33: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	62, // 34: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	70, // 35: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
-	91, // 36: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	92, // 37: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	93, // 38: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	69, // 39: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	68, // 40: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	94, // 41: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	70, // 42: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	95, // 43: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	40, // 44: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	44, // 45: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	76, // 46: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
-	81, // 47: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
-	39, // 48: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,  // 49: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 50: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	7,  // 51: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	9,  // 52: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	11, // 53: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	13, // 54: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	15, // 55: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	17, // 56: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	25, // 57: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
-	27, // 58: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
-	29, // 59: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
-	31, // 60: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
-	33, // 61: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
-	36, // 62: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	41, // 63: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	43, // 64: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	46, // 65: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	48, // 66: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	51, // 67: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	57, // 68: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
-	59, // 69: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
-	54, // 70: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
-	72, // 71: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
-	74, // 72: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
-	77, // 73: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
-	79, // 74: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
-	61, // 75: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 76: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 77: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 78: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 79: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 80: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 81: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 82: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 83: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 84: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
-	28, // 85: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
-	30, // 86: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
-	32, // 87: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
-	34, // 88: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
-	37, // 89: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	42, // 90: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	45, // 91: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	47, // 92: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	49, // 93: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	52, // 94: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	58, // 95: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
-	60, // 96: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
-	55, // 97: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
-	73, // 98: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
-	75, // 99: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
-	78, // 100: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
-	80, // 101: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
-	67, // 102: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	76, // [76:103] is the sub-list for method output_type
-	49, // [49:76] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	57, // 27: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	60, // 28: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	53, // 29: thalweg.coordinator.v1.StatusResponse.attention:type_name -> thalweg.coordinator.v1.Attention
+	19, // 30: thalweg.coordinator.v1.StatusResponse.active_runs:type_name -> thalweg.coordinator.v1.Run
+	54, // 31: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
+	5,  // 32: thalweg.coordinator.v1.StatusResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
+	57, // 33: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
+	68, // 34: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	69, // 35: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	50, // 36: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	70, // 37: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	67, // 38: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	66, // 39: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	74, // 40: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
+	95, // 41: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	96, // 42: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	97, // 43: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	73, // 44: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	72, // 45: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	98, // 46: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	74, // 47: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	99, // 48: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	40, // 49: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	44, // 50: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	80, // 51: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
+	85, // 52: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
+	39, // 53: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,  // 54: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,  // 55: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	7,  // 56: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	9,  // 57: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	11, // 58: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	13, // 59: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	15, // 60: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	17, // 61: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	25, // 62: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
+	27, // 63: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
+	29, // 64: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
+	31, // 65: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
+	33, // 66: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
+	36, // 67: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	41, // 68: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	43, // 69: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	46, // 70: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	48, // 71: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	51, // 72: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	55, // 73: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
+	61, // 74: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	63, // 75: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	58, // 76: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
+	76, // 77: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
+	78, // 78: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
+	81, // 79: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
+	83, // 80: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
+	65, // 81: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,  // 82: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,  // 83: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,  // 84: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10, // 85: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12, // 86: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14, // 87: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16, // 88: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18, // 89: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26, // 90: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
+	28, // 91: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
+	30, // 92: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
+	32, // 93: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
+	34, // 94: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
+	37, // 95: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	42, // 96: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	45, // 97: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	47, // 98: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	49, // 99: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	52, // 100: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	56, // 101: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
+	62, // 102: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	64, // 103: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	59, // 104: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
+	77, // 105: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
+	79, // 106: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
+	82, // 107: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
+	84, // 108: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
+	71, // 109: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	82, // [82:110] is the sub-list for method output_type
+	54, // [54:82] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -6731,7 +7283,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   96,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

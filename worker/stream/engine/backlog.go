@@ -217,6 +217,17 @@ func (b *Backlog) Drop(n int) {
 	}
 }
 
+// Oldest returns the timestamp of the first record, microseconds since 1970 UTC; false if
+// there is none.
+func (b *Backlog) Oldest() (us int64, ok bool) {
+	for _, p := range b.parts {
+		if p.first < p.records.Len() {
+			return p.records.Timestamps[p.first], true
+		}
+	}
+	return 0, false
+}
+
 // SizeBytes returns the memory that the backlog takes, of buffers that are not
 // used at the moment too.
 func (b *Backlog) SizeBytes() int64 {

@@ -207,6 +207,9 @@ func (r *runner) score(e score) {
 			case e.epoch != r.machine.epoch:
 				s.rows.Release()
 			case err == nil:
+				if times := b.Timestamps(); len(times) > 0 {
+					r.newest = times[len(times)-1]
+				}
 				r.backlog.Drop(ev.records)
 				before := s.rowBytes
 				s.rowBytes = rows.SizeBytes()

@@ -54,7 +54,7 @@ func New(source connectors.Source, bucket storage.Bucket, models engine.Models, 
 		log.Info("merged files are smaller than the spec asks for: the worker's memory for streams bounds them", slog.Int64(keyByteSize, asked), slog.Int64(keyAtMost, n))
 	}
 	s := &Scorer{cfg: cfg, source: source, bucket: bucket, models: models, log: log, clock: time.Now, nudge: make(chan struct{}, 1)}
-	s.mu.status = Status{State: thalweg.StreamWaiting, Committed: -1, Scored: -1, End: -1}
+	s.mu.status = Status{State: thalweg.StreamWaiting, Committed: -1, Scored: -1, End: -1, Oldest: unknownTime}
 	if _, err := s.openLog(); err != nil {
 		return nil, err
 	}
@@ -158,6 +158,7 @@ type runner struct {
 	sweeper     compact.Sweeper // used by the sweep under way
 	partitions  int
 	watched     watched
+	newest      int64 // timestamp of the last event that was scored, microseconds; 0: none yet
 	rate        rate
 	failing     [nOps]bool
 }

@@ -18,6 +18,9 @@ type Status struct {
 	Committed int64 // next offset after the last finished slot
 	Scored    int64 // next offset after the last scored event
 	End       int64 // next offset of the topic, while the scorer rests too
+	// Oldest is the timestamp of the first event that is not scored, as its topic has it,
+	// microseconds since 1970 UTC; 0: all are scored, -1: not known.
+	Oldest int64
 
 	Rows        int64  // committed since the log began
 	DeadLetters int64  // likewise
@@ -67,7 +70,7 @@ func (r *runner) report(before *engine.Candidate) {
 	if r.cfg.Memory.Waits() {
 		waits = "fetching waits for memory"
 	}
-	status := Status{State: thalweg.StreamRunning, Committed: m.slots.committed, Scored: m.slots.scoredTo(), End: end, Rows: m.slots.totals.Scored, DeadLetters: m.slots.totals.Dead,
+	status := Status{State: thalweg.StreamRunning, Committed: m.slots.committed, Scored: m.slots.scoredTo(), End: end, Oldest: r.oldest(end), Rows: m.slots.totals.Scored, DeadLetters: m.slots.totals.Dead,
 		Missing: m.slots.totals.Missing, TopicID: m.source.topicID,
 		RowsPerSecond: r.rate.perSecond(r.clock()), Partitions: r.partitions, Tripped: m.rate.tripped, Begun: m.running() && !m.halted, Message: m.message(waits, unknown)}
 	if m.versions.current != nil {

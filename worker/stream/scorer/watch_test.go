@@ -4,8 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 )
 
 // The end is the newest that is known of the topic that the log is at, and where
@@ -35,6 +37,64 @@ func TestTheEndOfARestingPartitionIsTheOneLookedAt(t *testing.T) {
 			t.Errorf("%s: %d %q", name, end, why)
 		}
 	}
+}
+
+// TestTheOldestEventIsTheFirstThatIsNotScored: it is known where it was fetched, where the
+// topic was looked at, and else by the event before it.
+func TestTheOldestEventIsTheFirstThatIsNotScored(t *testing.T) {
+	for name, tc := range map[string]struct {
+		committed, end int64
+		backlog        []int64 // timestamps
+		watched        watched
+		newest         int64
+		want           int64
+	}{
+		"nothing is known":         {committed: -1, end: 7, want: unknownTime},
+		"the end is not known":     {committed: 5, end: -1, want: unknownTime},
+		"all is scored":            {committed: 7, end: 7, newest: 40, want: 0},
+		"it is fetched":            {committed: 5, end: 7, backlog: []int64{50, 60}, newest: 40, watched: watched{from: 5, at: 45}, want: 50},
+		"it bears no time":         {committed: 5, end: 7, backlog: []int64{-1000, 60}, newest: 40, want: unknownTime},
+		"it was looked at":         {committed: 5, end: 7, watched: watched{from: 5, at: 45}, newest: 40, want: 45},
+		"something older was":      {committed: 5, end: 7, watched: watched{from: 4, at: 35}, newest: 40, want: 40},
+		"only markers are left":    {committed: 5, end: 6, watched: watched{from: 5, none: true}, newest: 40, want: 0},
+		"nobody has looked at any": {committed: 5, end: 7, want: unknownTime},
+	} {
+		m := newPartition(Config{}, newJitter())
+		m.slots.committed = tc.committed
+		r := &runner{machine: m, watched: tc.watched, newest: tc.newest}
+		if len(tc.backlog) > 0 {
+			var records connectors.Records
+			for i, at := range tc.backlog {
+				records.Append(tc.committed+int64(i), at, nil, []byte("{}"))
+			}
+			r.backlog.Add(&records)
+		}
+		if got := r.oldest(tc.end); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
+// TestAPausedStreamSaysSinceWhenItIsBehind: nothing is fetched of it, so the topic is
+// looked at.
+func TestAPausedStreamSaysSinceWhenItIsBehind(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	w.produce(goodEvent(0))
+	s := w.start()
+	s.wait("the first event", func(st Status) bool { return st.Committed == 1 && st.Oldest == 0 })
+	s.Pause(true)
+	s.wait("its rest", func(st Status) bool { return st.State == thalweg.StreamPaused })
+	before := time.Now().Truncate(time.Millisecond)
+	w.produce(goodEvent(1))
+	after := time.Now()
+	w.produce(goodEvent(2))
+	s.wait("the time of the second event", func(st Status) bool {
+		at := time.UnixMicro(st.Oldest)
+		return !at.Before(before) && !at.After(after)
+	})
+	s.Pause(false)
+	s.wait("all events", func(st Status) bool { return st.Committed == 3 && st.Oldest == 0 })
 }
 
 // TestAMessageTellsACauseOnce: a topic that is not there keeps the stream from

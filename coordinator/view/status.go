@@ -1,0 +1,178 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/liveness"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// The states of a coordinator, as shown.
+const (
+	NodeLeader      = "leader"
+	NodeFollower    = "follower"
+	NodeJoining     = "joining" // it gets the log, and has no vote yet
+	NodeUnreachable = "unreachable"
+)
+
+// The severities of an Attention.
+const (
+	severe  = "error"
+	warning = "warning"
+)
+
+// Bounds of an answer, which people read.
+const (
+	maxStatusRuns = 100
+	maxAttention  = 100
+	// maxReason is how much of a reason is told; the verbs that are named tell all.
+	maxReason = 400
+	// certificateWarning is how long before a certificate expires somebody is told.
+	certificateWarning = 30 * 24 * time.Hour
+)
+
+// Status adds to an answer that has its nodes, and the pipelines that the caller may see,
+// what the cluster does and what somebody should do about it. Workers, and how far
+// streams are, a leader alone knows.
+func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now time.Time, leads bool) {
+	a := attention{now: now}
+	a.nodes(v)
+	if leads {
+		v.Workers = l.Workers(s, now)
+		a.workers(v.Workers, len(s.ActiveRuns()) > 0 || scores(s))
+	}
+	a.versions(v)
+	runs := s.RunsByPipeline()
+	for _, p := range v.Pipelines {
+		pipe := s.Pipeline(thalweg.PipelineName(p.Name))
+		if newest := runs[pipe.Name]; len(newest) > 0 && newest[0].State == state.RunFailed {
+			a.add(severe, "run "+string(newest[0].ID), "failed in %s: %s; `thalweg runs show %s` tells more", newest[0].Stage().Name, shorten(newest[0].Error), newest[0].ID)
+		}
+		if r := s.Run(pipe.ActiveRun); r != nil {
+			v.ActiveRuns = append(v.ActiveRuns, Run(r, l, false))
+		}
+		if sum := Stream(s, pipe, l, now); sum != nil {
+			v.Streams = append(v.Streams, sum)
+			a.stream(sum, pipe)
+		}
+		if p.Deletion != "" && pipe.Deletion.Failed != "" {
+			a.add(severe, "pipeline "+p.Name, "its deletion does not get on: %s", shorten(p.Deletion))
+		}
+	}
+	slices.SortStableFunc(v.ActiveRuns, func(x, y *apiv1.Run) int { return cmp.Compare(x.StartedAtUnixMs, y.StartedAtUnixMs) })
+	v.ActiveRunsTotal = uint32(len(v.ActiveRuns))
+	v.ActiveRuns = v.ActiveRuns[:min(maxStatusRuns, len(v.ActiveRuns))]
+	slices.SortStableFunc(a.found, func(x, y *apiv1.Attention) int { return cmp.Compare(rank(x), rank(y)) })
+	v.Attention = a.found[:min(maxAttention, len(a.found))]
+}
+
+// scores reports whether any stream is to be scored.
+func scores(s *state.State) bool {
+	for p := range s.Pipelines() {
+		if s.Scores(p) && !p.Paused {
+			return true
+		}
+	}
+	return false
+}
+
+func rank(a *apiv1.Attention) int {
+	if a.Severity == severe {
+		return 0
+	}
+	return 1
+}
+
+func shorten(s string) string {
+	if len(s) > maxReason {
+		return s[:maxReason] + "…"
+	}
+	return s
+}
+
+// attention collects what somebody should look at.
+type attention struct {
+	now   time.Time
+	found []*apiv1.Attention
+}
+
+func (a *attention) add(severity, subject, format string, args ...any) {
+	a.found = append(a.found, &apiv1.Attention{Severity: severity, Subject: subject, Message: fmt.Sprintf(format, args...)})
+}
+
+func (a *attention) nodes(v *apiv1.StatusResponse) {
+	if v.AgeMs != 0 {
+		a.add(severe, "cluster", "no leader answers: nothing can be changed until a majority of the coordinators does")
+	}
+	for _, n := range v.Nodes {
+		name := "node " + n.Id
+		if n.State == NodeUnreachable {
+			a.add(severe, name, "is unreachable at %s: start it, or replace it and `thalweg members remove %s`", n.Address, n.Id)
+		}
+		if n.ReadOnly != "" {
+			a.add(severe, name, "only reads: %s", n.ReadOnly)
+		}
+		a.certificate(name, n.CertificateExpiresAtUnixMs)
+	}
+}
+
+func (a *attention) workers(workers []*apiv1.Worker, needed bool) {
+	alive := false
+	for _, w := range workers {
+		name := "worker " + w.Id
+		if w.State == liveness.Lost {
+			a.add(severe, name, "was last heard of %v ago: its work has moved to others; start it again, or leave it if it is not to come back", a.now.Sub(time.UnixMilli(w.LastSeenUnixMs)).Round(time.Second))
+			continue
+		}
+		alive = true
+		a.certificate(name, w.CertificateExpiresAtUnixMs)
+	}
+	if needed && !alive {
+		a.add(severe, "cluster", "there is work, and no worker: start one")
+	}
+}
+
+func (a *attention) certificate(name string, expiresMS int64) {
+	switch left := time.UnixMilli(expiresMS).Sub(a.now); {
+	case expiresMS == 0 || left > certificateWarning:
+	case left <= 0:
+		a.add(severe, name, "its certificate has expired: give it another one, `thalweg init node … --renew`")
+	default:
+		a.add(warning, name, "its certificate expires on %s: give it another one before, `thalweg init node … --renew`", time.UnixMilli(expiresMS).UTC().Format(time.DateOnly))
+	}
+}
+
+// versions warns of several builds: an upgrade is to end some day.
+func (a *attention) versions(v *apiv1.StatusResponse) {
+	builds := make(map[string]int)
+	for _, n := range v.Nodes {
+		builds[n.Version]++
+	}
+	for _, w := range v.Workers {
+		builds[w.Version]++
+	}
+	delete(builds, "") // it did not tell
+	if len(builds) < 2 {
+		return
+	}
+	text := ""
+	for _, name := range slices.Sorted(maps.Keys(builds)) {
+		text += fmt.Sprintf(", %d with %s", builds[name], name)
+	}
+	a.add(warning, "cluster", "nodes run different builds: %s", text[2:])
+}
+
+func (a *attention) stream(v *apiv1.StreamSummary, p *state.Pipeline) {
+	switch {
+	case v.State == thalweg.StreamStopped:
+		a.add(severe, "stream "+v.Pipeline, "stopped: %s", shorten(cmp.Or(v.Message, "`thalweg stream status "+v.Pipeline+"` tells more")))
+	case p.PauseReason != "":
+		a.add(severe, "stream "+v.Pipeline, "was paused: %s; `thalweg stream resume %s` lets it go on", shorten(p.PauseReason), v.Pipeline)
+	}
+}
