@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
+	"github.com/thalweg/thalweg/diagnose"
 )
 
 // The attribute keys of the log.
@@ -58,6 +59,7 @@ const drainTime = 2 * time.Second
 type Coordinator struct {
 	cfg     Config
 	log     *slog.Logger
+	lines   *diagnose.Ring // the newest of log
 	metrics *metrics
 	replica *replica
 	changes *broadcast.Notifier // of the state, of leadership and of workers
@@ -85,8 +87,9 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	lines := new(diagnose.Ring)
 	c := &Coordinator{
-		cfg: cfg.withDefaults(), log: log.With(keyNode, cfg.ID),
+		cfg: cfg.withDefaults(), log: lines.Keeping(log).With(keyNode, cfg.ID), lines: lines,
 		changes: new(broadcast.Notifier), stopping: make(chan struct{}), serving: make(chan struct{}),
 		reading: make(chan struct{}, 1), claims: claims{turn: make(chan struct{}, 1), of: make(map[thalweg.PipelineName]claimed)},
 	}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/diagnose"
 	"github.com/thalweg/thalweg/docs/reference"
 )
 
@@ -56,6 +59,9 @@ func (c *Coordinator) newServer() *http.Server {
 			w.Header().Set("Content-Type", "application/yaml")
 			_, _ = w.Write(reference.OpenAPI)
 		}),
+	}
+	for path, serve := range diagnose.Handlers(diagnose.Process{Version: c.cfg.Version, Logs: c.lines, Metrics: c.metrics.registry, Facts: c.facts}) {
+		handlers[path] = c.get(c.ofNode(serve))
 	}
 	calls := apiv1.File_coordinator_api_v1_coordinator_proto.Services().ByName("CoordinatorService").Methods()
 	for i := range calls.Len() {
@@ -93,6 +99,93 @@ func (c *Coordinator) newServer() *http.Server {
 	server.Protocols.SetHTTP2(server.TLSConfig != nil)
 	server.Protocols.SetUnencryptedHTTP2(server.TLSConfig == nil)
 	return server
+}
+
+// nodeParameter names the node that a request of package diagnose is about: a
+// coordinator or a worker. Without it, that is the node which is asked.
+const nodeParameter = "node"
+
+// ofNode serves what is about this node here, and asks the node that a request is about
+// otherwise: workers answer coordinators alone, which know who is an admin.
+func (c *Coordinator) ofNode(here http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := r.URL.Query().Get(nodeParameter)
+		if id == "" || id == c.cfg.ID {
+			here(w, r)
+			return
+		}
+		passed := r.Header.Get(forwardedHeader) != ""
+		if m, ok := c.node.Configured(id); ok && !passed {
+			c.passTo(m.API, c.peers).ServeHTTP(w, r)
+			return
+		}
+		lead := c.leading()
+		if lead == nil && !passed {
+			c.proxy.ServeHTTP(w, r) // the leader knows the workers
+			return
+		}
+		address := ""
+		if lead != nil {
+			address = lead.liveness.Snapshot().Workers[thalweg.WorkerID(id)].Address
+		}
+		if address == "" {
+			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.NotFound, Subject: fmt.Sprintf("node %.64q", id), Hint: "`thalweg status` lists them"})
+			return
+		}
+		c.askWorker(w, r, id, address)
+	}
+}
+
+// passTo passes requests on to another coordinator, with who makes them.
+func (c *Coordinator) passTo(address string, over http.RoundTripper) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport: over,
+		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: address})
+			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
+			if c.auth != nil {
+				c.auth.Forward(r.In, r.Out.Header)
+			}
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.Unavailable, Subject: "node at " + address, Err: err})
+		},
+	}
+}
+
+// askWorker answers with what a worker does. It gets no credentials of who asks.
+func (c *Coordinator) askWorker(w http.ResponseWriter, r *http.Request, id, address string) {
+	var over *tls.Config
+	if c.cfg.Credentials != nil {
+		over = c.cfg.Credentials.Client(pki.Worker, id)
+	}
+	transport := api.NewTransport(over)
+	transport.Protocols.SetHTTP1(true) // what a worker serves without TLS
+	transport.Protocols.SetUnencryptedHTTP2(false)
+	defer transport.CloseIdleConnections()
+	ask := c.passTo(address, transport)
+	ask.Rewrite = func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: address})
+		r.Out.Header = http.Header{}
+	}
+	ask.ServeHTTP(w, r)
+}
+
+// facts is what this node is set to and how its raft does. Nothing of it is secret.
+func (c *Coordinator) facts() map[string]any {
+	members := c.node.Members()
+	f := map[string]any{"kind": pki.Coordinator, "id": c.cfg.ID, "raft": c.node.Stats(), "members": members,
+		"settings": map[string]any{"dir": c.cfg.Dir, "listen_api": c.cfg.APIListen, "listen_raft": c.cfg.RaftListen, "join": c.cfg.Join.Addresses,
+			"bootstrap_expect": c.cfg.Join.Expect, "remove_dead_after": c.cfg.Join.RemoveDeadAfter.String(), "state_bucket": c.cfg.StateBucket,
+			"lease_ttl": c.cfg.LeaseTTL.String(), "leader_wait": c.cfg.LeaderWait.String()}}
+	if certs := c.cfg.Credentials; certs != nil {
+		f["certificate"] = map[string]string{"name": certs.Identity().String(), "expires_in": certs.ExpiresIn().Round(time.Second).String()}
+	}
+	c.replica.view(func(s *state.State) {
+		f["state"] = map[string]any{"index": s.Index(), "cluster": s.Cluster(), "active_runs": len(s.ActiveRuns()), "lease_holders": len(s.Holders())}
+	})
+	return f
 }
 
 // get serves GET requests of those who may call the route.
@@ -164,21 +257,17 @@ func (c *Coordinator) toLeader(here http.Handler) http.Handler {
 
 // newProxy returns the handler that passes requests on to the leader.
 func (c *Coordinator) newProxy() http.Handler {
-	return &httputil.ReverseProxy{
-		Transport: c.peers,
-		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.apiOf(c.node.Leader())})
-			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
-			if c.auth != nil {
-				c.auth.Forward(r.In, r.Out.Header)
-			}
-		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			refuse(w, r, &thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
-				Subject: "node " + c.node.Leader(), Hint: "try again", Err: err})
-		},
+	p := c.passTo("", c.peers)
+	to := p.Rewrite
+	p.Rewrite = func(r *httputil.ProxyRequest) {
+		to(r)
+		r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.apiOf(c.node.Leader())})
 	}
+	p.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		refuse(w, r, &thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
+			Subject: "node " + c.node.Leader(), Hint: "try again", Err: err})
+	}
+	return p
 }
 
 // refuse answers with an error; writing can only fail when the caller is gone.

@@ -26,6 +26,7 @@ import (
 	"github.com/thalweg/thalweg/connectors/registry"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/diagnose"
 	"github.com/thalweg/thalweg/disk"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -207,6 +208,7 @@ type Worker struct {
 	pool        *dataset.Pool // of the memory that shards are read into
 	listener    net.Listener
 	log         *slog.Logger
+	lines       *diagnose.Ring // the newest of log
 	metrics     *metrics
 	tasks       *taskManager
 	trainings   trainings
@@ -243,10 +245,11 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	if err != nil {
 		return nil, &thalweg.Error{Op: "listen for peers", Kind: thalweg.Unavailable, Subject: cfg.Listen, Err: err}
 	}
+	lines := new(diagnose.Ring)
 	w := &Worker{
 		cfg: cfg, coordinator: coordinator, connections: connections, state: state,
 		exchange: average.NewServer(), pool: dataset.NewPool(0), listener: listener,
-		log: log.With(keyWorker, cfg.ID), incarnation: rand.Text(),
+		log: lines.Keeping(log).With(keyWorker, cfg.ID), lines: lines, incarnation: rand.Text(),
 	}
 	w.streams.memory, w.looks.wanted = cfg.Memory, make(chan *apiv1.Look, maxLooks)
 	cfg.Memory.Keeps(w.pool)
@@ -279,6 +282,13 @@ func (w *Worker) handler() http.Handler {
 	}
 	mux.Handle("/", exchange)
 	mux.Handle("GET /metrics", metrics)
+	for path, serve := range diagnose.Handlers(diagnose.Process{Version: w.cfg.Version, Logs: w.lines, Metrics: w.metrics.registry, Facts: w.facts}) {
+		h := http.Handler(serve)
+		if w.cfg.Credentials != nil {
+			h = pki.Require(h, pki.Coordinator) // which ask for admins
+		}
+		mux.Handle("GET "+path, h)
+	}
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /readyz", func(to http.ResponseWriter, _ *http.Request) {
 		last := w.answered.Load()
@@ -294,6 +304,23 @@ func (w *Worker) handler() http.Handler {
 		_, _ = fmt.Fprintf(to, "worker %s, coordinator answered %v ago\n", w.cfg.ID, since.Round(time.Millisecond))
 	})
 	return mux
+}
+
+// facts is what this worker is set to and holds. Nothing of it is secret: connections are
+// names and addresses.
+func (w *Worker) facts() map[string]any {
+	f := map[string]any{"kind": pki.Worker, "id": w.cfg.ID, "incarnation": w.incarnation, "exchange": w.ExchangeAddress(), "leases": w.tasks.len(),
+		"connections": w.connections.Known(),
+		"settings": map[string]any{"dir": w.cfg.Dir, "listen": w.cfg.Listen, "advertise": w.cfg.Advertise, "slots": w.cfg.Slots, "state_bucket": w.cfg.StateBucket,
+			"cache_bytes": w.cfg.CacheBytes, "keep_bytes": w.cfg.KeepBytes, "memory_bytes": w.cfg.MemoryBytes, "poll_wait": w.cfg.PollWait.String(),
+			"lease_ttl": w.cfg.LeaseTTL.String(), "drain_timeout": w.cfg.DrainTimeout.String()}}
+	if last := w.answered.Load(); last != nil {
+		f["coordinator_answered"] = last.UTC().Format(time.RFC3339Nano)
+	}
+	if certs := w.cfg.Credentials; certs != nil {
+		f["certificate"] = map[string]string{"name": certs.Identity().String(), "expires_in": certs.ExpiresIn().Round(time.Second).String()}
+	}
+	return f
 }
 
 // exchangeConfig is how sessions of the exchange reach their peers.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/audit"
+	"github.com/thalweg/thalweg/cmd/thalweg/debug"
 	"github.com/thalweg/thalweg/cmd/thalweg/demo"
 	"github.com/thalweg/thalweg/cmd/thalweg/dlq"
 	setup "github.com/thalweg/thalweg/cmd/thalweg/init"
@@ -49,6 +50,7 @@ var commands = []struct {
 	{newApply, verb.Asks},
 	{newDelete, verb.Asks},
 	{newStatus, verb.Asks},
+	{debug.New, verb.Asks},
 	{members.New, verb.Asks},
 	{runs.New, verb.Asks},
 	{models.New, verb.Asks},

@@ -3,6 +3,7 @@ package auth
 import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/diagnose"
 )
 
 // The paths of what a coordinator answers besides the RPC.
@@ -67,6 +68,17 @@ var policies = [...]Policy{
 	{Route: apiv1.CoordinatorServiceBackupProcedure, Role: Admin, Over: OverCluster},
 	{Route: apiv1.CoordinatorServiceRestoreProcedure, Role: Admin, Over: OverCluster},
 	{Route: apiv1.CoordinatorServiceListAuditProcedure, Role: Admin, Over: OverCluster},
+
+	{Route: diagnose.CPUPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.TracePath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.HeapPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.AllocsPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.GoroutinePath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.BlockPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.MutexPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.InfoPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.LogsPath, Role: Admin, Over: OverCluster},
+	{Route: diagnose.MetricsPath, Role: Admin, Over: OverCluster},
 
 	{Route: HelloPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
 	{Route: ConsentPath, Nodes: []string{pki.Coordinator}, Unlimited: true},

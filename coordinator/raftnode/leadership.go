@@ -54,6 +54,9 @@ func (n *Node) WaitLeader(ctx context.Context) string {
 	}
 }
 
+// Stats returns what raft tells of itself, by name.
+func (n *Node) Stats() map[string]string { return n.raft.Stats() }
+
 // Age returns how old what this member knows may be: the time since it last heard from a
 // leader, 0 where it leads itself; false if it has heard from none.
 func (n *Node) Age() (time.Duration, bool) {
