@@ -20,7 +20,7 @@ import (
 )
 
 // routes returns the handler of all that the table of policies has, and of nothing
-// else. What table has no handler is refused, and the other way round is a mistake of
+// else, which reads no more of a body than the route may have. What table has no handler is refused, and the other way round is a mistake of
 // this program.
 func routes(handlers map[string]http.Handler) http.Handler {
 	for path := range handlers {
@@ -29,11 +29,19 @@ func routes(handlers map[string]http.Handler) http.Handler {
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, ok := handlers[r.URL.Path]; ok {
-			h.ServeHTTP(w, r)
+		h, ok := handlers[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
 			return
 		}
-		http.NotFound(w, r)
+		policy, _ := auth.PolicyOf(r.URL.Path)
+		most := int64(policy.Bytes())
+		if r.ContentLength > most {
+			refuse(w, r, tooLarge(r, most))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
+		h.ServeHTTP(w, r)
 	})
 }
 

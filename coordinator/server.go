@@ -16,6 +16,8 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
@@ -48,7 +50,10 @@ var _ apiv1.CoordinatorServiceHandler = (*service)(nil)
 func (c *Coordinator) newServer() *http.Server {
 	_, rpc := apiv1.NewCoordinatorServiceHandler(&service{c},
 		connect.WithInterceptors(connect.UnaryInterceptorFunc(c.intercept)),
-		connect.WithReadMaxBytes(api.MaxMessageBytes),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			policy, _ := auth.PolicyOf(spec.Procedure)
+			return api.Bounded(policy.Bytes())
+		}),
 		connect.WithCompressMinBytes(compressAbove),
 		connect.WithRecover(c.recovered))
 	handlers := map[string]http.Handler{
@@ -84,7 +89,7 @@ func (c *Coordinator) newServer() *http.Server {
 		all = pki.Local(all)
 	}
 	server := &http.Server{
-		Handler:           http.MaxBytesHandler(all, api.MaxMessageBytes),
+		Handler:           all,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       c.cfg.BodyTimeout,
 		IdleTimeout:       2 * time.Minute,
@@ -209,7 +214,10 @@ func only(method string, serve http.Handler) http.Handler {
 func (c *Coordinator) intercept(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		started := time.Now()
-		err := c.permit(ctx, req.Spec().Procedure, req.Any())
+		err := checkTexts(req.Any().(proto.Message))
+		if err == nil {
+			err = c.permit(ctx, req.Spec().Procedure, req.Any())
+		}
 		var resp connect.AnyResponse
 		if err == nil {
 			resp, err = next(ctx, req)
@@ -220,6 +228,19 @@ func (c *Coordinator) intercept(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 		return resp, nil
 	}
+}
+
+// checkTexts refuses a request with a text, other than a spec, that is longer than those that the
+// state keeps: errors and logs show names.
+func checkTexts(m proto.Message) (err error) {
+	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.Kind() == protoreflect.StringKind && !f.IsList() && f.Name() != "spec" && len(v.String()) > state.MaxTextBytes {
+			err = &thalweg.Error{Op: "read request", Kind: thalweg.Invalid, Subject: string(f.Name()),
+				Err: fmt.Errorf("it has %d bytes, at most %d", len(v.String()), state.MaxTextBytes)}
+		}
+		return err == nil
+	})
+	return err
 }
 
 // recovered turns a panic of a handler into that call's error.
@@ -264,10 +285,20 @@ func (c *Coordinator) newProxy() http.Handler {
 		r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.apiOf(c.node.Leader())})
 	}
 	p.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		if large := new(http.MaxBytesError); errors.As(err, &large) {
+			refuse(w, r, tooLarge(r, large.Limit))
+			return
+		}
 		refuse(w, r, &thalweg.Error{Op: "pass on to leader", Kind: thalweg.Unavailable,
 			Subject: "node " + c.node.Leader(), Hint: "try again", Err: err})
 	}
 	return p
+}
+
+// tooLarge is the error of a request whose body has more than so many bytes.
+func tooLarge(r *http.Request, most int64) error {
+	return &thalweg.Error{Op: "read request", Kind: thalweg.Exhausted, Subject: r.URL.Path, Hint: "is it the right file?",
+		Err: fmt.Errorf("its body has more than %d bytes", most)}
 }
 
 // refuse answers with an error; writing can only fail when the caller is gone.

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/worker/average"
 )
@@ -187,11 +190,15 @@ func (m *taskManager) fill(req *apiv1.PollRequest) {
 	}
 	clear(m.mu.broken)
 	tasks := make([]*runningTask, 0, len(m.mu.tasks))
+	reported := 0
 	for _, t := range m.mu.tasks {
-		if t.report != nil {
-			req.Reports = append(req.Reports, t.report)
-		} else {
+		if t.report == nil {
 			tasks = append(tasks, t)
+			continue
+		}
+		// What does not fit goes with the next poll: this one is answered at once.
+		if reported += proto.Size(t.report); reported <= api.MaxReportBytes || len(req.Reports) == 0 {
+			req.Reports = append(req.Reports, t.report)
 		}
 	}
 	m.mu.Unlock()

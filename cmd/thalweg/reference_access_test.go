@@ -3,6 +3,7 @@ package main
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ func accessReference() string {
 	var b strings.Builder
 	b.WriteString("# Who may call what\n\n" + generatedMark + "\nCalls are POSTs to `/" + apiv1.CoordinatorServiceName + "/…`; what begins with `/` is a GET. A user has roles for\n" +
 		"pipelines ([security](../security.md)); \"about\" says which of them a call needs its role for. What is\nnot in the table is refused to everybody.\n\n")
-	tableHead(&b, slices.Concat([]string{"Route"}, auth.RoleNames(), []string{pki.Worker, "without credentials", "About"})...)
+	tableHead(&b, slices.Concat([]string{"Route"}, auth.RoleNames(), []string{pki.Worker, "without credentials", "KiB of body", "About"})...)
 	for _, p := range auth.Policies() {
 		name := p.Route
 		if strings.HasPrefix(name, "/"+apiv1.CoordinatorServiceName) {
@@ -31,7 +32,7 @@ func accessReference() string {
 		}
 		mark(p.Open || slices.Contains(p.Nodes, pki.Worker))
 		mark(p.Open)
-		tableRow(&b, append(row, p.Over.String())...)
+		tableRow(&b, append(row, strconv.Itoa(p.Bytes()>>10), p.Over.String())...)
 	}
 	b.WriteString("\nA job takes the role of its kind, to start it (`StartJob`) and to cancel it (`CancelJob`).\n\n")
 	tableHead(&b, append([]string{"Kind of job"}, auth.RoleNames()...)...)

@@ -31,6 +31,13 @@ import (
 // largest stage's list of tasks, below what would hurt a node.
 const MaxMessageBytes = 32 << 20
 
+// MaxPollBytes bounds the poll of a worker: MaxReportBytes, and the progress of what runs.
+// Buffers of this size do not double once more.
+const MaxPollBytes = 4_000_000
+
+// MaxReportBytes bounds the reports of one poll, but for the first; others wait for the next.
+const MaxReportBytes = 1 << 20
+
 // Config describes a client.
 type Config struct {
 	// Addresses are the coordinators, host:port, http://host:port or, with TLS,

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/diagnose"
@@ -29,6 +30,10 @@ var jobs = [...]struct {
 	{"lineage", Reader},
 }
 
+// withText bounds requests with a spec of 256 KiB or the arguments of a job, written as JSON
+// with escapes.
+const withText = 1 << 20
+
 // policies say who may call what. A route that is not here is refused to everybody, and
 // the server has no other way to add one. docs/reference/access.md comes of the table.
 var policies = [...]Policy{
@@ -49,11 +54,11 @@ var policies = [...]Policy{
 	{Route: apiv1.CoordinatorServiceListJobsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListJobsRequest).GetPipeline)},
 	{Route: apiv1.CoordinatorServiceGetJobProcedure, Role: Reader, Over: OverJob, Name: field((*apiv1.GetJobRequest).GetJobId)},
 	{Route: apiv1.CoordinatorServiceReadJobProcedure, Role: Reader, Over: OverJob, Name: field((*apiv1.ReadJobRequest).GetJobId)},
-	{Route: apiv1.CoordinatorServiceStartJobProcedure, Role: Reader, ByKind: true, Over: OverPipeline, Name: field((*apiv1.StartJobRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceStartJobProcedure, Role: Reader, ByKind: true, Over: OverPipeline, Name: field((*apiv1.StartJobRequest).GetPipeline), MaxBytes: withText},
 	{Route: apiv1.CoordinatorServiceCancelJobProcedure, Role: Reader, ByKind: true, Over: OverJob, Name: field((*apiv1.CancelJobRequest).GetJobId)},
 
-	{Route: apiv1.CoordinatorServiceApplyProcedure, Role: Submitter, Over: OverSpec},
-	{Route: apiv1.CoordinatorServiceStartRunProcedure, Role: Submitter, Over: OverPipeline, Name: field((*apiv1.StartRunRequest).GetPipeline)},
+	{Route: apiv1.CoordinatorServiceApplyProcedure, Role: Submitter, Over: OverSpec, MaxBytes: withText},
+	{Route: apiv1.CoordinatorServiceStartRunProcedure, Role: Submitter, Over: OverPipeline, Name: field((*apiv1.StartRunRequest).GetPipeline), MaxBytes: withText},
 	{Route: apiv1.CoordinatorServiceCancelRunProcedure, Role: Submitter, Over: OverRun, Name: field((*apiv1.CancelRunRequest).GetRunId)},
 
 	{Route: apiv1.CoordinatorServicePromoteProcedure, Role: Operator, Over: OverModel, Name: field((*apiv1.PromoteRequest).GetModel)},
@@ -66,7 +71,7 @@ var policies = [...]Policy{
 	{Route: apiv1.CoordinatorServiceRevokeTokenProcedure, Role: Admin, Over: OverCluster},
 	{Route: apiv1.CoordinatorServiceRemoveMemberProcedure, Role: Admin, Over: OverCluster},
 	{Route: apiv1.CoordinatorServiceBackupProcedure, Role: Admin, Over: OverCluster},
-	{Route: apiv1.CoordinatorServiceRestoreProcedure, Role: Admin, Over: OverCluster},
+	{Route: apiv1.CoordinatorServiceRestoreProcedure, Role: Admin, Over: OverCluster, MaxBytes: api.MaxMessageBytes},
 	{Route: apiv1.CoordinatorServiceListAuditProcedure, Role: Admin, Over: OverCluster},
 
 	{Route: diagnose.CPUPath, Role: Admin, Over: OverCluster},
@@ -83,7 +88,7 @@ var policies = [...]Policy{
 	{Route: HelloPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
 	{Route: ConsentPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
 	{Route: JoinPath, Nodes: []string{pki.Coordinator}, Unlimited: true},
-	{Route: apiv1.CoordinatorServicePollProcedure, Nodes: []string{pki.Worker}, Unlimited: true, Over: OverWorker, Name: field((*apiv1.PollRequest).GetWorkerId)},
+	{Route: apiv1.CoordinatorServicePollProcedure, Nodes: []string{pki.Worker}, Unlimited: true, Over: OverWorker, Name: field((*apiv1.PollRequest).GetWorkerId), MaxBytes: api.MaxPollBytes},
 }
 
 // jobsRead are the nodes that read what the state says of pipelines: workers do, for jobs.

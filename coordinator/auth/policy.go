@@ -56,10 +56,18 @@ type Policy struct {
 	Open bool
 	// Unlimited: the limit of a client's rate does not count it.
 	Unlimited bool
+	// MaxBytes bounds the body of a request; 0: small.
+	MaxBytes int
 	// Over is what the route is about, and Name finds it in the request's message.
 	Over Over
 	Name func(message any) string
 }
+
+// small bounds the body of requests that hold names and numbers.
+const small = 64 << 10
+
+// Bytes returns how many bytes a request's body may have, also once it is decompressed.
+func (p Policy) Bytes() int { return cmp.Or(p.MaxBytes, small) }
 
 // PolicyOf returns the policy of a path; false where there is none, which nobody may
 // call.

@@ -35,6 +35,9 @@ func ParseRole(name string) (Role, error) {
 	return NoRole, &thalweg.Error{Op: "read role", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%.80q", name), Hint: "one of " + strings.Join(roleNames[1:], ", ")}
 }
 
+// maxScopeBytes is the longest name of a pipeline, and a star.
+const maxScopeBytes = 64
+
 // Scope is the pipelines that somebody may do something with: their names, or what
 // their names begin with, followed by *. The empty scope has none.
 type Scope []string
@@ -58,7 +61,8 @@ func (s Scope) String() string { return strings.Join(s, ",") }
 // Validate reports the first thing that is wrong with s.
 func (s Scope) Validate() error {
 	for _, p := range s {
-		if p == "" || strings.Contains(strings.TrimSuffix(p, "*"), "*") || strings.ContainsAny(p, " \t\r\n,=:") {
+		strange := func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(",=:", r) }
+		if p == "" || len(p) > maxScopeBytes || strings.Contains(strings.TrimSuffix(p, "*"), "*") || strings.ContainsFunc(p, strange) {
 			return &thalweg.Error{Op: "read scope", Kind: thalweg.Invalid, Subject: fmt.Sprintf("%.80q", p), Hint: "the name of a pipeline, or what names begin with and *"}
 		}
 	}
