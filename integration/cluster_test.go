@@ -38,6 +38,8 @@ type clusterConfig struct {
 	// Env, if not nil, is asked at each start of a process, by its name ("w0",
 	// "c2"), for variables that add to or replace the cluster's own.
 	Env func(member string) []string
+	// Args are added to the command line of each process.
+	Args []string
 }
 
 // cluster is Thalweg's own binary: coordinators and workers as separate processes
@@ -47,7 +49,8 @@ type cluster struct {
 	binary       string
 	env          []string
 	envOf        func(member string) []string
-	certs        string // directory of the certificates of all
+	args         []string // of each member besides its own
+	certs        string   // directory of the certificates of all
 	coordinators []*member
 	workers      []*member
 	client       *api.Client
@@ -84,7 +87,7 @@ func buildBinary(t testing.TB, tags string) string {
 func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	t.Helper()
 	c := &cluster{
-		binary: buildBinary(t, cfg.Tags), envOf: cfg.Env,
+		binary: buildBinary(t, cfg.Tags), envOf: cfg.Env, args: cfg.Args,
 		env: append(os.Environ(),
 			"THALWEG_STORE=http://"+cfg.S3.Address,
 			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
@@ -134,7 +137,7 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 func (c *cluster) start(t testing.TB, m *member) {
 	t.Helper()
 	m.starts++
-	cmd := exec.Command(c.binary, m.args...)
+	cmd := exec.Command(c.binary, slices.Concat(m.args, c.args)...)
 	cmd.Env = c.env
 	if c.envOf != nil {
 		cmd.Env = append(slices.Clone(c.env), c.envOf(m.name)...)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	setup "github.com/thalweg/thalweg/cmd/thalweg/init"
+	"github.com/thalweg/thalweg/cmd/thalweg/process"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/coordinator"
@@ -40,6 +41,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 		Example: "  thalweg coordinator --id c1 --certs pki/coordinator-c1 --dir ./c1 --advertise 10.0.0.1 \\\n" +
 			"    --join 10.0.0.1:7070,10.0.0.2:7070,10.0.0.3:7070 --bootstrap-expect 3",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			process.PrivateFiles()
 			for _, a := range []struct {
 				flag, listen string
 				at           *string

@@ -24,6 +24,7 @@ func newDev(g *verb.Globals) *cobra.Command {
 			if err := embedded.Require("dev"); err != nil {
 				return err
 			}
+			process.PrivateFiles()
 			if err := process.RequireDescriptors("dev"); err != nil {
 				return err
 			}

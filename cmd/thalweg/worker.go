@@ -26,6 +26,7 @@ func newWorker(g *verb.Globals) *cobra.Command {
 		Short:   "Run a worker: it cleans, trains and scores what the coordinator leases to it",
 		Example: "  thalweg worker --id w1 --certs pki/worker-w1 --dir ./w1 --coordinator 10.0.0.1:7070,10.0.0.2:7070,10.0.0.3:7070",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			process.PrivateFiles()
 			if err := process.RequireDescriptors("worker"); err != nil {
 				return err
 			}

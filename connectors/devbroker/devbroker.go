@@ -105,7 +105,7 @@ func New(dir string, cfg Config) (*Broker, error) {
 		kfake.WithLogger(logger{cfg.Logger}),
 	}
 	if dir != "" {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &thalweg.Error{Op: "start broker", Subject: dir, Err: err}
 		}
 		var err error

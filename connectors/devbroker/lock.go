@@ -15,7 +15,7 @@ import (
 // closed or the process ends, however that happens.
 func lockDir(dir string) (*os.File, error) {
 	name := filepath.Join(dir, "LOCK")
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "lock broker directory", Subject: name, Err: err}
 	}

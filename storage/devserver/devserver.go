@@ -171,7 +171,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 
 // serve gives the reserved port to the gateway and runs it.
 func (s *Server) serve(ctx context.Context) error {
-	backend, err := posix.New(s.config.Dir, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: maxCopyBytes})
+	opts := posix.PosixOpts{CopyObjectThreshold: maxCopyBytes}
+	opts.SetNewDirPerm(0o700)
+	opts.SetNewFilePerm(0o600) // whatever the umask says
+	backend, err := posix.New(s.config.Dir, meta.XattrMeta{}, opts)
 	if err != nil {
 		return err
 	}

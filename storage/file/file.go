@@ -80,7 +80,7 @@ func New(config Config) (*Opener, error) {
 	if config.Dir == "" {
 		return nil, &thalweg.Error{Op: "open directory store", Kind: thalweg.Invalid, Subject: "dir", Err: errors.New("must be set")}
 	}
-	if err := os.MkdirAll(filepath.Join(config.Dir, tempDir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(config.Dir, tempDir), 0o700); err != nil {
 		return nil, fail(err)
 	}
 	root, err := os.OpenRoot(config.Dir)

@@ -89,7 +89,7 @@ func (b *Bucket) write(ctx context.Context, op, key string, body []byte, place f
 // writeTemp writes and syncs a temporary file and returns its name.
 func (s *store) writeTemp(body []byte) (name string, info fs.FileInfo, err error) {
 	name = fmt.Sprintf("%s/%d-%s", tempDir, os.Getpid(), rand.Text())
-	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", nil, err
 	}
@@ -149,7 +149,7 @@ func (s *store) mkdirLocked(path string) error {
 			end = i + next
 		}
 		dir := path[:end]
-		switch err := s.root.Mkdir(dir, 0o755); {
+		switch err := s.root.Mkdir(dir, 0o700); {
 		case err == nil:
 			if err := s.syncDir(parent); err != nil {
 				return err

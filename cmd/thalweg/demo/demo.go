@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/embedded"
 	"github.com/thalweg/thalweg/cmd/thalweg/localdata"
+	"github.com/thalweg/thalweg/cmd/thalweg/process"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
@@ -71,6 +72,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := embedded.Require("demo"); err != nil {
 		return err
 	}
+	process.PrivateFiles()
 	began, shown := time.Now(), d.dir
 	if err := d.prepare(ctx); err != nil {
 		return err
