@@ -154,6 +154,10 @@ type Penalized interface{ L2(output string) float64 }
 // Patient is options of a model that wants a trainer.early_stop of its own by default.
 type Patient interface{ EarlyStop() int }
 
+// Annealed is options of a model whose learning rate falls to zero over the epochs by default, by
+// a scheduler of this name. Training then has no early stop by default.
+type Annealed interface{ Scheduler() string }
+
 // Reader is options of a model that does not read every type of feature: it returns those
 // that it reads.
 type Reader interface{ Reads() []string }

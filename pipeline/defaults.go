@@ -142,9 +142,14 @@ func (b *Body) defaults(at Place, pipeline string) {
 	if m, ok := b.Model.Options.(Penalized); ok && len(b.OutputFeatures) > 0 {
 		Default(at.in("trainer"), "regularization.l2", &b.Trainer.Regularization.L2, m.L2(b.OutputFeatures[0].Type))
 	}
+	patience := defaultPatience
 	if m, ok := b.Model.Options.(Patient); ok {
-		Default(at.in("trainer"), "early_stop", &b.Trainer.EarlyStop, m.EarlyStop())
+		patience = m.EarlyStop()
 	}
+	if b.anneals(at) {
+		patience = 0
+	}
+	Default(at.in("trainer"), "early_stop", &b.Trainer.EarlyStop, patience)
 	catalog := at.found.catalog
 	for i := range b.OutputFeatures {
 		o := &b.OutputFeatures[i]
@@ -177,6 +182,24 @@ func (b *Body) defaults(at Place, pipeline string) {
 	if s := b.Scoring; s != nil && s.DeadLetter.Delivery() != nil && b.Sources.Events != nil {
 		Default(at.in("scoring.dead_letter").in(s.DeadLetter.Topic.Name), "connection", &s.DeadLetter.Delivery().Connection, b.Sources.Events.Connection)
 	}
+}
+
+// defaultPatience is the early_stop of most models: three evaluations without improvement are rarely
+// followed by one with.
+const defaultPatience = 3
+
+// anneals gives a model the scheduler that it has by default, unless the spec names one, the
+// optimizer has none, or noise ends training where its budget does; and reports whether it did.
+func (b *Body) anneals(at Place) bool {
+	m, ok := b.Model.Options.(Annealed)
+	if !ok || !at.in("trainer").Omits("learning_rate_scheduler") || b.Trainer.Privacy != nil {
+		return false
+	}
+	if r, ok := b.Trainer.Optimizer.Options.(Restricted); ok && r.Without()["learning_rate_scheduler"] != "" {
+		return false
+	}
+	at.found.catalog.choose(Schedulers, m.Scheduler(), "", &b.Trainer.LearningRateScheduler)
+	return true
 }
 
 // The values that missing ones get. That of a category, as in Ludwig, has an id

@@ -240,7 +240,8 @@ type Trainer struct {
 	// boosting where it is trees, else adam.
 	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" default:"auto"`
 	// LearningRateScheduler is what the learning rate is multiplied by in the course of
-	// training, from step to step of the largest replica, the same on any cluster.
+	// training, from step to step of the largest replica, the same on any cluster. Default
+	// constant; of an mlp cosine, with which the rate falls to zero over all epochs.
 	LearningRateScheduler Choice `yaml:"learning_rate_scheduler,omitempty" json:"learning_rate_scheduler,omitempty" catalog:"schedulers" default:"constant"`
 	// BatchSize is the rows per replica and step. Default auto: so many that a small
 	// table is learned from in many steps.
@@ -249,14 +250,16 @@ type Trainer struct {
 	// enough to converge, and more for a small table.
 	Epochs Count `yaml:"epochs" json:"epochs,omitempty" jsonschema:"maximum=1000000"`
 	// EarlyStop is after how many evaluations without improvement of
-	// validation_metric training stops; 0: never. Three are rarely followed by one
-	// with improvement; an mlp, which improves for long, has 40.
-	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0" default:"3"`
+	// validation_metric training stops; 0: never. Default 3; after as many there is rarely one
+	// with improvement. An mlp has 0 by default where its learning rate falls to zero, and
+	// else 40, as it improves for long.
+	EarlyStop int `yaml:"early_stop" json:"early_stop,omitempty" jsonschema:"minimum=0"`
 	// ValidationMetric is what early_stop and the choice of the best epoch look
 	// at, one of the output's type. Default: the one that is nearest to the loss; of rows
 	// that are balanced, or weigh by class, roc_auc, and of several classes f1_macro. Of
-	// trees the latest epoch is taken that is within about a standard error of the best, as
-	// the least of few validation rows is chance.
+	// trees the latest epoch is taken that is within about a standard error of the best, and
+	// where the learning rate falls to zero that whose log losses, of all validation rows
+	// together, are within 4 of the best, as the least of few validation rows is chance.
 	ValidationMetric string `yaml:"validation_metric,omitempty" json:"validation_metric,omitempty" catalog:"metrics"`
 	// Regularization is the penalty on weights, not on biases.
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`

@@ -202,6 +202,39 @@ func TestNeighboursOnAHiddenLayerAreOfTheNetworkOfAVersion(t *testing.T) {
 	}
 }
 
+// The rate of an mlp falls to zero by default, and nothing stops early; else it is patient.
+func TestNetworksAnnealUnlessTheSpecSaysOtherwise(t *testing.T) {
+	for trainer, want := range map[string]struct {
+		schedule string
+		stop     int
+	}{
+		"{}":                        {"cosine", 0},
+		"{early_stop: 7}":           {"cosine", 7},
+		"{optimizer: {type: sgd}}":  {"cosine", 0},
+		"{optimizer: {type: ftrl}}": {"constant", 40},
+		"{learning_rate_scheduler: {type: constant}}":            {"constant", 40},
+		"{learning_rate_scheduler: {type: step}, early_stop: 0}": {"step", 0},
+	} {
+		s, err := pipeline.Parse(catalog.All(), "flights.yaml", []byte(strings.Replace(bothHalves, "  scoring:", "  model: {type: mlp}\n  trainer: "+trainer+"\n  scoring:", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := pipeline.Render(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := pipeline.Parse(catalog.All(), "flights.yaml", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*pipeline.Spec{s, again} {
+			if got := s.Spec.Trainer; got.LearningRateScheduler.Name != want.schedule || got.EarlyStop != want.stop {
+				t.Errorf("%s has the scheduler %s and early_stop %d", trainer, got.LearningRateScheduler.Name, got.EarlyStop)
+			}
+		}
+	}
+}
+
 // Probabilities of balanced rows are those of rates that validation rows do not have: they are
 // judged by what does not look at rates, unless the spec says otherwise.
 func TestModelsOfBalancedRowsAreNotJudgedByTheLogLoss(t *testing.T) {

@@ -181,8 +181,12 @@ func lookupsOf(schema table.Schema) (all []Lookup) {
 // labels of a transform.
 func newModel(plan *pipeline.Plan, transform *feature.Transform) (*model.Model, error) {
 	label := transform.Label()
-	loss, err := model.Bind(plan.Label.Loss, model.Labels{Type: label.Type, Classes: label.Classes, Counts: label.Counts,
-		Mean: label.Statistics.Mean, Deviation: label.Statistics.Deviation(), Most: label.Statistics.Max, Constants: label.Constants})
+	labels := model.Labels{Type: label.Type, Classes: label.Classes, Counts: label.Counts,
+		Mean: label.Statistics.Mean, Deviation: label.Statistics.Deviation(), Most: label.Statistics.Max, Constants: label.Constants}
+	if s, ok := plan.Spec.Spec.Model.Options.(model.Smoother); ok {
+		labels.Smoothing = s.Smoothing(label.Statistics.Count)
+	}
+	loss, err := model.Bind(plan.Label.Loss, labels)
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,7 @@ var explainedModels = []struct{ name, model, label string }{
 	{"forest", "{type: trees, boosting: forest, trees: 20}", binary},
 	{"forest number", "{type: trees, boosting: forest, trees: 20}", number},
 	{"network", "{type: mlp, hidden: [9, 20], activation: gelu, dropout: 0.5, normalization: batch}", binary},
+	{"network periodic", "{type: mlp, hidden: [9], activation: gelu, number_embedding: periodic}", binary},
 	{"network number", "{type: mlp, hidden: [16], activation: tanh, normalization: layer}", number},
 }
 

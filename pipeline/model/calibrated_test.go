@@ -81,7 +81,7 @@ func TestTheConstantIsOfTheMeanOrSharesThatAreGiven(t *testing.T) {
 	}{
 		"binary":         {bind(&CrossEntropy{}, binary), []float64{0.5}, []float64{0.5}},
 		"binary, weight": {bind(&CrossEntropy{PositiveClassWeight: 3}, binary), []float64{0.5}, []float64{0.75}},
-		"binary, smooth": {bind(&CrossEntropy{LabelSmoothing: 0.2}, binary), []float64{0.25}, []float64{0.3}},
+		"binary, smooth": {bind(&CrossEntropy{LabelSmoothing: new(0.2)}, binary), []float64{0.25}, []float64{0.3}},
 		"focal":          {bind(&Focal{}, binary), []float64{0.5}, []float64{0.5}},
 		"classes":        {bind(&CrossEntropy{}, labels), []float64{0.25, 0.25, 0.5}, []float64{0.25, 0.25, 0.5}},
 		"classes, mean":  {bind(&CrossEntropy{}, labels), []float64{7}, []float64{0.8, 0.15, 0.05}},

@@ -12,8 +12,8 @@ const IntegrationSteps = 32
 // networkExplained explains a network by integrated gradients (Sundararajan, Taly and Yan
 // 2017): on the straight way from the reference to a row, gradients times how far an input
 // moves, the means of IntegrationSteps even steps, each taken in its middle. The first
-// layer adds inputs up, so that the way is one of its sums, and that of a category leads
-// from the mean of its values to one.
+// layer adds inputs up, so that the way is one of its sums: that of a category leads from the mean
+// of its values to one, and that of a number with a periodic embedding along what it enters as.
 type networkExplained struct {
 	model  *Model
 	first  layer.Additive
@@ -22,6 +22,7 @@ type networkExplained struct {
 	to     Reference
 	start  []float64   // the first layer's values of the reference
 	means  [][]float64 // by category slot: what the reference has of them
+	origin [][]float64 // by number slot: likewise
 	bases  []float64
 }
 
@@ -42,7 +43,12 @@ func explainNetwork(m *Model, first layer.Additive, params []float32, inputs Inp
 	e.start = make([]float64, width)
 	first.AddBias(of, e.start)
 	for k, x := range to.Numbers {
-		first.AddNumber(of, k, float64(x), e.start)
+		origin := make([]float64, width)
+		first.AddNumber(of, k, float64(x), origin)
+		for h, x := range origin {
+			e.start[h] += x
+		}
+		e.origin = append(e.origin, origin)
 	}
 	for l, list := range to.Lists {
 		for at, x := range list {
@@ -161,7 +167,11 @@ func (e *networkExplained) move(b *kernel.Block, row int, moves []float64) {
 	clear(moves)
 	at := func(input int) []float64 { return moves[input*width:][:width] }
 	for k, column := range b.Numbers {
-		e.first.AddNumber(of, k, float64(column[row])-float64(e.to.Numbers[k]), at(e.inputs.Numbers[k]))
+		to := at(e.inputs.Numbers[k])
+		e.first.AddNumber(of, k, float64(column[row]), to)
+		for h, x := range e.origin[k] {
+			to[h] -= x
+		}
 	}
 	for j, ids := range b.Categories {
 		to := at(e.inputs.Categories[j])

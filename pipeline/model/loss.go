@@ -39,6 +39,8 @@ type Labels struct {
 	// made of a sample of them (pipeline.Sampled).
 	Mean, Deviation, Most float64
 	Constants             []float64
+	// Smoothing is the label_smoothing that the model has where the loss says none.
+	Smoothing float64
 }
 
 // positiveWeight returns the weight of a row that is true.

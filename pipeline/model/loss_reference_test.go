@@ -43,7 +43,7 @@ func TestLossesAreThoseOfPyTorchsFormulas(t *testing.T) {
 			}
 			weights[[]string{"a", "b", "c"}[k]] = pipeline.Factor(w)
 		}
-		var options any = &CrossEntropy{LabelSmoothing: c.Options.Smoothing, PositiveClassWeight: pipeline.Factor(c.Options.Weight), ClassWeights: weights}
+		var options any = &CrossEntropy{LabelSmoothing: &c.Options.Smoothing, PositiveClassWeight: pipeline.Factor(c.Options.Weight), ClassWeights: weights}
 		if focal {
 			options = &Focal{Gamma: c.Options.Gamma, Alpha: c.Options.Alpha, ClassWeights: weights}
 		}

@@ -20,6 +20,8 @@ type softmax struct {
 	shares, start []float64
 	// of says how the loss differs from the plain one; nil: not at all.
 	of *kernel.Classes
+	// faint: it differs by what the model smooths by itself, which hardly counts.
+	faint bool
 }
 
 func newSoftmax(name string, labels Labels, of kernel.Classes, weights pipeline.ClassWeights) (Loss, error) {
@@ -58,6 +60,7 @@ func newSoftmax(name string, labels Labels, of kernel.Classes, weights pipeline.
 	if of.Smoothing > 0 || of.Gamma > 0 || of.Weights != nil {
 		l.of = &of
 	}
+	l.faint = of.Gamma == 0 && of.Weights == nil && of.Smoothing <= labels.Smoothing
 	l.start = l.best()
 	return l, nil
 }
@@ -131,7 +134,7 @@ func (*softmax) For() string { return Category }
 
 // Reported implements Loss: no metric weighs, smooths or looks away from rows.
 func (l *softmax) Reported(float64) (float64, string) {
-	if l.of != nil {
+	if l.of != nil && !l.faint {
 		return 1, ""
 	}
 	return 1, "log_loss"

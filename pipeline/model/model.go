@@ -40,6 +40,12 @@ type network interface {
 // own size and number by default.
 type Descended interface{ Descends() }
 
+// Smoother is the options of a model that smooths the labels of classes by itself, as much as
+// the training rows are few, where the loss does not say how much.
+type Smoother interface {
+	Smoothing(rows int64) float64
+}
+
 // Convex reports whether the loss of a model is convex in its parameters, if it is
 // in the outputs: its options say so by a method of this name.
 func Convex(choice pipeline.Choice) bool {

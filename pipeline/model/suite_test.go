@@ -115,10 +115,10 @@ func variants() []pipeline.Choice {
 	return []pipeline.Choice{
 		{Name: "cross_entropy weighted", Options: &CrossEntropy{PositiveClassWeight: 3.5}},
 		{Name: "cross_entropy balanced", Options: &CrossEntropy{PositiveClassWeight: pipeline.AutoFactor}},
-		{Name: "cross_entropy smoothed", Options: &CrossEntropy{LabelSmoothing: 0.2}},
-		{Name: "cross_entropy smoothed and weighted", Options: &CrossEntropy{LabelSmoothing: 0.2, PositiveClassWeight: 3.5}},
+		{Name: "cross_entropy smoothed", Options: &CrossEntropy{LabelSmoothing: new(0.2)}},
+		{Name: "cross_entropy smoothed and weighted", Options: &CrossEntropy{LabelSmoothing: new(0.2), PositiveClassWeight: 3.5}},
 		{Name: "cross_entropy of classes that weigh", Options: &CrossEntropy{ClassWeights: pipeline.ClassWeights{"a": 3, "c": pipeline.AutoFactor}}},
-		{Name: "cross_entropy of balanced classes, smoothed", Options: &CrossEntropy{LabelSmoothing: 0.1, ClassWeights: pipeline.ClassWeights{"": pipeline.AutoFactor}}},
+		{Name: "cross_entropy of balanced classes, smoothed", Options: &CrossEntropy{LabelSmoothing: new(0.1), ClassWeights: pipeline.ClassWeights{"": pipeline.AutoFactor}}},
 		{Name: "focal with alpha", Options: &Focal{Gamma: new(0.7), Alpha: 0.25}},
 		{Name: "focal of classes that weigh", Options: &Focal{ClassWeights: pipeline.ClassWeights{"a": 3}}},
 		{Name: "focal without gamma", Options: &Focal{Gamma: new(0.0)}},
@@ -344,7 +344,7 @@ func TestEveryLossKeepsTheContract(t *testing.T) {
 func TestNetworksKeepTheContract(t *testing.T) {
 	shape := everySlot
 	shape.Embeddings = []int{0, 2}
-	for _, o := range []MLP{{Normalization: "layer"}, {Normalization: "batch"}, {Normalization: "batch", Dropout: 0.3}} {
+	for _, o := range []MLP{{Normalization: "layer"}, {Normalization: "batch"}, {Normalization: "batch", Dropout: 0.3}, {NumberEmbedding: "periodic"}} {
 		o.Hidden, o.Activation = []int{5, 4}, "tanh"
 		m, err := o.New(new(CrossEntropy), shape)
 		if err != nil {
@@ -375,6 +375,41 @@ func TestEveryModelKeepsTheContractWithEachLoss(t *testing.T) {
 					}
 					checkModel(t, m)
 				})
+			}
+		}
+	}
+}
+
+// A model smooths labels where the loss does not say how much: what it says counts, 0 too.
+func TestAModelSmoothsLabelsUnlessTheLossSaysHowMuch(t *testing.T) {
+	binary := Labels{Type: Binary, Mean: 0.5}
+	several := Labels{Type: Category, Classes: []string{"a", "b"}, Counts: []int64{1, 1}}
+	for name, of := range map[string]struct {
+		loss      CrossEntropy
+		smoothing float64
+		reported  string
+	}{
+		"the model's": {CrossEntropy{}, 0.2, "log_loss"},
+		"none":        {CrossEntropy{LabelSmoothing: new(0.0)}, 0, "log_loss"},
+		"the loss's":  {CrossEntropy{LabelSmoothing: new(0.3)}, 0.3, ""},
+	} {
+		for _, labels := range []Labels{binary, several} {
+			labels.Smoothing = 0.2
+			bound, err := of.loss.Bind(labels)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := []float32{40, -40}[:bound.Outputs()] // as sure as can be
+			truth := float32(1)
+			if labels.Type == Category {
+				truth = 0
+			}
+			bound.Gradient(out, []float32{truth}, 1)
+			if got := math.Abs(float64(out[0])); math.Abs(got-of.smoothing/2) > 1e-6 {
+				t.Errorf("%s, %s: the slope of a sure answer is %v", name, labels.Type, got)
+			}
+			if _, reported := bound.Reported(1); reported != of.reported {
+				t.Errorf("%s, %s: it reports %q", name, labels.Type, reported)
 			}
 		}
 	}

@@ -63,6 +63,9 @@ type Schedule struct {
 	// PreferLater: the result is the latest epoch whose validation metric is within about its
 	// standard error of the best.
 	PreferLater bool
+	// Anneals: steps come to rest at the last epoch. Of epochs that few validation rows cannot tell
+	// apart by their log loss the latest is the result.
+	Anneals bool
 	// CheckpointEvery is after how many epochs there is a checkpoint. 0: each.
 	CheckpointEvery int
 }

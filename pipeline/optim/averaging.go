@@ -95,7 +95,19 @@ func (a *averaging) Size() int {
 
 func (a *averaging) Schedule(batches int) Schedule {
 	steps := int(a.trainer.Distributed.SyncEvery)
-	return Schedule{Rounds: (batches + steps - 1) / steps, Passes: 1}
+	return Schedule{Rounds: (batches + steps - 1) / steps, Passes: 1, Anneals: a.anneals(batches)}
+}
+
+// atRest is the share of the learning rate at which steps no longer wander.
+const atRest = 0.01
+
+// anneals reports whether the learning rate has fallen to about nothing by the last step.
+func (a *averaging) anneals(batches int) bool {
+	if _, waits := a.schedule.(pipeline.Staller); a.schedule == nil || waits {
+		return false
+	}
+	all := int(a.trainer.Epochs) * batches
+	return schedule.Factor(a.schedule, schedule.At{Step: all, Epoch: batches, All: all}) <= atRest
 }
 
 func (a *averaging) Zeros(*State, Round) kernel.Vector {

@@ -6,6 +6,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/schedule"
 )
 
 // Running means of mean and variance have no gradient: an outer optimizer that took their way
@@ -37,5 +38,27 @@ func TestAnOuterOptimizerAveragesStatistics(t *testing.T) {
 	}
 	if variance, ok := model.Find(m, "normalization.0.variance"); !ok || !variance.Tracked || variance.Of(after)[0] != mean[0] {
 		t.Error("the variance is none of the statistics")
+	}
+}
+
+// A learning rate that has fallen to nothing by the last step brings training to rest.
+func TestSchedulesThatFallToNothingComeToRest(t *testing.T) {
+	for name, of := range map[string]struct {
+		schedule schedule.Schedule
+		rests    bool
+	}{
+		"none":                 {nil, false},
+		"constant":             {new(schedule.Constant), false},
+		"cosine":               {new(schedule.Cosine), true},
+		"cosine to a tenth":    {&schedule.Cosine{Minimum: 0.1}, false},
+		"exponential":          {&schedule.Exponential{DecayRate: 0.9}, true},
+		"slow exponential":     {&schedule.Exponential{DecayRate: 0.99}, false},
+		"waits for validation": {&schedule.ReduceOnPlateau{Factor: 0.001}, false},
+	} {
+		a := averaging{trainer: &pipeline.Trainer{Epochs: 100}, schedule: of.schedule}
+		a.trainer.Distributed.SyncEvery = 64
+		if got := a.Schedule(7); got.Anneals != of.rests || got.Rounds != 1 {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }

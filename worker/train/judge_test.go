@@ -11,7 +11,7 @@ import (
 )
 
 // Of epochs that few validation rows cannot tell apart the latest is the result, where an
-// algorithm wants that; training stops by the best one all the same.
+// algorithm wants that; training stops by the best one all the same; so where the learning rate falls to zero.
 func TestTheLatestOfEpochsThatAreAlikeIsTheResult(t *testing.T) {
 	m, err := model.New(pipeline.Choice{Name: "linear", Options: new(model.Linear)}, pipeline.Choice{Name: "cross_entropy", Options: new(model.CrossEntropy)},
 		kernel.Shape{Numbers: 1, NumberNames: []string{"x"}})
@@ -20,20 +20,26 @@ func TestTheLatestOfEpochsThatAreAlikeIsTheResult(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		later  bool
+		rests  bool // without early stopping
 		rows   float64
 		losses []float64
 		best   int
 		top    float64
 	}{
-		"few rows":         {true, 100, []float64{0.5, 0.4, 0.42, 0.43, 0.41}, 5, 0.4},
-		"beyond chance":    {true, 100, []float64{0.5, 0.4, 0.43, 0.45, 0.49}, 3, 0.4},
-		"a drift":          {true, 100, []float64{0.5, 0.4, 0.43, 0.46, 0.47}, 3, 0.4},
-		"many rows":        {true, 1e6, []float64{0.5, 0.4, 0.42, 0.43, 0.41}, 2, 0.4},
-		"another learner":  {false, 100, []float64{0.5, 0.4, 0.42, 0.43, 0.41}, 2, 0.4},
-		"as good as again": {false, 100, []float64{0.5, 0.4, 0.4, 0.4, 0.4}, 2, 0.4},
+		"few rows":         {true, false, 100, []float64{0.5, 0.4, 0.42, 0.43, 0.41}, 5, 0.4},
+		"beyond chance":    {true, false, 100, []float64{0.5, 0.4, 0.43, 0.45, 0.49}, 3, 0.4},
+		"a drift":          {true, false, 100, []float64{0.5, 0.4, 0.43, 0.46, 0.47}, 3, 0.4},
+		"many rows":        {true, false, 1e6, []float64{0.5, 0.4, 0.42, 0.43, 0.41}, 2, 0.4},
+		"another learner":  {false, false, 100, []float64{0.5, 0.4, 0.42, 0.43, 0.41}, 2, 0.4},
+		"at rest":          {false, true, 100, []float64{0.5, 0.4, 0.43, 0.415}, 4, 0.4},
+		"at rest, many":    {false, true, 400, []float64{0.5, 0.4, 0.43, 0.415}, 2, 0.4},
+		"as good as again": {false, false, 100, []float64{0.5, 0.4, 0.4, 0.4, 0.4}, 2, 0.4},
 	} {
 		tr := &trainer{job: &Job{Metrics: metric.Catalog(), Model: m, Trainer: pipeline.Trainer{ValidationMetric: metric.LogLoss, EarlyStop: 3, Epochs: 100}}}
-		s := &state{plan: &plan{schedule: optim.Schedule{PreferLater: test.later}}}
+		if test.rests {
+			tr.job.Trainer.EarlyStop, tr.job.Trainer.Epochs = 0, pipeline.Count(len(test.losses))
+		}
+		s := &state{plan: &plan{schedule: optim.Schedule{PreferLater: test.later, Anneals: test.rests}}}
 		for epoch, loss := range test.losses {
 			if s.Stopped != "" {
 				t.Fatalf("%s: stopped after epoch %d", name, epoch)

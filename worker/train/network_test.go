@@ -18,6 +18,7 @@ func addNetworks(t testing.TB, all map[string]train.Job) {
 	all["mlp"] = mlpJob(t, dataset{shards: 3, rows: 1500, label: "binary", seed: 5}, 4, model.MLP{Hidden: []int{9, 5}, Activation: "relu", Dropout: 0.1})
 	all["mlp classes"] = mlpJob(t, dataset{shards: 2, rows: 1500, label: "category", seed: 7, terms: 400}, 3, model.MLP{Hidden: []int{17}, Activation: "tanh"})
 	all["mlp normalized"] = mlpJob(t, dataset{shards: 3, rows: 1500, label: "binary", seed: 9}, 4, model.MLP{Hidden: []int{9, 5}, Activation: "gelu", Dropout: 0.1, Normalization: "batch"})
+	all["mlp periodic"] = mlpJob(t, dataset{shards: 3, rows: 900, label: "binary", seed: 9}, 4, model.MLP{Hidden: []int{9, 5}, Activation: "gelu", NumberEmbedding: "periodic"})
 	all["mlp number"] = mlpJob(t, dataset{shards: 2, rows: 2500, label: "number", seed: 3}, 4, model.MLP{Hidden: []int{16, 8}, Activation: "gelu"})
 }
 

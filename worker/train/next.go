@@ -106,6 +106,25 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 	return &s, due, nil
 }
 
+// unseenMistakes is what the log losses of all validation rows may add up to beyond the best before
+// the latest epoch of a learning rate that falls to zero is taken for worse: about what one row
+// costs of which a network is wrongly sure. Where classes can be told apart, the least loss of 20
+// rows is of an epoch that is sure of everything, and so of what it has not seen too: it cost tables
+// of some hundred rows half of their log loss, and makes the worst trials of a search look best.
+const unseenMistakes = 4
+
+// chance is how much worse than the best a validation metric may be and still be as good, as far as
+// so few rows can tell; below 0 where that is not asked.
+func (s *state) chance(of *metric.Measure, name string, rows float64) float64 {
+	switch {
+	case s.plan.schedule.PreferLater:
+		return of.StandardError(s.Top, rows)
+	case s.plan.schedule.Anneals && name == metric.LogLoss:
+		return unseenMistakes / rows
+	}
+	return -1
+}
+
 // judge compares an epoch's validation metrics with the best so far and decides
 // whether training goes on. Without validation rows, or where the metric is
 // undefined for them, the newest epoch counts as the best.
@@ -122,7 +141,7 @@ func (t *trainer) judge(s *state, epoch int, values map[string]float64) {
 	} else {
 		p.Stale++
 	}
-	if better || s.plan.schedule.PreferLater && math.Abs(value-p.Top) <= of.StandardError(p.Top, values[metric.Rows]) {
+	if better || math.Abs(value-p.Top) <= s.chance(of, name, values[metric.Rows]) {
 		p.Best = epoch + 1
 		p.Metrics = map[string]float64{}
 		if values[metric.Rows] > 0 {

@@ -13,7 +13,7 @@ import (
 
 // formatVersion numbers the meaning of positions, snapshots and contributions.
 // It changes whenever the same job would give other bits.
-const formatVersion = 9
+const formatVersion = 10
 
 // state is where training stands between two exchanges: all that a worker needs
 // to go on. It is immutable; applying an exchange makes a new one.

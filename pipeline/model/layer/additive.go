@@ -1,8 +1,8 @@
 package layer
 
 // Additive is a first layer whose values are sums: of its biases, and of what each slot of
-// a row brings by itself. Each method adds that of one slot, times x, to sums, one for each
-// of the layer's outputs.
+// a row brings by itself. Each method adds that of one slot to sums, one for each of the layer's
+// outputs: of a number that is x, of an element, id or term times x.
 type Additive interface {
 	Layer
 	AddBias(params []float32, sums []float64)
@@ -18,6 +18,7 @@ func (l *input) AddBias(params []float32, sums []float64) { addRow(params[l.bias
 // AddNumber implements Additive.
 func (l *input) AddNumber(params []float32, slot int, x float64, sums []float64) {
 	addRow(params[slot*l.outputs:], x, sums)
+	l.addWaves(params, slot, x, sums)
 }
 
 // AddElement implements Additive.

@@ -38,7 +38,7 @@ const factorDeviation = 0.05
 // thing has so many factors.
 func NewFactors(shape kernel.Shape, outputs, count int) Layer {
 	shape.Embeddings = nil
-	l := &factors{shape: shape, outputs: outputs, count: count, weights: newInput(shape, "weight", outputs), of: newInput(shape, "factors", outputs*count)}
+	l := &factors{shape: shape, outputs: outputs, count: count, weights: newInput(shape, "weight", outputs, 0), of: newInput(shape, "factors", outputs*count, 0)}
 	l.bias = l.weights.all
 	l.from = l.bias + outputs
 	l.views = append(slices.Clone(l.weights.views), View{Name: "bias", Shape: []int{outputs}, Offset: l.bias, Bias: true})

@@ -13,9 +13,10 @@ import (
 // weight, for each term. A table is what one-hot columns times weights come to. A category
 // that the shape embeds has some numbers for each id, which enter as numbers do.
 //
-// Its parameters are the weights of numbers, then of lists and of embeddings, then the tables
-// of categories and of terms, then the embeddings, then the biases; those of one number, element
-// or id lie side by side.
+// Its parameters are the weights of numbers and of their periodic embeddings (waves.go), then of
+// lists and of embeddings, then the tables of categories and of terms, then the embeddings, then
+// what periodic ones are made of, then the biases; those of one number, element or id lie side by
+// side.
 type input struct {
 	shape      kernel.Shape
 	outputs    int
@@ -26,6 +27,8 @@ type input struct {
 	embedded   int // how many numbers embeddings have together
 	dense      int // where the weights of dense inputs end
 	embeddings int // where embeddings begin
+	wavy       int // how many values the periodic embedding of a number has, 0: none
+	waves      int // where what they are made of begins
 	bias, all  int
 }
 
@@ -43,18 +46,23 @@ func (t table) of(v []float32) []float32 { return v[t.from:t.to] }
 // NewInput returns the first layer of a network that reads blocks of a shape, of so many
 // outputs.
 func NewInput(shape kernel.Shape, outputs int, gain float64) Layer {
-	l := newInput(shape, "weight", outputs)
+	l := newInput(shape, "weight", outputs, 0)
 	l.gain = gain
+	return l.withBias()
+}
+
+// withBias gives the layer biases, behind all else.
+func (l *input) withBias() *input {
 	l.bias = l.all
-	l.views = append(l.views, View{Name: "bias", Shape: []int{outputs}, Offset: l.all, Bias: true})
-	l.all += outputs
+	l.views = append(l.views, View{Name: "bias", Shape: []int{l.outputs}, Offset: l.all, Bias: true})
+	l.all += l.outputs
 	return l
 }
 
 // newInput returns the layer without biases, which have no place: bias is where they would be.
-// What it has of numbers, elements and ids is called so.
-func newInput(shape kernel.Shape, called string, outputs int) *input {
-	l := &input{shape: shape, outputs: outputs}
+// What it has of numbers, elements and ids is called so. A number has so many values beside itself.
+func newInput(shape kernel.Shape, called string, outputs, wavy int) *input {
+	l := &input{shape: shape, outputs: outputs, wavy: wavy}
 	view := func(name string, dimensions ...int) (at int) {
 		v := View{Name: name, Shape: dimensions, Offset: l.all}
 		l.all += v.Size()
@@ -66,6 +74,11 @@ func newInput(shape kernel.Shape, called string, outputs int) *input {
 	}
 	for _, name := range shape.NumberNames {
 		add("number", name)
+	}
+	for _, name := range shape.NumberNames {
+		if wavy > 0 {
+			add("number", name+".periodic", wavy)
+		}
 	}
 	for i, dimensions := range shape.Lists {
 		l.lists = append(l.lists, add("list", shape.ListNames[i], dimensions...))
@@ -103,16 +116,19 @@ func newInput(shape kernel.Shape, called string, outputs int) *input {
 func (l *input) Outputs() int  { return l.outputs }
 func (l *input) Views() []View { return l.views }
 
-// Scratch has the numbers, one after the other, then of each row the embeddings, then the
-// gradient by them.
-func (l *input) Scratch() int { return l.shape.Numbers + 2*l.embedded }
+// Scratch has the numbers and then their embeddings, one after the other, then of each row the
+// embeddings of ids, then the gradient by them, then what embeddings of numbers keep.
+func (l *input) Scratch() int { return l.columns() + 2*l.embedded + l.waveScratch() }
+
+// columns is how many numbers enter, embeddings of numbers included.
+func (l *input) columns() int { return l.shape.Numbers * (1 + l.wavy) }
 
 // rareness is how much smaller the weights of ids and terms begin: those that training
 // seldom meets stay about what they begin as, and are to say little.
 const rareness = 0.25
 
 func (l *input) Init(params []float32, seed uint64) {
-	active := l.shape.Numbers + l.embedded
+	active := l.columns() + l.embedded
 	for _, t := range l.tables {
 		if !t.embeds {
 			active++
@@ -124,7 +140,12 @@ func (l *input) Init(params []float32, seed uint64) {
 	deviation := math.Sqrt(l.gain / float64(active))
 	spread(params[:l.dense], seed, deviation)
 	spread(params[l.dense:l.embeddings], kernel.Mix(seed), deviation*rareness)
-	spread(params[l.embeddings:l.bias], kernel.Mix(seed+2), rareness)
+	embeddings := l.bias
+	if l.wavy > 0 {
+		embeddings = l.waves
+		l.initWaves(params, kernel.Mix(seed+3))
+	}
+	spread(params[l.embeddings:embeddings], kernel.Mix(seed+2), rareness)
 	spread(params[l.bias:], kernel.Mix(seed+1), deviation*rareness) // of categories alone all outputs were the same otherwise
 }
 
@@ -134,17 +155,19 @@ func (l *input) list(c *Chunk, slot int) (kernel.Strided, int) {
 	return kernel.Strided{Values: c.Block.Lists[slot][c.From*n : c.To*n], Row: n, Column: 1}, n
 }
 
-// numbers returns the numbers of the chunk's rows: where they are if their columns lie side by
-// side, as those of batches of training do, or else copies, which are made first.
-func (l *input) numbers(c *Chunk, first bool) kernel.Strided {
-	if whole := kernel.Adjacent(c.Block.Numbers); whole != nil {
+// numbers returns the numbers of the chunk's rows, with their embeddings: where they are if their
+// columns lie side by side, as those of batches of training do, or else copies, which are made by
+// the parameters; nil: they were made before.
+func (l *input) numbers(c *Chunk, params []float32) kernel.Strided {
+	if whole := kernel.Adjacent(c.Block.Numbers); whole != nil && l.wavy == 0 {
 		return kernel.Strided{Values: whole[c.From:], Row: 1, Column: c.Block.Rows}
 	}
 	rows := c.To - c.From
-	if first {
+	if params != nil {
 		for k, column := range c.Block.Numbers {
 			copy(c.Scratch[k*rows:], column[c.From:c.To])
 		}
+		l.embedNumbers(c.Scratch, c.Scratch[rows*(l.columns()+2*l.embedded):], params, rows)
 	}
 	return kernel.Strided{Values: c.Scratch, Row: 1, Column: rows}
 }
@@ -156,12 +179,12 @@ func (l *input) Forward(c *Chunk, params, out []float32) {
 // forward is Forward with biases that are elsewhere; nil: without.
 func (l *input) forward(c *Chunk, params, biases, out []float32) {
 	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
-	kernel.GemmFrom(out, width, biases, l.numbers(c, true), params, width, rows, width, l.shape.Numbers)
+	kernel.GemmFrom(out, width, biases, l.numbers(c, params), params, width, rows, width, l.columns())
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)
 		kernel.Gemm(out, width, elements, params[at:], width, rows, width, n)
 	}
-	embedded := c.Scratch[rows*l.shape.Numbers:][:rows*l.embedded]
+	embedded := c.Scratch[rows*l.columns():][:rows*l.embedded]
 	clear(embedded)
 	for j := range l.shape.Cardinalities {
 		t := l.tables[j]
@@ -196,23 +219,25 @@ func (l *input) Backward(c *Chunk, params, outGrad, grad []float32) {
 // descend is the backward of forward, but for the biases.
 func (l *input) descend(c *Chunk, params, outGrad, grad []float32) {
 	b, from, end, width, rows := c.Block, c.From, c.To, l.outputs, c.To-c.From
-	numbers := l.numbers(c, false)
+	numbers := l.numbers(c, nil)
 	numbers.Row, numbers.Column = numbers.Column, numbers.Row
-	kernel.Gemm(grad, width, numbers, outGrad, width, l.shape.Numbers, width, rows)
+	kernel.Gemm(grad, width, numbers, outGrad, width, l.columns(), width, rows)
+	transposed := kept(c.Keep, width*max(l.embedded, l.shape.Numbers*l.wavy))
+	l.descendWaves(c.Scratch, c.Scratch[rows*(l.columns()+2*l.embedded):], params, outGrad, grad, transposed, rows)
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)
 		elements.Row, elements.Column = 1, n
 		kernel.Gemm(grad[at:], width, elements, outGrad, width, n, width, rows)
 	}
-	embedded := c.Scratch[rows*l.shape.Numbers:][:rows*l.embedded]
-	embeddedGrad := c.Scratch[rows*(l.shape.Numbers+l.embedded):][:rows*l.embedded]
+	embedded := c.Scratch[rows*l.columns():][:rows*l.embedded]
+	embeddedGrad := c.Scratch[rows*(l.columns()+l.embedded):][:rows*l.embedded]
 	clear(embeddedGrad)
 	for _, t := range l.tables {
 		if t.embeds {
 			kernel.Gemm(grad[t.weights:], width, kernel.Strided{Values: embedded[t.at:], Row: 1, Column: l.embedded}, outGrad, width, t.width, width, rows)
-			transposed := kept(c.Keep, width*l.embedded)[:width*t.width]
-			kernel.Transpose(transposed, t.width, params[t.weights:], width, t.width, width)
-			kernel.Gemm(embeddedGrad[t.at:], l.embedded, kernel.Strided{Values: outGrad, Row: width, Column: 1}, transposed, t.width, rows, t.width, width)
+			turned := transposed[:width*t.width]
+			kernel.Transpose(turned, t.width, params[t.weights:], width, t.width, width)
+			kernel.Gemm(embeddedGrad[t.at:], l.embedded, kernel.Strided{Values: outGrad, Row: width, Column: 1}, turned, t.width, rows, t.width, width)
 		}
 	}
 	for j := range l.shape.Cardinalities {

@@ -214,6 +214,15 @@ func TestTheFirstLayerReadsSlotsOfEachKind(t *testing.T) {
 	check(t, NewInput(shape, 4, 2), b, nil)
 	shape.Embeddings = []int{2, 9}
 	check(t, NewInput(shape, 4, 2), b, nil)
+	// Of large numbers a step of a frequency is no small part of a turn.
+	near := *b
+	near.Numbers = [][]float32{values(layerRows), values(layerRows)}
+	for _, column := range near.Numbers {
+		kernel.Scale(column, 0.1)
+	}
+	check(t, NewPeriodicInput(shape, 4, 2), &near, nil)
+	shape.Embeddings = nil
+	check(t, NewPeriodicInput(shape, 4, 2), &near, nil)
 	wide := kernel.Shape{Lists: [][]int{{4}}, ListNames: []string{"l"}}
 	check(t, NewInput(wide, 3, 2), &kernel.Block{Rows: layerRows, Lists: b.Lists}, nil)
 }

@@ -193,7 +193,8 @@ func Cases(t testing.TB) (all []Case) {
 		}
 	}
 	for _, network := range []string{
-		"activation: relu", "activation: gelu, normalization: layer", "activation: tanh, normalization: batch, dropout: 0.1", "activation: sigmoid, hidden: [8]"} {
+		"activation: relu", "activation: gelu, normalization: layer", "activation: tanh, normalization: batch, dropout: 0.1", "activation: sigmoid, hidden: [8]",
+		"activation: gelu, number_embedding: periodic"} {
 		for _, output := range []string{"binary", "number", "category"} {
 			soften(add("mlp "+network+" "+output, document(numbers+embeddings+categories, outputs[output], "{type: mlp, "+network+"}"), false))
 		}

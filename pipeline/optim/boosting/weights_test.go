@@ -16,7 +16,7 @@ func TestDerivativesOfTheHeaviestRowsAreWhole(t *testing.T) {
 	classes := model.Labels{Type: model.Category, Classes: []string{"a", "b", "c"}, Counts: []int64{50, 30, 1}}
 	binary := model.Labels{Type: model.Binary, Mean: 0.01}
 	heavy := &model.CrossEntropy{PositiveClassWeight: 500}
-	smoothed := &model.CrossEntropy{PositiveClassWeight: 500, LabelSmoothing: 0.1}
+	smoothed := &model.CrossEntropy{PositiveClassWeight: 500, LabelSmoothing: new(0.1)}
 	focal := 10.0
 	for name, of := range map[string]struct {
 		loss   any
