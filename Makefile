@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality bench bench-stream versions fuzz demo dev soak model linear leaders chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality quality-search bench bench-stream versions fuzz demo dev soak model linear leaders chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -88,13 +88,17 @@ hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no d
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./coordinator/...
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
-	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^TestQuality$$' ./integration/...
+	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^(TestQuality|TestSearchedNetworks)$$' ./integration/...
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestFilesOfEveryKind)' ./storage/dataset
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits (TABLES="digits mroz": only these)
 	@integration/python.sh quality
-	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 20m -v -run '^TestQuality$$' ./integration | grep -v -e '^=== '
+	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 20m -v -run '^(TestQuality|TestSearchedNetworks)$$' ./integration | grep -v -e '^=== '
+
+quality-search: build ## search for the options of networks on all tables of make quality, and compare with scikit-learn's network tuned by the same search (TABLES="mpg tips": only these)
+	@integration/python.sh quality
+	EFFORT=full TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 90m -v -run '^TestSearchedNetworks$$' ./integration | grep -v -e '^=== '
 
 linear: ## check that answers of coordinators are linearizable under kills and partitions, with 200 seeds
 	EFFORT=full go test -count=1 -timeout 60m -run '^TestAnswersAreLinearizable' ./coordinator

@@ -19,6 +19,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -57,29 +58,13 @@ const lessAccurateAtMost = 0.005
 // MLPRegressor, by the mean over the tables: that of one table is chance, as they have few rows.
 // On images, convolutional ones are held to MLPClassifier too, and both by their accuracy.
 func TestQuality(t *testing.T) {
-	dir, root := t.TempDir(), process.Root(t)
-	tables := strings.Fields(os.Getenv("TABLES")) // none: all
-	cmd := exec.Command(filepath.Join(root, ".cache", "python", "quality", "bin", "python"), append([]string{filepath.Join(root, "integration", "quality", "peer.py"), dir}, tables...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("peer.py: %v", err)
-	}
+	dir := t.TempDir()
+	sets := peerTables(t, "peer.py", dir, strings.Fields(os.Getenv("TABLES"))) // none: all
 	d := startDev(t, t.TempDir(), "dev")
 	t.Logf("%-11s %-6s %6s  %-15s  %9s  %9s  %7s  %s", "table", "model", "rows", "metric", "thalweg", "peer", "worse", "a run")
 	var networks []float64
-	for line := range bytes.Lines(out) {
-		var set peerTable
-		if err := json.Unmarshal(line, &set); err != nil {
-			t.Fatal(err)
-		}
-		body, err := os.Open(filepath.Join(dir, set.Name+".parquet"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := d.aws().PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String(set.Name + "/table.parquet"), Body: body}); err != nil {
-			t.Fatal(err)
-		}
+	for _, set := range sets {
+		set.put(t, d, dir)
 		var ours, peers, accuracy, accurate float64
 		began := time.Now()
 		for i, spec := range set.Specs {
@@ -121,6 +106,77 @@ func TestQuality(t *testing.T) {
 	}
 	if t.Logf("networks: %+.2f%% in the mean of %d tables", 100*(mean-1), len(networks)); !(mean <= worseAtMost) {
 		t.Errorf("networks come out %.4g times scikit-learn's in the mean", mean)
+	}
+}
+
+// searchedByDefault are the tables of TestSearchedNetworks in make quality.
+var searchedByDefault = []string{"penguins", "mpg"}
+
+// TestSearchedNetworks searches for the options of networks, and holds the version of the best
+// trial to scikit-learn's network, tuned by the same search: as many trials of the same space
+// on the same splits. The mean over the tables counts. EFFORT=full takes all tables, or those of TABLES.
+func TestSearchedNetworks(t *testing.T) {
+	dir, tables := t.TempDir(), strings.Fields(os.Getenv("TABLES"))
+	if !effort.Full() {
+		tables = searchedByDefault
+	}
+	sets := peerTables(t, "search.py", dir, tables)
+	d := startDev(t, t.TempDir(), "dev")
+	t.Logf("%-11s %6s  %-15s  %9s  %9s  %7s  %6s  %s", "table", "rows", "metric", "thalweg", "peer", "worse", "better", "a search")
+	mean, within := 0.0, 0
+	for _, set := range sets {
+		set.put(t, d, dir)
+		var ours, peers float64
+		better, began := 0, time.Now()
+		for i, spec := range set.Specs {
+			score := trained(t, d, fmt.Sprintf("%s-searched-%d.yaml", set.Name, i+1), spec)[set.Metric]
+			if ours, peers = ours+score, peers+set.Scores[i]; score < set.Scores[i] {
+				better++
+			}
+		}
+		runs := len(set.Specs)
+		t.Logf("%-11s %6d  %-15s  %9.5g  %9.5g  %+6.2f%%  %d of %d  %v", set.Name, set.Rows, set.Metric, ours/float64(runs), peers/float64(runs),
+			100*(ours/peers-1), better, runs, (time.Since(began) / time.Duration(runs)).Round(time.Millisecond))
+		if mean += ours / peers / float64(len(sets)); ours <= worseAtMost*peers {
+			within++
+		}
+	}
+	if t.Logf("searched networks: %+.2f%% in the mean of %d tables, %d of them at most %.0f%% worse", 100*(mean-1), len(sets), within, 100*(worseAtMost-1)); !(mean <= worseAtMost) {
+		t.Errorf("searched networks come out %.4g times scikit-learn's in the mean", mean)
+	}
+}
+
+// peerTables has a script of integration/quality write tables, none: all, to dir, and returns
+// what it found.
+func peerTables(t *testing.T, script, dir string, tables []string) (sets []peerTable) {
+	t.Helper()
+	root := process.Root(t)
+	cmd := exec.Command(filepath.Join(root, ".cache", "python", "quality", "bin", "python"), append([]string{filepath.Join(root, "integration", "quality", script), dir}, tables...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	for line := range bytes.Lines(out) {
+		var set peerTable
+		if err := json.Unmarshal(line, &set); err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
+// put uploads a table to where its specs read it.
+func (p *peerTable) put(t *testing.T, d *dev, dir string) {
+	t.Helper()
+	body, err := os.Open(filepath.Join(dir, p.Name+".parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if _, err := d.aws().PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String(p.Name + "/table.parquet"), Body: body}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -77,11 +77,12 @@ IMAGES = {"digits": [8, 8]}
 MARGINS = ["cancer", "mroz", "churn", "spam"]
 
 
-def network(kind):
+def network(kind, **options):
     """scikit-learn's network, of a number that is scaled as the inputs are."""
+    options = {"random_state": 0, **options}
     if kind == "number":
-        return TransformedTargetRegressor(MLPRegressor(random_state=0), transformer=StandardScaler())
-    return MLPClassifier(random_state=0)
+        return TransformedTargetRegressor(MLPRegressor(**options), transformer=StandardScaler())
+    return MLPClassifier(**options)
 
 
 def linear(x, train, model):
@@ -120,7 +121,7 @@ def peer(x, y, kind, model, loss, parts):
     return score(m, x[test], y[test]), m.score(x[test], y[test]) if kind == "category" else None
 
 
-def spec(name, x, kind, model, loss, seed):
+def spec(name, x, kind, model, loss, seed, trainer="", rest=""):
     features = "".join(
         f"    - {{name: {json.dumps(c)}, type: {'number' if x[c].dtype == float else 'category'}}}\n" for c in x
     )
@@ -136,8 +137,8 @@ spec:
 {features}  output_features:
     - {{name: label, type: {kind}{loss and ", loss: {type: " + loss + "}"}}}
   model: {{type: {model}}}
-  trainer: {{seed: {seed}}}
-"""
+  trainer: {{seed: {seed}{trainer}}}
+{rest}"""
 
 
 def main(directory, *names):
@@ -160,4 +161,5 @@ def main(directory, *names):
             print(json.dumps(row), flush=True)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
