@@ -23,10 +23,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/cmd/thalweg/cluster"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/diagnose"
+	"github.com/thalweg/thalweg/worker/cluster"
 )
 
 // Bounds of a bundle.
