@@ -81,6 +81,9 @@ type MissingRange struct {
 	Partition int
 	From, To  int64
 	Was, Is   string // IDs of the topic that was read and of the one that has its name now
+	// Cut says that the offsets were read, and that the log was cut below them since, by an
+	// election of a leader that lacked them: what has them now are other records, or nothing.
+	Cut bool
 	// First and Next are the bounds of what the partition holds now: the offset of
 	// the first record kept, and the one that the next will get. -1 where the topic
 	// that has the name now has no such partition.
@@ -91,6 +94,9 @@ func (m *MissingRange) Error() string {
 	if m.Was != m.Is {
 		return fmt.Sprintf("%s/%d: topic %s was deleted and %s has its name now: offsets [%d, %d) of the former, and any after them, were not read",
 			m.Topic, m.Partition, m.Was, m.Is, m.From, m.To)
+	}
+	if m.Cut {
+		return fmt.Sprintf("%s/%d: offsets [%d, %d) were read and are gone: the log was cut at %d, as an unclean election of a leader does", m.Topic, m.Partition, m.From, m.To, m.From)
 	}
 	return fmt.Sprintf("%s/%d: offsets [%d, %d) are missing", m.Topic, m.Partition, m.From, m.To)
 }

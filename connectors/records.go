@@ -26,6 +26,12 @@ type Records struct {
 	// the same name is returned. Empty: whichever topic has the name.
 	Want    Fields
 	TopicID string
+	// LeaderEpoch says by which leader's term the last record before the offset was written, as
+	// the Fetch that read it has left it: one more than Kafka's number, and 0 where it is not
+	// known. A Fetch fails with Lost where the log does not have that record any more, and leaves
+	// the term of the records that it has read, all of one. A source that knows no terms leaves it
+	// as it is.
+	LeaderEpoch int32
 
 	Values     []byte  // all values, one after the other
 	Ends       []int   // value i is Values[Ends[i-1]:Ends[i]]

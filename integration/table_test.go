@@ -251,7 +251,7 @@ func compactByHand(t *testing.T, lake storage.Bucket, prefix string, partition i
 		first, last := entries[0].Intent, entries[len(entries)-1].Intent
 		in := commitlog.Intent{Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: flightPipeline, Topic: topic, Partition: partition, From: state.NextOffset,
 			To: state.NextOffset, SpecGeneration: first.SpecGeneration, ScoredAtUS: time.Now().UnixMicro(), Previous: state.Previous, Action: commitlog.Compact,
-			TopicID: state.TopicID, Slots: [2]uint64{0, last.Seq + 1}}
+			TopicID: state.TopicID, LeaderEpoch: state.LeaderEpoch, Slots: [2]uint64{0, last.Seq + 1}}
 		won, _, err := log.Claim(t.Context(), in)
 		check(err)
 		if !won {

@@ -18,6 +18,7 @@ import (
 // The layout of a record batch (magic 2): kafka.apache.org, "Record Batch".
 const (
 	batchPrefix  = 12 // base offset and length; length counts what follows
+	batchEpoch   = 12 // where the epoch of the leader that wrote it is
 	batchHeader  = 61 // up to and with the count of records
 	crcFrom      = 21 // the checksum covers everything from the attributes on
 	codecMask    = 0x07
@@ -51,11 +52,12 @@ func (d *decoder) begin(aborted []abortedTransaction) {
 }
 
 // decode appends the records at and after dst.Next to dst until it holds
-// maxBytes, or maxBytes/minRecord records, or data ends, and moves dst.Next. It
+// maxBytes, or maxBytes/minRecord records, or data or the leader's epoch ends, and moves dst.Next. It
 // returns the batches left. A batch cut off at the end is what brokers send to
 // save themselves the arithmetic: it is dropped, to be fetched again.
 func (d *decoder) decode(data []byte, maxBytes int, dst *connectors.Records) ([]byte, error) {
 	dst.Values = slices.Grow(dst.Values, min(maxBytes, len(data))) // at once, and not by doubling
+	from := dst.Next
 	for len(data) >= batchPrefix && dst.SizeBytes() < maxBytes && len(dst.Offsets) < max(1, maxBytes/minRecord) {
 		size := int64(int32(binary.BigEndian.Uint32(data[8:]))) + batchPrefix
 		if size > int64(len(data)) {
@@ -64,8 +66,16 @@ func (d *decoder) decode(data []byte, maxBytes int, dst *connectors.Records) ([]
 		if size < batchHeader {
 			return nil, d.corrupt(data, "a batch of %d bytes", size)
 		}
+		epoch := max(0, int32(binary.BigEndian.Uint32(data[batchEpoch:]))+1)
+		before := dst.Next
+		if before > from && epoch != dst.LeaderEpoch {
+			return data, nil
+		}
 		if err := d.batch(data[:size], dst); err != nil {
 			return nil, err
+		}
+		if dst.Next > before {
+			dst.LeaderEpoch = epoch
 		}
 		data = data[size:]
 	}

@@ -214,10 +214,15 @@ func FuzzParseFetchResponse(f *testing.F) {
 		0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2, 1, 2}, int16(11))
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
 		0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 1, 2, 0, 0, 0}, int16(idFetchVersion))
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
+		0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 1, 0, 13, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0}, int16(idFetchVersion))
 	f.Fuzz(func(t *testing.T, data []byte, version int16) {
 		res, err := parseFetchResponse(data, version%(idFetchVersion+1), nil)
 		if err == nil && len(res.batches) > len(data) {
 			t.Fatal("more batches than bytes")
+		}
+		if err == nil && res.divergesAt < -1 {
+			t.Fatalf("the log diverges at %d", res.divergesAt)
 		}
 	})
 }

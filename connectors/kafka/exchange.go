@@ -53,11 +53,12 @@ var (
 
 // fetchResponse is what a response says about the one partition asked for.
 type fetchResponse struct {
-	code     *kerr.Error // nil: none
-	end      int64       // the high watermark: the offset that the next record will get
-	logStart int64       // first offset kept, -1 if not told
-	aborted  []abortedTransaction
-	batches  []byte // aliases exchange.buf
+	code       *kerr.Error // nil: none
+	end        int64       // the high watermark: the offset that the next record will get
+	logStart   int64       // first offset kept, -1 if not told
+	divergesAt int64       // where the log ends that has what was read before the offset, -1: it has all of it
+	aborted    []abortedTransaction
+	batches    []byte // aliases exchange.buf
 }
 
 // abortedTransaction is one transaction whose records from first on, up to its
@@ -79,12 +80,13 @@ func newExchange(cfg Config, partition int) *exchange {
 }
 
 // ask prepares the exchange for a request.
-func (e *exchange) ask(ctx context.Context, id topicID, offset int64, maxWait time.Duration, maxBytes int) {
+func (e *exchange) ask(ctx context.Context, id topicID, offset int64, epoch int32, maxWait time.Duration, maxBytes int) {
 	e.ctx, e.topicID = ctx, id
 	e.request.MaxWaitMillis = int32(max(0, maxWait.Milliseconds()))
 	e.request.MaxBytes = int32(min(e.maxBytes, math.MaxInt32)) // of all partitions: there is one, with a bound of its own
 	e.request.Topics[0].TopicID = id
 	p := &e.request.Topics[0].Partitions[0]
+	p.LastFetchedEpoch = epoch - 1 // -1: not known
 	p.FetchOffset, p.PartitionMaxBytes = offset, int32(min(maxBytes, e.maxBytes, math.MaxInt32))
 }
 
@@ -211,7 +213,7 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 		skipTags(&r) // of the header
 	}
 	r.Int32() // throttle time
-	res := fetchResponse{logStart: -1}
+	res := fetchResponse{logStart: -1, divergesAt: -1}
 	if version >= 7 {
 		if code := r.Int16(); code != 0 {
 			return res, kerr.ErrorForCode(code)
@@ -248,6 +250,9 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 	}
 	if byID {
 		res.batches = r.CompactNullableBytes()
+		if res.divergesAt = divergence(&r); res.divergesAt < -1 {
+			return res, corruptResponse("the log diverges at offset %d", res.divergesAt)
+		}
 	} else {
 		res.batches = r.NullableBytes()
 	}
@@ -255,6 +260,24 @@ func parseFetchResponse(data []byte, version int16, aborted []abortedTransaction
 		return res, corruptResponse("%d bytes end early", len(data))
 	}
 	return res, nil
+}
+
+// divergence reads the tagged fields of a partition, and returns the end offset of the
+// diverging epoch among them; -1: none.
+func divergence(r *kbin.Reader) (end int64) {
+	end = -1
+	for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
+		tag := r.Uvarint()
+		field := kbin.Reader{Src: r.Span(int(r.Uvarint()))}
+		if tag != 0 {
+			continue
+		}
+		field.Int32() // the epoch
+		if end = field.Int64(); !field.Ok() {
+			end = -2
+		}
+	}
+	return end
 }
 
 // skipTags skips tagged fields. kmsg.SkipTags goes on after the end, for as many

@@ -189,7 +189,7 @@ func (s *Source) Fetch(ctx context.Context, partition int, offset int64, maxWait
 		}
 		// What was left was a batch cut off at the end of the response.
 	}
-	if err := s.request(ctx, cur, partition, offset, maxWait, maxBytes); err != nil {
+	if err := s.request(ctx, cur, partition, offset, dst.LeaderEpoch, maxWait, maxBytes); err != nil {
 		return s.identify(ctx, cur.topicID, partition, offset, cur.end, err)
 	}
 	received := len(cur.remaining)
@@ -223,8 +223,8 @@ func (s *Source) decode(ctx context.Context, cur *cursor, partition int, offset 
 
 // request gets a new response into cur. One that is too large to be read just
 // so is asked for again once it may.
-func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
-	err := s.requestOnce(ctx, cur, partition, offset, maxWait, maxBytes)
+func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset int64, epoch int32, maxWait time.Duration, maxBytes int) error {
+	err := s.requestOnce(ctx, cur, partition, offset, epoch, maxWait, maxBytes)
 	var large largeError
 	if !errors.As(err, &large) {
 		return err
@@ -233,12 +233,12 @@ func (s *Source) request(ctx context.Context, cur *cursor, partition int, offset
 		return s.cluster.translate(ctx, "fetch", s.subject(partition, offset), err)
 	}
 	cur.exchange.large = true
-	err = s.requestOnce(ctx, cur, partition, offset, maxWait, maxBytes)
+	err = s.requestOnce(ctx, cur, partition, offset, epoch, maxWait, maxBytes)
 	cur.exchange.large = false
 	return err
 }
 
-func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, offset int64, maxWait time.Duration, maxBytes int) error {
+func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, offset int64, epoch int32, maxWait time.Duration, maxBytes int) error {
 	c := s.cluster
 	cur.remaining = nil
 	id, err := parseTopicID(cur.topicID)
@@ -246,10 +246,11 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 		return err
 	}
 	var outOfRange bool
+	divergesAt := int64(-1)
 	var large largeError
 	err = c.do(ctx, "fetch", s.subject(partition, offset), maxWait, func(ctx context.Context) error {
 		e := cur.exchange
-		e.ask(ctx, id, offset, maxWait, maxBytes)
+		e.ask(ctx, id, offset, epoch, maxWait, maxBytes)
 		if _, err := s.transport.RoundTrip(ctx, s.brokers, e); err != nil {
 			// The connection may still be reading into the buffer.
 			cur.exchange = newExchange(c.cfg, partition)
@@ -264,6 +265,9 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 		case r.code == kerr.OffsetOutOfRange, r.code == nil && r.logStart > offset:
 			outOfRange = true
 			return nil
+		case r.code == nil && r.divergesAt >= 0 && epoch > 0:
+			divergesAt = r.divergesAt
+			return nil
 		case r.code != nil:
 			return s.failed(ctx, partition, r.code)
 		}
@@ -275,10 +279,27 @@ func (s *Source) requestOnce(ctx context.Context, cur *cursor, partition int, of
 	if err == nil && large > 0 {
 		return large
 	}
-	if err == nil && outOfRange {
+	switch {
+	case err == nil && outOfRange:
 		return s.lost(ctx, partition, offset)
+	case err == nil && divergesAt >= 0:
+		return s.cut(ctx, partition, offset, divergesAt)
 	}
 	return err
+}
+
+// cut says which offsets before offset the log does not have any more that were read. It ends
+// at end for the leader's term of the last of them; or beyond, where it has none of that term: at
+// least the last is gone then, and nobody knows where the term began.
+func (s *Source) cut(ctx context.Context, partition int, offset, end int64) error {
+	first, next, err := s.Bounds(ctx, partition)
+	if err != nil {
+		return err
+	}
+	topic := s.cluster.cfg.Topic
+	return &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s/%d", topic, partition),
+		Err:  &connectors.MissingRange{Topic: topic, Partition: partition, From: min(end, offset-1), To: offset, Cut: true, First: first, Next: next},
+		Hint: "the topic allows unclean.leader.election, or a broker lost its disk: replicas that had the records were not there"}
 }
 
 // lost says which offsets are missing when offset is out of range.

@@ -50,6 +50,7 @@ type node struct {
 	broker     string // host:port
 	controller string
 	properties string // path of its settings
+	logs       string // directory of its partitions
 	starts     int
 	process    *process.Process
 }
@@ -126,6 +127,7 @@ func (n *node) configure(t testing.TB, cfg Config, guard *Guard, voters []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&text, "%s=%s\n", name, settings[name])
 	}
+	n.logs = settings["log.dirs"]
 	n.properties = filepath.Join(dir, "server.properties")
 	if err := os.WriteFile(n.properties, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
@@ -171,6 +173,32 @@ func (c *Cluster) Kill(node int) { c.nodes[node].process.Kill() }
 func (c *Cluster) Restart(t testing.TB, node int) {
 	t.Helper()
 	c.nodes[node].start(t)
+}
+
+// segment is the path of the first segment of partition 0 of a topic.
+func (n *node) segment(topic string) string {
+	return filepath.Join(n.logs, topic+"-0", "00000000000000000000.log")
+}
+
+// LogBytes returns the size of the first segment of partition 0 of a topic, which ends with a
+// batch whenever nobody writes.
+func (c *Cluster) LogBytes(t testing.TB, node int, topic string) int64 {
+	t.Helper()
+	info, err := os.Stat(c.nodes[node].segment(topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// CutLog cuts that segment of a node that was killed, as a disk does that loses what was written
+// last, and a follower that never had it.
+func (c *Cluster) CutLog(t testing.TB, node int, topic string, size int64) {
+	t.Helper()
+	<-c.nodes[node].process.Done()
+	if err := os.Truncate(c.nodes[node].segment(topic), size); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // WaitReady waits until each node that runs answers a metadata request and

@@ -69,14 +69,16 @@ type Log struct {
 // State is the end of a log: what the last finished slot left, and the claim
 // after it, if there is one.
 type State struct {
-	NextSeq    uint64  // the slot after the last finished one
-	NextOffset int64   // where it begins; -1 while no slot is finished, when the first claim decides
-	LostFrom   int64   // where the loss begins that reaches up to NextOffset: there itself, or, if the topic had lost all of the last finished slot's range, where that begins
-	TopicID    string  // of the newest intent: which topic of that name the offsets are of; empty if not known
-	Previous   string  // sha256 of the last done record; empty while there is none
-	Total      Counts  // summed over all finished slots
-	ScoredAtUS int64   // of the last finished slot; 0 while there is none
-	Pending    *Intent // the claim of NextSeq: to be carried out before anything else is claimed; nil if unclaimed
+	NextSeq    uint64 // the slot after the last finished one
+	NextOffset int64  // where it begins; -1 while no slot is finished, when the first claim decides
+	LostFrom   int64  // where the loss begins that reaches up to NextOffset: there itself, or, if the topic had lost all of the last finished slot's range, where that begins
+	TopicID    string // of the newest intent: which topic of that name the offsets are of; empty if not known
+	// LeaderEpoch is that of the newest intent: the term of the record before NextOffset.
+	LeaderEpoch int32
+	Previous    string  // sha256 of the last done record; empty while there is none
+	Total       Counts  // summed over all finished slots
+	ScoredAtUS  int64   // of the last finished slot; 0 while there is none
+	Pending     *Intent // the claim of NextSeq: to be carried out before anything else is claimed; nil if unclaimed
 }
 
 // New returns the log that config names in bucket, not yet opened.

@@ -70,6 +70,7 @@ type Intent struct {
 	Where   string    `json:"where,omitzero"`    // Replay: the selection among the dead letters, as it was given
 	Reread  bool      `json:"reread,omitzero"`   // Replay: of the dead letters that have no event, which is read from the topic again, and no others
 
+	LeaderEpoch int32  `json:"leader_epoch,omitzero"` // of the record before To, Kafka's number plus 1: by which leader's term it was written; 0: not known. Compact: as before
 	PartitionBy string `json:"partition_by,omitzero"` // column whose UTC day decides the scored object that a row lies in; empty: they are not split
 }
 

@@ -44,6 +44,8 @@ type Batch struct {
 	first, n int
 	Gaps     []commitlog.Gap
 	Bytes    int64 // of the records
+	// LeaderEpoch is, as connectors.Records has it, that of the last record before To.
+	LeaderEpoch int32
 }
 
 // BatchOf returns the batch of all records, which are what there is of the
@@ -115,7 +117,7 @@ func (b *Backlog) Add(r *connectors.Records) {
 	}
 	// Never behind records that are being read, which are a part's slices.
 	if n := len(b.parts); n > b.lent && r.Unreadable == nil && r.Null == nil {
-		if last := b.parts[n-1].records; last.Null == nil && last.Want == r.Want && last.SizeBytes()+r.SizeBytes() < smallPart {
+		if last := b.parts[n-1].records; last.Null == nil && last.Want == r.Want && last.LeaderEpoch == r.LeaderEpoch && last.SizeBytes()+r.SizeBytes() < smallPart {
 			last.AppendRecords(r, 0, r.Len())
 			b.Recycle(r)
 			return
@@ -132,6 +134,8 @@ type Cut struct {
 	Gaps  int   // runs of missing offsets at most
 	UpTo  int64 // and no record at or after this offset; -1: no bound
 	End   int64 // the offset up to which records were fetched
+	// LeaderEpoch is that of the last record before End.
+	LeaderEpoch int32
 }
 
 // Take lays out the first records that c allows, at least one if there is one,
@@ -149,6 +153,7 @@ func (b *Backlog) Take(c Cut) *Batch {
 		n, full := t.count(p, c)
 		if n > 0 {
 			b.append(p, n)
+			t.LeaderEpoch = p.records.LeaderEpoch
 			b.lent = i + 1
 		}
 		if full {
@@ -160,7 +165,10 @@ func (b *Backlog) Take(c Cut) *Batch {
 	}
 	if end := min(c.End, c.UpTo); end > t.To {
 		t.Gaps = append(t.Gaps, commitlog.Gap{t.To, end})
-		t.To = end
+		t.To, t.LeaderEpoch = end, 0
+		if end == c.End {
+			t.LeaderEpoch = c.LeaderEpoch
+		}
 	}
 	return t
 }

@@ -36,6 +36,7 @@ type intentRecord struct {
 	Missing      [2]int64      `json:"missing,omitzero"`
 	Where        string        `json:"where,omitempty"`
 	Reread       bool          `json:"reread,omitempty"`
+	LeaderEpoch  int32         `json:"leader_epoch,omitempty"`
 	PartitionBy  string        `json:"partition_by,omitempty"`
 	Sum          string        `json:"sum"`
 }

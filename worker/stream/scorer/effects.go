@@ -136,7 +136,7 @@ func (r *runner) load(m engine.Model, claimed bool) {
 
 func (r *runner) fetch(e fetch) {
 	buffer := r.backlog.Buffer()
-	buffer.TopicID = e.topicID
+	buffer.TopicID, buffer.LeaderEpoch = e.topicID, e.leaderEpoch
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.cancelFetch = cancel
 	wait := min(r.cfg.FetchWait<<r.quiet, max(r.cfg.FetchWait, maxFetchWait))
@@ -154,7 +154,7 @@ func (r *runner) fetch(e fetch) {
 			}
 		}
 		return func() event {
-			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, err: err}
+			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, leaderEpoch: buffer.LeaderEpoch, err: err}
 			if err != nil || e.epoch != r.machine.epoch {
 				r.backlog.Recycle(buffer)
 			} else {
@@ -202,7 +202,7 @@ func (r *runner) score(e score) {
 			if errors.Is(err, engine.ErrRefetch) {
 				return batchScored{epoch: e.epoch, needsRefetch: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, dead: int(dead), why: rows.LastReason, unfit: rows.Unfit, notes: rows.Notes, gaps: gaps, cut: rows.Full, err: err}
+			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, leaderEpoch: b.LeaderEpoch, dead: int(dead), why: rows.LastReason, unfit: rows.Unfit, notes: rows.Notes, gaps: gaps, cut: rows.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
 				s.rows.Release()

@@ -58,7 +58,7 @@ func (r *runner) intentOf(job slotJob) *commitlog.Intent {
 	switch j := job.(type) {
 	case *span:
 		in.From, in.To, in.Model, in.ModelVersion, in.Checkpoint = j.from, j.to, j.model.Name, j.model.Version, j.model.Checkpoint
-		in.SpecGeneration, in.PartitionBy, in.TopicID = j.generation, j.partitionBy, j.topicID
+		in.SpecGeneration, in.PartitionBy, in.TopicID, in.LeaderEpoch = j.generation, j.partitionBy, j.topicID, j.leaderEpoch
 		if j.skip {
 			in.Action, in.Missing = commitlog.Skip, j.missing
 		}
@@ -68,6 +68,7 @@ func (r *runner) intentOf(job slotJob) *commitlog.Intent {
 		}
 		in.Action, in.From, in.To, in.Slots = commitlog.Compact, state.NextOffset, state.NextOffset, j.work.Slots
 		in.SpecGeneration, in.PartitionBy, in.TopicID = j.work.Generation, j.work.PartitionBy, state.TopicID
+		in.LeaderEpoch = state.LeaderEpoch
 	}
 	return in
 }

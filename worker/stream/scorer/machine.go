@@ -75,8 +75,8 @@ func (m *partition) handle(ev event) {
 		m.onOpened(ev)
 	case startFound:
 		if m.complete(opStart, ev.err) {
-			m.slots.committed, m.source.topicID, m.source.placed = ev.offset, ev.topicID, true
-			m.restart(ev.offset)
+			m.slots.committed, m.slots.leaderEpoch, m.source.topicID, m.source.placed = ev.offset, 0, ev.topicID, true
+			m.restart(ev.offset, 0)
 		}
 	case modelLoaded:
 		m.onLoaded(ev)
@@ -173,11 +173,12 @@ func (m *partition) halt(err error) {
 	}
 }
 
-// restart makes the machine go on at an offset with nothing fetched or scored.
-func (m *partition) restart(offset int64) {
+// restart makes the machine go on at an offset with nothing fetched or scored, given the
+// leader's term of the record before it.
+func (m *partition) restart(offset int64, leaderEpoch int32) {
 	m.epoch++
 	m.stopFetching()
-	m.source.seek(offset)
+	m.source.seek(offset, leaderEpoch)
 	dropped := m.slots.drop()
 	if job := m.merges.reset(); job != nil {
 		dropped = append(dropped, job)
@@ -189,7 +190,7 @@ func (m *partition) restart(offset int64) {
 // be true, so it reads the log again and goes on from where that stands.
 func (m *partition) reopen() {
 	m.slots.opened, m.slots.claim = false, nil
-	m.restart(m.slots.committed)
+	m.restart(m.slots.committed, 0) // the log tells
 }
 
 func (m *partition) onOpened(ev logOpened) {
@@ -198,14 +199,14 @@ func (m *partition) onOpened(ev logOpened) {
 	}
 	s, in := &m.slots, ev.Pending
 	s.opened, s.fresh, s.claim, s.ready = true, ev.NextOffset < 0, in, false
-	s.totals, s.committed = ev.Total, ev.NextOffset
+	s.totals, s.committed, s.leaderEpoch = ev.Total, ev.NextOffset, ev.LeaderEpoch
 	s.scoredAt = max(s.scoredAt, ev.ScoredAtUS)
 	m.source.topicID, m.source.placed = ev.TopicID, ev.NextOffset >= 0 && ev.TopicID != ""
 	m.loss.found, m.loss.from = nil, ev.LostFrom
 	if in == nil {
 		s.cutShort = nil
 		if m.source.placed {
-			m.restart(ev.NextOffset)
+			m.restart(ev.NextOffset, ev.LeaderEpoch)
 		}
 		return
 	}
@@ -214,15 +215,15 @@ func (m *partition) onOpened(ev logOpened) {
 	s.scoredAt = max(s.scoredAt, in.ScoredAtUS)
 	switch in.Action {
 	case commitlog.Score:
-		m.restart(in.From)
+		m.restart(in.From, ev.LeaderEpoch)
 		s.recover(in.From)
 	case commitlog.Skip: // the authorization is in the claim
-		m.restart(in.To)
+		m.restart(in.To, 0)
 		s.ready = true
 		s.closing = s.newSpan(span{slotState: slotState{stage: opPublish, scoredAt: in.ScoredAtUS}, from: in.From, to: in.To, generation: in.SpecGeneration,
 			skip: true, missing: in.Missing, topicID: in.TopicID})
 	case commitlog.Compact:
-		m.restart(in.From)
+		m.restart(in.From, ev.LeaderEpoch)
 		m.merges.job = &merging{slotState: slotState{stage: opMerge}, slots: in.Slots, committing: true}
 	default:
 		m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.Invalid, Subject: string(in.Action),

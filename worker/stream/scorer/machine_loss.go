@@ -83,11 +83,13 @@ func (m *partition) loseClaim(l *loss) {
 		return
 	}
 	firstAvailable := in.To
-	if lost.Accept == "" {
+	if l.missing.Cut {
+		firstAvailable = in.From // what is gone is scored, before it
+	} else if lost.Accept == "" {
 		firstAvailable = min(firstAvailable, lost.To)
 	}
 	m.loss.found = nil
-	m.restart(firstAvailable)
+	m.restart(firstAvailable, 0)
 	m.slots.recover(firstAvailable)
 }
 
@@ -100,6 +102,10 @@ func (m *partition) settleLoss() {
 		return
 	}
 	lost := m.missing()
+	if l.missing.Cut {
+		m.settleCut(lost)
+		return
+	}
 	anew, allowed := lost.Accept != "", m.allowed(lost)
 	next := lost.To
 	switch {
@@ -132,9 +138,24 @@ func (m *partition) settleLoss() {
 		generation: m.cfg.Generation, skip: true, missing: [2]int64{lost.From, lost.To}, topicID: topicID})
 }
 
+// settleCut deals with offsets that are scored, and that the topic does not have any more. Their
+// rows stay, and no slot is needed: once that is allowed, the machine goes on behind them, with
+// what the topic has there now. Of what has their offsets now nothing is scored.
+func (m *partition) settleCut(lost SkipAuthorization) {
+	if !m.skippable() || !m.allowed(lost) {
+		m.halt(m.lostError(lost))
+		return
+	}
+	m.loss.found, m.slots.leaderEpoch = nil, 0
+	m.restart(m.slots.committed, 0)
+}
+
 // missing returns the authorization that would give up exactly what is lost.
 func (m *partition) missing() SkipAuthorization {
 	l, from := m.loss.found.missing, m.slots.committed
+	if l.Cut {
+		return SkipAuthorization{From: l.From, To: from, TopicID: m.source.topicID}
+	}
 	if l.Was == l.Is {
 		return SkipAuthorization{From: from, To: l.First, TopicID: m.source.topicID}
 	}
@@ -150,7 +171,10 @@ func (m *partition) missing() SkipAuthorization {
 // the next offset is neither: what comes there would be taken for what was scored.
 func (m *partition) skippable() bool {
 	l := m.loss.found.missing
-	if l.Was != l.Is {
+	switch {
+	case l.Cut:
+		return l.Next >= m.slots.committed
+	case l.Was != l.Is:
 		return l.First >= 0
 	}
 	return l.First > m.slots.committed
@@ -182,6 +206,9 @@ func (m *partition) lostError(lost SkipAuthorization) error {
 	}
 	exact.From, exact.To = lost.From, lost.To
 	e.Hint = fmt.Sprintf("to give them up: thalweg stream resume %s --partition %d %s", m.cfg.Pipeline, m.cfg.Partition, lost)
+	if exact.Cut {
+		e.Hint = fmt.Sprintf("their rows stay, and what the topic has at these offsets now is not scored; to go on at offset %d: thalweg stream resume %s --partition %d %s", lost.To, m.cfg.Pipeline, m.cfg.Partition, lost)
+	}
 	if m.slots.fresh && in == nil {
 		e.Hint += "; nothing was committed yet, so the stream then begins anew"
 	}

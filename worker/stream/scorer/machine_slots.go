@@ -8,20 +8,21 @@ import (
 // slots is how far the log is, and the spans on their way into it: one is scored
 // into while the one before is committed.
 type slots struct {
-	opened    bool              // the rest is what the log says
-	fresh     bool              // the log has no finished slot
-	committed int64             // offset after the last finished slot, -1: not known
-	totals    commitlog.Counts  // of finished slots
-	claim     *commitlog.Intent // that was found unfinished and is being carried out
-	ready     bool              // its version is loaded
-	open      *span             // is being scored into
-	closing   *span             // is being committed
-	made      uint64            // spans so far
-	scoredAt  int64             // of the last claim
-	lag       int64             // group offset to write, -1: none
-	short     bool              // the open span is to be committed for its memory
-	dayBatch  int               // events to score at once after a batch was cut, 0: any
-	cutShort  *[2]int64         // from and firstAvailable of the span that found its objects cut short
+	opened      bool              // the rest is what the log says
+	fresh       bool              // the log has no finished slot
+	committed   int64             // offset after the last finished slot, -1: not known
+	leaderEpoch int32             // of the last record before committed
+	totals      commitlog.Counts  // of finished slots
+	claim       *commitlog.Intent // that was found unfinished and is being carried out
+	ready       bool              // its version is loaded
+	open        *span             // is being scored into
+	closing     *span             // is being committed
+	made        uint64            // spans so far
+	scoredAt    int64             // of the last claim
+	lag         int64             // group offset to write, -1: none
+	short       bool              // the open span is to be committed for its memory
+	dayBatch    int               // events to score at once after a batch was cut, 0: any
+	cutShort    *[2]int64         // from and firstAvailable of the span that found its objects cut short
 }
 
 // scoredTo returns the offset up to which everything is in spans.
@@ -33,6 +34,17 @@ func (s *slots) scoredTo() int64 {
 		return s.closing.to
 	}
 	return s.committed
+}
+
+// scoredEpoch returns the leader's term of the last record before scoredTo.
+func (s *slots) scoredEpoch() int32 {
+	switch {
+	case s.open != nil:
+		return s.open.leaderEpoch
+	case s.closing != nil:
+		return s.closing.leaderEpoch
+	}
+	return s.leaderEpoch
 }
 
 func (s *slots) blank() bool { return s.open == nil || s.open.events == 0 }
@@ -61,7 +73,7 @@ func (s *slots) newSpan(n span) *span {
 func (s *slots) recover(firstAvailable int64) {
 	in := s.claim
 	s.open = s.newSpan(span{from: in.From, to: firstAvailable, firstAvailable: firstAvailable, model: engine.ModelOf(in), generation: in.SpecGeneration,
-		partitionBy: in.PartitionBy, topicID: in.TopicID})
+		partitionBy: in.PartitionBy, topicID: in.TopicID, leaderEpoch: in.LeaderEpoch})
 	s.open.limit, s.open.scoredAt = in.To, in.ScoredAtUS
 }
 
@@ -96,7 +108,7 @@ func (m *partition) scoreMore() {
 	case s.open == nil:
 		from, with := s.scoredTo(), m.versions.current
 		s.open = s.newSpan(span{from: from, to: from, model: with.Model, registered: with.RegisteredAtUS, generation: m.cfg.Generation,
-			partitionBy: m.cfg.PartitionBy, topicID: m.source.topicID})
+			partitionBy: m.cfg.PartitionBy, topicID: m.source.topicID, leaderEpoch: s.scoredEpoch()})
 	case s.open.full(m.cfg.Rolling):
 		return
 	}
@@ -115,7 +127,7 @@ func (m *partition) batchDue() bool {
 // was within the bounds when it was claimed, whatever they are now. Where another
 // ends that is full follows from the events alone.
 func (m *partition) cut(s *span) engine.Cut {
-	c := engine.Cut{From: s.to, Count: m.cfg.Batching.Count, Bytes: m.cfg.Batching.Bytes, Gaps: maxSpanGaps, UpTo: s.limit, End: m.source.next}
+	c := engine.Cut{From: s.to, Count: m.cfg.Batching.Count, Bytes: m.cfg.Batching.Bytes, Gaps: maxSpanGaps, UpTo: s.limit, End: m.source.next, LeaderEpoch: m.source.leaderEpoch}
 	if s.limit >= 0 {
 		return c
 	}
@@ -152,6 +164,9 @@ func (m *partition) onScored(ev batchScored) {
 		s.since = m.Now.Mono
 	}
 	s.to, s.cut = ev.to, ev.cut
+	if s.limit < 0 { // else the claim has it
+		s.leaderEpoch = ev.leaderEpoch
+	}
 	s.events += ev.records
 	s.dead += ev.dead
 	s.bytes += ev.bytes
@@ -285,7 +300,7 @@ func (m *partition) onFinished(ev slotFinished) {
 	}
 	s := m.slots.closing
 	m.slots.closing = nil
-	m.slots.committed, m.slots.fresh, m.slots.cutShort = s.to, false, nil
+	m.slots.committed, m.slots.leaderEpoch, m.slots.fresh, m.slots.cutShort = s.to, s.leaderEpoch, false, nil
 	m.loss.from = s.to
 	if e := &ev.entry; e.Done.Lost[1] == s.to && e.Done.Lost != [2]int64{} {
 		m.loss.from = s.from
@@ -300,6 +315,6 @@ func (m *partition) onFinished(ev slotFinished) {
 	m.out = append(m.out, release{s})
 	if s.skip {
 		m.loss.found, m.source.topicID, m.source.end = nil, s.topicID, -1
-		m.restart(s.to)
+		m.restart(s.to, 0)
 	}
 }

@@ -14,7 +14,9 @@ type source struct {
 	placed   bool   // it is known where to go on
 	position int64  // offset that the next fetch asks for
 	end      int64  // of the topic, -1: not known
-	canceled bool   // the fetch under way was told to end
+	// leaderEpoch is that of the last record before position, as connectors.Records has it.
+	leaderEpoch int32
+	canceled    bool // the fetch under way was told to end
 
 	records int // fetched and not scored
 	bytes   int64
@@ -24,9 +26,10 @@ type source struct {
 	later   time.Duration // when the oldest of what came since then came
 }
 
-// seek forgets what was fetched and goes on at an offset.
-func (s *source) seek(offset int64) {
-	s.position, s.next = offset, offset
+// seek forgets what was fetched and goes on at an offset, the record before which was written
+// in a leader's term.
+func (s *source) seek(offset int64, leaderEpoch int32) {
+	s.position, s.next, s.leaderEpoch = offset, offset, leaderEpoch
 	s.records, s.bytes, s.since, s.asked, s.later = 0, 0, 0, 0, 0
 }
 
@@ -44,7 +47,7 @@ func (s *source) fetched(now time.Duration, ev recordsFetched, scoredTo int64) {
 	if s.next == s.asked {
 		s.later = now
 	}
-	s.position, s.next = ev.next, ev.next
+	s.position, s.next, s.leaderEpoch = ev.next, ev.next, ev.leaderEpoch
 	s.records += ev.records
 	s.bytes += ev.bytes
 }
@@ -87,7 +90,7 @@ func (m *partition) fetchMore() {
 	case in == nil && m.versions.current == nil:
 	case m.until > 0 && s.position >= m.until:
 	default:
-		m.start(opFetch, fetch{m.epoch, s.position, s.topicID})
+		m.start(opFetch, fetch{m.epoch, s.position, s.leaderEpoch, s.topicID})
 	}
 }
 
@@ -103,7 +106,7 @@ func (m *partition) blocked() bool {
 func (m *partition) refetch() {
 	m.epoch++
 	m.stopFetching()
-	m.source.seek(m.slots.scoredTo())
+	m.source.seek(m.slots.scoredTo(), m.slots.scoredEpoch())
 	m.loss.found = nil
 	m.out = append(m.out, refetch{m.epoch})
 }

@@ -216,7 +216,7 @@ func (w *world) claimedMerge(published bool) *commitlog.Log {
 		w.t.Fatal(err)
 	}
 	in := commitlog.Intent{Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: w.config.Pipeline, Topic: topic, From: state.NextOffset, To: state.NextOffset,
-		SpecGeneration: w.config.Generation, ScoredAtUS: time.Now().UnixMicro(), Previous: state.Previous, TopicID: state.TopicID,
+		SpecGeneration: w.config.Generation, ScoredAtUS: time.Now().UnixMicro(), Previous: state.Previous, TopicID: state.TopicID, LeaderEpoch: state.LeaderEpoch,
 		Action: commitlog.Compact, Slots: [2]uint64{1, 5}}
 	if won, _, err := log.Claim(ctx, in); err != nil || !won {
 		w.t.Fatal(won, err)

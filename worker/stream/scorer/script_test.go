@@ -127,20 +127,21 @@ func (s *script) do(t *testing.T, command string) []string {
 		return fallback
 	}
 	if lost, ok := args["missing"]; ok {
-		m := &connectors.MissingRange{Topic: "t", Was: word("was", ""), Is: word("is", ""), First: number("first", 0), Next: number("end", 0)}
+		m := &connectors.MissingRange{Topic: "t", Was: word("was", ""), Is: word("is", ""), First: number("first", 0), Next: number("end", 0), Cut: args["cut"] != ""}
 		fmt.Sscanf(lost, "[%d,%d)", &m.From, &m.To)
 		err = &thalweg.Error{Op: "fetch", Kind: thalweg.Lost, Err: m}
 	}
 	epoch := uint64(number("epoch", int64(s.m.epoch)))
+	term := int32(number("term", 0))
 	var ev event
 	switch words[0] {
 	case "opened":
-		o := logOpened{commitlog.State{NextOffset: number("next", -1), LostFrom: number("lost-from", number("next", -1))}, err}
+		o := logOpened{commitlog.State{LeaderEpoch: term, NextOffset: number("next", -1), LostFrom: number("lost-from", number("next", -1))}, err}
 		if o.NextOffset >= 0 {
 			o.TopicID = word("topic", "T1")
 		}
 		if claim, ok := args["pending"]; ok {
-			in := &commitlog.Intent{ID: "claim", Model: "m", SpecGeneration: 7, ScoredAtUS: 5, TopicID: word("topic", "T1")}
+			in := &commitlog.Intent{ID: "claim", Model: "m", SpecGeneration: 7, ScoredAtUS: 5, TopicID: word("topic", "T1"), LeaderEpoch: int32(number("claim-term", 0))}
 			if rest, skip := strings.CutPrefix(claim, "skip"); skip {
 				in.Model, in.Action = "", commitlog.Skip
 				fmt.Sscanf(rest, "[%d,%d)", &in.From, &in.To)
@@ -165,11 +166,11 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = modelLoaded{scriptModel(int(number("version", 0))), err, s.m.slots.claim != nil}
 	case "fetched":
 		n := number("records", 0)
-		ev = recordsFetched{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), next: number("next", s.m.source.position+n), end: number("end", -1), err: err}
+		ev = recordsFetched{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), next: number("next", s.m.source.position+n), leaderEpoch: term, end: number("end", -1), err: err}
 	case "scored":
 		n := number("records", 0)
 		to := s.m.slots.scoredTo() + n
-		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), needsRefetch: args["unasked"] != "", err: err}
+		ev = batchScored{epoch: epoch, records: int(n), bytes: number("bytes", 10*n), to: number("to", to), leaderEpoch: term, dead: int(number("dead", 0)), gaps: int(number("gaps", 0)), needsRefetch: args["unasked"] != "", err: err}
 	case "claimed":
 		ev = slotClaimed{args["won"] != "no", err}
 	case "published":
@@ -263,6 +264,14 @@ func scriptModel(version int) engine.Model {
 	return engine.Model{Name: "m", Version: thalweg.ModelVersion(version)}
 }
 
+// scriptTerm says in whose term the last record before an offset was written.
+func scriptTerm(leaderEpoch int32) string {
+	if leaderEpoch == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" after term %d", leaderEpoch)
+}
+
 // scriptEffect prints an effect.
 func scriptEffect(e effect) string {
 	switch e := e.(type) {
@@ -279,7 +288,7 @@ func scriptEffect(e effect) string {
 		if e.topicID != "T1" {
 			return fmt.Sprintf("fetch from %d of topic %q", e.from, e.topicID)
 		}
-		return fmt.Sprintf("fetch from %d", e.from)
+		return fmt.Sprintf("fetch from %d%s", e.from, scriptTerm(e.leaderEpoch))
 	case cancelFetch:
 		return "cancel fetch"
 	case score:
@@ -305,7 +314,7 @@ func scriptEffect(e effect) string {
 		case s.skip:
 			return fmt.Sprintf("claim a skip of [%d, %d) to %d of topic %s at %d for span %d", s.missing[0], s.missing[1], s.to, s.topicID, s.scoredAt, s.id)
 		}
-		return fmt.Sprintf("claim [%d, %d) with %s at %d for span %d", s.from, s.to, s.model, s.scoredAt, s.id)
+		return fmt.Sprintf("claim [%d, %d)%s with %s at %d for span %d", s.from, s.to, scriptTerm(s.leaderEpoch), s.model, s.scoredAt, s.id)
 	case release:
 		return fmt.Sprintf("forget span %d", e.job.(*span).id)
 	case commitOffset:

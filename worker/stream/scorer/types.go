@@ -58,26 +58,28 @@ type (
 	// recordsFetched answers fetch: so many records, up to the offset next, are in
 	// the backlog. end is the topic's, -1 if not known.
 	recordsFetched struct {
-		epoch   uint64
-		records int
-		bytes   int64
-		next    int64
-		end     int64
-		err     error
+		epoch       uint64
+		records     int
+		bytes       int64
+		next        int64
+		end         int64
+		leaderEpoch int32 // of the last record before next
+		err         error
 	}
 	// batchScored answers score: the backlog's first records, up to the offset to,
 	// are in the span.
 	batchScored struct {
-		epoch   uint64
-		records int   // taken from the backlog
-		bytes   int64 // taken from the backlog
-		to      int64
-		dead    int              // of the records
-		why     string           // of the last that is dead
-		unfit   map[string]int64 // values of rows, by column, that are null because they did not fit
-		notes   map[string]int64 // events that fail data tests of severity warn, and the like, by what they do
-		gaps    int              // runs of offsets without a record that the span has grown by
-		cut     bool             // the batch was ended early, because the span can take no more days
+		epoch       uint64
+		records     int   // taken from the backlog
+		bytes       int64 // taken from the backlog
+		to          int64
+		leaderEpoch int32            // of the last record before to
+		dead        int              // of the records
+		why         string           // of the last that is dead
+		unfit       map[string]int64 // values of rows, by column, that are null because they did not fit
+		notes       map[string]int64 // events that fail data tests of severity warn, and the like, by what they do
+		gaps        int              // runs of offsets without a record that the span has grown by
+		cut         bool             // the batch was ended early, because the span can take no more days
 		// needsRefetch: nothing is in the span, since the version needs parts of
 		// records that no fetch has asked for. The next ones do.
 		needsRefetch bool
@@ -159,9 +161,10 @@ type (
 	}
 	// fetch adds records from an offset on to the backlog.
 	fetch struct {
-		epoch   uint64
-		from    int64
-		topicID string
+		epoch       uint64
+		from        int64
+		leaderEpoch int32 // of the last record before from
+		topicID     string
 	}
 	// cancelFetch ends a fetch that waits; it answers all the same.
 	cancelFetch struct{}
@@ -237,6 +240,7 @@ type span struct {
 	since          time.Duration // when its first event was scored
 	dead           int           // of the events
 	topicID        string
+	leaderEpoch    int32    // of the last record before to; of a claim being recovered, before limit
 	skip           bool     // nothing is scored: offsets are given up
 	missing        [2]int64 // of a skip
 
