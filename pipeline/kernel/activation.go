@@ -109,8 +109,19 @@ func GELUSlope(dst, d, s, z []float32) {
 // Drop sets mask[i] to scale where a number of 16 bits that seed and from+i draw is below
 // keep, else to 0: from is a multiple of four.
 func Drop(mask []float32, seed, from uint64, keep uint32, scale float32) {
-	for i := 0; i < len(mask); i += 4 {
-		bits := Mix(seed + (from+uint64(i))*(Golden>>2|1))
+	const step = Golden>>2 | 1
+	n := groups(len(mask), 16)
+	if n > 0 && keep-1 < 1<<16 {
+		var lanes [4]uint64
+		for k := range lanes {
+			lanes[k] = seed + (from+4*uint64(k))*step
+		}
+		dropAVX2(mask[:n], &lanes, uint16(keep-1), scale)
+	} else {
+		n = 0
+	}
+	for i := n; i < len(mask); i += 4 {
+		bits := Mix(seed + (from+uint64(i))*step)
 		for k := range mask[i:min(i+4, len(mask))] {
 			v := float32(0)
 			if uint32(bits>>(16*k))&0xffff < keep {

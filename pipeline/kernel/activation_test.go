@@ -30,6 +30,8 @@ func TestActivationsHaveTheBitsOfPlainGo(t *testing.T) {
 				func(dst []float32) { Tanh(dst, z) }, func(dst []float32) { TanhSlope(dst, d, z) },
 				func(dst []float32) { GELU(dst, z, s) }, func(dst []float32) { GELUSlope(dst, d, s, z) },
 				func(dst []float32) { SigmoidSlope(dst, d, z) }, func(dst []float32) { Multiply(dst, d, z) },
+				func(dst []float32) { Drop(dst, math.MaxUint64-uint64(n), uint64(4*n), 58982, 1.1) },
+				func(dst []float32) { Drop(dst, 3, math.MaxUint64-31, 1, 2) }, func(dst []float32) { Drop(dst, 4, 0, 1<<16, 2) },
 				func(dst []float32) { AddColumns(dst, slices.Concat(d, z, z, d, z)) },
 			} {
 				dst := make([]float32, n)

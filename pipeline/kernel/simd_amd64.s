@@ -2399,6 +2399,90 @@ loop35:
 	VZEROUPPER
 	RET
 
+// func dropAVX2(mask []float32, lanes *[4]uint64, most uint16, scale float32)
+// Requires: AVX, AVX2
+TEXT ·dropAVX2(SB), NOSPLIT, $0-40
+	MOVQ         mask_base+0(FP), AX
+	MOVQ         mask_len+8(FP), CX
+	MOVQ         lanes+24(FP), DX
+	VMOVDQU      (DX), Y0
+	VPBROADCASTW most+32(FP), Y1
+	VBROADCASTSS scale+36(FP), Y2
+	VMOVUPS      lanes4_78dde6e5fd29f050<>+0(SB), Y3
+	VMOVUPS      lanes4_bf58476d1ce4e5b9<>+0(SB), Y4
+	VMOVUPS      lanes4_bf58476d<>+0(SB), Y5
+	VMOVUPS      lanes4_94d049bb133111eb<>+0(SB), Y6
+	VMOVUPS      lanes4_94d049bb<>+0(SB), Y7
+	XORQ         DX, DX
+
+loop36:
+	VMOVDQA      Y0, Y8
+	VPADDQ       Y3, Y0, Y0
+	VPSRLQ       $0x1e, Y8, Y9
+	VPXOR        Y9, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y9
+	VPMULUDQ     Y4, Y9, Y9
+	VPMULUDQ     Y5, Y8, Y10
+	VPADDQ       Y10, Y9, Y9
+	VPSLLQ       $0x20, Y9, Y9
+	VPMULUDQ     Y4, Y8, Y8
+	VPADDQ       Y9, Y8, Y8
+	VPSRLQ       $0x1b, Y8, Y9
+	VPXOR        Y9, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y9
+	VPMULUDQ     Y6, Y9, Y9
+	VPMULUDQ     Y7, Y8, Y10
+	VPADDQ       Y10, Y9, Y9
+	VPSLLQ       $0x20, Y9, Y9
+	VPMULUDQ     Y6, Y8, Y8
+	VPADDQ       Y9, Y8, Y8
+	VPSRLQ       $0x1f, Y8, Y9
+	VPXOR        Y9, Y8, Y8
+	VPMINUW      Y1, Y8, Y9
+	VPCMPEQW     Y8, Y9, Y8
+	VPMOVSXWD    X8, Y9
+	VEXTRACTI128 $0x01, Y8, X8
+	VPMOVSXWD    X8, Y8
+	VANDPS       Y2, Y9, Y9
+	VANDPS       Y2, Y8, Y8
+	VMOVUPS      Y9, (AX)(DX*4)
+	VMOVUPS      Y8, 32(AX)(DX*4)
+	ADDQ         $0x10, DX
+	CMPQ         DX, CX
+	JLT          loop36
+	VZEROUPPER
+	RET
+
+DATA lanes4_78dde6e5fd29f050<>+0(SB)/8, $0x78dde6e5fd29f050
+DATA lanes4_78dde6e5fd29f050<>+8(SB)/8, $0x78dde6e5fd29f050
+DATA lanes4_78dde6e5fd29f050<>+16(SB)/8, $0x78dde6e5fd29f050
+DATA lanes4_78dde6e5fd29f050<>+24(SB)/8, $0x78dde6e5fd29f050
+GLOBL lanes4_78dde6e5fd29f050<>(SB), RODATA|NOPTR, $32
+
+DATA lanes4_bf58476d1ce4e5b9<>+0(SB)/8, $0xbf58476d1ce4e5b9
+DATA lanes4_bf58476d1ce4e5b9<>+8(SB)/8, $0xbf58476d1ce4e5b9
+DATA lanes4_bf58476d1ce4e5b9<>+16(SB)/8, $0xbf58476d1ce4e5b9
+DATA lanes4_bf58476d1ce4e5b9<>+24(SB)/8, $0xbf58476d1ce4e5b9
+GLOBL lanes4_bf58476d1ce4e5b9<>(SB), RODATA|NOPTR, $32
+
+DATA lanes4_bf58476d<>+0(SB)/8, $0x00000000bf58476d
+DATA lanes4_bf58476d<>+8(SB)/8, $0x00000000bf58476d
+DATA lanes4_bf58476d<>+16(SB)/8, $0x00000000bf58476d
+DATA lanes4_bf58476d<>+24(SB)/8, $0x00000000bf58476d
+GLOBL lanes4_bf58476d<>(SB), RODATA|NOPTR, $32
+
+DATA lanes4_94d049bb133111eb<>+0(SB)/8, $0x94d049bb133111eb
+DATA lanes4_94d049bb133111eb<>+8(SB)/8, $0x94d049bb133111eb
+DATA lanes4_94d049bb133111eb<>+16(SB)/8, $0x94d049bb133111eb
+DATA lanes4_94d049bb133111eb<>+24(SB)/8, $0x94d049bb133111eb
+GLOBL lanes4_94d049bb133111eb<>(SB), RODATA|NOPTR, $32
+
+DATA lanes4_94d049bb<>+0(SB)/8, $0x0000000094d049bb
+DATA lanes4_94d049bb<>+8(SB)/8, $0x0000000094d049bb
+DATA lanes4_94d049bb<>+16(SB)/8, $0x0000000094d049bb
+DATA lanes4_94d049bb<>+24(SB)/8, $0x0000000094d049bb
+GLOBL lanes4_94d049bb<>(SB), RODATA|NOPTR, $32
+
 // func addAVX2(z []float32, x []float32)
 // Requires: AVX
 TEXT ·addAVX2(SB), NOSPLIT, $0-48
@@ -2407,13 +2491,13 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-48
 	MOVQ x_base+24(FP), DX
 	XORQ BX, BX
 
-loop36:
+loop37:
 	VMOVUPS (AX)(BX*4), Y0
 	VADDPS  (DX)(BX*4), Y0, Y0
 	VMOVUPS Y0, (AX)(BX*4)
 	ADDQ    $0x08, BX
 	CMPQ    BX, CX
-	JLT     loop36
+	JLT     loop37
 	VZEROUPPER
 	RET
 
@@ -2430,7 +2514,7 @@ TEXT ·squaredAVX2(SB), NOSPLIT, $0-56
 	VMOVUPD 96(AX), Y3
 	XORQ    SI, SI
 
-loop37:
+loop38:
 	VBROADCASTSS (CX)(SI*4), X4
 	VCVTPS2PD    X4, Y4
 	VCVTPS2PD    (BX), Y5
@@ -2452,7 +2536,7 @@ loop37:
 	ADDQ         $0x40, BX
 	ADDQ         $0x01, SI
 	CMPQ         SI, DX
-	JLT          loop37
+	JLT          loop38
 	VMOVUPD      Y0, (AX)
 	VMOVUPD      Y1, 32(AX)
 	VMOVUPD      Y2, 64(AX)
@@ -2479,7 +2563,7 @@ TEXT ·unequalAVX2(SB), NOSPLIT, $0-56
 	VMOVUPD 96(AX), Y3
 	XORQ    SI, SI
 
-loop38:
+loop39:
 	VBROADCASTSS (CX)(SI*4), X4
 	VCVTPS2PD    X4, Y4
 	VCVTPS2PD    (BX), Y5
@@ -2501,7 +2585,7 @@ loop38:
 	ADDQ         $0x40, BX
 	ADDQ         $0x01, SI
 	CMPQ         SI, DX
-	JLT          loop38
+	JLT          loop39
 	VMOVUPD      Y0, (AX)
 	VMOVUPD      Y1, 32(AX)
 	VMOVUPD      Y2, 64(AX)

@@ -124,6 +124,8 @@ func reluSlopeAVX2(dst, d, z []float32) { panic(avx2) }
 
 func multiplyAVX2(dst, x, y []float32) { panic(avx2) }
 
+func dropAVX2(mask []float32, lanes *[4]uint64, most uint16, scale float32) { panic(avx2) }
+
 func addAVX2(z, x []float32) { panic(avx2) }
 
 func squaredAVX2(dst *[16]float64, query, panel []float32) { panic(avx2) }

@@ -135,6 +135,9 @@ func reluSlopeAVX2(dst []float32, d []float32, z []float32)
 func multiplyAVX2(dst []float32, x []float32, y []float32)
 
 //go:noescape
+func dropAVX2(mask []float32, lanes *[4]uint64, most uint16, scale float32)
+
+//go:noescape
 func addAVX2(z []float32, x []float32)
 
 //go:noescape

@@ -40,9 +40,13 @@ func (l *dropout) Forward(c *Chunk, _, out []float32) {
 		return
 	}
 	each := uint64(l.width+3) &^ 3
-	for i := 0; i < len(out); i += l.width {
+	run := l.width
+	if uint64(run) == each {
+		run = len(out) // one row's draws begin where those before end
+	}
+	for i := 0; i < len(out); i += run {
 		row := uint64(c.From + i/l.width)
-		kernel.Drop(c.Scratch[i:i+l.width], c.Seed, row*each, l.keep, float32(1<<16)/float32(l.keep))
+		kernel.Drop(c.Scratch[i:i+run], c.Seed, row*each, l.keep, float32(1<<16)/float32(l.keep))
 	}
 	kernel.Multiply(out, c.In, c.Scratch)
 }
