@@ -25,15 +25,11 @@ func (s *service) StartJob(ctx context.Context, req *apiv1.StartJobRequest) (*ap
 	}
 	answer, err := s.c.mutate(ctx, &state.StartJob{Pipeline: thalweg.PipelineName(req.Pipeline), Kind: req.Kind, Parameters: req.Parameters,
 		By: auth.FromContext(ctx).String()}, req.RequestId)
-	if thalweg.Is(err, thalweg.NotFound) {
-		var hint string
-		s.c.replica.view(func(st *state.State) { hint = nearestPipeline(ctx, st, req.Pipeline) })
-		err = &thalweg.Error{Op: "start job", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
+	if err != nil {
+		return nil, s.c.withNearest(ctx, err, req.Pipeline)
 	}
-	if err == nil {
-		s.c.log.Info("job started", keyJob, answer.Job, keyPipeline, req.Pipeline, "kind", req.Kind)
-	}
-	return &apiv1.StartJobResponse{JobId: string(answer.Job)}, err
+	s.c.log.Info("job started", keyJob, answer.Job, keyPipeline, req.Pipeline, "kind", req.Kind)
+	return &apiv1.StartJobResponse{JobId: string(answer.Job)}, nil
 }
 
 // CancelJob ends a job.

@@ -242,8 +242,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 	wantInTopic(t, bus, lake, drained.Dead)
 
-	// The second model can score what was far. Whoever replays it is killed once
-	// there are so many objects of replays; then two replay at once, to the end.
+	// The second model can score what was far. Whoever asks for that is killed once there
+	// are so many objects of replays, and its job goes on; then two ask at once.
 	where := []string{"dlq", "replay", flightPipeline, "--where", "stage == '1 filter'", "-o", "json"}
 	for objects := range 4 {
 		cmd := c.Command(where...)

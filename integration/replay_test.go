@@ -180,7 +180,7 @@ func TestAReplayRunsBesideTheStreamAndItsRowsCanBeProved(t *testing.T) {
 	end := to()
 	waitStream(t, client, "all that is replayed", committedTo(f.ends()))
 
-	// Killed in its middle, and run again.
+	// Whoever asked is killed in its middle, and asks again: the job goes on beside another.
 	args := []string{"replay", flightPipeline, "--model", "1", "--from", "earliest", "--to", end, "--into", "s3://lake/replays/killed/", "-o", "json"}
 	before, err := doneSlots(t.Context(), lake, sinkPrefix)
 	if err != nil {

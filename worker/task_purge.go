@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/product"
 	"github.com/thalweg/thalweg/worker/stream/purge"
@@ -58,6 +59,12 @@ func runPurge(ctx context.Context, t *Task) error {
 		})); err != nil {
 			return err
 		}
+	}
+	if err := add(storage.Remove(ctx, t.worker.state, stages.JobsDir+string(pipeline)+"-", func(key string) bool {
+		job, _, _ := strings.Cut(key[len(stages.JobsDir):], "/")
+		return thalweg.JobID(job).Pipeline() == pipeline
+	})); err != nil {
+		return err
 	}
 	if err := add(storage.Remove(ctx, t.worker.state, preparedDir+string(pipeline)+"/", func(string) bool { return true })); err != nil {
 		return err

@@ -4,17 +4,17 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/cluster"
+	work "github.com/thalweg/thalweg/worker/jobs"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 
@@ -27,7 +27,7 @@ func newDiff(g *verb.Globals) *cobra.Command {
 		Long: "diff reads the rows that a replay wrote and the live rows of the same events, in the\n" +
 			"order of offsets. It reports how many have the same prediction and probability or\n" +
 			"score, bit for bit, how much the others differ, for each pair of versions, and which\n" +
-			"differ most. It runs in this process.\n" +
+			"differ most. It runs as a job on a worker (thalweg jobs).\n" +
 			"\n" +
 			"Exit code 0: every event has the same outcome in both, with the same bits if it was\n" +
 			"scored. Exit code 1: an event differs, or the comparison failed; the last line says\n" +
@@ -35,26 +35,10 @@ func newDiff(g *verb.Globals) *cobra.Command {
 		Example: "  thalweg diff flight-delays --with s3://lake/replays/v2/\n" +
 			"  thalweg diff flight-delays --with s3://lake/replays/v2/ -o json",
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
-			ctx := cmd.Context()
 			if _, _, err := pipeline.SplitS3Path(with); err != nil {
 				return verb.Answer{}, terminal.UsageError("--with", with, "s3://bucket/prefix/")
 			}
-			s, err := c.OpenStream(ctx, args[0])
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			place, err := s.Place(ctx, connection, with)
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			m, err := replay.ReadManifest(ctx, place.Bucket, place.Prefix)
-			if err != nil {
-				return verb.Answer{}, err
-			}
-			if string(m.Pipeline) != args[0] {
-				return verb.Answer{}, terminal.UsageError("--with", with, "a replay of "+args[0]+", not of "+string(m.Pipeline))
-			}
-			report, err := diffWith(cmd, m, s.Live, place, top)
+			report, err := diffWith(cmd, c, args[0], work.Diff{With: with, Connection: connection, Top: top})
 			return verb.Answer{Value: report, Table: func(w io.Writer) { printDiff(w, report) }, Failed: differing(report)}, err
 		}),
 	}
@@ -65,15 +49,16 @@ func newDiff(g *verb.Globals) *cobra.Command {
 	return cmd
 }
 
-// diffWith compares and shows how far it is.
-func diffWith(cmd *cobra.Command, m *replay.Manifest, live, with storage.Place, top int) (*replay.Report, error) {
-	if top < 1 {
-		return nil, terminal.UsageError("--top", strconv.Itoa(top), "a number from 1")
+// diffWith has a worker compare.
+func diffWith(cmd *cobra.Command, c *cluster.Client, pipeline string, p work.Diff) (*replay.Report, error) {
+	if p.Top < 1 {
+		return nil, terminal.UsageError("--top", strconv.Itoa(p.Top), "a number from 1")
 	}
-	var passed atomic.Int64
-	stop := terminal.ShowProgress(cmd.ErrOrStderr(), "diff", func() (done, total int64, message string) { return passed.Load(), m.Events(), "" })
-	defer stop()
-	return replay.Diff(cmd.Context(), m, live, with, top, passed.Store)
+	report := new(replay.Report)
+	if err := jobs.Ask(cmd, c, pipeline, "diff", p, report); err != nil {
+		return nil, err
+	}
+	return report, nil
 }
 
 // differing is the error that makes the exit code 1 where sets differ.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,12 +22,16 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker"
+	"github.com/thalweg/thalweg/worker/cluster"
+	work "github.com/thalweg/thalweg/worker/jobs"
 )
 
 const (
@@ -155,7 +160,8 @@ type jobCluster struct {
 	killed  int
 	workers sync.WaitGroup
 	next    atomic.Int64
-	jobs    func(ctx context.Context, t *worker.Task) error
+	jobs    func(ctx context.Context, t *worker.Task) error // nil: what workers do
+	certs   string                                          // directory of certificates; empty: without TLS
 	ctx     context.Context
 }
 
@@ -179,15 +185,18 @@ func onDisk(t *testing.T) *connections.Set {
 	return conns
 }
 
-func newJobCluster(t *testing.T) *jobCluster {
+func newJobCluster(t *testing.T) *jobCluster { return newJobClusterOf(t, shuffle(nil), "") }
+
+// newJobClusterOf is newJobCluster with the stages of runs, and with certificates.
+func newJobClusterOf(t *testing.T, runs worker.StageCatalog, certs string) *jobCluster {
 	t.Helper()
 	c := &jobCluster{t: t, kills: make(map[string]bool),
-		store: onDisk(t)}
+		store: onDisk(t), certs: certs}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(t.Context())
 	peer, cfg := coordinator.Peer{ID: "c1"}, coordinator.Config{ID: "c1", Dir: t.TempDir(), LeaseTTL: 300 * time.Millisecond,
 		Raft:        raftnode.Timing{ElectionTimeout: 200 * time.Millisecond},
-		SpecCatalog: catalog.All(), Stages: shuffle(nil).Plan, Records: func(ctx context.Context) (storage.Bucket, error) { return c.store.Bucket(ctx, "", "thalweg") }}
+		SpecCatalog: catalog.All(), Stages: runs.Plan, Records: func(ctx context.Context) (storage.Bucket, error) { return c.store.Bucket(ctx, "", "thalweg") }}
 	for _, l := range []struct {
 		to      *net.Listener
 		address *string
@@ -199,26 +208,52 @@ func newJobCluster(t *testing.T) *jobCluster {
 		*l.address = (*l.to).Addr().String()
 	}
 	cfg.Peers, c.address = []coordinator.Peer{peer}, peer.API
+	if certs != "" {
+		cfg.Credentials = c.credentials(pki.Coordinator, "c1")
+		cfg.Auth = &auth.Config{Users: map[string]auth.Grant{"root": {Role: auth.Admin, Pipelines: auth.Scope{"*"}}}}
+	}
 	node, err := coordinator.New(slog.New(slog.DiscardHandler), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.client, err = api.NewClient(api.Config{Addresses: []string{peer.API}}); err != nil {
-		t.Fatal(err)
-	}
+	c.client = c.clientOf(pki.User, "root")
 	done := make(chan error, 1)
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(c.ctx))
 	go func() { done <- node.Run(nodeCtx) }()
 	t.Cleanup(func() {
 		cancel()
 		c.workers.Wait()
-		c.client.Close()
 		stopNode()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
 	return c
+}
+
+// credentials opens a certificate.
+func (c *jobCluster) credentials(kind, id string) *pki.Credentials {
+	c.t.Helper()
+	creds, err := pki.OpenUser(slog.New(slog.DiscardHandler), filepath.Join(c.certs, kind+"-"+id))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return creds
+}
+
+// clientOf returns a client that has a certificate, where there are any.
+func (c *jobCluster) clientOf(kind, id string) *api.Client {
+	c.t.Helper()
+	cfg := api.Config{Addresses: []string{c.address}}
+	if c.certs != "" {
+		cfg.TLS = c.credentials(kind, id).Client(pki.Coordinator, "")
+	}
+	client, err := api.NewClient(cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(client.Close)
+	return client
 }
 
 // work starts a worker. When it dies, another takes its place.
@@ -252,11 +287,20 @@ func (c *jobCluster) life(can worker.StageCatalog) error {
 	if can == nil {
 		can = shuffle(reached)
 	}
-	w, err := worker.New(ctx, severed{c.client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
-		ID: thalweg.WorkerID(fmt.Sprint("w", c.next.Add(1))), Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
+	id, client := fmt.Sprint("w", c.next.Add(1)), c.client
+	var creds *pki.Credentials
+	if c.certs != "" {
+		creds, client = c.credentials(pki.Worker, id), c.clientOf(pki.Worker, id)
+	}
+	do := c.jobs
+	if do == nil {
+		do = work.New(&cluster.Client{Client: client, Conns: c.store, StateBucket: "thalweg"}).Run
+	}
+	w, err := worker.New(ctx, severed{client, cut}, c.store, slog.New(slog.DiscardHandler), worker.Config{
+		ID: thalweg.WorkerID(id), Credentials: creds, Dir: c.t.TempDir(), Slots: 1, DrainTimeout: time.Millisecond,
 		SpecCatalog: catalog.All(), Stages: can, Jobs: func(ctx context.Context, t *worker.Task) error {
 			reached("job begins")
-			return c.jobs(ctx, t)
+			return do(ctx, t)
 		}})
 	if err != nil {
 		return err

@@ -2,13 +2,21 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
+	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/auth"
+	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/cluster"
 	work "github.com/thalweg/thalweg/worker/jobs"
@@ -30,7 +38,6 @@ func (c *jobCluster) jobAsked(ctx context.Context) (*cobra.Command, *cluster.Cli
 func TestAJobIsDoneAgainWhenItsWorkerDies(t *testing.T) {
 	t.Parallel()
 	c := newJobCluster(t)
-	c.jobs = work.New(&cluster.Client{Client: c.client, Conns: c.store, StateBucket: "thalweg"}).Run
 	c.kills["job begins"] = true
 	cmd, client := c.jobAsked(c.ctx)
 	for range 2 {
@@ -75,5 +82,68 @@ func TestAnInterruptedVerbEndsItsJob(t *testing.T) {
 	list, err := c.client.ListJobs(c.ctx, &apiv1.ListJobsRequest{})
 	if err != nil || len(list.Jobs) != 1 || list.Jobs[0].State != "canceled" {
 		t.Errorf("the jobs are %v, %v", list, err)
+	}
+}
+
+// TestAReaderWithoutKeysLooksAtRows: in a closed cluster, of which the workers alone have the
+// store, a token of a role is all that looking takes.
+func TestAReaderWithoutKeysLooksAtRows(t *testing.T) {
+	t.Parallel()
+	certs := t.TempDir()
+	authority, err := pki.Create(filepath.Join(certs, "ca"), "prod", time.Now())
+	for _, node := range [][2]string{{pki.Coordinator, "c1"}, {pki.Worker, "w1"}, {pki.User, "root"}} {
+		if err == nil {
+			err = authority.Issue(filepath.Join(certs, node[0]+"-"+node[1]), node[0], node[1], []string{"127.0.0.1"}, time.Now())
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newJobClusterOf(t, worker.Stages(), certs)
+	bucket, err := c.store.Bucket(t.Context(), "", "lake")
+	if err == nil {
+		_, err = bucket.Put(t.Context(), "flights/a.parquet", rowsOf(t, 100, "id x", func(i int) []any { return []any{int64(i), float64(i) / 2} }))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.work(worker.Stages())
+	applied, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{File: "rows.yaml", Spec: specOf("rows", `
+  preprocessing: {clean: [{filter: {expression: "id % 2 == 0"}}]}
+  output: {s3: {path: "s3://lake/rows/"}}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := terminal.Follow(c.ctx, c.client, t.Output(), applied.RunId); err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(filepath.Join(certs, "user-root", "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := t.TempDir()
+	put(t, filepath.Join(user, "ca.crt"), string(ca))
+	as := func(token, role, pipeline, line string) (string, error) {
+		t.Helper()
+		secret := auth.NewSecret()
+		if _, err := c.client.CreateToken(c.ctx, &apiv1.CreateTokenRequest{Name: token, Sha256: auth.Hash(secret), Role: role, Pipelines: []string{pipeline}}); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(user, "token"), secret)
+		return runLine(t, line+" --certs "+user+" --coordinator "+c.address+" --token-file "+filepath.Join(user, "token"))
+	}
+	text, err := as("ada", "reader", "rows", "results rows --head 3")
+	if lines := strings.Split(strings.TrimSpace(text), "\n"); err != nil || len(lines) != 3 || !strings.Contains(lines[1], `"id":2`) {
+		t.Errorf("a reader sees %v\n%s", err, text)
+	}
+	if text, err = as("bob", "reader", "rows", "fsck rows"); err != nil || !strings.Contains(text, "50 rows") {
+		t.Errorf("a reader's fsck: %v\n%s", err, text)
+	}
+	if _, err = as("eve", "operator", "other", "results rows --head 3"); !thalweg.Is(err, thalweg.Forbidden) {
+		t.Errorf("an operator of other pipelines: %v", err)
+	}
+	if _, err = as("cyd", "reader", "rows", "dlq replay rows"); !thalweg.Is(err, thalweg.Forbidden) || !strings.Contains(err.Error(), "operator") {
+		t.Errorf("a reader replays dead letters: %v", err)
 	}
 }

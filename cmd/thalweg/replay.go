@@ -1,22 +1,21 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/worker/cluster"
+	work "github.com/thalweg/thalweg/worker/jobs"
 	"github.com/thalweg/thalweg/worker/stream/replay"
 )
 
@@ -27,7 +26,7 @@ func newReplay(g *verb.Globals) *cobra.Command {
 		Short: "Score a range of a topic again with any version, beside the live stream",
 		Long: "replay scores the events of [from, to) of each partition with one model version and\n" +
 			"writes the rows under a prefix of its own, in the form of the live ones: Parquet,\n" +
-			"dead letters and commit logs. It runs in this process, not on the workers, reads the\n" +
+			"dead letters and commit logs. It runs as a job on a worker (thalweg jobs), reads the\n" +
 			"topic without a consumer group, and leaves the live stream and its offsets alone.\n" +
 			"\n" +
 			"What the bounds mean is fixed when a replay begins. To continue one that\n" +
@@ -68,22 +67,16 @@ type replayFlags struct {
 
 // replayed is what the verb prints.
 type replayed struct {
-	Replay *replay.Manifest `json:"replay"`
-	Into   string           `json:"into"`
-	Scored int64            `json:"scored"`
-	Dead   int64            `json:"dead"`
-	TookMS int64            `json:"took_ms"`
-	Diff   *replay.Report   `json:"diff,omitempty"`
+	work.Replayed
+	Diff *replay.Report `json:"diff,omitempty"`
 }
 
 func (r *replayFlags) run(cmd *cobra.Command, c *cluster.Client) (verb.Answer, error) {
 	ctx := cmd.Context()
-	from, err := replay.ParseBound("--from", r.from)
-	if err != nil {
+	if _, err := replay.ParseBound("--from", r.from); err != nil {
 		return verb.Answer{}, err
 	}
-	to, err := replay.ParseBound("--to", r.to)
-	if err != nil {
+	if _, err := replay.ParseBound("--to", r.to); err != nil {
 		return verb.Answer{}, err
 	}
 	if fault, hint := pipeline.S3PathFault(r.into); fault != "" {
@@ -93,72 +86,19 @@ func (r *replayFlags) run(cmd *cobra.Command, c *cluster.Client) (verb.Answer, e
 		return verb.Answer{}, terminal.UsageError("--parallel", strconv.Itoa(r.parallel), "a number from 1")
 	}
 	if r.pipeline == "" {
+		var err error
 		if r.pipeline, err = c.PipelineOf(ctx, r.topic); err != nil {
 			return verb.Answer{}, err
 		}
 	}
-	s, err := c.OpenStream(ctx, r.pipeline)
-	if err != nil {
-		return verb.Answer{}, err
+	var out replayed
+	if err := jobs.Ask(cmd, c, r.pipeline, "replay", work.Replay{Topic: r.topic, From: r.from, To: r.to, Model: r.model,
+		Into: r.into, Connection: r.connection, Parallel: r.parallel}, &out.Replayed); err != nil {
+		return verb.Answer{}, verb.Interrupted(ctx, "replay", r.into, err)
 	}
-	if r.topic != "" && r.topic != s.Config.Topic {
-		return verb.Answer{}, terminal.UsageError("--topic", r.topic, "the topic of "+r.pipeline+", "+s.Config.Topic)
-	}
-	into, err := s.Place(ctx, r.connection, r.into)
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	taken, err := c.Claims(ctx)
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	model, err := c.FindVersion(ctx, s.Spec.Spec.Registry.Model, r.model)
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	source, err := s.Source()
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	defer source.Close()
-	models, err := c.Models(ctx)
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	artifact, err := models.Load(ctx, model.Model)
-	if err == nil {
-		err = artifact.Protects(s.Spec.Spec.Schema)
-	}
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	byTime, ok := source.(replay.Source)
-	if !ok {
-		return verb.Answer{}, &thalweg.Error{Op: "replay", Kind: thalweg.Unsupported, Subject: s.Config.Topic, Hint: "its source cannot be read by time"}
-	}
-	m, err := replay.Open(ctx, byTime, replay.Request{Pipeline: s.Config.Pipeline, Generation: s.Config.Generation, Topic: s.Config.Topic, Model: model,
-		From: from, To: to, Live: s.Live, Into: into, IntoConnection: cmp.Or(r.connection, s.Sink().Connection),
-		Taken: taken, Connections: c.Conns.Known(), NowUS: time.Now().UnixMicro()})
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	began := time.Now()
-	runner := replay.New(m, source, into.Bucket, into.Prefix, artifact, log,
-		replay.Config{Parallel: r.parallel, Score: s.Config})
-	stop := terminal.ShowProgress(cmd.ErrOrStderr(), "replay", func() (done, total int64, message string) {
-		p := runner.Progress()
-		return p.Done, p.Total, p.Message
-	})
-	err = runner.Run(ctx)
-	stop()
-	if err != nil {
-		return verb.Answer{}, verb.Interrupted(ctx, "replay", into.String(), err)
-	}
-	p := runner.Progress()
-	out := replayed{Replay: m, Into: into.String(), Scored: p.Scored, Dead: p.Dead, TookMS: time.Since(began).Milliseconds()}
 	if r.diff {
-		if out.Diff, err = diffWith(cmd, m, s.Live, into, r.top); err != nil {
+		var err error
+		if out.Diff, err = diffWith(cmd, c, r.pipeline, work.Diff{With: r.into, Connection: r.connection, Top: r.top}); err != nil {
 			return verb.Answer{}, err
 		}
 	}

@@ -403,9 +403,9 @@ func TestHelpShowsTheGlobalFlagsThatAVerbUses(t *testing.T) {
 	for line, want := range map[string]string{
 		"version": "", "render": "", "schema": "", "validate": "connections output store", "coordinator": "certs connections log-level state-bucket store",
 		"status": "certs coordinator output token-file", "runs show": "certs connections coordinator output state-bucket store token-file", "stream resume": "certs coordinator output token-file",
-		"results": "certs coordinator output token-file", "dlq": "certs connections coordinator output store token-file",
+		"results": "certs coordinator output token-file", "dlq": "certs coordinator output token-file",
 		"models promote": "certs coordinator output token-file", "models export": "certs connections coordinator output state-bucket store token-file",
-		"dlq replay": "certs connections coordinator kafka output schema-registry state-bucket store token-file",
+		"dlq replay": "certs coordinator output token-file",
 		"worker":     "certs connections coordinator kafka log-level schema-registry state-bucket store",
 	} {
 		text, err := runLine(t, line+" --help")

@@ -17,11 +17,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/onnx"
 	"github.com/thalweg/thalweg/worker/cluster"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	work "github.com/thalweg/thalweg/worker/jobs"
 	"github.com/thalweg/thalweg/worker/stream/verify"
 )
 
@@ -41,6 +42,7 @@ func newVerify(g *verb.Globals) *cobra.Command {
 		Short: "Compare what a stream wrote with the same events scored as a batch, and by the version's ONNX model",
 		Long: "verify takes the newest rows that a stream has written with its newest version, fetches their\n" +
 			"events again, scores these at once as a batch is scored, and compares the scores to the bit.\n" +
+			"That is a job on a worker (thalweg jobs).\n" +
 			"With --python it has onnxruntime run the version's ONNX model on the cleaned rows, and\n" +
 			"compares that too: PYTHON is one that can import onnxruntime. With --into DIR it leaves the\n" +
 			"model, the rows and the script there, to run elsewhere: python check.py.\n" +
@@ -50,7 +52,7 @@ func newVerify(g *verb.Globals) *cobra.Command {
 		Example: "  thalweg verify flight-delays\n" +
 			"  thalweg verify flight-delays --rows 5000 --into ./verify --python python3",
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
-			return f.run(cmd.Context(), c, args[0])
+			return f.run(cmd, c, args[0])
 		}),
 	}
 	flags := cmd.Flags()
@@ -68,48 +70,27 @@ type verified struct {
 	Into string                     `json:"into,omitempty"`
 }
 
-func (f *verifyFlags) run(ctx context.Context, c *cluster.Client, pipeline string) (verb.Answer, error) {
-	if f.rows < 1 || f.rows > 1_000_000 {
-		return verb.Answer{}, terminal.UsageError("--rows", strconv.Itoa(f.rows), "a number from 1 to 1000000")
+func (f *verifyFlags) run(cmd *cobra.Command, c *cluster.Client, pipeline string) (verb.Answer, error) {
+	if f.rows < 1 || f.rows > work.MaxVerifiedRows {
+		return verb.Answer{}, terminal.UsageError("--rows", strconv.Itoa(f.rows), fmt.Sprintf("a number from 1 to %d", work.MaxVerifiedRows))
 	}
-	s, err := c.OpenStream(ctx, pipeline)
-	if err != nil {
+	var found work.Verified
+	if err := jobs.Ask(cmd, c, pipeline, "verify", work.Verify{Rows: f.rows, Export: f.into != "" || f.python != ""}, &found); err != nil {
 		return verb.Answer{}, err
 	}
-	partitions, err := s.Partitions(ctx)
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	var logs []commitlog.Config
-	for p := range partitions {
-		logs = append(logs, s.Log(p, false))
-	}
-	source, err := s.Source()
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	defer source.Close()
-	models, err := c.Models(ctx)
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	found, err := verify.Run(ctx, verify.Sources{Events: source, Live: s.Live, Models: models}, verify.Request{Logs: logs, Rows: f.rows})
-	if err != nil {
-		return verb.Answer{}, err
-	}
-	out := &verified{Report: found}
-	if err := f.export(ctx, out); err != nil {
+	out := &verified{Report: found.Report}
+	if err := f.export(cmd.Context(), &found, out); err != nil {
 		return verb.Answer{}, err
 	}
 	return verb.Answer{Value: out, Table: out.table, Failed: out.failed()}, nil
 }
 
 // export leaves the files of the ONNX model, and runs it.
-func (f *verifyFlags) export(ctx context.Context, out *verified) error {
+func (f *verifyFlags) export(ctx context.Context, found *work.Verified, out *verified) error {
 	if f.into == "" && f.python == "" {
 		return nil
 	}
-	if out.Sample == nil {
+	if found.Sample == nil {
 		why := out.Unexported
 		if why == "" {
 			why = "no row was scored"
@@ -126,7 +107,7 @@ func (f *verifyFlags) export(ctx context.Context, out *verified) error {
 	} else {
 		out.Into = dir
 	}
-	if _, err := terminal.WriteFiles(dir, map[string][]byte{"model.onnx": out.Export.Bytes, "sample.json": out.Sample.JSON(), "check.py": []byte(onnx.CheckScript)}); err != nil {
+	if _, err := terminal.WriteFiles(dir, map[string][]byte{"model.onnx": found.ONNX, "sample.json": found.Sample, "check.py": []byte(onnx.CheckScript)}); err != nil {
 		return err
 	}
 	if f.python == "" {

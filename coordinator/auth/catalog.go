@@ -28,6 +28,12 @@ var jobs = [...]struct {
 	{"fsck", Reader},
 	{"results", Reader},
 	{"lineage", Reader},
+	{"diff", Reader},
+	{"replay", Operator},
+	{"dlq-list", Reader},
+	{"dlq-show", Reader},
+	{"dlq-replay", Operator},
+	{"verify", Reader},
 }
 
 // withText bounds requests with a spec of 256 KiB or the arguments of a job, written as JSON

@@ -21,5 +21,11 @@ func Kinds() []Kind {
 		{"fsck", with(runFsck)},
 		{"results", with(runResults)},
 		{"lineage", with(runLineage)},
+		{"diff", with(runDiff)},
+		{"replay", with(runReplay)},
+		{"dlq-list", with(runListLetters)},
+		{"dlq-show", with(runShowLetters)},
+		{"dlq-replay", with(runReplayLetters)},
+		{"verify", with(runVerify)},
 	}
 }

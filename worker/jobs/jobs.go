@@ -13,9 +13,11 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/cluster"
@@ -70,6 +72,26 @@ func (j *Job) Reply(v any) error {
 	}
 	_, err = j.Write(data)
 	return err
+}
+
+// watchEvery is how often the progress of work is looked at that does not tell it by itself:
+// polls take it about as often.
+const watchEvery = 200 * time.Millisecond
+
+// watch tells the progress of work until the returned function is called.
+func (j *Job) watch(ctx context.Context, at func() (done, total int64, message string)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		for retry.Sleep(ctx, watchEvery) == nil {
+			j.Progress(at())
+		}
+	}()
+	return func() {
+		cancel()
+		<-left
+	}
 }
 
 // with makes what carries a kind out of a function with parameters of a type.

@@ -63,6 +63,9 @@ func FuzzParametersAreReadOrRefused(f *testing.F) {
 			"fsck":    with(func(context.Context, *Job, Fsck) error { return nil }),
 			"results": with(func(context.Context, *Job, Results) error { return nil }),
 			"lineage": with(func(context.Context, *Job, Lineage) error { return nil }),
+			"diff":    with(func(context.Context, *Job, Diff) error { return nil }),
+			"replay":  with(func(context.Context, *Job, Replay) error { return nil }),
+			"letters": with(func(context.Context, *Job, Letters) error { return nil }),
 		} {
 			if err := read(t.Context(), &Job{parameters: text}); err != nil && !thalweg.Is(err, thalweg.Invalid) {
 				t.Errorf("%s of %q: %v", name, text, err)

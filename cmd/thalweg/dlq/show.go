@@ -3,6 +3,7 @@ package dlq
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -12,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/worker/cluster"
@@ -38,15 +40,21 @@ func newShow(g *verb.Globals) *cobra.Command {
 			if err != nil {
 				return verb.Answer{}, err
 			}
-			n := 0
-			for l, err := range flags.letters(cmd.Context(), c, args[0]) {
-				if err != nil {
+			selected, err := flags.selected(limit)
+			if err != nil {
+				return verb.Answer{}, err
+			}
+			answer, err := jobs.Open(cmd, c, args[0], "dlq-show", selected)
+			if err != nil {
+				return verb.Answer{}, err
+			}
+			for lines := json.NewDecoder(answer); ; {
+				l := new(deadletter.Letter)
+				if err := lines.Decode(l); errors.Is(err, io.EOF) {
+					break
+				} else if err != nil {
 					return verb.Answer{}, err
 				}
-				if limit > 0 && n == limit {
-					break
-				}
-				n++
 				if err := p.print(l); err != nil {
 					return verb.Answer{}, err
 				}

@@ -51,16 +51,3 @@ func printJobs(w io.Writer, jobs []*apiv1.Job) {
 		terminal.Row(w, j.Id, j.Kind, j.State, j.By, j.Worker, terminal.Clock(j.StartedAtUnixMs), terminal.Took(j.StartedAtUnixMs, j.EndedAtUnixMs), done, terminal.Shorten(message, 80))
 	}
 }
-
-func newCancel(g *verb.Globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "cancel JOB",
-		Short:   "End a job",
-		Long:    "cancel ends a job that is waiting or running. Who may start a job of its kind may cancel it.",
-		Example: "  thalweg jobs cancel flight-delays-j…",
-		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
-			res, err := c.CancelJob(cmd.Context(), &apiv1.CancelJobRequest{JobId: args[0]})
-			return verb.Answer{Value: res, Table: func(w io.Writer) { fmt.Fprintf(w, "job %s is canceled\n", args[0]) }}, err
-		}),
-	}
-}
