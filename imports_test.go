@@ -157,6 +157,7 @@ var ranks = map[string]int{
 	"cmd/thalweg/jobs":    14,
 	"cmd/thalweg/audit":   14,
 	"cmd/thalweg/token":   14,
+	"cmd/thalweg/debug":   14,
 	"cmd/thalweg/dlq":     15,
 	"cmd/thalweg/debug":   14,
 	"cmd/thalweg/init":    14,

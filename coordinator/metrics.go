@@ -133,8 +133,8 @@ func (t timed) observe(label string, took time.Duration, err error) {
 // streamMetrics tells of the streams when it is asked, on the leader alone: only it
 // hears from workers. They come and go with their pipelines.
 type streamMetrics struct {
-	c                                              *Coordinator
-	lag, lagSeconds, deadLetters, partitions, rate *prometheus.Desc
+	c                                                      *Coordinator
+	lag, lagSeconds, deadLetters, partitions, rate, wanted *prometheus.Desc
 }
 
 func newStreamMetrics(c *Coordinator) *streamMetrics {
@@ -144,6 +144,7 @@ func newStreamMetrics(c *Coordinator) *streamMetrics {
 	return &streamMetrics{c: c,
 		lag:         desc("thalweg_stream_lag_events", "Events of the topic that are not scored yet, of partitions whose ends are known; the leader tells."),
 		lagSeconds:  desc("thalweg_stream_lag_seconds", "Age of the oldest event that is not scored, by its timestamp in the topic, of the partition that is furthest behind; 0 where all are scored, absent while no partition's is known; the leader tells."),
+		wanted:      desc("thalweg_stream_wanted_workers", "Workers that the stream wants by scoring.scale of its spec, absent without one; the leader tells."),
 		deadLetters: desc("thalweg_stream_dead_letters", "Dead letters since the logs of the stream began; the leader tells."),
 		partitions:  desc("thalweg_stream_partitions", "Partitions by state: waiting, running, paused or stopped; the leader tells.", "state"),
 		rate:        desc("thalweg_stream_events_per_second", "Events that are scored in a second, as workers measured it last; the leader tells."),
@@ -152,7 +153,7 @@ func newStreamMetrics(c *Coordinator) *streamMetrics {
 
 // Describe implements prometheus.Collector.
 func (m *streamMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.deadLetters, m.partitions, m.rate} {
+	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.wanted, m.deadLetters, m.partitions, m.rate} {
 		ch <- d
 	}
 }
@@ -164,8 +165,12 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	views, now := make(map[string][]*apiv1.StreamPartition), time.Now()
+	wanted := make(map[string]uint32)
 	m.c.replica.view(func(s *state.State) {
 		for p := range s.Pipelines() {
+			if p.Wanted > 0 {
+				wanted[string(p.Name)] = p.Wanted
+			}
 			for _, part := range p.Partitions {
 				views[string(p.Name)] = append(views[string(p.Name)], view.Partition(s, p, part, lead.liveness, now))
 			}
@@ -173,6 +178,9 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 	})
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for pipeline, n := range wanted {
+		gauge(m.wanted, float64(n), pipeline)
 	}
 	for pipeline, parts := range views {
 		var lag, dead int64

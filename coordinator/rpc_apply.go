@@ -87,6 +87,12 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 		cmd.Topic = events.Topic
 	}
 	cmd.Sink = sinkOf(spec)
+	if scoring := spec.Spec.Scoring; scoring != nil && scoring.Scale != nil {
+		cmd.Scale = &state.Scale{Min: uint32(scoring.Scale.Min), Max: uint32(scoring.Scale.Max), TargetMS: int64(1000 * scoring.Scale.TargetLagSeconds)}
+	}
+	if r := spec.Spec.Resources; r != nil {
+		cmd.WorkerBytes = int64(r.Worker.Memory)
+	}
 	return cmd, spec, nil
 }
 

@@ -111,6 +111,8 @@ type Body struct {
 	Output *Output `yaml:"output,omitempty" json:"output,omitempty"`
 	// Schedule is when runs start by themselves. Default: when somebody asks for one.
 	Schedule *Schedule `yaml:"schedule,omitempty" json:"schedule,omitempty"`
+	// Resources are what its runs need. Default: any worker will do.
+	Resources *Resources `yaml:"resources,omitempty" json:"resources,omitempty"`
 }
 
 // Trains reports whether a run trains a model; else it writes a table of cleaned rows.

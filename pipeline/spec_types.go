@@ -432,11 +432,42 @@ type Scoring struct {
 	OutputColumns CarriedColumns `yaml:"output_columns,omitempty" json:"output_columns,omitempty"`
 	// Explanations say of each scored row which inputs brought most to its score.
 	Explanations *Explanations `yaml:"explanations,omitempty" json:"explanations,omitempty"`
+	// Scale says how far behind the stream may be, and how many workers it may want.
+	// Default: runs take no account of it.
+	Scale *Scale `yaml:"scale,omitempty" json:"scale,omitempty"`
 	// Sink is where scored rows go.
 	Sink Sink `yaml:"sink" json:"sink"`
 	// DeadLetter says what becomes of events that cannot be scored, besides the
 	// objects beside the results, which are always written.
 	DeadLetter *DeadLetter `yaml:"dead_letter,omitempty" json:"dead_letter,omitempty"`
+}
+
+// Scale says how far behind a stream may be. While it is further behind than half of that,
+// workers that hold its partitions begin no task of a run, so streams go first. The cluster
+// says how many workers it wants, as a metric and in its status; who starts them is not part
+// of it.
+type Scale struct {
+	// Min is how many workers the stream wants at least.
+	Min int `yaml:"min,omitempty" json:"min,omitempty" jsonschema:"minimum=1,maximum=1024" default:"1"`
+	// Max is how many it wants at most. It never wants more than the topic has partitions.
+	Max int `yaml:"max,omitempty" json:"max,omitempty" jsonschema:"minimum=1,maximum=1024" default:"16"`
+	// TargetLagSeconds is how long ago the first event that is not scored may have been
+	// written, by its timestamp.
+	TargetLagSeconds float64 `yaml:"target_lag_seconds,omitempty" json:"target_lag_seconds,omitempty" jsonschema:"minimum=0.1,maximum=86400" default:"10"`
+}
+
+// Resources are what a pipeline's runs need.
+type Resources struct {
+	// Worker is what they need of each worker.
+	Worker WorkerResources `yaml:"worker,omitempty" json:"worker,omitempty"`
+}
+
+// WorkerResources are what the runs of a pipeline need of a worker.
+type WorkerResources struct {
+	// Memory is what they need of a worker's memory. A worker takes tasks of runs only as
+	// long as all pipelines that it works for fit into its memory together. Default: any
+	// worker will do.
+	Memory ByteSize `yaml:"memory,omitempty" json:"memory,omitempty" jsonschema:"minimum=1"`
 }
 
 // CarriedColumns are those of the user's columns, as cleaning leaves them, that

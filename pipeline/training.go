@@ -33,7 +33,7 @@ func trainingText(s *Spec) string {
 		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Explanations: scoring.Explanations, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
-	c.Spec.Schedule = nil
+	c.Spec.Schedule, c.Spec.Resources = nil, nil
 	c.Spec.Trainer.Distributed.Straggler, c.Spec.Trainer.Distributed.MinWorkers = Straggler{}, 0
 	c.Spec.Tests = slices.Clone(c.Spec.Tests)
 	for i := range c.Spec.Tests {

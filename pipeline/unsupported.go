@@ -15,7 +15,6 @@ var unsupportedFields = map[string]map[string]any{
 	"Body": {
 		"rollout":    nil,
 		"monitoring": nil,
-		"resources":  nil,
 	},
 	"TrainSource": {
 		"query": instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
@@ -31,9 +30,6 @@ var unsupportedFields = map[string]map[string]any{
 	},
 	"Trainer": {
 		"resume": "auto",
-	},
-	"Scoring": {
-		"scale": nil,
 	},
 }
 

@@ -507,6 +507,9 @@ func (b *Body) checkModel(at Place) {
 	if b.Scoring != nil && b.Sources.Events == nil {
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)
 	}
+	if b.Scoring != nil && b.Scoring.Scale != nil && b.Scoring.Scale.Max < b.Scoring.Scale.Min {
+		at.Problem("scoring.scale.max", "min or more", "%d workers at most and %d at least", b.Scoring.Scale.Max, b.Scoring.Scale.Min)
+	}
 }
 
 // checkDirections checks that what has a direction is a number, and the answer has one.

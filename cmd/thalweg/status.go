@@ -83,24 +83,41 @@ func printStatus(w io.Writer, s *apiv1.StatusResponse, now time.Time) {
 	for _, v := range s.Streams {
 		streams[v.Pipeline] = v
 	}
-	terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "BEHIND", "ROWS/S", "MESSAGE")
+	terminal.Row(w, "\nPIPELINE", "GENERATION", "APPLIED", "MODEL", "STREAM", "ROWS", "DEAD", "LAG", "BEHIND", "ROWS/S", "WORKERS", "MESSAGE")
 	for _, p := range s.Pipelines {
 		cells := []any{p.Name, p.Generation, terminal.Clock(p.AppliedAtUnixMs), cmp.Or(p.Model, "-")}
 		switch v := streams[p.Name]; {
 		case p.Deletion != "":
-			cells = append(cells, "deleting", "", "", "", "", "", p.Deletion)
+			cells = append(cells, "deleting", "", "", "", "", "", "", p.Deletion)
 		case v == nil:
-			cells = append(cells, "", "", "", "", "", "", "")
+			cells = append(cells, "", "", "", "", "", "", "", runWaits(p))
 		default:
 			speed := ""
 			if v.ScoredRows >= 0 {
 				speed = fmt.Sprintf("%.0f", v.RowsPerSecond)
 			}
-			cells = append(cells, v.State, countShown(v.ScoredRows), countShown(v.DeadLetters), countShown(v.LagEvents), terminal.Seconds(v.LagSeconds), speed, v.Message)
+			cells = append(cells, v.State, countShown(v.ScoredRows), countShown(v.DeadLetters), countShown(v.LagEvents), terminal.Seconds(v.LagSeconds), speed, workersShown(v), cmp.Or(v.Message, runWaits(p)))
 		}
 		terminal.Row(w, cells...)
 	}
 	terminal.PrintTimetables(w, s.Pipelines)
+}
+
+// runWaits says for which workers the run of a pipeline waits, "" if it does not.
+func runWaits(p *apiv1.Pipeline) string {
+	if p.Waiting == "" {
+		return ""
+	}
+	return "run " + p.Waiting
+}
+
+// workersShown prints how many workers score a stream, and how many it wants where its spec
+// says how many it may.
+func workersShown(v *apiv1.StreamSummary) string {
+	if v.WantedWorkers == 0 {
+		return fmt.Sprint(v.Workers)
+	}
+	return fmt.Sprintf("%d of %d", v.Workers, v.WantedWorkers)
 }
 
 // freshness says who answers, and how old what it knows may be.

@@ -177,7 +177,7 @@ func someStatus() *apiv1.StatusResponse {
 		ActiveRunsTotal: 1,
 		Pipelines:       []*apiv1.Pipeline{{Name: "flights", Generation: 2, AppliedAtUnixMs: 1_780_000_000_000, Model: "flights"}, {Name: "taxis", Generation: 1}},
 		Streams: []*apiv1.StreamSummary{{Pipeline: "flights", State: "stopped", Message: "offsets 50 to 80 are gone", Partitions: 2, ScoredRows: 1234, LagEvents: -1,
-			LagSeconds: 200, RowsPerSecond: 12.6}}}
+			LagSeconds: 200, RowsPerSecond: 12.6, Workers: 2, WantedWorkers: 4}}}
 }
 
 func someParts() []*apiv1.StreamPartition {
@@ -211,8 +211,8 @@ func TestVerbsPrintTables(t *testing.T) {
 			"COORDINATOR ADDRESS STATE VERSION TERM APPLIED LEADER SEEN FREE\nc1 c1:7070 leader v1 2 40 now 2.0 GiB\nc2 c2:7070 unreachable - - - - -\n\n" +
 			"WORKER ADDRESS STATE SEEN TASKS PARTITIONS SLOTS CORES MEMORY VERSION\nw1 w1:7071 alive now 3 1 2 8 4.0 GiB v1\n\n" +
 			"RUN STAGE STARTED TASKS ROWS MESSAGE\nflights-2-2 train 2026-05-28 20:26:40 1/4 1,000 of 4,000 epoch 1/3\n\n" +
-			"PIPELINE GENERATION APPLIED MODEL STREAM ROWS DEAD LAG BEHIND ROWS/S MESSAGE\n" +
-			"flights 2 2026-05-28 20:26:40 flights stopped 1,234 0 - 3m20s 13 offsets 50 to 80 are gone\ntaxis 1 - - - - - - - - -",
+			"PIPELINE GENERATION APPLIED MODEL STREAM ROWS DEAD LAG BEHIND ROWS/S WORKERS MESSAGE\n" +
+			"flights 2 2026-05-28 20:26:40 flights stopped 1,234 0 - 3m20s 13 2 of 4 offsets 50 to 80 are gone\ntaxis 1 - - - - - - - - - -",
 	} {
 		text, err := run(line)
 		if got := squeezed(text); err != nil || got != want {

@@ -136,6 +136,7 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 	w.polls++
 	w.Silent, w.Unreachable = time.Time{}, false
 	w.Address, w.Slots, w.LastSeen, w.connections = req.ExchangeAddress, int(req.Slots), now, req.Connections
+	w.MemoryBytes = req.MemoryBytes
 	w.told = &apiv1.Worker{Version: req.Version, Cores: req.Cores, MemoryBytes: req.MemoryBytes, CertificateExpiresAtUnixMs: req.CertificateExpiresAtUnixMs}
 	for _, p := range req.Progress {
 		l.mu.progress[thalweg.TaskID(p.TaskId)] = p
@@ -201,9 +202,16 @@ func (l *Liveness) Snapshot() schedule.Liveness {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	to := schedule.Liveness{LeaderSince: l.since, LeaseTTL: l.ttl,
-		Workers: make(map[thalweg.WorkerID]schedule.Worker, len(l.mu.workers)), Reached: maps.Clone(l.mu.reached)}
+		Workers: make(map[thalweg.WorkerID]schedule.Worker, len(l.mu.workers)), Reached: maps.Clone(l.mu.reached),
+		Behind: make(map[thalweg.PipelineName]time.Duration)}
 	for id, w := range l.mu.workers {
 		to.Workers[id] = w.Worker
+	}
+	for _, p := range l.mu.streams {
+		if p.State == thalweg.StreamRunning && p.LagSeconds >= 0 { // what does not run waits for nobody's core
+			name := thalweg.PipelineName(p.Pipeline)
+			to.Behind[name] = max(to.Behind[name], time.Duration(p.LagSeconds*float64(time.Second)))
+		}
 	}
 	return to
 }

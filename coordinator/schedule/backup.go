@@ -20,7 +20,7 @@ func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
 	for _, r := range p.runs {
 		stage := r.Current()
 		for _, reduce := range []bool{false, true} {
-			if t := p.slowest(stage.Tasks, reduce); t != nil {
+			if t := p.slowest(stage.Tasks, reduce); t != nil && p.fits(p.me, r) {
 				took, factor := p.now.Sub(time.UnixMilli(t.LeasedMS)), cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter)
 				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && float64(took) > factor*float64(median) {
 					return t

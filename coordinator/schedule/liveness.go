@@ -15,6 +15,7 @@ type Worker struct {
 	Slots       int    // tasks it can run at once; 0 takes none of any kind
 	NoRoom      bool   // its disk was full: it takes partitions only
 	LastSeen    time.Time
+	MemoryBytes int64 // that its process may use; 0: not known
 	// Silent is since when no poll of it has been open, zero while one is. Unreachable is
 	// whether a peer told since then that its connections to it break.
 	Silent      time.Time
@@ -42,6 +43,10 @@ type Liveness struct {
 	LeaderSince time.Time
 	LeaseTTL    time.Duration
 	Workers     map[thalweg.WorkerID]Worker
+	// Behind is how long ago the first event of a stream was written that is not scored,
+	// of its partition that is furthest behind; streams of which it is not known are not
+	// in it.
+	Behind map[thalweg.PipelineName]time.Duration
 	// Reached is the newest exchange that the training of a run has come to.
 	Reached map[thalweg.RunID]uint64
 }

@@ -38,6 +38,9 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 			commands = append(commands, &state.RegisterModel{Run: r.ID})
 		}
 	}
+	if poll == "" {
+		commands = append(commands, wanted(s, l, now)...)
+	}
 	w, known := l.Workers[poll]
 	if !known || len(commands) > 0 {
 		return commands
@@ -52,10 +55,16 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 		return nil
 	}
 	p.jobs()
-	p.batchTasks()
-	p.replicas()
+	var slow *state.Task
+	if p.late = Late(s, l); !p.busy() {
+		p.batchTasks()
+		p.replicas()
+	}
 	moves := p.partitions() == 0
-	if slow := p.straggler(l.LeaseTTL); slow != nil {
+	if !p.busy() {
+		slow = p.straggler(l.LeaseTTL)
+	}
+	if slow != nil {
 		commands = append(commands, &state.GrantBackup{Worker: w.ID, Incarnation: w.Incarnation, Slow: slow.Lease()})
 	}
 	if len(p.grants) > 0 {
@@ -71,9 +80,10 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 type plan struct {
 	s      *state.State
 	now    time.Time
-	runs   []*state.Run // that are going, and have as many live workers as they ask for
-	me     *load        // of the polling worker; nil if it takes nothing
-	live   []*load      // in order of their IDs
+	runs   []*state.Run                  // that are going, and have as many live workers as they ask for
+	me     *load                         // of the polling worker; nil if it takes nothing
+	live   []*load                       // in order of their IDs
+	late   map[thalweg.PipelineName]bool // streams that are to catch up
 	grants []state.Lease
 	reads  uint32 // partials that tasks of the polling worker read
 }

@@ -34,7 +34,7 @@ func (p *plan) batchTasks() {
 	free := p.me.Slots - p.me.batch
 	for _, r := range p.runs {
 		stage := r.Current()
-		if free <= 0 || stage.Over == stages.OverReplicas {
+		if free <= 0 || stage.Over == stages.OverReplicas || !p.fits(p.me, r) {
 			continue
 		}
 		left, helpers := len(stage.Tasks)-int(stage.Done), p.helpers(r)
@@ -52,7 +52,7 @@ func (p *plan) batchTasks() {
 func (p *plan) helpers(r *state.Run) int {
 	n := 0
 	for _, l := range p.live {
-		if !l.NoRoom && l.batch < l.Slots || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
+		if !l.NoRoom && l.batch < l.Slots && p.fits(l, r) || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
 			n++
 		}
 	}
@@ -66,20 +66,21 @@ func (p *plan) replicas() {
 	if p.me.NoRoom {
 		return
 	}
-	roomy := slices.DeleteFunc(slices.Clone(p.live), func(l *load) bool { return l.NoRoom })
 	for _, r := range p.runs {
 		stage := r.Current()
-		if stage.Over != stages.OverReplicas {
+		if stage.Over != stages.OverReplicas || !p.fits(p.me, r) {
 			continue
 		}
-		p.take(stage.Tasks, p.room(len(stage.Tasks), roomy, func(l *load) int {
+		may := func(l *load) bool { return !l.NoRoom && p.fits(l, r) }
+		p.take(stage.Tasks, p.room(len(stage.Tasks), may, func(l *load) int {
 			return count(l.held, func(t *state.Task) bool { return t.Stage == stage })
 		}))
 		// What failed on all others would wait for this worker's share to grow.
+		others := slices.DeleteFunc(slices.Clone(p.live), func(l *load) bool { return l == p.me || !may(l) })
 		left := slices.DeleteFunc(slices.Clone(stage.Tasks), func(t *state.Task) bool {
-			return slices.Contains(p.grants, t.Lease()) || slices.ContainsFunc(roomy, func(l *load) bool { return l != p.me && !t.FailedOn(l.ID) })
+			return slices.Contains(p.grants, t.Lease()) || slices.ContainsFunc(others, func(l *load) bool { return !t.FailedOn(l.ID) })
 		})
-		if len(roomy) > 1 {
+		if len(others) > 0 {
 			p.take(left, len(left))
 		}
 	}
@@ -104,7 +105,7 @@ func (p *plan) partitions() int {
 			}
 		}
 	}
-	return p.take(waiting, p.room(total, p.live, func(l *load) int { return l.partitions }))
+	return p.take(waiting, p.room(total, func(*load) bool { return true }, func(l *load) int { return l.partitions }))
 }
 
 // mayRetry reports whether a partition's wait after a failure is over. A failure
@@ -114,12 +115,18 @@ func (p *plan) mayRetry(part *state.Partition) bool {
 	return part.Failures == 0 || since < 0 || since >= partitionBackoff.Longest(int(part.Failures))
 }
 
-// room returns how many more of total tasks the polling worker, one of those that are live,
-// may take. Each live worker gets total/live of them and as many workers as the remainder
-// counts get one more; who holds more already keeps them, but takes none.
-func (p *plan) room(total int, live []*load, held func(*load) int) int {
-	base, extra := total/len(live), total%len(live)
-	for _, l := range live {
+// room returns how many more of total tasks the polling worker may take. Each live worker
+// that may hold any gets an even share of them and as many workers as the remainder counts
+// get one more; who holds more already keeps them, but takes none.
+func (p *plan) room(total int, may func(*load) bool, held func(*load) int) int {
+	among := 0
+	for _, l := range p.live {
+		if l == p.me || may(l) {
+			among++
+		}
+	}
+	base, extra := total/among, total%among
+	for _, l := range p.live {
 		if l != p.me && held(l) > base {
 			extra--
 		}

@@ -15,6 +15,7 @@ var catalog = [...]func() Command{
 	func() Command { return new(Promote) },
 	func() Command { return new(SetStream) },
 	func() Command { return new(SetPartitions) },
+	func() Command { return new(SetWanted) },
 	func() Command { return new(TripStream) },
 	func() Command { return new(DropRuns) },
 	func() Command { return new(DeletePipeline) },

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -32,6 +33,10 @@ type ApplySpec struct {
 	// WarmStart is the version of the model whose weights runs start from; FromChampion:
 	// the one that the alias names when a run starts, if any; 0: none.
 	WarmStart int64 `json:"warm_start,omitempty"`
+	// Scale is that of the stream half; nil: none.
+	Scale *Scale `json:"scale,omitempty"`
+	// WorkerBytes is what its runs need of a worker's memory; 0: any worker will do.
+	WorkerBytes int64 `json:"worker_bytes,omitempty"`
 	// Timetable is when runs start by themselves, before any has; nil: never.
 	Timetable *Timetable `json:"timetable,omitempty"`
 	// Written is the text as a user wrote it, and File its name: what diagnostics of
@@ -69,6 +74,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if flaw := c.MissingParent(s); flaw != "" {
 		return failure(thalweg.NotFound, c.name(), string(c.Pipeline), flaw)
 	}
+	if flaw := c.Scale.flaw(); flaw != "" || c.WorkerBytes < 0 {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), cmp.Or(flaw, "negative memory"))
+	}
 	if flaw := c.Timetable.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
@@ -93,7 +101,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
 		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Keep: c.Keep, Since: first,
-		WarmStart: c.WarmStart, File: c.File, Written: c.Written}
+		WarmStart: c.WarmStart, Scale: c.Scale, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()
@@ -129,6 +137,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if spec.Topic != "" {
 		s.setPartitions(p, 1)
 	}
+	p.Wanted, p.WantedMS = p.Within(p.Wanted), s.timeMS
 	if !trains {
 		return Answer{Pipeline: p.Name, Generation: spec.Generation, Changed: true}
 	}

@@ -26,6 +26,25 @@ func (c *SetPartitions) apply(s *State) Answer {
 	}
 	p := s.pipelines[c.Pipeline]
 	s.setPartitions(p, min(c.Partitions, MaxPartitions))
-	p.Counted = true
+	p.Counted, p.Wanted = true, p.Within(p.Wanted)
+	return Answer{Pipeline: p.Name, Changed: true}
+}
+
+// SetWanted notes how many workers a stream wants, so that the next leader goes on from
+// there.
+type SetWanted struct {
+	Pipeline   thalweg.PipelineName `json:"pipeline"`
+	Generation thalweg.Generation   `json:"generation"` // void for another
+	Workers    uint32               `json:"workers"`    // within what its scale allows
+}
+
+func (*SetWanted) name() string { return "set wanted workers" }
+
+func (c *SetWanted) apply(s *State) Answer {
+	p := s.pipelines[c.Pipeline]
+	if p == nil || p.Newest().Generation != c.Generation || p.Newest().Scale == nil || p.Within(c.Workers) == p.Wanted {
+		return Answer{}
+	}
+	p.Wanted, p.WantedMS = p.Within(c.Workers), s.timeMS
 	return Answer{Pipeline: p.Name, Changed: true}
 }

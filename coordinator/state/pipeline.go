@@ -36,6 +36,9 @@ type Pipeline struct {
 	// Written is the latest generation of which a run wrote the table of cleaned rows, or
 	// found it as it is to be; 0: none.
 	Written thalweg.Generation `json:"written,omitempty"`
+	// Wanted is how many workers the stream wants, since WantedMS; 0: it has no Scale.
+	Wanted   uint32 `json:"wanted,omitempty"`
+	WantedMS int64  `json:"wanted_ms,omitempty"`
 	// Counted is set once a worker has told how many partitions the topic has.
 	Counted bool `json:"counted,omitempty"`
 }
@@ -71,9 +74,37 @@ type Spec struct {
 	Since    thalweg.Generation `json:"since,omitempty"`
 	// WarmStart is that of ApplySpec.
 	WarmStart int64 `json:"warm_start,omitempty"`
+	// Scale and WorkerBytes are those of ApplySpec.
+	Scale       *Scale `json:"scale,omitempty"`
+	WorkerBytes int64  `json:"worker_bytes,omitempty"`
 	// File and Written are those of the newest ApplySpec of this generation.
 	File    string `json:"file,omitempty"`
 	Written string `json:"written,omitempty"`
+}
+
+// Scale is how far behind a stream may be, and how many workers it may want.
+type Scale struct {
+	Min      uint32 `json:"min"`
+	Max      uint32 `json:"max"`
+	TargetMS int64  `json:"target_ms"` // age of the first event that is not scored
+}
+
+// flaw says what is wrong with a scale, "" if nothing is.
+func (k *Scale) flaw() string {
+	if k != nil && (k.Min < 1 || k.Max < k.Min || k.TargetMS < 1) {
+		return fmt.Sprintf("scale: %d to %d workers, %d ms behind", k.Min, k.Max, k.TargetMS)
+	}
+	return ""
+}
+
+// Within returns the number of workers next to n that the stream may want: no more than
+// the topic has partitions. 0 where there is no scale.
+func (p *Pipeline) Within(n uint32) uint32 {
+	k := p.Newest().Scale
+	if k == nil {
+		return 0
+	}
+	return max(1, min(max(n, k.Min), k.Max, uint32(max(1, len(p.Partitions)))))
 }
 
 // Partition is one topic partition and the task that scores it.

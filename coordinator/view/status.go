@@ -55,6 +55,7 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 			a.add(severe, "run "+string(newest[0].ID), "failed in %s: %s; `thalweg runs show %s` tells more", newest[0].Stage().Name, shorten(newest[0].Error), newest[0].ID)
 		}
 		if r := s.Run(pipe.ActiveRun); r != nil {
+			a.memory(r, pipe, v.Workers)
 			v.ActiveRuns = append(v.ActiveRuns, Run(r, l, false))
 		}
 		if sum := Stream(s, pipe, l, now); sum != nil {
@@ -168,10 +169,31 @@ func (a *attention) versions(v *apiv1.StatusResponse) {
 	a.add(warning, "cluster", "nodes run different builds: %s", text[2:])
 }
 
+// memory tells of a run that no worker can take.
+func (a *attention) memory(r *state.Run, p *state.Pipeline, workers []*apiv1.Worker) {
+	spec := p.Spec(r.Generation)
+	if spec == nil || spec.WorkerBytes == 0 || len(workers) == 0 {
+		return
+	}
+	largest := int64(0)
+	for _, w := range workers {
+		if w.MemoryBytes == 0 {
+			return // it takes anything
+		}
+		largest = max(largest, w.MemoryBytes)
+	}
+	if largest < spec.WorkerBytes {
+		a.add(severe, "run "+string(r.ID), "waits for a worker with %d MiB of memory, resources.worker.memory: the largest has %d MiB", spec.WorkerBytes>>20, largest>>20)
+	}
+}
+
 func (a *attention) stream(v *apiv1.StreamSummary, p *state.Pipeline) {
 	switch {
 	case v.State == thalweg.StreamStopped:
 		a.add(severe, "stream "+v.Pipeline, "stopped: %s", shorten(cmp.Or(v.Message, "`thalweg stream status "+v.Pipeline+"` tells more")))
+	case v.TargetLagSeconds > 0 && v.LagSeconds > v.TargetLagSeconds && !p.Paused:
+		a.add(warning, "stream "+v.Pipeline, "is %v behind, and may be %v: no run begins tasks on its workers; it wants %d workers and %d have its partitions",
+			time.Duration(v.LagSeconds*float64(time.Second)).Round(time.Second/10), time.Duration(v.TargetLagSeconds*float64(time.Second)), v.WantedWorkers, v.Workers)
 	case p.PauseReason != "":
 		a.add(severe, "stream "+v.Pipeline, "was paused: %s; `thalweg stream resume %s` lets it go on", shorten(p.PauseReason), v.Pipeline)
 	}

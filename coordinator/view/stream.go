@@ -65,6 +65,16 @@ func Stream(s *state.State, p *state.Pipeline, l *liveness.Liveness, now time.Ti
 		parts[i] = Partition(s, p, part, l, now)
 	}
 	v := sum(string(p.Name), parts)
+	if k := p.Newest().Scale; k != nil {
+		v.TargetLagSeconds, v.WantedWorkers = float64(k.TargetMS)/1000, p.Wanted
+	}
+	holders := make(map[thalweg.WorkerID]bool)
+	for _, part := range p.Partitions {
+		if part.Task.State == state.TaskLeased {
+			holders[part.Task.Worker] = true
+		}
+	}
+	v.Workers = uint32(len(holders))
 	if p.Paused && v.State == thalweg.StreamRunning {
 		v.State = thalweg.StreamPaused // it is about to
 	}

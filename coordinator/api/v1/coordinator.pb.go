@@ -3788,18 +3788,21 @@ func (x *Attention) GetMessage() string {
 
 // StreamSummary is all partitions of a stream together.
 type StreamSummary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`     // waiting | running | paused | stopped: that of the partition which needs somebody most
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // of a partition in that state
-	Partitions    uint32                 `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`
-	ScoredRows    int64                  `protobuf:"varint,5,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"`    // committed, since the logs began; -1: not known of all partitions
-	DeadLetters   int64                  `protobuf:"varint,6,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"` // likewise
-	LagEvents     int64                  `protobuf:"varint,7,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`       // that are not scored; -1: not known of all partitions
-	LagSeconds    float64                `protobuf:"fixed64,8,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`   // of the partition that is furthest behind, as StreamPartition.lag_seconds; -1: not known of any
-	RowsPerSecond float64                `protobuf:"fixed64,9,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline         string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	State            string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`     // waiting | running | paused | stopped: that of the partition which needs somebody most
+	Message          string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // of a partition in that state
+	Partitions       uint32                 `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	ScoredRows       int64                  `protobuf:"varint,5,opt,name=scored_rows,json=scoredRows,proto3" json:"scored_rows,omitempty"`    // committed, since the logs began; -1: not known of all partitions
+	DeadLetters      int64                  `protobuf:"varint,6,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"` // likewise
+	LagEvents        int64                  `protobuf:"varint,7,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`       // that are not scored; -1: not known of all partitions
+	LagSeconds       float64                `protobuf:"fixed64,8,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`   // of the partition that is furthest behind, as StreamPartition.lag_seconds; -1: not known of any
+	RowsPerSecond    float64                `protobuf:"fixed64,9,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
+	TargetLagSeconds float64                `protobuf:"fixed64,10,opt,name=target_lag_seconds,json=targetLagSeconds,proto3" json:"target_lag_seconds,omitempty"` // how far behind it may be; 0: its spec does not say
+	WantedWorkers    uint32                 `protobuf:"varint,11,opt,name=wanted_workers,json=wantedWorkers,proto3" json:"wanted_workers,omitempty"`             // how many workers it wants; 0: its spec does not say how many it may
+	Workers          uint32                 `protobuf:"varint,12,opt,name=workers,proto3" json:"workers,omitempty"`                                              // that hold its partitions
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StreamSummary) Reset() {
@@ -3891,6 +3894,27 @@ func (x *StreamSummary) GetLagSeconds() float64 {
 func (x *StreamSummary) GetRowsPerSecond() float64 {
 	if x != nil {
 		return x.RowsPerSecond
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetTargetLagSeconds() float64 {
+	if x != nil {
+		return x.TargetLagSeconds
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetWantedWorkers() uint32 {
+	if x != nil {
+		return x.WantedWorkers
+	}
+	return 0
+}
+
+func (x *StreamSummary) GetWorkers() uint32 {
+	if x != nil {
+		return x.Workers
 	}
 	return 0
 }
@@ -4539,11 +4563,10 @@ type PollRequest struct {
 	Connections                []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"`                                                                        // all that specs can name there; none: not told
 	Looked                     []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`                                                                                  // answers to PollResponse.looks
 	Unreachable                []*Peer                `protobuf:"bytes,14,rep,name=unreachable,proto3" json:"unreachable,omitempty"`                                                                        // workers whose connections broke since the last poll
-	NoRoom                     bool                   `protobuf:"varint,15,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"`                                                                   // its disk was full: it takes no tasks of runs
-	Version                    string                 `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"`                                                                                // of its build
-	Cores                      uint32                 `protobuf:"varint,17,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                   // that its process may use
-	MemoryBytes                int64                  `protobuf:"varint,18,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                    // that its process may use; 0: not known
-	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,19,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	Version                    string                 `protobuf:"bytes,15,opt,name=version,proto3" json:"version,omitempty"`                                                                                // of its build
+	Cores                      uint32                 `protobuf:"varint,16,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                   // that its process may use
+	MemoryBytes                int64                  `protobuf:"varint,17,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                    // that its process may use; 0: not known
+	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,18,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -4674,13 +4697,6 @@ func (x *PollRequest) GetUnreachable() []*Peer {
 		return x.Unreachable
 	}
 	return nil
-}
-
-func (x *PollRequest) GetNoRoom() bool {
-	if x != nil {
-		return x.NoRoom
-	}
-	return false
 }
 
 func (x *PollRequest) GetVersion() string {
@@ -4942,7 +4958,6 @@ type TaskReport struct {
 	Error     string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                          // empty: done
 	ErrorKind string                 `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"` // thalweg.Kind's name
 	Permanent bool                   `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`                 // trying again cannot help: the run fails
-	OfWorker  bool                   `protobuf:"varint,11,opt,name=of_worker,json=ofWorker,proto3" json:"of_worker,omitempty"`  // another worker can do it: it counts as a loss of this one
 	// Outputs and metrics become the run's when the stage is done: the reducer's
 	// or, in a stage without, those of the map tasks, which must all report the
 	// same outputs. Of several reducers an output has the reducer's number behind
@@ -5022,13 +5037,6 @@ func (x *TaskReport) GetErrorKind() string {
 func (x *TaskReport) GetPermanent() bool {
 	if x != nil {
 		return x.Permanent
-	}
-	return false
-}
-
-func (x *TaskReport) GetOfWorker() bool {
-	if x != nil {
-		return x.OfWorker
 	}
 	return false
 }
@@ -6744,7 +6752,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\tAttention\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xa7\x02\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x96\x03\n" +
 	"\rStreamSummary\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -6759,7 +6767,11 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"lag_events\x18\a \x01(\x03R\tlagEvents\x12\x1f\n" +
 	"\vlag_seconds\x18\b \x01(\x01R\n" +
 	"lagSeconds\x12&\n" +
-	"\x0frows_per_second\x18\t \x01(\x01R\rrowsPerSecond\"\x13\n" +
+	"\x0frows_per_second\x18\t \x01(\x01R\rrowsPerSecond\x12,\n" +
+	"\x12target_lag_seconds\x18\n" +
+	" \x01(\x01R\x10targetLagSeconds\x12%\n" +
+	"\x0ewanted_workers\x18\v \x01(\rR\rwantedWorkers\x12\x18\n" +
+	"\aworkers\x18\f \x01(\rR\aworkers\"\x13\n" +
 	"\x11NodeStatusRequest\"F\n" +
 	"\x12NodeStatusResponse\x120\n" +
 	"\x04node\x18\x01 \x01(\v2\x1c.thalweg.coordinator.v1.NodeR\x04node\"\xd3\x02\n" +
@@ -6806,7 +6818,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0fRestoreResponse\x12\x1c\n" +
 	"\tpipelines\x18\x01 \x01(\x04R\tpipelines\x12\x16\n" +
 	"\x06models\x18\x02 \x01(\x04R\x06models\x12$\n" +
-	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xd2\x06\n" +
+	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xb9\x06\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -6822,12 +6834,11 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aleaving\x18\v \x01(\bR\aleaving\x12D\n" +
 	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\x126\n" +
 	"\x06looked\x18\r \x03(\v2\x1e.thalweg.coordinator.v1.LookedR\x06looked\x12>\n" +
-	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\x12\x17\n" +
-	"\ano_room\x18\x0f \x01(\bR\x06noRoom\x12\x18\n" +
-	"\aversion\x18\x10 \x01(\tR\aversion\x12\x14\n" +
-	"\x05cores\x18\x11 \x01(\rR\x05cores\x12!\n" +
-	"\fmemory_bytes\x18\x12 \x01(\x03R\vmemoryBytes\x12B\n" +
-	"\x1ecertificate_expires_at_unix_ms\x18\x13 \x01(\x03R\x1acertificateExpiresAtUnixMs\"t\n" +
+	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\x12\x18\n" +
+	"\aversion\x18\x0f \x01(\tR\aversion\x12\x14\n" +
+	"\x05cores\x18\x10 \x01(\rR\x05cores\x12!\n" +
+	"\fmemory_bytes\x18\x11 \x01(\x03R\vmemoryBytes\x12B\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\x12 \x01(\x03R\x1acertificateExpiresAtUnixMs\"t\n" +
 	"\x06Looked\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
 	"\n" +
@@ -6850,7 +6861,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
 	"checkpoint\x12\x1a\n" +
-	"\bexchange\x18\a \x01(\x04R\bexchange\"\xf4\x04\n" +
+	"\bexchange\x18\a \x01(\x04R\bexchange\"\xd7\x04\n" +
 	"\n" +
 	"TaskReport\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
@@ -6858,8 +6869,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
 	"error_kind\x18\x04 \x01(\tR\terrorKind\x12\x1c\n" +
-	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12\x1b\n" +
-	"\tof_worker\x18\v \x01(\bR\bofWorker\x12I\n" +
+	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12I\n" +
 	"\aoutputs\x18\x06 \x03(\v2/.thalweg.coordinator.v1.TaskReport.OutputsEntryR\aoutputs\x12I\n" +
 	"\ametrics\x18\a \x03(\v2/.thalweg.coordinator.v1.TaskReport.MetricsEntryR\ametrics\x12F\n" +
 	"\x06counts\x18\b \x03(\v2..thalweg.coordinator.v1.TaskReport.CountsEntryR\x06counts\x12\x1a\n" +
