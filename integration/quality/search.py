@@ -27,7 +27,7 @@ HIDDEN = [[32], [64], [64, 32], [128, 64]]
 RATES = (0.0005, 0.02)
 PENALTIES = (0.01, 10)
 SEARCH = f"""  search:
-    algorithm: random
+    algorithm: {{type: random}}
     max_trials: {TRIALS}
     parameters:
       model.hidden: {{space: choice, values: {HIDDEN}}}
