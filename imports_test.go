@@ -159,7 +159,6 @@ var ranks = map[string]int{
 	"cmd/thalweg/token":   14,
 	"cmd/thalweg/debug":   14,
 	"cmd/thalweg/dlq":     15,
-	"cmd/thalweg/debug":   14,
 	"cmd/thalweg/init":    14,
 	"cmd/thalweg/members": 14,
 	"cmd/thalweg/models":  14,

@@ -175,18 +175,22 @@ func TestBodiesAreAsLargeAsTheirRouteAllows(t *testing.T) {
 			for _, chunked := range []bool{false, true} {
 				for _, more := range []int{0, 1} {
 					body := append([]byte("{}"), bytes.Repeat([]byte{' '}, most-2+more)...)
-					at := c.nodes[id].cfg.APIListener.Addr()
-					ctx := context.WithValue(c.ctx(), http.LocalAddrContextKey, at)
-					req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+at.String()+route, bytes.NewReader(body))
-					if err != nil {
-						t.Fatal(err)
-					}
-					req.Header.Set("Content-Type", "application/json")
-					if chunked {
-						req.ContentLength = -1
-					}
-					answer := httptest.NewRecorder()
-					c.nodes[id].newServer().Handler.ServeHTTP(answer, req)
+					var answer *httptest.ResponseRecorder
+					c.eventually("there is a leader that answers", func() bool {
+						at := c.nodes[id].cfg.APIListener.Addr()
+						ctx := context.WithValue(c.ctx(), http.LocalAddrContextKey, at)
+						req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+at.String()+route, bytes.NewReader(body))
+						if err != nil {
+							t.Fatal(err)
+						}
+						req.Header.Set("Content-Type", "application/json")
+						if chunked {
+							req.ContentLength = -1
+						}
+						answer = httptest.NewRecorder()
+						c.nodes[id].newServer().Handler.ServeHTTP(answer, req)
+						return answer.Code != http.StatusServiceUnavailable
+					})
 					large := strings.Contains(answer.Body.String(), "resource_exhausted")
 					if large != (more == 1) {
 						t.Errorf("%s to %s, %d bytes, chunked %v: %d %.200q", route, id, len(body), chunked, answer.Code, answer.Body)

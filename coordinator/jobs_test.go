@@ -45,8 +45,8 @@ func TestAJobOfALostWorkerIsDoneByAnother(t *testing.T) {
 	if !strings.Contains(err.Error(), "fsck") {
 		t.Errorf("the nearest kind is not offered: %v", err)
 	}
-	_, err = client.StartJob(c.ctx(), &apiv1.StartJobRequest{Pipeline: "flights", Kind: "fsck", Parameters: strings.Repeat(" ", 1<<20) + "{}"})
-	wantKind(t, "a job with a megabyte of parameters", err, thalweg.Invalid)
+	_, err = client.StartJob(c.ctx(), &apiv1.StartJobRequest{Pipeline: "flights", Kind: "fsck", Parameters: strings.Repeat(" ", 64<<10) + "{}"})
+	wantKind(t, "a job with more than 64 KiB of parameters", err, thalweg.Invalid)
 
 	started, err := client.StartJob(c.ctx(), &apiv1.StartJobRequest{Pipeline: "flights", Kind: "fsck", Parameters: `{"at":"s3://lake/x/"}`})
 	if err != nil {

@@ -21,7 +21,7 @@ var _ connectors.Dater = (*Source)(nil)
 func (s *Source) TimeAt(ctx context.Context, partition int, offset int64, topicID string) (us int64, ok bool, err error) {
 	cur := &cursor{exchange: newExchange(s.cluster.cfg, partition), topicID: topicID}
 	cur.decoder.committed = s.cluster.cfg.IsolationLevel == ReadCommitted
-	err = s.requestOnce(ctx, cur, partition, offset, 0, dateBytes)
+	err = s.requestOnce(ctx, cur, partition, offset, 0, 0, dateBytes)
 	defer func() { cur.exchange.release() }()
 	var large largeError
 	if errors.As(err, &large) {

@@ -4563,10 +4563,11 @@ type PollRequest struct {
 	Connections                []*Connection          `protobuf:"bytes,12,rep,name=connections,proto3" json:"connections,omitempty"`                                                                        // all that specs can name there; none: not told
 	Looked                     []*Looked              `protobuf:"bytes,13,rep,name=looked,proto3" json:"looked,omitempty"`                                                                                  // answers to PollResponse.looks
 	Unreachable                []*Peer                `protobuf:"bytes,14,rep,name=unreachable,proto3" json:"unreachable,omitempty"`                                                                        // workers whose connections broke since the last poll
-	Version                    string                 `protobuf:"bytes,15,opt,name=version,proto3" json:"version,omitempty"`                                                                                // of its build
-	Cores                      uint32                 `protobuf:"varint,16,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                   // that its process may use
-	MemoryBytes                int64                  `protobuf:"varint,17,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                    // that its process may use; 0: not known
-	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,18,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	NoRoom                     bool                   `protobuf:"varint,15,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"`                                                                   // its disk was full: it takes no tasks of runs
+	Version                    string                 `protobuf:"bytes,16,opt,name=version,proto3" json:"version,omitempty"`                                                                                // of its build
+	Cores                      uint32                 `protobuf:"varint,17,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                   // that its process may use
+	MemoryBytes                int64                  `protobuf:"varint,18,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                    // that its process may use; 0: not known
+	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,19,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -4697,6 +4698,13 @@ func (x *PollRequest) GetUnreachable() []*Peer {
 		return x.Unreachable
 	}
 	return nil
+}
+
+func (x *PollRequest) GetNoRoom() bool {
+	if x != nil {
+		return x.NoRoom
+	}
+	return false
 }
 
 func (x *PollRequest) GetVersion() string {
@@ -4958,6 +4966,7 @@ type TaskReport struct {
 	Error     string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                          // empty: done
 	ErrorKind string                 `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"` // thalweg.Kind's name
 	Permanent bool                   `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`                 // trying again cannot help: the run fails
+	OfWorker  bool                   `protobuf:"varint,11,opt,name=of_worker,json=ofWorker,proto3" json:"of_worker,omitempty"`  // another worker can do it: it counts as a loss of this one
 	// Outputs and metrics become the run's when the stage is done: the reducer's
 	// or, in a stage without, those of the map tasks, which must all report the
 	// same outputs. Of several reducers an output has the reducer's number behind
@@ -5037,6 +5046,13 @@ func (x *TaskReport) GetErrorKind() string {
 func (x *TaskReport) GetPermanent() bool {
 	if x != nil {
 		return x.Permanent
+	}
+	return false
+}
+
+func (x *TaskReport) GetOfWorker() bool {
+	if x != nil {
+		return x.OfWorker
 	}
 	return false
 }
@@ -6818,7 +6834,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0fRestoreResponse\x12\x1c\n" +
 	"\tpipelines\x18\x01 \x01(\x04R\tpipelines\x12\x16\n" +
 	"\x06models\x18\x02 \x01(\x04R\x06models\x12$\n" +
-	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xb9\x06\n" +
+	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xd2\x06\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -6834,11 +6850,12 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aleaving\x18\v \x01(\bR\aleaving\x12D\n" +
 	"\vconnections\x18\f \x03(\v2\".thalweg.coordinator.v1.ConnectionR\vconnections\x126\n" +
 	"\x06looked\x18\r \x03(\v2\x1e.thalweg.coordinator.v1.LookedR\x06looked\x12>\n" +
-	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\x12\x18\n" +
-	"\aversion\x18\x0f \x01(\tR\aversion\x12\x14\n" +
-	"\x05cores\x18\x10 \x01(\rR\x05cores\x12!\n" +
-	"\fmemory_bytes\x18\x11 \x01(\x03R\vmemoryBytes\x12B\n" +
-	"\x1ecertificate_expires_at_unix_ms\x18\x12 \x01(\x03R\x1acertificateExpiresAtUnixMs\"t\n" +
+	"\vunreachable\x18\x0e \x03(\v2\x1c.thalweg.coordinator.v1.PeerR\vunreachable\x12\x17\n" +
+	"\ano_room\x18\x0f \x01(\bR\x06noRoom\x12\x18\n" +
+	"\aversion\x18\x10 \x01(\tR\aversion\x12\x14\n" +
+	"\x05cores\x18\x11 \x01(\rR\x05cores\x12!\n" +
+	"\fmemory_bytes\x18\x12 \x01(\x03R\vmemoryBytes\x12B\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\x13 \x01(\x03R\x1acertificateExpiresAtUnixMs\"t\n" +
 	"\x06Looked\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
 	"\n" +
@@ -6861,7 +6878,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
 	"checkpoint\x12\x1a\n" +
-	"\bexchange\x18\a \x01(\x04R\bexchange\"\xd7\x04\n" +
+	"\bexchange\x18\a \x01(\x04R\bexchange\"\xf4\x04\n" +
 	"\n" +
 	"TaskReport\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
@@ -6869,7 +6886,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
 	"error_kind\x18\x04 \x01(\tR\terrorKind\x12\x1c\n" +
-	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12I\n" +
+	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12\x1b\n" +
+	"\tof_worker\x18\v \x01(\bR\bofWorker\x12I\n" +
 	"\aoutputs\x18\x06 \x03(\v2/.thalweg.coordinator.v1.TaskReport.OutputsEntryR\aoutputs\x12I\n" +
 	"\ametrics\x18\a \x03(\v2/.thalweg.coordinator.v1.TaskReport.MetricsEntryR\ametrics\x12F\n" +
 	"\x06counts\x18\b \x03(\v2..thalweg.coordinator.v1.TaskReport.CountsEntryR\x06counts\x12\x1a\n" +
