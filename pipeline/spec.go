@@ -120,6 +120,20 @@ func (s *Spec) Trains() bool { return s.Spec.trains() }
 
 func (b *Body) trains() bool { return b.Output == nil }
 
+// Resources are what a pipeline's runs need.
+type Resources struct {
+	// Worker is what they need of each worker.
+	Worker WorkerResources `yaml:"worker,omitempty" json:"worker,omitempty"`
+}
+
+// WorkerResources are what the runs of a pipeline need of a worker.
+type WorkerResources struct {
+	// Memory is what they need of a worker's memory. A worker takes tasks of runs only as
+	// long as all pipelines that it works for fit into its memory together. Default: any
+	// worker will do.
+	Memory ByteSize `yaml:"memory,omitempty" json:"memory,omitempty" jsonschema:"minimum=1"`
+}
+
 // SchemaSpec declares columns.
 type SchemaSpec struct {
 	// Timezone is where timestamps without a zone were written down, and the one

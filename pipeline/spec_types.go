@@ -456,20 +456,6 @@ type Scale struct {
 	TargetLagSeconds float64 `yaml:"target_lag_seconds,omitempty" json:"target_lag_seconds,omitempty" jsonschema:"minimum=0.1,maximum=86400" default:"10"`
 }
 
-// Resources are what a pipeline's runs need.
-type Resources struct {
-	// Worker is what they need of each worker.
-	Worker WorkerResources `yaml:"worker,omitempty" json:"worker,omitempty"`
-}
-
-// WorkerResources are what the runs of a pipeline need of a worker.
-type WorkerResources struct {
-	// Memory is what they need of a worker's memory. A worker takes tasks of runs only as
-	// long as all pipelines that it works for fit into its memory together. Default: any
-	// worker will do.
-	Memory ByteSize `yaml:"memory,omitempty" json:"memory,omitempty" jsonschema:"minimum=1"`
-}
-
 // CarriedColumns are those of the user's columns, as cleaning leaves them, that
 // scored rows have before the columns that scoring adds, or the rows of output.
 type CarriedColumns struct {
