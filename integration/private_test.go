@@ -220,6 +220,7 @@ spec:
 	say("runs", "show", flightPipeline, "--token-file", tokens)
 
 	// What fails: passwords and hosts that are wrong, a store that refuses, a registry.
+	complaints := map[string]string{"wrong-password": "check user, password and mechanism", "wrong-registry": "401 Unauthorized"} // of streams
 	for name, change := range map[string][2]string{
 		"wrong-password": {"events: {kafka", "events: {connection: mistyped, kafka"}, "wrong-secret": {"train:  {s3", "train:  {connection: mistyped, s3"},
 		"wrong-host": {"train:  {s3", "train:  {connection: nowhere, s3"}, "wrong-registry": {"format: {type: json}", "format: {type: avro, schema_registry: mistyped}"},
@@ -244,7 +245,7 @@ spec:
 		process.Until(t, name+" to be told", func(ctx context.Context) error {
 			res, err := c.Client().StreamStatus(ctx, &apiv1.StreamStatusRequest{Pipeline: name})
 			if err == nil && !slices.ContainsFunc(res.Partitions, func(p *apiv1.StreamPartition) bool {
-				return p.Message != "" && !strings.Contains(p.Message, "champion")
+				return strings.Contains(p.Message, complaints[name])
 			}) {
 				err = fmt.Errorf("nobody complains: %v", res.Partitions)
 			}
@@ -259,7 +260,7 @@ spec:
 		say(append(strings.Fields(verb), inline)...)
 	}
 	say("put", "--connection", "mistyped", connections, "s3://lake/x/")
-	say("--store", "http://ada:"+canary("inline")+"@127.0.0.1:9000", "results", flightPipeline)
+	say("--store", "http://ada:"+canary("inline")+"@127.0.0.1:9000", "put", inline, "s3://lake/x/")
 
 	// What is told.
 	for _, args := range []string{"status", "runs show flight-delays", "models list", "stream status", "stream status wrong-password", "stream status wrong-registry", "audit list", "audit verify", "token list", "members list",
