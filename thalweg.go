@@ -50,7 +50,7 @@ func (j JobID) Pipeline() PipelineName {
 }
 
 // TaskID is a task's one printed name: run/kind@index for a task over one
-// shard or replica, run/kind.reduce for the task that merges a stage, 
+// shard or replica, run/kind.reduce for the task that merges a stage,
 // pipeline/score@partition for a leased topic partition, and job/kind for a job.
 type TaskID string
 
