@@ -25,8 +25,8 @@ const (
 	// the format needs about ten.
 	maxNesting = 64
 	// maxTokens bounds what the library makes of the text, some 600 bytes for each: a spec
-	// with a thousand features, rendered, has 25,000.
-	maxTokens = 28 << 10
+	// with five thousand features, each in a line, has up to 120,000, by what is beside their names.
+	maxTokens = 120 << 10
 	// maxCopied bounds the entries of mappings that are written in lines, for which the
 	// library copies at each entry those behind it: 8 MiB, or one mapping of 1,400.
 	maxCopied = 1 << 20
@@ -183,9 +183,9 @@ func (s *scan) take(c, next byte) {
 		s.tokens += 2
 	case '"', '\'': // of two
 		s.tokens++
-	case '-': // with a value
+	case '-': // with a value, and the list that it may begin
 		if blank {
-			s.tokens += 2
+			s.tokens += 3
 		}
 	}
 	if s.begun {
