@@ -29,13 +29,12 @@ func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.St
 	if lead == nil && self.AgeMs == 0 {
 		self.AgeMs = -1 // it was about to lead, or is about to see that it does not
 	}
-	resp := &apiv1.StatusResponse{Leader: c.node.Leader(), Node: c.cfg.ID, Term: self.Term, AgeMs: self.AgeMs, Nodes: c.probeNodes(ctx, self)}
+	resp := &apiv1.StatusResponse{Leader: c.node.Leader(), Node: c.cfg.ID, Term: self.Term, AgeMs: self.AgeMs, AppliedIndex: self.AppliedIndex, Nodes: c.probeNodes(ctx, self)}
 	known := liveness.New(c.cfg.LeaseTTL)
 	if lead != nil {
 		known = lead.liveness
 	}
 	c.replica.view(func(st *state.State) {
-		resp.AppliedIndex = st.Index()
 		for p := range st.Pipelines() {
 			if sees(ctx, p.Name) {
 				resp.Pipelines = append(resp.Pipelines, s.pipelineView(p, p.Newest()))

@@ -55,7 +55,8 @@ func (c *Coordinator) newServer() *http.Server {
 			return api.Bounded(policy.Bytes())
 		}),
 		connect.WithCompressMinBytes(compressAbove),
-		connect.WithRecover(c.recovered))
+		connect.WithRecover(c.recovered),
+		api.BoundedJSON())
 	handlers := map[string]http.Handler{
 		auth.HealthPath:  c.get(func(http.ResponseWriter, *http.Request) {}),
 		auth.ReadyPath:   c.get(c.ready),
