@@ -32,12 +32,8 @@ type CrossSpec struct {
 // allPairs is the word for a cross of every two categories.
 const allPairs = "pairs"
 
-const (
-	// maxCrossed bounds the features of a cross: more hardly ever meet again.
-	maxCrossed = 4
-	// maxCrosses bounds the crosses of a model: all pairs of 45 features.
-	maxCrosses = 1000
-)
+// maxCrosses bounds the crosses of a model: all pairs of 45 features.
+const maxCrosses = 1000
 
 // Cross is one cross, resolved.
 type Cross struct {

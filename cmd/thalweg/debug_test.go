@@ -26,7 +26,7 @@ func TestADebugBundleHasAllNodesAndNoSecret(t *testing.T) {
 		put(t, filepath.Join(dir, name), value)
 	}
 	conns := filepath.Join(dir, "connections.yaml")
-	put(t, conns, "connections:\n  vault:\n    s3: {endpoint: \"http://127.0.0.1:1\", access_key_file: "+filepath.Join(dir, "key")+", secret_key_file: "+filepath.Join(dir, "secret")+"}\n")
+	put(t, conns, "connections:\n  vault:\n    s3: {endpoint: \"http://127.0.0.1:1\", access_key: {file: "+filepath.Join(dir, "key")+"}, secret_key: {file: "+filepath.Join(dir, "secret")+"}}\n")
 	token := auth.NewSecret()
 	put(t, filepath.Join(dir, "token"), token)
 	c, _ := startDevLogging(t, embedded.Config{Dir: filepath.Join(dir, "dev"), NewStore: newStoreProcess, Connections: conns}, slog.DiscardHandler)

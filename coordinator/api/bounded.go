@@ -79,7 +79,7 @@ func (c boundedCodec) Unmarshal(data []byte, message any) error {
 	if !ok {
 		return notMessage(message)
 	}
-	parts := 0
+	var parts int
 	if c.binary() {
 		parts = countParts(data, m.ProtoReflect().Descriptor())
 	} else {

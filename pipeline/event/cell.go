@@ -23,7 +23,7 @@ const (
 // sign or without, and with leading zeros; true, false, 1 and 0 in any case;
 // timestamps in the configured formats. at is for the reject.
 func (d *Cells) cell(c *column, text []byte, at int) {
-	problem := ""
+	var problem string
 	if d.comma && (c.typ == table.Int64 || c.typ == table.Float64) {
 		text = d.pointed(text)
 	}

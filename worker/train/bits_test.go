@@ -19,6 +19,7 @@ var bits = map[string]string{
 	"mlp classes":       "3a95c162ec929306faabbc4192b97482bce102924cb6712e232a6ad962c5ad08",
 	"mlp normalized":    "cdf957627a5c60cc51a13b85cd27043955ec1dabe6aea8f994cc306130f1bfa8",
 	"mlp number":        "c533646743c25e0b5f97c5ce40641e65fb004671eca4d1141e5dade18f4ecf42",
+	"mlp periodic":      "30b2abe4c46e9703d71c00218a5699798c3074781e0f73f1e71f869dd623d41a",
 	"momentum":          "56480407e6791cf68dd37907c5d3ba780aa1bc1c962056d31a5f8b122b0f56d1",
 	"number":            "f4f07b7b89021015117f452ebdfbccdafa047134484af5872963d90df4556f69",
 	"terms":             "4cc7c29a6224818040f7b3a4ed24a4f2fed96bb69cfe84bf1e974e5eb79834a9",

@@ -160,6 +160,6 @@ func (s *space) close() {
 		return
 	}
 	// A failure loses nothing: the bytes are not needed any more.
-	s.mu.file.Close()
+	_ = s.mu.file.Close()
 	s.mu.file = nil
 }

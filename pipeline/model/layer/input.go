@@ -222,7 +222,10 @@ func (l *input) descend(c *Chunk, params, outGrad, grad []float32) {
 	numbers := l.numbers(c, nil)
 	numbers.Row, numbers.Column = numbers.Column, numbers.Row
 	kernel.Gemm(grad, width, numbers, outGrad, width, l.columns(), width, rows)
-	transposed := kept(c.Keep, width*max(l.embedded, l.shape.Numbers*l.wavy))
+	var transposed []float32
+	if n := max(l.embedded, l.shape.Numbers*l.wavy); n > 0 {
+		transposed = kept(c.Keep, width*n)
+	}
 	l.descendWaves(c.Scratch, c.Scratch[rows*(l.columns()+2*l.embedded):], params, outGrad, grad, transposed, rows)
 	for i, at := range l.lists {
 		elements, n := l.list(c, i)
