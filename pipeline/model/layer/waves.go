@@ -131,7 +131,7 @@ func (l *input) descendWaves(columns, scratch, params, outGrad, grad []float32, 
 					g[mixAt+h*wavy+e] += float32(d * cosines[i])
 					back += float32(d * mix[e])
 				}
-				back *= float32(-2*math.Pi) * sines[i]
+				back = float32(back * (float32(-2*math.Pi) * sines[i])) // rounded before it is added
 				g[frequencyAt+h] += float32(back * v)
 				g[phaseAt+h] += back
 			}
