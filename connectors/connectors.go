@@ -43,8 +43,8 @@ type Keeper interface {
 type Dater interface {
 	// TimeAt returns the timestamp of the first record at or after offset, microseconds
 	// since 1970 UTC, or that of the batch in which it was written; ok is false where there
-	// is none, or it cannot be told. topicID is as Records.TopicID. It may be called beside a
-	// Fetch.
+	// is none (0), or it cannot be told (-1). topicID is as Records.TopicID. It may be called
+	// beside a Fetch.
 	TimeAt(ctx context.Context, partition int, offset int64, topicID string) (us int64, ok bool, err error)
 }
 

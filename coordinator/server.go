@@ -55,8 +55,7 @@ func (c *Coordinator) newServer() *http.Server {
 			return api.Bounded(policy.Bytes())
 		}),
 		connect.WithCompressMinBytes(compressAbove),
-		connect.WithRecover(c.recovered),
-		api.BoundedJSON())
+		connect.WithRecover(c.recovered))
 	handlers := map[string]http.Handler{
 		auth.HealthPath:  c.get(func(http.ResponseWriter, *http.Request) {}),
 		auth.ReadyPath:   c.get(c.ready),
@@ -235,7 +234,7 @@ func (c *Coordinator) intercept(next connect.UnaryFunc) connect.UnaryFunc {
 // state keeps: errors and logs show names.
 func checkTexts(m proto.Message) (err error) {
 	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Kind() == protoreflect.StringKind && !f.IsList() && f.Name() != "spec" && len(v.String()) > state.MaxTextBytes {
+		if f.Kind() == protoreflect.StringKind && !f.IsList() && f.Name() != "spec" && f.Name() != "parameters" && len(v.String()) > state.MaxTextBytes {
 			err = &thalweg.Error{Op: "read request", Kind: thalweg.Invalid, Subject: string(f.Name()),
 				Err: fmt.Errorf("it has %d bytes, at most %d", len(v.String()), state.MaxTextBytes)}
 		}

@@ -33,14 +33,15 @@ func (w *Worker) poll(ctx context.Context) error {
 			w.looks.want(res.Looks)
 			continue
 		case ctx.Err() != nil:
-		case w.tasks.hasUnsent():
-			continue // a report is waiting: ask again at once
 		default:
-			w.metrics.polls.Inc()
-			w.log.Debug("poll failed", keyError, err)
 			if time.Since(lastAnswer) > w.cfg.LeaseTTL && w.tasks.endAll() {
 				w.log.Warn("no coordinator for the lease's time: all tasks are ended", keyError, err)
 			}
+			if w.tasks.hasUnsent() {
+				continue // a report is waiting: ask again at once
+			}
+			w.metrics.polls.Inc()
+			w.log.Debug("poll failed", keyError, err)
 			failures++
 			_ = pollBackoff.Wait(ctx, failures)
 		}
@@ -86,9 +87,15 @@ func (w *Worker) request() *apiv1.PollRequest {
 // and goes by itself.
 const roomGrowth = 64 << 20
 
+// roomAgain is when it takes some all the same: of a disk that is as empty as it ever is, no more
+// is ever free. Each that fills it counts as a loss, so that one which fits nowhere ends its run.
+const roomAgain = time.Minute
+
 // filled notes that a task could not go on for want of disk.
 func (w *Worker) filled() {
 	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil {
+		now := time.Now()
+		w.fullAt.Store(&now)
 		w.room.Store(free + roomGrowth)
 	}
 }
@@ -99,7 +106,7 @@ func (w *Worker) full() bool {
 	if needed == 0 {
 		return false
 	}
-	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil && free < needed {
+	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil && free < needed && time.Since(*w.fullAt.Load()) < roomAgain {
 		return true
 	}
 	w.room.CompareAndSwap(needed, 0)

@@ -52,6 +52,7 @@ type taskManager struct {
 		// when one was last told of.
 		broken map[average.Holder]bool
 		told   map[average.Holder]time.Time
+		cut    time.Time // when a poll was last cut short for one
 	}
 }
 
@@ -221,6 +222,9 @@ const maxRefusals = 64
 // tried again much faster, and each time ends a poll.
 const tellEvery = 250 * time.Millisecond
 
+// cutEvery is how often a poll is cut short for such peers, however many they are.
+const cutEvery = tellEvery
+
 // unreachable has the coordinator told that connections to a peer break.
 func (m *taskManager) unreachable(peer average.Holder) {
 	m.mu.Lock()
@@ -229,7 +233,11 @@ func (m *taskManager) unreachable(peer average.Holder) {
 		return
 	}
 	maps.DeleteFunc(m.mu.told, func(_ average.Holder, at time.Time) bool { return time.Since(at) >= tellEvery })
-	m.mu.told[peer], m.mu.broken[peer], m.mu.unsent = time.Now(), true, true
+	m.mu.told[peer], m.mu.broken[peer] = time.Now(), true
+	if time.Since(m.mu.cut) < cutEvery {
+		return // the next poll tells it: one needs the time to be answered
+	}
+	m.mu.cut, m.mu.unsent = time.Now(), true
 	if m.mu.wake != nil {
 		m.mu.wake()
 	}

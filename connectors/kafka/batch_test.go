@@ -182,7 +182,7 @@ func FuzzDecodeBatches(f *testing.F) {
 		rest, err := d.decode(data, 32<<10, &r)
 		dates := decoder{committed: true}
 		dates.begin(nil)
-		if us, ok := dates.dateOf(data, offset); !ok && us != 0 {
+		if us, _, ok := dates.dateOf(data, offset); !ok && us != 0 {
 			t.Fatalf("a time that is not known is %d", us)
 		}
 		if err == nil && len(rest) >= len(data) && len(data) > 0 {

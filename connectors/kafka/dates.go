@@ -25,33 +25,38 @@ func (s *Source) TimeAt(ctx context.Context, partition int, offset int64, topicI
 	defer func() { cur.exchange.release() }()
 	var large largeError
 	if errors.As(err, &large) {
-		return 0, false, nil
+		return -1, false, nil
 	}
 	if err != nil {
 		return 0, false, s.identify(ctx, topicID, partition, offset, cur.end, err)
 	}
-	us, ok = cur.decoder.dateOf(cur.remaining, offset)
+	us, next, ok := cur.decoder.dateOf(cur.remaining, offset)
+	if !ok && next < cur.end { // cut off, malformed, or more is behind what is hidden
+		us = -1
+	}
 	return us, ok, nil
 }
 
 // dateOf returns the time of the first record at or after offset, by the header of its
 // batch: that of the batch's first record, or of the broker. Nothing is known of a batch
-// that is cut off or malformed; whoever fetches it says what is wrong.
-func (d *decoder) dateOf(data []byte, offset int64) (us int64, ok bool) {
+// that is cut off or malformed; whoever fetches it says what is wrong. next is behind what
+// was looked at.
+func (d *decoder) dateOf(data []byte, offset int64) (us, next int64, ok bool) {
+	next = offset
 	for len(data) >= batchPrefix {
 		size := int64(int32(binary.BigEndian.Uint32(data[8:]))) + batchPrefix
 		var b kmsg.RecordBatch
 		if size < batchHeader || size > int64(len(data)) || data[16] != maxMagic || b.ReadFrom(data[:size]) != nil {
-			return 0, false
+			return 0, next, false
 		}
-		data = data[size:]
+		data, next = data[size:], max(next, last(&b)+1)
 		switch {
 		case last(&b) < offset || d.hidden(&b):
 		case b.Attributes&appendTime != 0:
-			return b.MaxTimestamp * 1000, true
+			return b.MaxTimestamp * 1000, next, true
 		default:
-			return b.FirstTimestamp * 1000, true
+			return b.FirstTimestamp * 1000, next, true
 		}
 	}
-	return 0, false
+	return 0, next, false
 }

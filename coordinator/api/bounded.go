@@ -73,6 +73,10 @@ func (c boundedCodec) Marshal(message any) ([]byte, error) {
 	return protojson.Marshal(m)
 }
 
+// maxFlawBytes is how much is told of what is wrong with the JSON of a message: what reads
+// it quotes whole values, which may be as long as a message.
+const maxFlawBytes = 512
+
 // Unmarshal implements connect.Codec.
 func (c boundedCodec) Unmarshal(data []byte, message any) error {
 	m, ok := message.(proto.Message)
@@ -93,7 +97,10 @@ func (c boundedCodec) Unmarshal(data []byte, message any) error {
 	case len(data) == 0:
 		return errors.New("no bytes are no JSON object")
 	}
-	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, m)
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m); err != nil {
+		return fmt.Errorf("%.*s", maxFlawBytes, err.Error()) // it quotes whole values
+	}
+	return nil
 }
 
 func notMessage(message any) error { return fmt.Errorf("%T is no message", message) }

@@ -30,6 +30,7 @@ const (
 func newTransport(wire *stream, book *addressBook, logger hclog.Logger) *raft.NetworkTransport {
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: book, Stream: wire, MaxPool: pooledConns, Timeout: ioTimeout, Logger: logger,
+		MaxRPCsInFlight: 1, // no pipelining: its sender waits for ever if a refusal ends its decoder (raft 1.7.3)
 	})
 }
 

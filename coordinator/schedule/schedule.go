@@ -56,12 +56,12 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 	}
 	p.jobs()
 	var slow *state.Task
-	if p.late = Late(s, l); !p.busy() {
+	if p.late = Late(s, l); !p.busy(p.me) {
 		p.batchTasks()
 		p.replicas()
 	}
 	moves := p.partitions() == 0
-	if !p.busy() {
+	if !p.busy(p.me) {
 		slow = p.straggler(l.LeaseTTL)
 	}
 	if slow != nil {
@@ -151,7 +151,7 @@ func (p *plan) take(tasks []*state.Task, n int) int {
 // avoids reports whether a task should wait for another worker than the polling
 // one: it failed there, and a live worker that takes such is left on which it did not.
 func (p *plan) avoids(t *state.Task) bool {
-	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !l.NoRoom && !t.FailedOn(l.ID) })
+	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !l.NoRoom && !t.FailedOn(l.ID) && (t.Run == nil || p.may(l, t.Run)) })
 }
 
 // readsOf counts the partials that a task reads.

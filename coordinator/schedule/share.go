@@ -71,7 +71,7 @@ func (p *plan) replicas() {
 		if stage.Over != stages.OverReplicas || !p.fits(p.me, r) {
 			continue
 		}
-		may := func(l *load) bool { return !l.NoRoom && p.fits(l, r) }
+		may := func(l *load) bool { return p.may(l, r) }
 		p.take(stage.Tasks, p.room(len(stage.Tasks), may, func(l *load) int {
 			return count(l.held, func(t *state.Task) bool { return t.Stage == stage })
 		}))

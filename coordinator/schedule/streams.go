@@ -53,10 +53,13 @@ func Late(s *state.State, l Liveness) map[thalweg.PipelineName]bool {
 	return late
 }
 
-// busy reports whether the polling worker holds a partition of a stream that is late: it
-// begins no task of a run then.
-func (p *plan) busy() bool {
-	return slices.ContainsFunc(p.me.held, func(t *state.Task) bool { return t.IsPartition() && p.late[t.Partition.Pipeline.Name] })
+// may reports whether a worker can be given tasks of a run as things are.
+func (p *plan) may(l *load, r *state.Run) bool { return !l.NoRoom && p.fits(l, r) && !p.busy(l) }
+
+// busy reports whether a worker holds a partition of a stream that is late: it begins no
+// task of a run then.
+func (p *plan) busy(l *load) bool {
+	return slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.IsPartition() && p.late[t.Partition.Pipeline.Name] })
 }
 
 // fits reports whether a worker has memory for a run: all pipelines whose runs it works
@@ -66,7 +69,13 @@ func (p *plan) fits(l *load, r *state.Run) bool {
 		return true
 	}
 	needs := map[thalweg.PipelineName]int64{r.Pipeline: p.bytesOf(r)}
-	for _, t := range l.held {
+	held := l.held
+	if l == p.me {
+		for _, g := range p.grants { // of this plan
+			held = append(held[:len(held):len(held)], p.s.Task(g.Task))
+		}
+	}
+	for _, t := range held {
 		if t.Run != nil {
 			needs[t.Run.Pipeline] = p.bytesOf(t.Run)
 		}

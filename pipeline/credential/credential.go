@@ -19,7 +19,7 @@ type Finding struct {
 }
 
 // userinfo follows :// in an address that has it.
-var userinfo = regexp.MustCompile(`^[A-Za-z0-9._~%!$&'()*+,;=:-]+@`)
+var userinfo = regexp.MustCompile(`^[._~%!$&'()*+,;=:-]*[A-Za-z0-9][A-Za-z0-9._~%!$&'()*+,;=:-]*@`)
 
 // maxUserinfo bounds what is looked at after ://.
 const maxUserinfo = 1 << 10

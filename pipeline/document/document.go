@@ -201,8 +201,10 @@ func (s *scan) take(c, next byte) {
 	s.begun = true
 	if s.column < len(s.entries)-1 && c != '#' {
 		clear(s.entries[s.column+1:])
-		s.entries[s.column]++
-		s.copied += s.entries[s.column]
+		if strings.IndexByte("{}[]", c) < 0 { // brackets begin no entry, as in JSON that is indented
+			s.entries[s.column]++
+			s.copied += s.entries[s.column]
+		}
 	}
 }
 

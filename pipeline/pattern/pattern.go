@@ -12,7 +12,7 @@ import (
 // Bounds of one pattern, far above what people write: a counted repetition is written out, so
 // that seven bytes may stand for a thousand instructions.
 const (
-	MaxBytes = 1024
+	MaxBytes = 4096
 	// MaxSize is about a megabyte while a pattern is compiled.
 	MaxSize = 4096
 )

@@ -107,7 +107,7 @@ func (b *Batch) cut(offset int64, lost []Reject) []Reject {
 		b.Bytes += int64(b.Records.SizeOf(b.first + i))
 	}
 	b.Gaps = slices.DeleteFunc(b.Gaps, func(g commitlog.Gap) bool { return g[0] >= offset })
-	b.To = offset
+	b.To, b.LeaderEpoch = offset, 0 // the records may be of several leaders: not known
 	return slices.DeleteFunc(lost, func(c Reject) bool { return c.Offset >= offset })
 }
 

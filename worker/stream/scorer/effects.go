@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -155,6 +156,9 @@ func (r *runner) fetch(e fetch) {
 		}
 		return func() event {
 			ev := recordsFetched{epoch: e.epoch, records: buffer.Len(), bytes: int64(buffer.SizeBytes()), next: buffer.Next, end: buffer.End, leaderEpoch: buffer.LeaderEpoch, err: err}
+			if thalweg.Is(err, thalweg.Lost) && e.epoch == r.machine.epoch { // the spec may let it go on
+				r.log.Warn("the topic lost offsets", slog.Any(keyError, err))
+			}
 			if err != nil || e.epoch != r.machine.epoch {
 				r.backlog.Recycle(buffer)
 			} else {

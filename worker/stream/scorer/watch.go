@@ -76,7 +76,7 @@ func (w *watched) date(ctx context.Context, source connectors.Source, partition 
 	}
 	// What fails here fails where it is fetched, too, which says so.
 	if at, ok, err := d.TimeAt(ctx, partition, scored, w.topicID); err == nil {
-		w.from, w.at, w.none = scored, at, !ok
+		w.from, w.at, w.none = scored, at, !ok && at == 0
 	}
 }
 
