@@ -87,8 +87,14 @@ faults: ## train under 800 faults: each algorithm, one to eight workers, one of 
 hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no death, no hang, bounded memory
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./coordinator/...
 
+# QUALITY has targets of its own. What disturbs processes (KILLED) is played apart from what looks
+# at them, so that each has its time.
+QUALITY := ^(TestQuality|TestSearchedNetworks)$$
+KILLED := WhateverIsKilled$$|^TestChaos$$
+
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
-	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '^(TestQuality|TestSearchedNetworks)$$' ./integration/...
+	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '$(QUALITY)$(if $(RUN),,|$(KILLED))' ./integration/...
+	$(if $(RUN),,go test -tags integration -timeout 30m -v -run '$(KILLED)' ./integration)
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestFilesOfEveryKind)' ./storage/dataset
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestDocumentedCommandsRun$$|^TestWhatIsNotRun|^TestTheFirstScoredRow|^TestDuckDB)' ./cmd/thalweg
 
