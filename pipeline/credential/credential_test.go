@@ -25,7 +25,7 @@ func TestWhatLooksLikeACredentialIsFoundWhereItIs(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"path: s3://lake/a@b:c", "pattern: https?://[^/@]+@", `pattern: '://\w+:\w+@'`, "mail: ada@example.org", "s3://lake/x: y@z", "AKIA", "a: twt_short",
+		"path: s3://lake/a@b:c", "pattern: https?://[^/@]+@", "pattern: '://.*@'", "^https?://.+@", `pattern: '://\w+:\w+@'`, "mail: ada@example.org", "s3://lake/x: y@z", "AKIA", "a: twt_short",
 		"-----BEGIN CERTIFICATE-----", "://", "x://", "MAKIAIOSFODNN7EXAMPLE", "",
 	} {
 		if found := credential.Find(text); len(found) > 0 {

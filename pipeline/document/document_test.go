@@ -44,3 +44,11 @@ func TestManySmallMappingsAreRead(t *testing.T) {
 		}
 	}
 }
+
+// JSON is YAML, and programs that write it indent it.
+func TestIndentedJSONOfManyFeaturesIsRead(t *testing.T) {
+	text := "{\n  \"input_features\": [\n" + strings.Repeat("    {\n      \"name\": \"f\",\n      \"type\": \"number\"\n    },\n", 1000) + "    {}\n  ]\n}\n"
+	if p := Excess("spec", []byte(text)); p != nil {
+		t.Error(p.Line, p.Message)
+	}
+}
