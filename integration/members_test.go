@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,13 @@ func TestACoordinatorIsReplaced(t *testing.T) {
 	c.KillCoordinator(1) // the others connect anew, and the worker too
 	c.RestartCoordinator(t, 1)
 	process.Until(t, "c1 to be back", states(map[string]string{"c1": "follower", "c2": "follower", "c3": "follower"}))
-	added.process.Line(t, "certificates were read again")
+	process.Until(t, "c3 to read its certificates again, which it does with a connection", func(context.Context) error {
+		c.Run(t, "status", "--coordinator", added.address)
+		if out := added.process.Output(); !slices.ContainsFunc(out, func(line string) bool { return strings.Contains(line, "certificates were read again") }) {
+			return errors.New(added.process.Tail())
+		}
+		return nil
+	})
 	run := apply(t, c, flightsSpec(t, "  trainer: {epochs: 2}\n"))
 	waitRun(t, c, run, "a run of the new members", succeeded)
 }

@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -23,11 +22,10 @@ func buildMLP(x *exporter, shape kernel.Shape) (value, error) {
 	if !ok {
 		return "", refused("model mlp", fmt.Errorf("normalization %s has no form in ONNX", o.Normalization))
 	}
-	embed, ok := numberEmbeddings()[o.NumberEmbedding]
-	if !ok {
-		return "", refused("model mlp", fmt.Errorf("number_embedding %s has no form in ONNX", o.NumberEmbedding))
+	if o.NumberEmbedding == "periodic" { // onnxruntime's float32s are off by more than 1e-6
+		return "", refused("model mlp", fmt.Errorf("number_embedding periodic has no form in ONNX that gives the same scores"))
 	}
-	v := embed(x, x.inputLayer(shape, o.Hidden[0]), shape, o.Hidden[0])
+	v := x.inputLayer(shape, o.Hidden[0])
 	for i, width := range o.Hidden {
 		if i > 0 {
 			v = x.dense(fmt.Sprintf("hidden.%d", i), v, o.Hidden[i-1], width)
@@ -69,33 +67,6 @@ func normalizations() map[string]func(x *exporter, v value, name string, width i
 			return x.normalized(x.op("Sub", v, mean), x.op("Max", variance, x.float(0)), name)
 		},
 	}
-}
-
-// numberEmbeddings add to the first layer's values what embeddings of numbers bring, by name.
-func numberEmbeddings() map[string]func(x *exporter, v value, shape kernel.Shape, outputs int) value {
-	none := func(_ *exporter, v value, _ kernel.Shape, _ int) value { return v }
-	return map[string]func(x *exporter, v value, shape kernel.Shape, outputs int) value{
-		"": none, "none": none, "periodic": (*exporter).periodic,
-	}
-}
-
-// periodic adds what the cosines of numbers bring (layer.NewPeriodicInput). They are sines of
-// float64s, as the cosine has no kernel of these.
-func (x *exporter) periodic(v value, shape kernel.Shape, outputs int) value {
-	for i, name := range shape.NumberNames {
-		part := func(of string, dimensions ...int) value {
-			of = "number." + name + "." + of
-			return x.floats(of, x.parameters(of), dimensions...)
-		}
-		waves := len(x.parameters("number." + name + ".frequency"))
-		values := len(x.parameters("number." + name + ".shift"))
-		turns := x.op("Add", x.op("Mul", x.column(x.slots.numbers[i]), part("frequency", waves)), part("phase", waves))
-		angle := x.op("Mul", x.op("Add", x.cast(turns, float64Type), x.double(0.25)), x.double(2*math.Pi))
-		cosines := x.cast(x.op("Sin", angle), float32Type)
-		embedded := x.op("Add", x.op("MatMul", cosines, part("mix", waves, values)), part("shift", values))
-		v = x.op("Add", v, x.op("MatMul", embedded, part("periodic.weight", values, outputs)))
-	}
-	return v
 }
 
 // normalized brings centred values to deviation 1, and gives each a scale and a shift.

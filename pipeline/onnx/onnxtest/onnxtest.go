@@ -193,8 +193,7 @@ func Cases(t testing.TB) (all []Case) {
 		}
 	}
 	for _, network := range []string{
-		"activation: relu", "activation: gelu, normalization: layer", "activation: tanh, normalization: batch, dropout: 0.1", "activation: sigmoid, hidden: [8]",
-		"activation: gelu, number_embedding: periodic"} {
+		"activation: relu", "activation: gelu, normalization: layer", "activation: tanh, normalization: batch, dropout: 0.1", "activation: sigmoid, hidden: [8]"} {
 		for _, output := range []string{"binary", "number", "category"} {
 			soften(add("mlp "+network+" "+output, document(numbers+embeddings+categories, outputs[output], "{type: mlp, "+network+"}"), false))
 		}
