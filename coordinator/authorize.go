@@ -40,7 +40,8 @@ func routes(handlers map[string]http.Handler) http.Handler {
 			refuse(w, r, tooLarge(r, most))
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, most)
+		// Without w: a request that is passed on may be read after it was answered.
+		r.Body = http.MaxBytesReader(nil, r.Body, most)
 		h.ServeHTTP(w, r)
 	})
 }
