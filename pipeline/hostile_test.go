@@ -14,14 +14,15 @@ import (
 )
 
 // hostileBytes is what refusing a hostile spec may allocate, and wideBytes what it may where
-// nothing but values that are too many is wrong, no more than a spec of five thousand features has.
+// nothing is wrong but that values or steps are many, no more than a spec of five thousand features
+// or six hundred steps has.
 const (
 	hostileBytes = 16 << 20
 	wideBytes    = 24 << 20
 )
 
 // wide are the hostile specs of which that is so.
-var wide = []string{"steps", "lists in lists, by line"}
+var wide = []string{"steps", "lists in lists, by line", "columns that double"}
 
 // rows writes n items one after the other.
 func rows(n int, one func(i int) string) string {

@@ -25,7 +25,7 @@ const (
 // Preprocessing is cleaning and splitting.
 type Preprocessing struct {
 	// Clean are the steps in order, the same for files and events.
-	Clean []CleanStep `yaml:"clean,omitempty" json:"clean,omitempty" jsonschema:"maxItems=150"`
+	Clean []CleanStep `yaml:"clean,omitempty" json:"clean,omitempty" jsonschema:"maxItems=600"`
 	// SampleRatio is the share of the rows of the training data that a run uses, of all
 	// splits. Before they are cleaned they are drawn by the hash of the trainer's seed, an
 	// object's key without its extension and the row in it, so that a row is drawn

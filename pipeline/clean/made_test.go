@@ -17,7 +17,7 @@ import (
 // all of them together, of text or of numbers.
 func TestStepsThatOutgrowABatchAreExhaustedByName(t *testing.T) {
 	in := columns("s", "string", "i", "int64")
-	const rows = 1 << 18
+	const rows = 1 << 16
 	batch := make([][]any, rows)
 	for i := range batch {
 		batch[i] = []any{fmt.Sprintf("%c%c%c", 'A'+i%300/26, 'A'+i%26, 'A'+i%7), int64(i)}
@@ -27,11 +27,11 @@ func TestStepsThatOutgrowABatchAreExhaustedByName(t *testing.T) {
 		doubling = append(doubling, stepOf(&Derive{Column: fmt.Sprintf("c%d", i+1), Expression: fmt.Sprintf("c%d + c%d", i, i)}))
 	}
 	var numbers []string
-	for i := range 140 {
+	for i := range 520 {
 		numbers = append(numbers, stepOf(&Derive{Column: fmt.Sprintf("n%d", i), Expression: fmt.Sprintf("i + %d", i)}))
 	}
 	shared := numbers[:0:0]
-	for i := range 140 {
+	for i := range 300 {
 		shared = append(shared, stepOf(&Derive{Column: fmt.Sprintf("t%d", i), Expression: "s"}))
 	}
 	for _, c := range []struct {
@@ -42,9 +42,9 @@ func TestStepsThatOutgrowABatchAreExhaustedByName(t *testing.T) {
 	}{
 		{"strings that double", doubling, pipeline.InTraining, " derive: the steps so far make more than 256 MiB of one batch"},
 		{"strings that double, of events", doubling, pipeline.InScoring, " derive: the steps so far make more than 64 MiB of one batch"},
-		{"many columns", numbers, pipeline.InTraining, "step 129 derive: the steps so far make more than 256 MiB of one batch"},
-		{"many columns of events", numbers, pipeline.InScoring, "step 33 derive: the steps so far make more than 64 MiB of one batch"},
-		{"fewer columns of events", numbers[:30], pipeline.InScoring, ""},
+		{"many columns", numbers, pipeline.InTraining, "step 513 derive: the steps so far make more than 256 MiB of one batch"},
+		{"many columns of events", numbers, pipeline.InScoring, "step 129 derive: the steps so far make more than 64 MiB of one batch"},
+		{"fewer columns of events", numbers[:120], pipeline.InScoring, ""},
 		{"columns that share their text", shared, pipeline.InScoring, ""},
 	} {
 		chain := New(planOf(t, in, c.steps...), c.phase)
