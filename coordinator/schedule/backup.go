@@ -14,13 +14,13 @@ import (
 // done tasks of its stage. None is late within the time of a lease, in which its worker
 // may turn out to be lost.
 func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
-	if len(p.grants) > 0 || p.me.batch >= p.me.Slots || p.me.NoRoom {
+	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
 		return nil
 	}
 	for _, r := range p.runs {
 		stage := r.Current()
 		for _, reduce := range []bool{false, true} {
-			if t := p.slowest(stage.Tasks, reduce); t != nil && p.fits(p.me, r) {
+			if t := p.slowest(stage.Tasks, reduce); t != nil && p.may(p.me, r) {
 				took, factor := p.now.Sub(time.UnixMilli(t.LeasedMS)), cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter)
 				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && float64(took) > factor*float64(median) {
 					return t

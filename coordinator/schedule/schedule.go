@@ -55,16 +55,10 @@ func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []st
 		return nil
 	}
 	p.jobs()
-	var slow *state.Task
-	if p.late = Late(s, l); !p.busy(p.me) {
-		p.batchTasks()
-		p.replicas()
-	}
+	p.batchTasks()
+	p.replicas()
 	moves := p.partitions() == 0
-	if !p.busy(p.me) {
-		slow = p.straggler(l.LeaseTTL)
-	}
-	if slow != nil {
+	if slow := p.straggler(l.LeaseTTL); slow != nil {
 		commands = append(commands, &state.GrantBackup{Worker: w.ID, Incarnation: w.Incarnation, Slow: slow.Lease()})
 	}
 	if len(p.grants) > 0 {
@@ -97,7 +91,7 @@ type load struct {
 }
 
 func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *plan {
-	p := &plan{s: s, now: now}
+	p := &plan{s: s, now: now, late: Late(s, l)}
 	live := l.live(now)
 	p.runs = slices.DeleteFunc(s.ActiveRuns(), func(r *state.Run) bool { return r.Current().Waits(len(live)) })
 	for _, w := range live {

@@ -28,13 +28,10 @@ func (p *plan) jobs() {
 // than an even share over the workers that could help, so that the first to poll
 // does not leave the others idle.
 func (p *plan) batchTasks() {
-	if p.me.NoRoom {
-		return
-	}
 	free := p.me.Slots - p.me.batch
 	for _, r := range p.runs {
 		stage := r.Current()
-		if free <= 0 || stage.Over == stages.OverReplicas || !p.fits(p.me, r) {
+		if free <= 0 || stage.Over == stages.OverReplicas || !p.may(p.me, r) {
 			continue
 		}
 		left, helpers := len(stage.Tasks)-int(stage.Done), p.helpers(r)
@@ -52,7 +49,7 @@ func (p *plan) batchTasks() {
 func (p *plan) helpers(r *state.Run) int {
 	n := 0
 	for _, l := range p.live {
-		if !l.NoRoom && l.batch < l.Slots && p.fits(l, r) || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
+		if l.batch < l.Slots && p.may(l, r) || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
 			n++
 		}
 	}
@@ -63,12 +60,9 @@ func (p *plan) helpers(r *state.Run) int {
 // training over the live workers. A replica stays where it is while its worker
 // lives: moving one makes all of them wait for it to resume.
 func (p *plan) replicas() {
-	if p.me.NoRoom {
-		return
-	}
 	for _, r := range p.runs {
 		stage := r.Current()
-		if stage.Over != stages.OverReplicas || !p.fits(p.me, r) {
+		if stage.Over != stages.OverReplicas || !p.may(p.me, r) {
 			continue
 		}
 		may := func(l *load) bool { return p.may(l, r) }
