@@ -20,8 +20,8 @@ import (
 )
 
 // routes returns the handler of all that the table of policies has, and of nothing
-// else, which reads no more of a body than the route may have. What table has no handler is refused, and the other way round is a mistake of
-// this program.
+// else. It reads no more of a body than the route's policy allows. A policy without a
+// handler is refused; a handler without a policy is a mistake of this program.
 func routes(handlers map[string]http.Handler) http.Handler {
 	for path := range handlers {
 		if _, ok := auth.PolicyOf(path); !ok {

@@ -26,11 +26,11 @@ const (
 )
 
 // collect removes from the state bucket what nobody needs any more: the outputs of
-// runs that ended, the failing rows of runs and the answers of jobs that the state has forgotten, the prepared
-// rows of pipelines that are gone (those of others are replaced by their next run), and
-// the checkpoints of versions that specs keep no longer. What it removes follows from the
-// replicated state and a listing, so a pass that died is repeated by the next, whoever
-// leads.
+// runs that ended, the failing rows of runs and the answers of jobs that the state has
+// forgotten, the prepared rows of pipelines that are gone (those of others are replaced by
+// their next run), and the checkpoints of versions that specs keep no longer. What it removes
+// follows from the replicated state and a listing, so a pass that died is repeated by the
+// next, whoever leads.
 func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 	if err := c.collectVersions(lead); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (c *Coordinator) collect(ctx context.Context, lead *leadership) error {
 		err = c.sweep(ctx, b, failingPrefix, forgotten, &removed)
 	}
 	if err == nil {
-		err = c.sweep(ctx, b, stages.JobsDir, unasked, &removed)
+		err = c.sweep(ctx, b, stages.JobsDir, forgottenJob, &removed)
 	}
 	if err == nil {
 		err = c.sweepCheckpoints(ctx, b, &removed)
@@ -96,8 +96,8 @@ func ended(s *state.State, id string) bool {
 // tests or could not be read are garbage.
 func forgotten(s *state.State, id string) bool { return s.Run(thalweg.RunID(id)) == nil }
 
-// unasked reports whether the state does not keep a job any more: its answer is garbage.
-func unasked(s *state.State, id string) bool { return s.Job(thalweg.JobID(id)) == nil }
+// forgottenJob reports whether the state does not keep a job any more: its answer is garbage.
+func forgottenJob(s *state.State, id string) bool { return s.Job(thalweg.JobID(id)) == nil }
 
 // deleted reports whether there is no pipeline of a name: its prepared rows are garbage.
 func deleted(s *state.State, name string) bool {

@@ -15,6 +15,7 @@ import (
 // GetPipeline returns one pipeline with the rendered spec of a generation.
 func (s *service) GetPipeline(ctx context.Context, req *apiv1.GetPipelineRequest) (*apiv1.GetPipelineResponse, error) {
 	resp, hint := &apiv1.GetPipelineResponse{}, ""
+	lead := s.c.leading()
 	err := s.c.read(func(st *state.State) {
 		p := st.Pipeline(thalweg.PipelineName(req.Name))
 		if p == nil {
@@ -22,7 +23,7 @@ func (s *service) GetPipeline(ctx context.Context, req *apiv1.GetPipelineRequest
 			return
 		}
 		if spec := p.Spec(thalweg.Generation(req.Generation)); spec != nil {
-			resp.Pipeline = s.pipelineView(p, spec)
+			resp.Pipeline = pipelineView(lead, st, p, spec)
 			resp.Pipeline.RenderedSpec = spec.Text
 		}
 	})

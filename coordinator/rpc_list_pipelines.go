@@ -17,11 +17,7 @@ func (s *service) ListPipelines(ctx context.Context, _ *apiv1.ListPipelinesReque
 			if !sees(ctx, p.Name) {
 				continue
 			}
-			v := s.pipelineView(p, p.Newest())
-			if r := st.Run(p.ActiveRun); r != nil && lead != nil {
-				v.Waiting = view.Waiting(r, lead.liveness)
-			}
-			resp.Pipelines = append(resp.Pipelines, v)
+			resp.Pipelines = append(resp.Pipelines, pipelineView(lead, st, p, p.Newest()))
 		}
 		for t := range st.Deleted() {
 			if !sees(ctx, t.Pipeline) {
@@ -34,13 +30,17 @@ func (s *service) ListPipelines(ctx context.Context, _ *apiv1.ListPipelinesReque
 	return resp, err
 }
 
-// pipelineView returns a generation of a pipeline without its text.
-func (s *service) pipelineView(p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
-	message := ""
-	if lead := s.c.leading(); lead != nil {
+// pipelineView returns a generation of a pipeline without its text. What its runs wait for,
+// and what was found of its data, a leader alone knows; lead is nil elsewhere.
+func pipelineView(lead *leadership, st *state.State, p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
+	message, waiting := "", ""
+	if lead != nil {
 		_, message = lead.looks.Of(p)
+		if r := st.Run(p.ActiveRun); r != nil {
+			waiting = view.Waiting(r, lead.liveness)
+		}
 	}
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
 		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason,
-		Deletion: deletionOf(p), Timetable: view.Timetable(p.Timetable, message)}
+		Deletion: deletionOf(p), Timetable: view.Timetable(p.Timetable, message), Waiting: waiting}
 }

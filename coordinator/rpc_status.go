@@ -37,7 +37,7 @@ func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.St
 	c.replica.view(func(st *state.State) {
 		for p := range st.Pipelines() {
 			if sees(ctx, p.Name) {
-				resp.Pipelines = append(resp.Pipelines, s.pipelineView(p, p.Newest()))
+				resp.Pipelines = append(resp.Pipelines, pipelineView(lead, st, p, p.Newest()))
 			}
 		}
 		view.Status(resp, st, known, time.Now(), lead != nil)

@@ -106,22 +106,18 @@ func (c *Coordinator) newServer() *http.Server {
 	return server
 }
 
-// nodeParameter names the node that a request of package diagnose is about: a
-// coordinator or a worker. Without it, that is the node which is asked.
-const nodeParameter = "node"
-
 // ofNode serves what is about this node here, and asks the node that a request is about
 // otherwise: workers answer coordinators alone, which know who is an admin.
 func (c *Coordinator) ofNode(here http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		id := r.URL.Query().Get(nodeParameter)
+		id := r.URL.Query().Get(diagnose.NodeParameter)
 		if id == "" || id == c.cfg.ID {
 			here(w, r)
 			return
 		}
 		passed := r.Header.Get(forwardedHeader) != ""
 		if m, ok := c.node.Configured(id); ok && !passed {
-			c.passTo(m.API, c.peers).ServeHTTP(w, r)
+			c.passTo(func() string { return m.API }, c.peers).ServeHTTP(w, r)
 			return
 		}
 		lead := c.leading()
@@ -141,20 +137,21 @@ func (c *Coordinator) ofNode(here http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// passTo passes requests on to another coordinator, with who makes them.
-func (c *Coordinator) passTo(address string, over http.RoundTripper) *httputil.ReverseProxy {
+// passTo passes requests on to the coordinator whose address is returned for each, with who
+// makes them.
+func (c *Coordinator) passTo(address func() string, over http.RoundTripper) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: over,
 		ErrorLog:  slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: address})
+			r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: address()})
 			r.Out.Header.Set(forwardedHeader, c.cfg.ID)
 			if c.auth != nil {
 				c.auth.Forward(r.In, r.Out.Header)
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.Unavailable, Subject: "node at " + address, Err: err})
+			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.Unavailable, Subject: "node at " + address(), Err: err})
 		},
 	}
 }
@@ -169,7 +166,7 @@ func (c *Coordinator) askWorker(w http.ResponseWriter, r *http.Request, id, addr
 	transport.Protocols.SetHTTP1(true) // what a worker serves without TLS
 	transport.Protocols.SetUnencryptedHTTP2(false)
 	defer transport.CloseIdleConnections()
-	ask := c.passTo(address, transport)
+	ask := c.passTo(func() string { return address }, transport)
 	ask.Rewrite = func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: address})
 		r.Out.Header = http.Header{}
@@ -278,12 +275,7 @@ func (c *Coordinator) toLeader(here http.Handler) http.Handler {
 
 // newProxy returns the handler that passes requests on to the leader.
 func (c *Coordinator) newProxy() http.Handler {
-	p := c.passTo("", c.peers)
-	to := p.Rewrite
-	p.Rewrite = func(r *httputil.ProxyRequest) {
-		to(r)
-		r.SetURL(&url.URL{Scheme: c.cfg.scheme(), Host: c.apiOf(c.node.Leader())})
-	}
+	p := c.passTo(func() string { return c.apiOf(c.node.Leader()) }, c.peers)
 	p.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 		if large := new(http.MaxBytesError); errors.As(err, &large) {
 			refuse(w, r, tooLarge(r, large.Limit))

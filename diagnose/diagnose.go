@@ -34,6 +34,10 @@ const (
 	MetricsPath   = "/debug/metrics"
 )
 
+// NodeParameter names, in a request to a coordinator, the coordinator or worker that it is
+// about. Without it, that is the node which is asked.
+const NodeParameter = "node"
+
 // Paths returns all of them.
 func Paths() []string {
 	return []string{CPUPath, TracePath, HeapPath, AllocsPath, GoroutinePath, BlockPath, MutexPath, InfoPath, LogsPath, MetricsPath}

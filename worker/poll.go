@@ -91,25 +91,29 @@ const roomGrowth = 64 << 20
 // is ever free. Each that fills it counts as a loss, so that one which fits nowhere ends its run.
 const roomAgain = time.Minute
 
+// fullDisk is a disk that a task has filled.
+type fullDisk struct {
+	at     time.Time
+	needed int64 // bytes that must be free for it to have room again
+}
+
 // filled notes that a task could not go on for want of disk.
 func (w *Worker) filled() {
 	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil {
-		now := time.Now()
-		w.fullAt.Store(&now)
-		w.room.Store(free + roomGrowth)
+		w.noRoom.Store(&fullDisk{time.Now(), free + roomGrowth})
 	}
 }
 
 // full reports whether a disk was full, and has no more room since.
 func (w *Worker) full() bool {
-	needed := w.room.Load()
-	if needed == 0 {
+	was := w.noRoom.Load()
+	if was == nil {
 		return false
 	}
-	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil && free < needed && time.Since(*w.fullAt.Load()) < roomAgain {
+	if free, err := w.cfg.FreeBytes(w.cfg.spillDir()); err == nil && free < was.needed && time.Since(was.at) < roomAgain {
 		return true
 	}
-	w.room.CompareAndSwap(needed, 0)
+	w.noRoom.CompareAndSwap(was, nil)
 	return false
 }
 

@@ -220,8 +220,7 @@ type Worker struct {
 	tables      tables
 	incarnation string
 	answered    atomic.Pointer[time.Time] // when a coordinator last did, of the clock that no one sets; nil: never
-	room        atomic.Int64              // bytes that must be free for tasks of runs; 0: no disk was full
-	fullAt      atomic.Pointer[time.Time] // when one was last
+	noRoom      atomic.Pointer[fullDisk]  // nil: no disk was full, or there is room again
 }
 
 // New opens the worker's state bucket and its exchange port; Run starts it.

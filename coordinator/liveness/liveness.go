@@ -201,6 +201,10 @@ func (l *Liveness) Left(id thalweg.WorkerID) {
 func (l *Liveness) Snapshot() schedule.Liveness {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.snapshotLocked()
+}
+
+func (l *Liveness) snapshotLocked() schedule.Liveness {
 	to := schedule.Liveness{LeaderSince: l.since, LeaseTTL: l.ttl,
 		Workers: make(map[thalweg.WorkerID]schedule.Worker, len(l.mu.workers)), Reached: maps.Clone(l.mu.reached),
 		Behind: make(map[thalweg.PipelineName]time.Duration)}

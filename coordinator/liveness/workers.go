@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -18,15 +20,13 @@ const (
 // Workers returns the workers that this leader has heard of, what they told of themselves
 // and what they hold, in order of their names.
 func (l *Liveness) Workers(s *state.State, now time.Time) (workers []*apiv1.Worker) {
-	known := l.Snapshot()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	known := l.snapshotLocked()
 	for _, id := range slices.Sorted(maps.Keys(l.mu.workers)) {
 		w := l.mu.workers[id]
-		v := &apiv1.Worker{Id: string(id), Address: w.Address, State: Alive, LastSeenUnixMs: w.LastSeen.UnixMilli(), Slots: uint32(w.Slots)}
-		if t := w.told; t != nil {
-			v.Version, v.Cores, v.MemoryBytes, v.CertificateExpiresAtUnixMs = t.Version, t.Cores, t.MemoryBytes, t.CertificateExpiresAtUnixMs
-		}
+		v := proto.CloneOf(w.told)
+		v.Id, v.Address, v.State, v.LastSeenUnixMs, v.Slots = string(id), w.Address, Alive, w.LastSeen.UnixMilli(), uint32(w.Slots)
 		if known.Lost(id, now) {
 			v.State = Lost
 		}

@@ -13,7 +13,7 @@ type Worker struct {
 	Incarnation string // of its process
 	Address     string // where it serves its peers
 	Slots       int    // tasks it can run at once; 0 takes none of any kind
-	NoRoom      bool   // its disk was full: it takes partitions only
+	NoRoom      bool   // its disk was full: it takes no tasks of runs
 	LastSeen    time.Time
 	MemoryBytes int64 // that its process may use; 0: not known
 	// Silent is since when no poll of it has been open, zero while one is. Unreachable is

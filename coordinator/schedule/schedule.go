@@ -85,13 +85,13 @@ type plan struct {
 // load is what a live worker holds.
 type load struct {
 	Worker
-	batch      int // tasks that take a slot: neither replicas nor partitions
+	batch      int // tasks that take a slot (takesSlot)
 	partitions int
 	held       []*state.Task
 }
 
 func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *plan {
-	p := &plan{s: s, now: now, late: Late(s, l)}
+	p := &plan{s: s, now: now, late: late(s, l)}
 	live := l.live(now)
 	p.runs = slices.DeleteFunc(s.ActiveRuns(), func(r *state.Run) bool { return r.Current().Waits(len(live)) })
 	for _, w := range live {
@@ -145,7 +145,7 @@ func (p *plan) take(tasks []*state.Task, n int) int {
 // avoids reports whether a task should wait for another worker than the polling
 // one: it failed there, and a live worker that takes such is left on which it did not.
 func (p *plan) avoids(t *state.Task) bool {
-	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !l.NoRoom && !t.FailedOn(l.ID) && (t.Run == nil || p.may(l, t.Run)) })
+	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !t.FailedOn(l.ID) && (t.Run == nil || p.may(l, t.Run)) })
 }
 
 // readsOf counts the partials that a task reads.

@@ -42,18 +42,19 @@ func wanted(s *state.State, l Liveness, now time.Time) (commands []state.Command
 	return commands
 }
 
-// Late returns the streams that are more than half as far behind as they may be.
-func Late(s *state.State, l Liveness) map[thalweg.PipelineName]bool {
-	late := make(map[thalweg.PipelineName]bool)
-	for name, behind := range l.Behind {
-		if p := s.Pipeline(name); p != nil && p.Newest().Scale != nil && !p.Paused && behind > time.Duration(p.Newest().Scale.TargetMS)*time.Millisecond/2 {
-			late[name] = true
+// late returns the streams that are more than half as far behind as they may be.
+func late(s *state.State, l Liveness) map[thalweg.PipelineName]bool {
+	behind := make(map[thalweg.PipelineName]bool)
+	for name, by := range l.Behind {
+		if p := s.Pipeline(name); p != nil && p.Newest().Scale != nil && !p.Paused && by > time.Duration(p.Newest().Scale.TargetMS)*time.Millisecond/2 {
+			behind[name] = true
 		}
 	}
-	return late
+	return behind
 }
 
-// may reports whether a worker can be given tasks of a run as things are.
+// may reports whether a worker can be given tasks of a run: it has disk and memory for them,
+// and no stream that goes first.
 func (p *plan) may(l *load, r *state.Run) bool { return !l.NoRoom && p.fits(l, r) && !p.busy(l) }
 
 // busy reports whether a worker holds a partition of a stream that is late: it begins no

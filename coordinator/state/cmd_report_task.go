@@ -37,8 +37,10 @@ func (c *ReportTask) apply(s *State) Answer {
 	case t.Partition != nil:
 		c.scorer(s, t)
 		s.advanceDeletion(t.Partition.Pipeline)
+	case t.Job != nil && c.Failure != nil:
+		c.failed(s, t)
 	case t.Job != nil:
-		s.jobReported(t.Job, c)
+		s.jobDone(t.Job, c.Results)
 	case c.Failure != nil && t.Of != nil: // the other worker goes on
 		s.dropBackup(t.Of)
 	case c.Failure != nil:
@@ -90,6 +92,8 @@ func (c *ReportTask) scorer(s *State, t *Task) {
 	}
 }
 
+// failed ends the lease of a task of a run, or of a job: it is tried again, or what it is of
+// has failed.
 func (c *ReportTask) failed(s *State, t *Task) {
 	if c.Failure.OfWorker && !c.Failure.Permanent {
 		worker := t.Worker
@@ -100,6 +104,10 @@ func (c *ReportTask) failed(s *State, t *Task) {
 	t.Failures = append(t.Failures, TaskFailure{Worker: t.Worker, Error: clip(quoted(c.Failure.Error))})
 	if !c.Failure.Permanent && len(t.Failures) < MaxFailures {
 		s.endLease(t, TaskWaiting)
+		return
+	}
+	if t.Job != nil {
+		s.endJob(t.Job, RunFailed, t.LastError())
 		return
 	}
 	s.endLease(t, TaskFailed)

@@ -92,24 +92,14 @@ func (s *State) endJobs(p thalweg.PipelineName, why string) {
 	}
 }
 
-// jobReported takes the report of a job's worker.
-func (s *State) jobReported(j *Job, c *ReportTask) {
-	t := j.Task
-	if f := c.Failure; f != nil {
-		t.Failures = append(t.Failures, TaskFailure{Worker: t.Worker, Error: clip(quoted(f.Error))})
-		if f.Permanent || len(t.Failures) >= MaxFailures {
-			s.endJob(j, RunFailed, t.LastError())
-		} else {
-			s.endLease(t, TaskWaiting)
-		}
-		return
-	}
-	answer := &JobAnswer{Bytes: c.Counts[stages.AnswerBytes], SHA256: c.Outputs[stages.AnswerSHA256]}
+// jobDone takes what a job's worker reports of its answer.
+func (s *State) jobDone(j *Job, r Results) {
+	answer := &JobAnswer{Bytes: r.Counts[stages.AnswerBytes], SHA256: r.Outputs[stages.AnswerSHA256]}
 	if flaw := answer.flaw(); flaw != "" {
 		s.endJob(j, RunFailed, flaw)
 		return
 	}
-	t.TookMS = s.timeMS - t.LeasedMS
+	j.Task.TookMS = s.timeMS - j.Task.LeasedMS
 	s.endJob(j, RunSucceeded, "")
 	j.Answer = answer
 }

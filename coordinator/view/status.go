@@ -41,11 +41,13 @@ const (
 // what the cluster does and what somebody should do about it. Workers, and how far
 // streams are, a leader alone knows.
 func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now time.Time, leads bool) {
-	a := attention{now: now}
+	a, progress := attention{now: now}, l
 	a.nodes(v)
-	if leads {
+	if !leads {
+		progress = nil // nobody told this node, nor can it say for which workers a run waits
+	} else {
 		v.Workers = l.Workers(s, now)
-		a.workers(v.Workers, len(s.ActiveRuns()) > 0 || scores(s))
+		a.workers(v.Workers, len(s.ActiveRuns()) > 0 || len(s.WaitingJobs()) > 0 || scores(s))
 	}
 	a.versions(v)
 	runs := s.RunsByPipeline()
@@ -56,7 +58,7 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 		}
 		if r := s.Run(pipe.ActiveRun); r != nil {
 			a.memory(r, pipe, v.Workers)
-			v.ActiveRuns = append(v.ActiveRuns, Run(r, l, false))
+			v.ActiveRuns = append(v.ActiveRuns, Run(r, progress, false))
 		}
 		if sum := Stream(s, pipe, l, now); sum != nil {
 			v.Streams = append(v.Streams, sum)
@@ -172,6 +174,7 @@ func (a *attention) versions(v *apiv1.StatusResponse) {
 // memory tells of a run that no worker can take.
 func (a *attention) memory(r *state.Run, p *state.Pipeline, workers []*apiv1.Worker) {
 	spec := p.Spec(r.Generation)
+	workers = slices.DeleteFunc(slices.Clone(workers), func(w *apiv1.Worker) bool { return w.State == liveness.Lost })
 	if spec == nil || spec.WorkerBytes == 0 || len(workers) == 0 {
 		return
 	}

@@ -119,7 +119,8 @@ type answer struct {
 	sum    hash.Hash
 }
 
-// Write adds to the answer. It fails with Exhausted above stages.MaxAnswerBytes.
+// Write adds to the answer. It fails with Invalid, as it would on any worker, above
+// stages.MaxAnswerBytes.
 func (a *answer) Write(p []byte) (n int, err error) {
 	if a.size+int64(len(p)) > stages.MaxAnswerBytes {
 		return 0, &thalweg.Error{Op: "answer", Kind: thalweg.Invalid, Subject: "job " + a.job, Hint: "ask for less",

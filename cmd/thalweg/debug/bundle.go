@@ -13,7 +13,9 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -147,40 +149,36 @@ func collect(ctx context.Context, c asker) []part {
 		nodes = nodes[:maxNodes]
 	}
 	of := make([][]part, len(nodes))
+	var left atomic.Int64 // bytes that the parts of nodes may still have
+	left.Store(maxBytes)
 	var group errgroup.Group
 	group.SetLimit(together)
 	for i, node := range nodes {
 		group.Go(func() error {
-			of[i] = ask(ctx, c, node)
+			of[i] = ask(ctx, c, node, &left)
 			return nil
 		})
 	}
 	_ = group.Wait() // each part has its own error
-	total := 0
-	for _, parts := range of {
-		for _, p := range parts {
-			if total += p.Bytes; total > maxBytes {
-				p = part{Name: p.Name, Error: fmt.Sprintf("the parts before have %s, which is as much as a bundle takes", humanize.IBytes(maxBytes))}
-			}
-			all = append(all, p)
-		}
-	}
-	return all
+	return append(all, slices.Concat(of...)...)
 }
 
-// ask asks a node for its parts. One that does not answer the first is not asked for the
-// rest.
-func ask(ctx context.Context, c asker, node string) (all []part) {
+// ask asks a node for its parts, of which it keeps what fits into the bytes that are left.
+// One that does not answer the first is not asked for the rest.
+func ask(ctx context.Context, c asker, node string, left *atomic.Int64) (all []part) {
 	var gone error
 	for _, want := range parts {
 		p := part{Name: path.Join("nodes", fileName(node), want.file)}
 		err := gone
 		if err == nil {
 			query, _ := url.ParseQuery(want.query)
-			query.Set("node", node)
+			query.Set(diagnose.NodeParameter, node)
 			limited, cancel := context.WithTimeout(ctx, partTime)
 			p.data, err = c.Get(limited, want.path, query, maxPartBytes)
 			cancel()
+			if err == nil && left.Add(-int64(len(p.data))) < 0 {
+				err = fmt.Errorf("the parts before have %s, which is as much as a bundle takes", humanize.IBytes(maxBytes))
+			}
 		}
 		if err != nil {
 			p.data, p.Error = nil, err.Error()

@@ -74,8 +74,8 @@ func Follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 	}
 }
 
-// AskForWorkers is after how many looks at a run its workers are asked for: two
-// seconds, in which workers that start with it are known.
+// AskForWorkers is after how many looks at a run or a job that is under way the workers are
+// asked for: some two seconds, in which workers that start with it are known.
 const AskForWorkers = 2 * int(time.Second/FollowEvery)
 
 // statusAsker is what is asked of a client for the workers that there are.
@@ -87,7 +87,7 @@ type statusAsker interface {
 func WarnWithoutWorkers(ctx context.Context, c statusAsker, w io.Writer) error {
 	res, err := c.Status(ctx, &apiv1.StatusRequest{})
 	if err == nil && !slices.ContainsFunc(res.Workers, func(w *apiv1.Worker) bool { return w.State == "alive" }) {
-		_, err = fmt.Fprintln(w, "no worker is alive, and the run waits for one: `thalweg worker` starts it, and its log says why it ended")
+		_, err = fmt.Fprintln(w, "no worker is alive, and nothing is done until one is: `thalweg worker` starts it, and its log says why it ended")
 	}
 	return err
 }
