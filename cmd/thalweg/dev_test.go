@@ -290,7 +290,7 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	cl := client(t, c)
 	body := fewFlights(t, 30_000)
 	upload(t, c, body)
-	run := applyAndWait(t, cl, demoSpec(t))
+	run := applyAndWait(t, cl, strings.Replace(demoSpec(t), "scoring:\n", "scoring:\n    scale: {max: 4}\n", 1))
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)

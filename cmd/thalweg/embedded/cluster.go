@@ -28,6 +28,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
 	"github.com/thalweg/thalweg/worker"
@@ -310,8 +311,8 @@ func (c *Cluster) runWorkers(ctx context.Context) error {
 	return g.Wait()
 }
 
-// WaitReady waits until a leader answers and the workers have begun. It returns
-// the error of a Run that ended before.
+// WaitReady waits until a leader answers that knows the workers. It returns the error of a
+// Run that ended before.
 func (c *Cluster) WaitReady(ctx context.Context) error {
 	select {
 	case <-c.workersReady:
@@ -322,6 +323,16 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	_, err := c.Client.Status(ctx, &apiv1.StatusRequest{})
-	return err
+	for {
+		status, err := c.Client.Status(ctx, &apiv1.StatusRequest{})
+		if err != nil || len(status.Workers) >= c.cfg.Workers {
+			return err
+		}
+		if err := retry.Sleep(ctx, knownEvery); err != nil {
+			return err
+		}
+	}
 }
+
+// knownEvery is how often the leader is asked for the workers while they start.
+const knownEvery = 20 * time.Millisecond
