@@ -14,6 +14,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/document"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -218,7 +219,7 @@ func TestHostileTextIsRefusedQuickly(t *testing.T) {
 		"dashes":    strings.Repeat("- ", pipeline.MaxSpecBytes/2),
 		"questions": strings.Repeat("? ", pipeline.MaxSpecBytes/2),
 		"long":      strings.Repeat("#", pipeline.MaxSpecBytes+1),
-		"lines":     strings.Repeat("\n", pipeline.MaxSpecLines+1),
+		"lines":     strings.Repeat("\n", document.MaxLines+1),
 		"null":      "a: \"\x00\"",
 		"laughs":    "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
 	} {

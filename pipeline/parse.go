@@ -19,11 +19,8 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
-// Bounds of the text of a spec.
-const (
-	MaxSpecBytes = document.MaxBytes
-	MaxSpecLines = document.MaxLines
-)
+// MaxSpecBytes bounds the text of a spec.
+const MaxSpecBytes = document.MaxBytes
 
 // Parse reads a spec that chooses from a catalog: YAML of one document,
 // strictly. Unknown and repeated fields, wrong types, values that are not

@@ -8,7 +8,9 @@ package reach
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -27,6 +29,15 @@ func For(loopback bool, addresses ...string) Guard {
 		loopback = loopback || namesLoopback(hostOf(a))
 	}
 	return Guard{loopback}
+}
+
+// ForURL is For of a URL, and of the proxy that the environment names for it, which then decides
+// itself where it connects to.
+func ForURL(loopback bool, u *url.URL) Guard {
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
+		return For(loopback, u.Host, proxy.Host)
+	}
+	return For(loopback, u.Host)
 }
 
 // Dialer returns a dialer with a timeout, which refuses what Check refuses after

@@ -44,10 +44,8 @@ type Config struct {
 	// URL is where the API begins: http://host:port, perhaps with a path. It holds
 	// no credentials.
 	URL string
-	// Username and Password are for basic authentication; empty: none.
-	Username, Password string
-	// Login, where it is not nil, is asked for both at each request, in place of them:
-	// they may change. It is called concurrently.
+	// Login, where it is not nil, is asked at each request for the user and the password of
+	// basic authentication: they may change. It is called concurrently.
 	Login func() (username, password string)
 	// TLS is for https; nil: the system's certificates.
 	TLS *tls.Config
@@ -69,16 +67,7 @@ func (c Config) check() error {
 	case u.RawQuery != "" || u.Fragment != "":
 		return bad("it ends with its path")
 	}
-	return c.guard(u).CheckHost(u.Host)
-}
-
-// guard says where requests may go: to the address, or to the proxy that the
-// environment names for it, which then decides itself where it connects to.
-func (c Config) guard(u *url.URL) reach.Guard {
-	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
-		return reach.For(c.Loopback, u.Host, proxy.Host)
-	}
-	return reach.For(c.Loopback, u.Host)
+	return reach.ForURL(c.Loopback, u).CheckHost(u.Host)
 }
 
 // Client is a registry. It may be used by several goroutines, and keeps the
@@ -119,7 +108,7 @@ func New(cfg Config) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = cfg.TLS
 	if u, err := url.Parse(cfg.URL); err == nil { // check has seen it
-		transport.DialContext = cfg.guard(u).Dialer(dialTimeout).DialContext
+		transport.DialContext = reach.ForURL(cfg.Loopback, u).Dialer(dialTimeout).DialContext
 	}
 	c.http = &http.Client{Transport: transport, Timeout: requestTimeout,
 		// Credentials go to the address that the operator wrote, and to no other.

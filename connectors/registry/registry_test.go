@@ -273,16 +273,21 @@ func TestEveryCallHasADeadlineAndEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// as returns a login that does not change.
+func as(username, password string) func() (string, string) {
+	return func() (string, string) { return username, password }
+}
+
 func TestCredentialsGoToTheRegistryOnly(t *testing.T) {
 	s := serve(t, map[string]string{"/schemas/ids/7": schemaOf("x")})
-	c := client(t, s, func(c *Config) { c.Username, c.Password = "reader", "secret" })
+	c := client(t, s, func(c *Config) { c.Login = as("reader", "secret") })
 	if _, err := c.Schema(t.Context(), 7); err != nil {
 		t.Fatal(err)
 	}
 	if user, password, _ := s.last.Load().BasicAuth(); user != "reader" || password != "secret" {
 		t.Errorf("authenticated as %q", user)
 	}
-	c.cfg.Login = func() (username, password string) { return "reader", "changed" }
+	c.cfg.Login = as("reader", "changed")
 	if _, err := c.Schema(t.Context(), 2); !thalweg.Is(err, thalweg.NotFound) {
 		t.Errorf("id 2: %v", err)
 	}
@@ -340,7 +345,7 @@ func TestTheSchemasThatAreKeptAreBounded(t *testing.T) {
 func TestRegisteringSaysWhichIdOrWhyNot(t *testing.T) {
 	s := serve(t, map[string]string{"/subjects/a%2Fb/versions": `{"id":7}`, "/subjects/refused/versions": `409{"error_code":409,"message":"incompatible"}`,
 		"/subjects/nonsense/versions": `422{"error_code":42201,"message":"invalid"}`, "/subjects/down/versions": `503{}`, "/subjects/odd/versions": `{}`})
-	c := client(t, s, func(c *Config) { c.Username, c.Password = "writer", "secret" })
+	c := client(t, s, func(c *Config) { c.Login = as("writer", "secret") })
 	if id, err := c.Register(t.Context(), "a/b", `"string"`); err != nil || id != 7 {
 		t.Errorf("id %d, %v", id, err)
 	}

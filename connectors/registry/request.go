@@ -185,12 +185,8 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	if body != nil {
 		req.Header.Set("Content-Type", "application/vnd.schemaregistry.v1+json")
 	}
-	username, password := c.cfg.Username, c.cfg.Password
 	if c.cfg.Login != nil {
-		username, password = c.cfg.Login()
-	}
-	if username != "" {
-		req.SetBasicAuth(username, password)
+		req.SetBasicAuth(c.cfg.Login())
 	}
 	answer, err := c.http.Do(req)
 	if err != nil {

@@ -132,17 +132,13 @@ func (c Config) Validate() error {
 	return c.guard().CheckHost(c.Endpoint)
 }
 
-// guard says where requests may go: to the endpoint, or to the proxy that the
-// environment names for it, which then decides itself where it connects to.
+// guard says where requests may go.
 func (c Config) guard() reach.Guard {
 	at := &url.URL{Scheme: "http", Host: c.Endpoint}
 	if c.TLS {
 		at.Scheme = "https"
 	}
-	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: at}); err == nil && proxy != nil {
-		return reach.For(c.Loopback, c.Endpoint, proxy.Host)
-	}
-	return reach.For(c.Loopback, c.Endpoint)
+	return reach.ForURL(c.Loopback, at)
 }
 
 // String describes the configuration without its secrets.

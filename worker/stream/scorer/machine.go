@@ -216,7 +216,7 @@ func (m *partition) onOpened(ev logOpened) {
 	switch in.Action {
 	case commitlog.Score:
 		m.restart(in.From, ev.LeaderEpoch)
-		s.recover(in.From)
+		s.recover(in.From, ev.LeaderEpoch)
 	case commitlog.Skip: // the authorization is in the claim
 		m.restart(in.To, 0)
 		s.ready = true

@@ -90,7 +90,7 @@ func (m *partition) loseClaim(l *loss) {
 	}
 	m.loss.found = nil
 	m.restart(firstAvailable, 0)
-	m.slots.recover(firstAvailable)
+	m.slots.recover(firstAvailable, 0)
 }
 
 // settleLoss deals with what is lost, once everything before it is committed:

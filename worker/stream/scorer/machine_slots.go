@@ -69,11 +69,11 @@ func (s *slots) newSpan(n span) *span {
 }
 
 // recover begins the span of the claim, of which the topic has what is from
-// firstAvailable on.
-func (s *slots) recover(firstAvailable int64) {
+// firstAvailable on, given the leader's term of the record before that.
+func (s *slots) recover(firstAvailable int64, leaderEpoch int32) {
 	in := s.claim
 	s.open = s.newSpan(span{from: in.From, to: firstAvailable, firstAvailable: firstAvailable, model: engine.ModelOf(in), generation: in.SpecGeneration,
-		partitionBy: in.PartitionBy, topicID: in.TopicID, leaderEpoch: in.LeaderEpoch})
+		partitionBy: in.PartitionBy, topicID: in.TopicID, leaderEpoch: leaderEpoch})
 	s.open.limit, s.open.scoredAt = in.To, in.ScoredAtUS
 }
 
@@ -163,10 +163,7 @@ func (m *partition) onScored(ev batchScored) {
 	if s.events == 0 && ev.records > 0 {
 		s.since = m.Now.Mono
 	}
-	s.to, s.cut = ev.to, ev.cut
-	if s.limit < 0 { // else the claim has it
-		s.leaderEpoch = ev.leaderEpoch
-	}
+	s.to, s.leaderEpoch, s.cut = ev.to, ev.leaderEpoch, ev.cut
 	s.events += ev.records
 	s.dead += ev.dead
 	s.bytes += ev.bytes
@@ -300,7 +297,7 @@ func (m *partition) onFinished(ev slotFinished) {
 	}
 	s := m.slots.closing
 	m.slots.closing = nil
-	m.slots.committed, m.slots.leaderEpoch, m.slots.fresh, m.slots.cutShort = s.to, s.leaderEpoch, false, nil
+	m.slots.committed, m.slots.leaderEpoch, m.slots.fresh, m.slots.cutShort = s.to, ev.entry.Intent.LeaderEpoch, false, nil
 	m.loss.from = s.to
 	if e := &ev.entry; e.Done.Lost[1] == s.to && e.Done.Lost != [2]int64{} {
 		m.loss.from = s.from

@@ -179,6 +179,7 @@ func (s *script) do(t *testing.T, command string) []string {
 		ev = deadLettersDelivered{err}
 	case "finished":
 		f := slotFinished{err: err}
+		f.entry.Intent.LeaderEpoch = term
 		fmt.Sscanf(word("lost", ""), "[%d,%d)", &f.entry.Done.Lost[0], &f.entry.Done.Lost[1])
 		ev = f
 	case "offset-committed":

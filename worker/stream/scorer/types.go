@@ -240,7 +240,7 @@ type span struct {
 	since          time.Duration // when its first event was scored
 	dead           int           // of the events
 	topicID        string
-	leaderEpoch    int32    // of the last record before to; of a claim being recovered, before limit
+	leaderEpoch    int32    // of the last record before to
 	skip           bool     // nothing is scored: offsets are given up
 	missing        [2]int64 // of a skip
 
