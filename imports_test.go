@@ -75,6 +75,7 @@ var ranks = map[string]int{
 	"coordinator/audit/archive": 3,
 	"coordinator/auth":          4,
 	"coordinator/auth/pki":      3,
+	"coordinator/auth/authtest": 3,
 	"coordinator/raftnode":      4,
 	"coordinator/backup":        3,
 	"coordinator/membership":    5,
@@ -203,6 +204,7 @@ var owners = []struct {
 }{
 	{"github.com/hashicorp/raft", []string{"coordinator/raftnode"}},
 	{"go.etcd.io/bbolt", []string{"coordinator/raftnode"}},
+	{"github.com/coreos/go-oidc", []string{"coordinator/auth", "coordinator/auth/authtest"}},
 	{"github.com/twmb/avro", []string{"pipeline/event"}},
 	{"github.com/segmentio/kafka-go", []string{"connectors/kafka", "integration/kafka"}},
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"connectors/kafka", "connectors/kafka/kafkatest"}},

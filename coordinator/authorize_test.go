@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
+	"github.com/thalweg/thalweg/coordinator/auth/authtest"
 	"github.com/thalweg/thalweg/storage/memory"
 )
 
@@ -36,6 +37,13 @@ func closedTo(secret string) *auth.Config {
 		"ada":  {Role: auth.Operator, Pipelines: auth.Scope{"flights*"}},
 		"root": {Role: auth.Admin, Pipelines: auth.Scope{"*"}},
 	}}
+}
+
+// takingToo has a configuration take the tokens of an issuer too.
+func takingToo(cfg *auth.Config, from *authtest.Issuer) *auth.Config {
+	cfg.OIDC = &auth.OIDC{Issuer: from.URL, Audience: authtest.Audience, RootCAs: from.RootCAs, NameClaim: "email", Groups: map[string]auth.Grant{
+		"flights": {Role: auth.Operator, Pipelines: auth.Scope{"flights*"}}, "ops": {Role: auth.Admin, Pipelines: auth.Scope{"*"}}}}
+	return cfg
 }
 
 // opens waits until the first token opens the cluster.
@@ -75,7 +83,10 @@ type caller struct {
 // each caller, about a pipeline in the caller's scope and about another.
 func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 	t.Parallel()
-	c, secret := closed(t, 1)
+	from := authtest.New(t)
+	secret := auth.NewSecret()
+	c := newCluster(t, 1, func(cfg *Config) { cfg.Auth = takingToo(closedTo(secret), from) })
+	c.opens(secret)
 	admin := c.client()
 	callers := []caller{
 		{name: "nobody"},
@@ -88,6 +99,10 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		{name: "user ada", certificate: "spiffe://prod/user/ada", role: auth.Operator},
 		{name: "user root", certificate: "spiffe://prod/user/root", role: auth.Admin, all: true},
 		{name: "the first token", token: secret, role: auth.Admin, all: true},
+		{name: "a wrong token", token: from.TokenBy("forged", "eve", map[string]any{"groups": "ops"})},
+		{name: "a user of no group", token: from.Token("eve", map[string]any{"groups": "guests"})},
+		{name: "a user of group flights", token: from.Token("ada", map[string]any{"groups": "flights"}), role: auth.Operator},
+		{name: "a user of group ops", token: from.Token("root", map[string]any{"groups": "ops"}), role: auth.Admin, all: true},
 	}
 	for _, role := range auth.RoleNames() {
 		for scope, pipelines := range map[string][]string{"some": {"flights*", "x"}, "all": {"*"}} {

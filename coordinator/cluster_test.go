@@ -165,11 +165,11 @@ func (c *cluster) client(ids ...string) *api.Client {
 }
 
 // with returns a client with another token.
-func (c *cluster) with(token string) *api.Client {
+func (c *cluster) with(token string, ids ...string) *api.Client {
 	c.t.Helper()
 	defer func(before string) { c.token = before }(c.token)
 	c.token = token
-	return c.client()
+	return c.client(ids...)
 }
 
 // as makes a token, and returns a client with it.

@@ -97,7 +97,7 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	c.metrics = newMetrics(c)
 	if c.cfg.Auth != nil {
 		var err error
-		if c.auth, err = auth.New(*c.cfg.Auth, c.tokenOf); err != nil {
+		if c.auth, err = auth.New(c.log, *c.cfg.Auth, c.tokenOf); err != nil {
 			return nil, err
 		}
 	}

@@ -181,6 +181,9 @@ func (c *Coordinator) facts() map[string]any {
 		"settings": map[string]any{"dir": c.cfg.Dir, "listen_api": c.cfg.APIListen, "listen_raft": c.cfg.RaftListen, "join": c.cfg.Join.Addresses,
 			"bootstrap_expect": c.cfg.Join.Expect, "remove_dead_after": c.cfg.Join.RemoveDeadAfter.String(), "state_bucket": c.cfg.StateBucket,
 			"lease_ttl": c.cfg.LeaseTTL.String(), "leader_wait": c.cfg.LeaderWait.String()}}
+	if c.cfg.Auth != nil && c.cfg.Auth.OIDC != nil {
+		f["oidc"] = map[string]string{"issuer": c.cfg.Auth.OIDC.Issuer, "audience": c.cfg.Auth.OIDC.Audience}
+	}
 	if certs := c.cfg.Credentials; certs != nil {
 		f["certificate"] = map[string]string{"name": certs.Identity().String(), "expires_in": certs.ExpiresIn().Round(time.Second).String()}
 	}

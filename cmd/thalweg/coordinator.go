@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator"
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker"
@@ -28,7 +30,7 @@ import (
 
 func newCoordinator(g *verb.Globals) *cobra.Command {
 	cfg := coordinator.Config{Version: shortVersion(), SpecCatalog: catalog.All(), Stages: worker.Stages().Plan}
-	var advertise string
+	var advertise, oidc string
 	var users map[string]string
 	var rate float64
 	cmd := &cobra.Command{
@@ -63,6 +65,9 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 				return err
 			}
 			cfg.Auth.Rate = rate
+			if cfg.Auth.OIDC, err = openIDConnect(oidc); err != nil {
+				return err
+			}
 			conns, err := g.Connections.Open()
 			if err != nil {
 				return err
@@ -88,6 +93,8 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 	cmd.Flags().Float64Var(&rate, "rate-limit", 500, "requests a second that one client may make in the long run; workers' polls and probes are not counted")
 	cmd.Flags().StringToStringVar(&users, "user", map[string]string{setup.Admin: auth.Admin.String()},
 		"what users with a certificate may do: name=role[:pipeline[:pipeline…]], a role for all pipelines or some; role is reader, submitter, operator or admin")
+	cmd.Flags().StringVar(&oidc, "oidc", os.Getenv("THALWEG_OIDC"),
+		"file that says which tokens of an issuer of OpenID Connect are taken, and what its groups may do; the same on each coordinator [THALWEG_OIDC]")
 	for _, f := range []string{"id", "dir"} {
 		verb.Must(cmd.MarkFlagRequired(f))
 	}
@@ -112,4 +119,54 @@ func callers(certs string, users map[string]string) (*auth.Config, error) {
 	}
 	a.FirstToken = strings.TrimSpace(string(hash))
 	return a, nil
+}
+
+// oidcForm is the form of the --oidc file.
+type oidcForm struct {
+	Issuer      string            `yaml:"issuer"`
+	Audience    string            `yaml:"audience"`
+	CA          string            `yaml:"ca"`           // file of the certificates to trust, PEM; default: whom the system trusts
+	GroupsClaim string            `yaml:"groups_claim"` // default groups
+	NameClaim   string            `yaml:"name_claim"`   // shown beside the subject
+	Groups      map[string]string `yaml:"groups"`       // group: role[:pipeline[:pipeline…]]
+	Loopback    bool              `yaml:"loopback"`     // the issuer's name may lead to this machine
+}
+
+// openIDConnect reads the --oidc file; nil without one.
+func openIDConnect(file string) (*auth.OIDC, error) {
+	if file == "" {
+		return nil, nil
+	}
+	var form oidcForm
+	data, err := terminal.ReadFile("read --oidc", file, pipeline.MaxSpecBytes, "")
+	if err == nil {
+		err = pipeline.DecodeFile("OpenID Connect file", file, data, &form)
+	}
+	if err != nil {
+		return nil, err
+	}
+	bad := func(field string, err error) error {
+		return &thalweg.Error{Op: "read --oidc", Kind: thalweg.Invalid, Subject: file + ": " + field, Err: err}
+	}
+	o := &auth.OIDC{Issuer: form.Issuer, Audience: form.Audience, GroupsClaim: form.GroupsClaim, NameClaim: form.NameClaim,
+		Groups: make(map[string]auth.Grant), Loopback: form.Loopback}
+	for group, text := range form.Groups {
+		if o.Groups[group], err = auth.ParseGrant(text); err != nil {
+			return nil, bad("groups: "+group, err)
+		}
+	}
+	if form.CA != "" {
+		pem, err := os.ReadFile(form.CA)
+		o.RootCAs = x509.NewCertPool()
+		if err == nil && !o.RootCAs.AppendCertsFromPEM(pem) {
+			err = errors.New("no certificate in PEM form")
+		}
+		if err != nil {
+			return nil, bad("ca "+form.CA, err)
+		}
+	}
+	if err := o.Validate(); err != nil {
+		return nil, bad("", err)
+	}
+	return o, nil
 }

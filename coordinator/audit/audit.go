@@ -20,8 +20,8 @@ type Caller struct {
 	Kind string `json:"kind"` // user, worker or coordinator
 	Name string `json:"name"`
 	Role string `json:"role,omitempty"`
-	// By is how the caller proved who it is: token or certificate; or loopback, where
-	// nobody has to.
+	// By is how the caller proved who it is: token, certificate or oidc; or loopback,
+	// where nobody has to.
 	By      string `json:"by"`
 	Remote  string `json:"remote,omitempty"`  // host:port that it called from
 	Request string `json:"request,omitempty"` // the request's id

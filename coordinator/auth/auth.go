@@ -1,12 +1,15 @@
 // Package auth says who calls a coordinator, and what it may do. Callers prove who they
-// are by a certificate or a token of the cluster; one table says for each route which role it takes and how the pipeline it is about is
-// found (catalog.go).
+// are by a certificate, a token of the cluster, or one of an issuer of OpenID Connect; one
+// table says for each route which role it takes and how the pipeline it is about is found
+// (catalog.go).
 package auth
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -32,6 +35,9 @@ type Config struct {
 	// FirstToken is the hash of a token for an admin, which the first leader registers
 	// where there has never been one; empty: none.
 	FirstToken string
+	// OIDC says which tokens of OpenID Connect are taken; nil: none. All coordinators have
+	// the same, since the leader judges what others pass on.
+	OIDC *OIDC
 	// Rate is how many requests a second one client may make in the long run, default
 	// 500, and FailureRate how many one address that does not prove who it is, default 2.
 	Rate, FailureRate float64
@@ -41,6 +47,11 @@ type Config struct {
 func (c Config) Validate() error {
 	for name, g := range c.Users {
 		if err := g.Pipelines.Validate(); name == "" || err != nil {
+			return err
+		}
+	}
+	if c.OIDC != nil {
+		if err := c.OIDC.Validate(); err != nil {
 			return err
 		}
 	}
@@ -64,22 +75,28 @@ type Token struct {
 type Authenticator struct {
 	cfg    Config
 	tokens func(hash string) (Token, error)
+	issuer *issuer // nil: none
 	// Limits are those of the configuration.
 	Limits *Limits
 }
 
 // New returns an authenticator. tokens returns the token whose secret has a hash, if it
 // is good now, and NotFound otherwise.
-func New(cfg Config, tokens func(hash string) (Token, error)) (*Authenticator, error) {
+func New(log *slog.Logger, cfg Config, tokens func(hash string) (Token, error)) (*Authenticator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Authenticator{cfg: cfg, tokens: tokens, Limits: newLimits(cfg)}, nil
+	a := &Authenticator{cfg: cfg, tokens: tokens, Limits: newLimits(cfg)}
+	if cfg.OIDC != nil {
+		a.issuer = newIssuer(log, *cfg.OIDC)
+	}
+	return a, nil
 }
 
 // Identify returns who makes a request. A token in it counts before a certificate, so
 // that a user on a node's machine is the user. The error is Unauthenticated and says
-// nothing of what was shown.
+// nothing of what was shown; or Forbidden, with who it is, where that is known and in no
+// group with a role.
 func (a *Authenticator) Identify(r *http.Request) (Identity, error) {
 	id, err := a.identify(r)
 	id.Remote = r.RemoteAddr
@@ -95,7 +112,7 @@ func (a *Authenticator) identify(r *http.Request) (Identity, error) {
 		if !strings.EqualFold(scheme, "Bearer") || CheckCredential(credential) != nil {
 			return Identity{}, unauthenticated(errors.New("the Authorization header has no bearer token"))
 		}
-		return a.bearer(credential)
+		return a.bearer(r.Context(), credential)
 	}
 	peer, err := a.peer(r.TLS)
 	if err != nil {
@@ -121,8 +138,12 @@ func (a *Authenticator) identify(r *http.Request) (Identity, error) {
 }
 
 // bearer returns who has a token.
-func (a *Authenticator) bearer(credential string) (Identity, error) {
-	if !isSecret(credential) {
+func (a *Authenticator) bearer(ctx context.Context, credential string) (Identity, error) {
+	switch {
+	case isSecret(credential):
+	case a.issuer != nil:
+		return a.issuer.identify(ctx, credential)
+	default:
 		return Identity{}, unauthenticated(errors.New("the token is none of this cluster's"))
 	}
 	t, err := a.tokens(Hash(credential))

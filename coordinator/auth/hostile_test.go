@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func hostileCredentials() map[string]string {
 // knowing returns an authenticator that knows one token.
 func knowing(t testing.TB, secret string) *Authenticator {
 	t.Helper()
-	a, err := New(Config{}, func(hash string) (Token, error) {
+	a, err := New(slog.New(slog.DiscardHandler), Config{}, func(hash string) (Token, error) {
 		if hash != Hash(secret) {
 			return Token{}, errors.New("the token is not known, or was revoked")
 		}

@@ -13,14 +13,16 @@ import (
 const (
 	byToken       = "token"
 	byCertificate = "certificate"
+	byOIDC        = "oidc"
 	// byLoopback: it did not have to.
 	byLoopback = "loopback"
 )
 
 // Identity is who calls, and what it may do.
 type Identity struct {
-	Kind   string // pki.User, pki.Worker or pki.Coordinator
-	Name   string
+	Kind   string  // pki.User, pki.Worker or pki.Coordinator
+	Name   string  // of a token, in a certificate, or issuer#subject
+	Label  string  // what people know it by, for show; empty: its name
 	Grants []Grant // of a user
 	By     string  // how it is known
 	Remote string  // host:port that it calls from
@@ -31,7 +33,14 @@ func Anyone(remote string) Identity {
 	return Identity{Kind: pki.User, Name: "anyone", Grants: []Grant{{Admin, everything}}, By: byLoopback, Remote: remote}
 }
 
-func (i Identity) String() string { return i.Kind + " " + i.Name }
+func (i Identity) String() string { return i.Kind + " " + i.shown() }
+
+func (i Identity) shown() string {
+	if i.Label == "" {
+		return i.Name
+	}
+	return i.Name + " (" + i.Label + ")"
+}
 
 // May reports whether the identity has a role for a pipeline.
 func (i Identity) May(role Role, pipeline string) bool {
@@ -54,7 +63,7 @@ func (i Identity) Role() Role {
 
 // Caller returns the identity as the audit log has it.
 func (i Identity) Caller(request string) audit.Caller {
-	c := audit.Caller{Kind: i.Kind, Name: i.Name, By: i.By, Remote: i.Remote, Request: request}
+	c := audit.Caller{Kind: i.Kind, Name: i.shown(), By: i.By, Remote: i.Remote, Request: request}
 	if i.Kind == pki.User {
 		c.Role = i.Role().String()
 	}
