@@ -179,6 +179,23 @@ func (f *Fitter) Observe(batch arrow.Record, split []uint8) error {
 // Labelled returns how many training rows with a label there were so far.
 func (f *Fitter) Labelled() int64 { return f.labelled }
 
+// TooLarge reports the first number so far of which moments may overflow, beside others if
+// not by itself.
+func (f *Fitter) TooLarge() error {
+	for _, one := range f.features {
+		of := new(large)
+		if one.number != nil {
+			of = &one.number.large
+		} else if one.list != nil {
+			of = &one.list.large
+		}
+		if err := of.err(one.source.what); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // observeTargets shows the labels to the features that are fitted to them.
 func (f *Fitter) observeTargets(batch arrow.Record, columns []arrow.Array, use table.Mask) error {
 	var labels []float32
@@ -285,7 +302,7 @@ func (f *Fitter) observeLabel(batch arrow.Record, use table.Mask) error {
 			return err
 		}
 	}
-	return f.label.observe(what, labels, use)
+	return f.label.observe(what, batch, labels, use)
 }
 
 func (one *fitting) observe(batch arrow.Record, a arrow.Array, use table.Mask) error {
@@ -293,13 +310,13 @@ func (one *fitting) observe(batch arrow.Record, a arrow.Array, use table.Mask) e
 		return one.category.observe(a, use)
 	}
 	if one.list != nil {
-		return one.list.observe(one.source.what, a, use)
+		return one.list.observe(one.source.what, batch, a, use)
 	}
 	if one.terms != nil {
 		return one.terms.observe(a, use)
 	}
 	if one.warped != nil {
-		if err := one.warped.observe(one.source.what, a, use); err != nil {
+		if err := one.warped.observe(one.source.what, batch, a, use); err != nil {
 			return err
 		}
 	}
@@ -308,7 +325,7 @@ func (one *fitting) observe(batch arrow.Record, a arrow.Array, use table.Mask) e
 			return err
 		}
 	}
-	return one.number.observe(one.source.what, a, use)
+	return one.number.observe(one.source.what, batch, a, use)
 }
 
 // Partial returns the statistics of the rows observed so far as JSON: the same
@@ -385,6 +402,7 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 	}
 	var classes []Counts
 	var sample Sample
+	farthest := make([]int, len(plan.Features)) // the shard with the largest number so far
 	for shard, bytes := range partials {
 		p, err := decodePartial(plan, shard, bytes)
 		if err != nil {
@@ -417,7 +435,13 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 				}
 				continue
 			}
+			if f.Number.reach() > merged[i].Number.reach() {
+				farthest[i] = shard
+			}
 			merged[i].Number.merge(*f.Number)
+			if m := merged[i].Number; m.check() != nil {
+				return nil, apart(f.Name, farthest[i], m)
+			}
 			if f.Warped == nil {
 				f.Warped = f.Number
 			}
@@ -448,6 +472,25 @@ func Finish(plan *pipeline.Plan, partials [][]byte) (*Transform, error) {
 		data.Features = append(data.Features, d)
 	}
 	return build(plan, data)
+}
+
+// ShardError is what is wrong with one of the partials that Finish merges.
+type ShardError struct {
+	Shard int
+	Err   error
+}
+
+func (e *ShardError) Error() string { return fmt.Sprintf("shard %d: %v", e.Shard, e.Err) }
+
+// Unwrap returns the cause.
+func (e *ShardError) Unwrap() error { return e.Err }
+
+// apart is the error of a shard with a number so far from those of others that the moments of
+// all overflow.
+func apart(feature string, shard int, all Moments) error {
+	return &ShardError{shard, inFeature(feature, &thalweg.Error{Op: "mean and variance overflow", Kind: thalweg.Invalid,
+		Err:  fmt.Errorf("the values of the shards up to it are from %v to %v, and it has the one that is farthest from 0", all.Min, all.Max),
+		Hint: "filter out values near the end of the float64 range, or have such shards left out: sources.train.on_bad_shard"})}
 }
 
 func finishFeature(f pipeline.Feature, s *Statistics, counts []Counts) (Feature, error) {

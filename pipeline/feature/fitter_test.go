@@ -3,6 +3,7 @@ package feature
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"math/big"
 	"strings"
@@ -225,14 +226,36 @@ func TestTooManyCategoriesInAllShardsAreAnError(t *testing.T) {
 	}
 }
 
-func TestNumbersThatOverflowTheirVarianceAreAnError(t *testing.T) {
-	f := NewFitter(planOf(number("f", pipeline.FeatureOptions{})))
-	if err := f.Observe(column("f", 1e308, -1e308), []uint8{0, 0}); err != nil {
+// The first number that the moments cannot have beside others is named by its row, also
+// where it came in an earlier batch, and between shards by the shard.
+func TestNumbersThatOverflowTheirVarianceAreAnErrorWithTheirRow(t *testing.T) {
+	plan := planOf(number("f", pipeline.FeatureOptions{}))
+	f := NewFitter(plan)
+	if err := f.Observe(column("f", 1.0, math.Inf(1), math.NaN()), []uint8{0, 0, 0}); err != nil || f.TooLarge() != nil {
+		t.Fatal(err, f.TooLarge())
+	}
+	err := f.Observe(column("f", 2.0, -1e300, 1e308), []uint8{0, 0, 0})
+	var bad *table.RowError
+	if !errors.As(err, &bad) || bad.Row != 1 || bad.What != "feature n_f" || !strings.Contains(err.Error(), "-1e+300 is beyond ±1e+144") || !thalweg.Is(err, thalweg.Invalid) {
+		t.Errorf("got %v", err)
+	}
+	f = NewFitter(plan)
+	if err := f.Observe(column("f", 1e300, 1e300), []uint8{1, 0}); err != nil { // a constant has a variance
 		t.Fatal(err)
 	}
-	_, err := f.Partial()
-	if want := "fit: feature n_f: mean and variance overflow: invalid (filter out values near the end of the float64 range)"; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	if err := f.TooLarge(); !errors.As(err, &bad) || bad.Row != 1 {
+		t.Errorf("got %v", err)
+	}
+	if err := f.Observe(column("f", 1.0), []uint8{0}); !errors.As(err, &bad) || bad.Row != 1 {
+		t.Errorf("a batch later: %v", err)
+	}
+	for _, at := range []int{0, 1, 2} {
+		parts := [][]byte{partial(t, plan, column("f", 1.0)), partial(t, plan, column("f", 3.0)), partial(t, plan, column("f", 2.0))}
+		parts[at] = partial(t, plan, column("f", -1e300))
+		_, err = Finish(plan, parts)
+		if of := new(ShardError); !errors.As(err, &of) || of.Shard != at || !strings.Contains(err.Error(), "from -1e+300 to ") {
+			t.Errorf("shard %d: %v", at, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -83,6 +84,7 @@ type lister struct {
 	declared bool // the length
 	done     ListMoments
 	elements []gatherer // and, if warp is not nil, as many for warped values
+	large
 }
 
 func newLister(f pipeline.Feature, warp func(float64) float64) *lister {
@@ -119,8 +121,9 @@ func (l *lister) learn(a arrow.Array, use table.Mask) error {
 	return nil
 }
 
-// observe adds the lists in the rows that use marks.
-func (l *lister) observe(what string, a arrow.Array, use table.Mask) error {
+// observe adds the lists of a, a column of batch, in the rows that use marks. It fails once
+// the moments overflow.
+func (l *lister) observe(what string, batch arrow.Record, a arrow.Array, use table.Mask) error {
 	v, err := viewLists(what, a)
 	if err != nil {
 		return err
@@ -150,10 +153,16 @@ func (l *lister) observe(what string, a arrow.Array, use table.Mask) error {
 				l.elements[k].done.Missing++
 				continue
 			}
+			if math.Abs(x) > maxValue {
+				l.meet(batch, i, x)
+			}
 			for at := k; at < len(l.elements); at += n {
 				l.elements[at].add(x)
 			}
 		}
+	}
+	if l.found && l.moments().check(l.warp != nil) != nil {
+		return l.err(what)
 	}
 	return nil
 }

@@ -12,6 +12,34 @@ import (
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
+// maxValue bounds the numbers whose moments cannot overflow: squares of differences of 10^18
+// of them have a finite sum.
+const maxValue = 1e144
+
+// large is the first value beyond maxValue that a Fitter has met.
+type large struct {
+	found bool
+	row   int64 // its value in table.RowColumn
+	value float64
+}
+
+// meet notes a value of a row of batch.
+func (l *large) meet(batch arrow.Record, row int, x float64) {
+	if !l.found {
+		*l = large{true, table.RowNumber(batch, row), x}
+	}
+}
+
+// err is what is wrong with the value, nil where there is none.
+func (l *large) err(what string) error {
+	if !l.found {
+		return nil
+	}
+	return &thalweg.Error{Op: "gather statistics", Kind: thalweg.Invalid,
+		Err:  &table.RowError{What: what, Row: l.row, Err: fmt.Errorf("%v is beyond ±%v: mean and variance overflow", l.value, float64(maxValue))},
+		Hint: "filter such rows out, clip them (outliers), or have their shard left out: sources.train.on_bad_shard"}
+}
+
 // Moments summarises the numbers of training rows.
 type Moments struct {
 	Count   int64   `json:"count"`   // values
@@ -30,6 +58,9 @@ func (m Moments) Deviation() float64 {
 	}
 	return math.Sqrt(m.M2 / float64(m.Count))
 }
+
+// reach returns how far from 0 the values go.
+func (m Moments) reach() float64 { return max(-m.Min, m.Max) }
 
 // merge adds the values of o, by the pairwise update of Chan, Golub and LeVeque
 // (1979). The result depends on the order of merges in its last bits, so the
@@ -81,6 +112,7 @@ type gatherer struct {
 	warp func(float64) float64
 	n    int
 	buf  [momentsBlock]float64
+	large
 }
 
 // flush merges the values gathered since the last one.
@@ -162,9 +194,9 @@ func sumSquares(v []float64, mean float64) float64 {
 	return (s[0] + s[1]) + (s[2] + s[3])
 }
 
-// observe adds the values of a in the rows that use marks, and counts those
-// rows that have none.
-func (g *gatherer) observe(what string, a arrow.Array, use table.Mask) error {
+// observe adds the values of a, a column of batch, in the rows that use marks, and counts
+// those rows that have none. It fails once the moments overflow.
+func (g *gatherer) observe(what string, batch arrow.Record, a arrow.Array, use table.Mask) error {
 	valid := table.Valid(a)
 	valid.And(use)
 	before := g.done.Count + int64(g.n)
@@ -172,28 +204,47 @@ func (g *gatherer) observe(what string, a arrow.Array, use table.Mask) error {
 	case *array.Int64:
 		gather(g, a.Int64Values(), valid)
 	case *array.Float64:
-		gather(g, a.Float64Values(), valid)
+		if i := gather(g, a.Float64Values(), valid); i >= 0 {
+			g.meet(batch, i, a.Value(i))
+		}
 	case *array.Boolean:
 		gather(g, table.Indicators(a), valid)
 	default:
 		return unreadable(what, a)
 	}
 	g.done.Missing += int64(use.Count()) - (g.done.Count + int64(g.n) - before)
+	return g.overflow(what)
+}
+
+// overflow names the first value beyond maxValue once the moments overflow.
+func (g *gatherer) overflow(what string) error {
+	if g.found && g.warp == nil && g.moments().check() != nil {
+		return g.err(what)
+	}
 	return nil
 }
 
-// gather adds the finite values in the rows that use marks.
-func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) {
+// gather adds the finite values in the rows that use marks. It returns the first row with one
+// beyond maxValue, -1 where there is none.
+func gather[T int64 | float64](g *gatherer, values []T, use table.Mask) int {
+	first := -1
 	for w, word := range use.Words {
 		rows := values[w*64:]
 		for ; word != 0; word &= word - 1 {
-			x := float64(rows[bits.TrailingZeros64(word)])
-			if !finite(x) {
-				continue
+			i := bits.TrailingZeros64(word)
+			x := float64(rows[i])
+			if !(math.Abs(x) <= maxValue) { // NaN too
+				if !finite(x) {
+					continue
+				}
+				if first < 0 {
+					first = w*64 + i
+				}
 			}
 			g.add(x)
 		}
 	}
+	return first
 }
 
 // add adds a finite value.
