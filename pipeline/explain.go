@@ -355,6 +355,8 @@ func typeOf(t reflect.Type, r *rule) (name string, sample any) {
 		return "number, or mapping", 0.5
 	case reflect.TypeFor[OnBadRow]():
 		return "word, or mapping", rejectRows
+	case reflect.TypeFor[OnBadShard]():
+		return "word, or mapping", skipShards
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -197,11 +197,7 @@ func (o *OnBadRow) HasDefaults() bool { return o.Rejects() }
 
 // decodeShort implements shortForm: the type.
 func (o *OnBadRow) decodeShort(d *decoder, n ast.Node, path string) bool {
-	if isMapping(n) || isNull(n) {
-		return false
-	}
-	d.value(n, path+".type", reflect.ValueOf(&o.Type).Elem())
-	return true
+	return decodeType(d, n, path, &o.Type)
 }
 
 // Check implements Checker.
@@ -212,6 +208,38 @@ func (o *OnBadRow) Check(at Place) {
 	if !o.Rejects() && o.MaxRate != 0 {
 		at.Problem("max_rate", "", "it needs type: reject")
 	}
+}
+
+const skipShards = "skip"
+
+// Skips reports whether bad shards are left out.
+func (o OnBadShard) Skips() bool { return o.Type == skipShards }
+
+// HasDefaults implements Conditional.
+func (o *OnBadShard) HasDefaults() bool { return o.Skips() }
+
+// decodeShort implements shortForm: the type.
+func (o *OnBadShard) decodeShort(d *decoder, n ast.Node, path string) bool {
+	return decodeType(d, n, path, &o.Type)
+}
+
+// Check implements Checker.
+func (o *OnBadShard) Check(at Place) {
+	if o.Type == "fail" { // as if nothing were written, so that no version depends on it
+		o.Type = ""
+	}
+	if !o.Skips() && o.MaxSkipped != 0 {
+		at.Problem("max_skipped", "", "it needs type: skip")
+	}
+}
+
+// decodeType decodes a word that stands for a mapping with that type.
+func decodeType(d *decoder, n ast.Node, path string, into *string) bool {
+	if isMapping(n) || isNull(n) {
+		return false
+	}
+	d.value(n, path+".type", reflect.ValueOf(into).Elem())
+	return true
 }
 
 // BadRow is a row that cannot be read, and where it is.

@@ -43,6 +43,7 @@ func JSONSchema(catalog Catalog) ([]byte, error) {
 	allowShort(s.Definitions["Crosses"])
 	allowValue(s.Definitions["Threshold"], "value")
 	allowValue(s.Definitions["OnBadRow"], "type")
+	allowValue(s.Definitions["OnBadShard"], "type")
 	for _, d := range s.Definitions {
 		allowNull(d)
 	}

@@ -207,6 +207,31 @@ func TestOnBadRowFailIsWhatNothingIs(t *testing.T) {
 	}
 }
 
+// A bad shard fails a run, whether the text says so or not; whether others leave it out
+// changes no row that is kept.
+func TestOnBadShardFailIsWhatNothingIs(t *testing.T) {
+	text := string(read(t, "flights.yaml"))
+	of := func(way string) *pipeline.Spec {
+		return parse(t, "flights.yaml", []byte(strings.Replace(text, "format: {type: parquet}}", "format: {type: parquet}, on_bad_shard: "+way+"}", 1)))
+	}
+	want := pipeline.TrainingHash(parse(t, "flights.yaml", []byte(text)))
+	for _, way := range []string{"fail", "{type: fail}"} {
+		if s := of(way); s.Spec.Sources.Train.OnBadShard.Skips() || pipeline.TrainingHash(s) != want {
+			t.Errorf("%s: %+v, another hash than that of nothing", way, s.Spec.Sources.Train.OnBadShard)
+		}
+	}
+	skip := of("skip")
+	if got := skip.Spec.Sources.Train.OnBadShard; !got.Skips() || got.MaxSkipped != 1 || pipeline.TrainingHash(skip) == want || pipeline.CleaningHash(skip) != pipeline.CleaningHash(of("fail")) {
+		t.Errorf("skip: %+v", got)
+	}
+	for way, problem := range map[string]string{"{max_skipped: 3}": "it needs type: skip", "{type: skip, max_skipped: 0}": "at least 1", "drop": "one of fail, skip"} {
+		_, err := pipeline.Parse(catalog.All(), "s.yaml", []byte(strings.Replace(text, "format: {type: parquet}}", "format: {type: parquet}, on_bad_shard: "+way+"}", 1)))
+		if err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+}
+
 func TestZeroesThatTheTextHasStay(t *testing.T) {
 	text := strings.Replace(string(read(t, "flights.yaml")), "  scoring:",
 		"  trainer: {seed: 0, early_stop: 0, regularization: {l2: 0}}\n  scoring:", 1)

@@ -31,6 +31,11 @@ type TrainSource struct {
 	// columns are: fail ends the run with the place of the row; reject leaves it out, and
 	// keeps it with place and reason beside the run. Default fail.
 	OnBadRow OnBadRow `yaml:"on_bad_row,omitempty" json:"on_bad_row,omitempty"`
+	// OnBadShard says what becomes of a shard that cannot be read or learned from whatever
+	// worker tries, as its bytes are damaged or a number in it is near the end of the float64
+	// range: fail ends the run with its name; skip leaves it out of the run and of all that is
+	// made in it, and says so there. Default fail.
+	OnBadShard OnBadShard `yaml:"on_bad_shard,omitempty" json:"on_bad_shard,omitempty"`
 	// LabelFile has columns that rows get by a key before they are cleaned: the label,
 	// known later than the rest. Events never have them.
 	LabelFile *LabelFile `yaml:"label_file,omitempty" json:"label_file,omitempty"`
@@ -45,6 +50,16 @@ type OnBadRow struct {
 	// MaxRate is the share of rejected rows above which a run fails. Default 0.1%: a
 	// dialect that is not the files' rejects far more.
 	MaxRate Percent `yaml:"max_rate,omitempty" json:"max_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100" default:"0.1%"`
+}
+
+// OnBadShard is a word, or a mapping with its options.
+type OnBadShard struct {
+	// Type is fail or skip.
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=fail,enum=skip"`
+	// MaxSkipped is how many shards may be left out, of which a file that cannot be opened
+	// counts as one; a run with more fails. Default 1: what is wrong with several files is
+	// often wrong with all.
+	MaxSkipped int `yaml:"max_skipped,omitempty" json:"max_skipped,omitempty" jsonschema:"minimum=1" default:"1"`
 }
 
 // EventSource is the stream to score.

@@ -92,6 +92,7 @@ func FittingHash(s *Spec) string {
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
 	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output, c.Spec.Search = nil, nil, nil, nil
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
+	c.Spec.Sources.Train.OnBadShard = OnBadShard{} // which shards are read, not what is in them
 	return hashOf(fieldsText(c))
 }
 

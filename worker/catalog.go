@@ -44,6 +44,7 @@ func Stages() StageCatalog {
 		{Plan: stages.Plan{Name: "score", Over: stages.OverShards, Reducers: 1, Outputs: []string{"table"}}, Map: mapScoring, Reduce: reduceScoring},
 	}, "": slices.Concat([]Stage{
 		{Plan: stages.Plan{Name: "profile", Over: stages.OverTasks, Reducers: 1, Outputs: []string{"manifest"}}, Reduce: runProfile},
+		{Plan: stages.Plan{Name: "inspect", Over: stages.OverShards, Reducers: 1, Outputs: []string{"manifest"}}, Needed: skipsBadShards, Map: mapInspect, Reduce: reduceInspect},
 	}, shuffleStages(shufflesBeforeLearning), []Stage{
 		{Plan: stages.Plan{Name: "clean", Over: stages.OverShards, Reducers: 1, Outputs: []string{"split"}}, Needed: needsCuts, Map: mapClean, Reduce: reduceClean},
 		{Plan: stages.Plan{Name: "learn", Over: stages.OverShards, Reducers: 1, Outputs: []string{"learnt"}}, Needed: (*pipeline.Spec).Learns, Map: mapLearn, Reduce: reduceLearn},

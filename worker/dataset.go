@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -34,9 +35,10 @@ type DatasetSource struct {
 	Format  DatasetFormat
 	Options any // of the format in the spec
 	Bucket  storage.Bucket
-	Pattern string          // of keys
-	Root    string          // what hints write before keys
-	only    map[string]bool // dataset.DiscoverConfig.Only
+	Pattern string           // of keys
+	Root    string           // what hints write before keys
+	only    map[string]bool  // dataset.DiscoverConfig.Only
+	skip    func(error) bool // dataset.DiscoverConfig.Skip
 	// Schema is what the spec says of columns.
 	Schema pipeline.SchemaSpec
 	// Reject gets the bad rows that are left out; nil: the first ends the reading. It
@@ -125,8 +127,18 @@ func (s DatasetSource) Discover(ctx context.Context) (*dataset.Manifest, table.S
 	return m, schema, partition.Resolve(m, &schema, s.Schema.Columns, zone)
 }
 
+// noRows reads a shard that is left out.
+type noRows struct{}
+
+func (noRows) Next() (arrow.Record, error) { return nil, io.EOF }
+func (noRows) Place() table.Place          { return table.Place{} }
+func (noRows) Close() error                { return nil }
+
 // OpenRows opens a shard of a source.
 func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard int, columns table.Schema, cfg dataset.ReaderConfig) (*RowReader, error) {
+	if m.Shards[shard].Skipped != "" {
+		return &RowReader{from: noRows{}}, nil
+	}
 	columns.Key, columns.Unread = s.Key, s.Unread
 	origin := m.Origin(shard)
 	out := &RowReader{object: origin.Object, memory: cfg.Allocator, base: origin.First, reject: s.Reject}

@@ -33,7 +33,7 @@ type batchReader interface {
 
 // Discover implements DatasetFormat.
 func (c columnar[R]) Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error) {
-	m, natural, err := c.discover(ctx, from.Bucket, from.Pattern, dataset.DiscoverConfig{Root: from.Root, Only: from.only})
+	m, natural, err := c.discover(ctx, from.Bucket, from.Pattern, dataset.DiscoverConfig{Root: from.Root, Only: from.only, Skip: from.skip})
 	if err != nil {
 		return nil, table.Schema{}, err
 	}

@@ -112,7 +112,7 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.
 // others those that a sample of the rows shows.
 func (t texts) Discover(ctx context.Context, from DatasetSource) (*dataset.Manifest, table.Schema, error) {
 	f := t.of(from.Options)
-	m, err := dataset.DiscoverText(ctx, from.Bucket, from.Pattern, f.records, dataset.DiscoverConfig{Root: from.Root, Private: from.Schema.Private()})
+	m, err := dataset.DiscoverText(ctx, from.Bucket, from.Pattern, f.records, dataset.DiscoverConfig{Root: from.Root, Private: from.Schema.Private(), Skip: from.skip})
 	if err != nil {
 		return nil, table.Schema{}, err
 	}

@@ -48,9 +48,9 @@ const (
 type keeping struct {
 	*feature.Preparation
 	dir string // of the pipeline
-	// What prepared rows, and what clean and fit find in a shard's, are made of beside the
-	// shard.
-	rows, clean, fit string
+	// What prepared rows, and what inspect, clean and fit find in a shard's, are made of
+	// beside the shard.
+	rows, inspect, clean, fit string
 }
 
 // newKeeping returns how the rows of a dataset are kept.
@@ -93,19 +93,20 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 	if slices.ContainsFunc(d.manifest.Objects, func(o dataset.Object) bool { return o.ETag == "" && o.Version == "" }) {
 		of = append(of, lease.RunId) // the store does not tell whether an object is the same one
 	}
-	before := len(d.passes) // those that clean knows of
-	if steps, _ := spec.Shuffles(); spec.Learns() {
-		before = min(before, steps)
-	}
-	if before > 0 {
-		of = append(of, d.passesHash(before))
-	}
 	name := func(of []any) string {
 		text, failed := json.Marshal(of)
 		if failed != nil {
 			err = failed
 		}
 		return storage.SHA256(text)
+	}
+	k.inspect = name(append(of, "inspected", pipeline.FittingHash(spec)))
+	before := len(d.passes) // those that clean knows of
+	if steps, _ := spec.Shuffles(); spec.Learns() {
+		before = min(before, steps)
+	}
+	if before > 0 {
+		of = append(of, d.passesHash(before))
 	}
 	k.dir = preparedDir + spec.Metadata.Name + "/"
 	k.clean = name(of)
@@ -142,6 +143,9 @@ func (d *data) key(shard int, of string) (string, error) {
 	}
 	if len(d.passes) > 0 { // what they found is by the shard's number
 		made = append(made, fmt.Sprint("shard ", shard))
+	}
+	if s.Skipped != "" {
+		made = append(made, "skipped")
 	}
 	text, err := json.Marshal(made)
 	return d.keeping.dir + storage.SHA256(text)[:32], err
@@ -384,7 +388,14 @@ func (b *balancing) rows(cleaned arrow.Record, splits []uint8) iter.Seq2[arrow.R
 // again.
 func (d *data) collect(ctx context.Context) error {
 	needed := make(map[string]bool)
+	inspecting := *d // was before any shuffle
+	inspecting.passes = nil
 	for shard := range d.manifest.Shards {
+		inspected, err := inspecting.key(shard, d.keeping.inspect)
+		if err != nil {
+			return err
+		}
+		needed[inspected] = true
 		for _, of := range []string{d.keeping.rows, d.keeping.clean, d.keeping.fit} {
 			key, err := d.key(shard, of)
 			if err != nil {

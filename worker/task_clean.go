@@ -60,6 +60,9 @@ func mapClean(ctx context.Context, t *Task) error {
 		}
 		if len(d.plan.Steps) == 0 && split.Blind(observer) && !d.rejects() && d.source.Share == 0 && tests == nil && d.plan.Spec.Spec.Sources.Train.Freshness == nil {
 			n := d.manifest.Shards[shard].Rows
+			if d.manifest.Shards[shard].Skipped != "" {
+				n = 0
+			}
 			d.progress.Add(n)
 			out := cleaned{Report: pipeline.Report{RowsIn: n, RowsOut: n}}
 			out.Split, err = observer.Partial()

@@ -320,6 +320,9 @@ func (t *Task) partName(m *dataset.Manifest, shard int, of []any) (string, error
 	object := m.Objects[s.Object]
 	object.Header = 0 // a number in the manifest, and the header is in what ETag is of
 	made := append(slices.Clone(of), object, s.FirstRowGroup, s.EndRowGroup, s.Offset, s.End)
+	if s.Skipped != "" {
+		made = append(made, "skipped")
+	}
 	if object.ETag == "" && object.Version == "" {
 		made = append(made, t.Lease.RunId) // the store does not tell whether an object is the same one
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -188,6 +189,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 			Hint: "no row is left to train on: look at the filters, the split and the label" + reasons(&report)}
 	}
 	transform, err := feature.Finish(d.plan, statistics)
+	if of := new(feature.ShardError); errors.As(err, &of) {
+		err = &thalweg.Error{Op: "fit transform", Kind: thalweg.KindOf(err), Subject: d.manifest.Place(of.Shard), Err: of.Err}
+	}
 	if err != nil {
 		return err
 	}

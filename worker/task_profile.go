@@ -33,7 +33,14 @@ func runProfile(ctx context.Context, t *Task) error {
 	if err != nil {
 		return err
 	}
+	if skipsBadShards(spec) {
+		store := &watchedBucket{Bucket: source.Bucket}
+		source.Bucket, source.skip = store, store.blameless
+	}
 	manifest, schema, err := source.Discover(ctx)
+	if err == nil {
+		err = judgeSkipped(spec, manifest)
+	}
 	if err != nil {
 		return err
 	}

@@ -225,7 +225,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
 		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, Logger: log})
 	if err != nil {
-		return nil, err
+		return nil, in.withExtremes(ctx, err)
 	}
 	t.worker.metrics.epochs.Add(float64(result.Epochs))
 	t.worker.metrics.rounds.Add(float64(result.Rounds))

@@ -282,7 +282,7 @@ func reduceWrite(ctx context.Context, t *Task) error {
 	}
 	total := product.Sum(parts)
 	if total.Rejected == 0 { // of text that is damaged the lines are counted
-		if err := total.Balance(w.manifest.Rows); err != nil {
+		if err := total.Balance(w.manifest.Rows - w.manifest.SkippedRows()); err != nil {
 			return err
 		}
 	}
@@ -323,6 +323,7 @@ func (t *Task) describe(ctx context.Context, w *writing, version int64, parts []
 		o.Header = 0
 		m.Objects[i].Object = o
 	}
+	m.Skipped = w.manifest.Skipped()
 	for i, p := range parts {
 		of := &m.Objects[w.manifest.Shards[i].Object]
 		of.Parts = append(of.Parts, p.Name)

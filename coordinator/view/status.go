@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -53,8 +54,12 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 	runs := s.RunsByPipeline()
 	for _, p := range v.Pipelines {
 		pipe := s.Pipeline(thalweg.PipelineName(p.Name))
-		if newest := runs[pipe.Name]; len(newest) > 0 && newest[0].State == state.RunFailed {
+		newest := runs[pipe.Name]
+		if len(newest) > 0 && newest[0].State == state.RunFailed {
 			a.add(severe, "run "+string(newest[0].ID), "failed in %s: %s; `thalweg runs show %s` tells more", newest[0].Stage().Name, shorten(newest[0].Error), newest[0].ID)
+		}
+		if len(newest) > 0 && newest[0].Counts[stages.SkippedShards] > 0 {
+			a.add(warning, "run "+string(newest[0].ID), "left %d bad shards out, sources.train.on_bad_shard: `thalweg runs show %s` names them", newest[0].Counts[stages.SkippedShards], newest[0].ID)
 		}
 		if r := s.Run(pipe.ActiveRun); r != nil {
 			a.memory(r, pipe, v.Workers)

@@ -26,6 +26,22 @@ type DiscoverConfig struct {
 	Only map[string]bool
 	// Private: no error quotes what objects hold.
 	Private bool
+	// Skip, if not nil, says whether an object that cannot be looked at, for the given error,
+	// is left out (Object.Skipped); else the error ends the looking. It is asked after a
+	// second look, and may be called concurrently.
+	Skip func(error) bool
+}
+
+// look calls do, and once more if the object may be left out, as bytes that were damaged on
+// their way look as those that are. It returns why the object is left out.
+func (c DiscoverConfig) look(do func() error) (skipped string, err error) {
+	err = do()
+	if err != nil && c.Skip != nil && c.Skip(err) {
+		if err = do(); err != nil && c.Skip(err) {
+			return err.Error(), nil
+		}
+	}
+	return "", err
 }
 
 func (c DiscoverConfig) withDefaults() DiscoverConfig {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"golang.org/x/sync/errgroup"
@@ -54,8 +55,13 @@ func discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	group.SetLimit(footersAtOnce)
 	for i, info := range l.infos {
 		group.Go(func() error {
-			var err error
-			files[i], err = inspect(gctx, l, info, versioned)
+			skipped, err := l.cfg.look(func() (err error) {
+				files[i], err = inspect(gctx, l, info, versioned)
+				return err
+			})
+			if skipped != "" {
+				files[i], err = leftOut(gctx, b, info, versioned, skipped)
+			}
 			return err
 		})
 	}
@@ -64,9 +70,16 @@ func discover(ctx context.Context, b storage.Bucket, pattern string, cfg Discove
 	}
 	m := cut(pattern, files, l.cfg.ShardRows)
 	m.PassedOver = l.passedOver
-	schema, gaps := union(files)
+	schema, gaps := union(slices.DeleteFunc(files, func(d discovered) bool { return d.object.Skipped != "" }))
 	m.Gaps = gaps
 	return m, schema, m.partitioned()
+}
+
+// leftOut is what is known of an object that is left out.
+func leftOut(ctx context.Context, b storage.Bucket, info storage.Info, versioned bool, why string) (d discovered, err error) {
+	d.object, err = object(ctx, b, info, versioned)
+	d.object.Skipped = why
+	return d, err
 }
 
 // List returns a hash of the keys, sizes and ETags of the objects that Discover would

@@ -51,6 +51,9 @@ type Object struct {
 	RowGroups int    `json:"row_groups"`
 	// Header is the position in Manifest.Headers of its own, from 1; 0: it has none.
 	Header int `json:"header,omitempty"`
+	// Skipped says why the object is left out whole: it has no shard then, and its rows are
+	// not counted.
+	Skipped string `json:"skipped,omitempty"`
 }
 
 // Gap is a column that some objects with rows lack, or have of type null.
@@ -85,6 +88,46 @@ type Shard struct {
 	Offset int64 `json:"offset,omitempty"`
 	End    int64 `json:"end,omitempty"`
 	Line   int64 `json:"line,omitempty"`
+	// Skipped says why the shard is left out: it is read as if it had no rows.
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// Skipped is a part of a dataset that is left out: a shard, or an object whose rows nobody can
+// tell.
+type Skipped struct {
+	Place  string `json:"place"`
+	Reason string `json:"reason"`
+}
+
+// Skipped returns the parts that are left out: whole objects first, then shards.
+func (m *Manifest) Skipped() (all []Skipped) {
+	for _, o := range m.Objects {
+		if o.Skipped != "" {
+			all = append(all, Skipped{objectSubject(o.Key), o.Skipped})
+		}
+	}
+	for i, s := range m.Shards {
+		if s.Skipped != "" {
+			all = append(all, Skipped{m.Place(i), s.Skipped})
+		}
+	}
+	return all
+}
+
+// Place names a shard for people.
+func (m *Manifest) Place(shard int) string {
+	s, of := m.Shards[shard], m.Origin(shard)
+	return fmt.Sprintf("object %s, row groups [%d, %d), rows [%d, %d)", of.Object, s.FirstRowGroup, s.EndRowGroup, of.First, of.First+s.Rows)
+}
+
+// SkippedRows counts the rows of the shards that are left out.
+func (m *Manifest) SkippedRows() (rows int64) {
+	for _, s := range m.Shards {
+		if s.Skipped != "" {
+			rows += s.Rows
+		}
+	}
+	return rows
 }
 
 // Origin is where the rows of a shard lie: those of an object from one on.
@@ -130,6 +173,9 @@ func (m *Manifest) Validate() error {
 		}
 		if i > 0 && m.Objects[i-1].Key >= o.Key {
 			return bad("object %s is out of order", o.Key)
+		}
+		if o.Skipped != "" && (o.Rows > 0 || o.RowGroups > 0) {
+			return bad("object %s is left out, and has %d rows", o.Key, o.Rows)
 		}
 		rows += o.Rows
 		size += o.SizeBytes

@@ -45,9 +45,17 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(textsAtOnce)
 	for i, info := range l.infos {
-		group.Go(func() (err error) {
-			texts[i], err = scan(gctx, b, info, versioned, f, l.cfg)
-			return textFailure("look for records", info.Key, err)
+		group.Go(func() error {
+			skipped, err := l.cfg.look(func() (err error) {
+				texts[i], err = scan(gctx, b, info, versioned, f, l.cfg)
+				return textFailure("look for records", info.Key, err)
+			})
+			if skipped != "" {
+				var d discovered
+				d, err = leftOut(gctx, b, info, versioned, skipped)
+				texts[i] = text{object: d.object}
+			}
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -77,6 +85,9 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 	}
 	if m.Rows == 0 {
 		no := fmt.Sprintf("no record in %d objects", len(l.infos))
+		for _, s := range m.Skipped() {
+			no += fmt.Sprintf(", and %s is left out: %s", s.Place, s.Reason)
+		}
 		if len(m.Headers) > 0 && !cfg.Private {
 			no += fmt.Sprintf(", but headers: the first is %.80q", m.Headers[0])
 		}

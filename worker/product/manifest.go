@@ -29,6 +29,8 @@ type Manifest struct {
 	// Source is what named the objects, s3://bucket/pattern.
 	Source  string   `json:"source"`
 	Objects []Source `json:"objects"`
+	// Skipped are the parts of the objects that were left out.
+	Skipped []dataset.Skipped `json:"skipped,omitempty"`
 	// Tables are those that rows were joined to.
 	Tables []Joined `json:"tables,omitempty"`
 	// Counts say what became of the rows: rows_in, rows_out, rows_rejected, and by step.

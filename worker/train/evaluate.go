@@ -146,11 +146,16 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 	return note(a)
 }
 
+// DivergedError is what is not finite any more. Which rows made it so it does not know.
+type DivergedError struct{ What string }
+
+func (e *DivergedError) Error() string { return e.What + " is not finite any more" }
+
 // diverged is the error of what is not finite.
 func (t *trainer) diverged(replica int, when, what string) error {
 	options, _ := json.Marshal(t.job.Trainer.Optimizer.Options) // it was read from text
 	return &thalweg.Error{Op: opTrain, Kind: thalweg.Invalid, Subject: fmt.Sprintf("run %s: replica %d: %s", t.job.Run, replica, when),
-		Err:  fmt.Errorf("%s is not finite any more", what),
+		Err:  &DivergedError{what},
 		Hint: fmt.Sprintf("training diverged: lower trainer.optimizer.learning_rate of %s %s", t.job.Trainer.Optimizer.Name, options)}
 }
 

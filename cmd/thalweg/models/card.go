@@ -55,7 +55,9 @@ type card struct {
 	Version    terminal.Message    `json:"version"`
 	Provenance artifact.Provenance `json:"provenance"`
 	Objects    []dataset.Object    `json:"objects"`
-	Spec       string              `json:"spec"`
+	// Skipped are the parts of the objects that were left out.
+	Skipped []dataset.Skipped `json:"skipped,omitempty"`
+	Spec    string            `json:"spec"`
 	// Learnt is what cleaning steps have learnt from the training rows, by step.
 	Learnt pipeline.Learnt `json:"learnt,omitempty"`
 	// Evaluation is nil where the run's record is not kept any more.
@@ -89,7 +91,7 @@ func readCard(ctx context.Context, c *cluster.Client, m *apiv1.Model, v *apiv1.M
 		if err := json.Unmarshal(data, &manifest); err != nil {
 			return out, err
 		}
-		out.Objects = manifest.Objects
+		out.Objects, out.Skipped = manifest.Objects, manifest.Skipped()
 	}
 	res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: v.RunId})
 	if thalweg.Is(err, thalweg.NotFound) { // the version outlives the record of its run
@@ -144,6 +146,9 @@ func (d *card) markdown(w io.Writer) {
 	}
 	if len(d.Objects) > most {
 		fmt.Fprintf(w, "- and %d more\n", len(d.Objects)-most)
+	}
+	for _, s := range d.Skipped {
+		fmt.Fprintf(w, "- left out: %s: %s\n", s.Place, s.Reason)
 	}
 	if l := p.Labels; l != nil {
 		fmt.Fprintf(w, "- label file, %d rows, objects: %d, manifest sha256 `%s`:", l.Rows, l.Objects, l.Manifest)

@@ -90,6 +90,9 @@ func printRun(w io.Writer, r *apiv1.Run) {
 	if text := r.Outputs["table"]; text != "" {
 		fmt.Fprintln(w, "\nTABLE\n"+text)
 	}
+	if text := r.Outputs["skipped_shards"]; text != "" {
+		fmt.Fprintln(w, "\nSKIPPED SHARDS\n"+text)
+	}
 	if text := r.Outputs["bad_rows"]; text != "" {
 		fmt.Fprintln(w, "\nREJECTED ROWS\n"+text)
 	}

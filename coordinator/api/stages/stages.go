@@ -35,6 +35,9 @@ const (
 	KnownInput = "known"
 )
 
+// SkippedShards counts the shards that a run leaves out.
+const SkippedShards = "shards.skipped"
+
 // Outputs by which a run's stages tell the coordinator something.
 const (
 	// ObjectsOutput names the objects of the training data.
