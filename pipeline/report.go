@@ -182,6 +182,25 @@ func (r *Report) Merge(other *Report) {
 // RowFormat is the options of a format of datasets of which single rows can be bad.
 type RowFormat interface{ Rejects() }
 
+// OnBadRow is a word, or a mapping with its options.
+type OnBadRow struct {
+	// Type is fail or reject.
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=fail,enum=reject"`
+	// MaxRate is the share of rejected rows above which a run fails. Default 0.1%: a
+	// dialect that is not the files' rejects far more.
+	MaxRate Percent `yaml:"max_rate,omitempty" json:"max_rate,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100" default:"0.1%"`
+}
+
+// OnBadShard is a word, or a mapping with its options.
+type OnBadShard struct {
+	// Type is fail or skip.
+	Type string `yaml:"type,omitempty" json:"type,omitempty" jsonschema:"enum=fail,enum=skip"`
+	// MaxSkipped is how many shards may be left out, of which a file that cannot be opened
+	// counts as one; a run with more fails. Default 1: what is wrong with several files is
+	// often wrong with all.
+	MaxSkipped int `yaml:"max_skipped,omitempty" json:"max_skipped,omitempty" jsonschema:"minimum=1" default:"1"`
+}
+
 const rejectRows = "reject"
 
 // Rejects reports whether bad rows are left out.
