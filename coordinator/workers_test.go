@@ -219,3 +219,28 @@ func TestReplicasOfAKilledWorkerMoveAtOnce(t *testing.T) {
 		t.Errorf("the run: %v, %v", run, err)
 	}
 }
+
+// A run that has tasks on as many workers as it may says so while others wait.
+func TestARunSaysThatItMayUseNoMoreWorkers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(cfg *Config) {
+		plan := cfg.Stages
+		cfg.Stages = func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error) {
+			all, err := plan(spec, verb, arguments)
+			for i := range all {
+				all[i].MaxWorkers = 1
+			}
+			return all, err
+		}
+	})
+	client := c.client()
+	cleans := func(l *apiv1.Lease) bool { return l.Kind == "clean" }
+	for _, id := range []string{"w1", "w2"} {
+		c.employ(newRobot(c, id, cleans))
+	}
+	applied := c.apply(client, "flights", 1)
+	c.eventually("the run is on one worker of two", func() bool {
+		run, err := client.GetRun(c.ctx(), &apiv1.GetRunRequest{RunId: applied.RunId})
+		return err == nil && run.Run.Stage == "clean" && run.Run.Waiting == "on 1 workers of 2, as many as resources.max_workers allows"
+	})
+}

@@ -124,6 +124,9 @@ func (b *Body) trains() bool { return b.Output == nil }
 type Resources struct {
 	// Worker is what they need of each worker.
 	Worker WorkerResources `yaml:"worker,omitempty" json:"worker,omitempty"`
+	// MaxWorkers is on how many workers at once a run of the pipeline may have tasks. Others
+	// are left to the runs of other pipelines. Default: as many as there are.
+	MaxWorkers int `yaml:"max_workers,omitempty" json:"max_workers,omitempty" jsonschema:"minimum=1,maximum=1024"`
 }
 
 // WorkerResources are what the runs of a pipeline need of a worker.

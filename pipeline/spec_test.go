@@ -232,6 +232,16 @@ func TestOnBadShardFailIsWhatNothingIs(t *testing.T) {
 	}
 }
 
+func TestARunMayUseAsManyWorkersAsItWaitsFor(t *testing.T) {
+	text := string(read(t, "flights.yaml")) + "  trainer: {distributed: {min_workers: 3}}\n  resources: {max_workers: MOST}\n"
+	for most, problem := range map[string]string{"3": "", "2": "a run waits for 3 workers, and may use 2", "0": "at least 1"} {
+		_, err := pipeline.Parse(catalog.All(), "s.yaml", []byte(strings.Replace(text, "MOST", most, 1)))
+		if (err == nil) != (problem == "") || err != nil && !strings.Contains(err.Error(), problem) {
+			t.Errorf("%s: %v", most, err)
+		}
+	}
+}
+
 func TestZeroesThatTheTextHasStay(t *testing.T) {
 	text := strings.Replace(string(read(t, "flights.yaml")), "  scoring:",
 		"  trainer: {seed: 0, early_stop: 0, regularization: {l2: 0}}\n  scoring:", 1)

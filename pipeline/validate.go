@@ -356,6 +356,9 @@ func (b *Body) Check(at Place) {
 	b.checkLookups(at)
 	b.checkLabelFile(at)
 	b.checkHalves(at)
+	if least := b.Trainer.Distributed.MinWorkers; b.Resources != nil && b.Resources.MaxWorkers > 0 && b.Resources.MaxWorkers < least {
+		at.Problem("resources.max_workers", "raise it, or lower trainer.distributed.min_workers", "a run waits for %d workers, and may use %d", least, b.Resources.MaxWorkers)
+	}
 	if s := (&Spec{Spec: *b}); s.Balances() && b.Preprocessing.Split.Folds > 0 {
 		at.Problem("preprocessing.split.folds", "leave one of the two out", "balance and folds do not go together: a row that is trained on in one fold is judged by in another")
 	}

@@ -97,6 +97,9 @@ func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[strin
 		if verb == "" && s.Over != stages.OverNothing {
 			s.MinWorkers = uint32(spec.Spec.Trainer.Distributed.MinWorkers)
 		}
+		if r := spec.Spec.Resources; r != nil {
+			s.MaxWorkers = uint32(r.MaxWorkers)
+		}
 		plan = append(plan, s.Plan)
 	}
 	return plan, nil

@@ -80,6 +80,13 @@ type plan struct {
 	late   map[thalweg.PipelineName]bool // streams that are to catch up
 	grants []state.Lease
 	reads  uint32 // partials that tasks of the polling worker read
+	on     map[*state.Run]workers
+}
+
+// workers are those that hold tasks of a run, and how many tasks these are.
+type workers struct {
+	ids   map[thalweg.WorkerID]bool
+	tasks int
 }
 
 // load is what a live worker holds.
@@ -91,7 +98,7 @@ type load struct {
 }
 
 func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *plan {
-	p := &plan{s: s, now: now, late: late(s, l)}
+	p := &plan{s: s, now: now, late: late(s, l), on: make(map[*state.Run]workers)}
 	live := l.live(now)
 	p.runs = slices.DeleteFunc(s.ActiveRuns(), func(r *state.Run) bool { return r.Current().Waits(len(live)) })
 	for _, w := range live {
@@ -105,8 +112,14 @@ func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *pl
 		}
 	}
 	slices.SortFunc(p.live, func(a, b *load) int { return cmp.Compare(a.ID, b.ID) })
+	for _, id := range s.Holders() {
+		if _, lives := slices.BinarySearchFunc(p.live, id, func(l *load, id thalweg.WorkerID) int { return cmp.Compare(l.ID, id) }); !lives {
+			p.note(id, s.HeldBy(id))
+		}
+	}
 	for _, l := range p.live {
 		l.held = s.HeldBy(l.ID)
+		p.note(l.ID, l.held)
 		l.partitions = count(l.held, (*state.Task).IsPartition)
 		l.batch = count(l.held, takesSlot)
 		if l.ID != me {
@@ -118,6 +131,22 @@ func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *pl
 		}
 	}
 	return p
+}
+
+// note counts the tasks of runs that a worker holds.
+func (p *plan) note(id thalweg.WorkerID, held []*state.Task) {
+	for _, t := range held {
+		if t.Run == nil {
+			continue
+		}
+		of := p.on[t.Run]
+		if of.ids == nil {
+			of.ids = make(map[thalweg.WorkerID]bool)
+		}
+		of.ids[id] = true
+		of.tasks++
+		p.on[t.Run] = of
+	}
 }
 
 // takesSlot tells tasks that run to their end and count against a worker's slots

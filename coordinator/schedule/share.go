@@ -23,13 +23,16 @@ func (p *plan) jobs() {
 	p.take(p.s.WaitingJobs(), jobSlots-count(p.me.held, func(t *state.Task) bool { return t.Job != nil }))
 }
 
-// batchTasks picks tasks of map and reduce stages for the polling worker, oldest
-// run first, lowest index first. Of a stage's remaining tasks it takes no more
-// than an even share over the workers that could help, so that the first to poll
-// does not leave the others idle.
+// batchTasks picks tasks of map and reduce stages for the polling worker, of the run with the
+// fewest tasks leased first, of several the oldest, lowest index first: so runs get even
+// shares of the slots, however many tasks one has. Of a stage's remaining tasks it takes no
+// more than an even share over the workers that could help, so that the first to poll does
+// not leave the others idle.
 func (p *plan) batchTasks() {
 	free := p.me.Slots - p.me.batch
-	for _, r := range p.runs {
+	runs := slices.Clone(p.runs)
+	slices.SortStableFunc(runs, func(a, b *state.Run) int { return cmp.Compare(p.on[a].tasks, p.on[b].tasks) })
+	for _, r := range runs {
 		stage := r.Current()
 		if free <= 0 || stage.Over == stages.OverReplicas || !p.may(p.me, r) {
 			continue
@@ -53,7 +56,7 @@ func (p *plan) helpers(r *state.Run) int {
 			n++
 		}
 	}
-	return max(n, 1)
+	return max(min(n, most(r)), 1)
 }
 
 // replicas picks train replicas for the polling worker, an even share of each
@@ -66,7 +69,7 @@ func (p *plan) replicas() {
 			continue
 		}
 		may := func(l *load) bool { return p.may(l, r) }
-		p.take(stage.Tasks, p.room(len(stage.Tasks), may, func(l *load) int {
+		p.take(stage.Tasks, p.room(len(stage.Tasks), most(r), may, func(l *load) int {
 			return count(l.held, func(t *state.Task) bool { return t.Stage == stage })
 		}))
 		// What failed on all others would wait for this worker's share to grow.
@@ -99,7 +102,7 @@ func (p *plan) partitions() int {
 			}
 		}
 	}
-	return p.take(waiting, p.room(total, func(*load) bool { return true }, func(l *load) int { return l.partitions }))
+	return p.take(waiting, p.room(total, len(p.live), func(*load) bool { return true }, func(l *load) int { return l.partitions }))
 }
 
 // mayRetry reports whether a partition's wait after a failure is over. A failure
@@ -110,15 +113,16 @@ func (p *plan) mayRetry(part *state.Partition) bool {
 }
 
 // room returns how many more of total tasks the polling worker may take. Each live worker
-// that may hold any gets an even share of them and as many workers as the remainder counts
-// get one more; who holds more already keeps them, but takes none.
-func (p *plan) room(total int, may func(*load) bool, held func(*load) int) int {
+// that may hold any, and most of them, gets an even share and as many workers as the remainder
+// counts get one more; who holds more already keeps them, but takes none.
+func (p *plan) room(total, most int, may func(*load) bool, held func(*load) int) int {
 	among := 0
 	for _, l := range p.live {
 		if l == p.me || may(l) {
 			among++
 		}
 	}
+	among = min(among, most)
 	base, extra := total/among, total%among
 	for _, l := range p.live {
 		if l != p.me && held(l) > base {

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -54,8 +55,19 @@ func late(s *state.State, l Liveness) map[thalweg.PipelineName]bool {
 }
 
 // may reports whether a worker can be given tasks of a run: it has disk and memory for them,
-// and no stream that goes first.
-func (p *plan) may(l *load, r *state.Run) bool { return !l.NoRoom && p.fits(l, r) && !p.busy(l) }
+// no stream that goes first, and the run may have tasks on it beside its other workers.
+func (p *plan) may(l *load, r *state.Run) bool {
+	on := p.on[r].ids
+	return !l.NoRoom && p.fits(l, r) && !p.busy(l) && (on[l.ID] || len(on) < most(r))
+}
+
+// most returns on how many workers a run may have tasks.
+func most(r *state.Run) int {
+	if n := r.Current().MaxWorkers; n > 0 {
+		return int(n)
+	}
+	return math.MaxInt
+}
 
 // busy reports whether a worker holds a partition of a stream that is late: it begins no
 // task of a run then.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/liveness"
@@ -50,8 +51,21 @@ func Waiting(r *state.Run, l *liveness.Liveness) string {
 		return fmt.Sprintf("waiting for %d workers, %d there", stage.MinWorkers, alive)
 	case alive > 0 && roomy == 0:
 		return "waiting for a worker with room on its disk"
+	case stage.MaxWorkers > 0 && alive > int(stage.MaxWorkers) && full(stage):
+		return fmt.Sprintf("on %d workers of %d, as many as resources.max_workers allows", stage.MaxWorkers, alive)
 	}
 	return ""
+}
+
+// full reports whether tasks of a stage wait, and as many workers as may hold some do.
+func full(stage *state.Stage) bool {
+	on, waits := make(map[thalweg.WorkerID]bool), false
+	for _, t := range stage.Tasks {
+		if waits = waits || t.State == state.TaskWaiting; t.State == state.TaskLeased {
+			on[t.Worker] = true
+		}
+	}
+	return waits && len(on) >= int(stage.MaxWorkers)
 }
 
 // fromTable moves an output that is a table of api.Table to a field of its own; what

@@ -81,6 +81,8 @@ type Plan struct {
 	// MinWorkers is how many workers must be alive for the stage to get on: with fewer, no
 	// task is leased and replicas pause between two rounds. 0: one is enough.
 	MinWorkers uint32 `json:"min_workers,omitempty"`
+	// MaxWorkers is how many workers may hold tasks of the stage at once; 0: any number.
+	MaxWorkers uint32 `json:"max_workers,omitempty"`
 }
 
 // Bounds of Plan.BackupAfter: shards of a dataset differ, and a backup of a task that is

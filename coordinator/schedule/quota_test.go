@@ -1,0 +1,105 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/state"
+)
+
+// bounded applies a spec whose runs have tasks on so many workers at most.
+func (c *cluster) bounded(name string, most uint32) {
+	plan := specPlan(6)
+	for i := range plan {
+		plan[i].MaxWorkers = most
+	}
+	c.apply(&state.ApplySpec{Pipeline: thalweg.PipelineName(name), Text: name, Model: thalweg.ModelName(name), Alias: "champion", Stages: plan})
+}
+
+// workersOf returns how many tasks of a run each worker holds.
+func (c *cluster) workersOf(run thalweg.RunID) map[thalweg.WorkerID]int {
+	on := make(map[thalweg.WorkerID]int)
+	for _, w := range c.s.Holders() {
+		for _, t := range c.s.HeldBy(w) {
+			if t.Run != nil && t.Run.ID == run {
+				on[w]++
+			}
+		}
+	}
+	return on
+}
+
+// In no stage has a run tasks on more workers than it may, its replicas are spread over these
+// evenly, and when one is lost another takes its place.
+func TestARunHasTasksOnNoMoreWorkersThanItMay(t *testing.T) {
+	for most := 1; most <= 4; most++ {
+		c := newCluster(t)
+		c.bounded("a", uint32(most))
+		all := []thalweg.WorkerID{"w1", "w2", "w3", "w4"}
+		reached := 0
+		for range 100 {
+			for range 3 {
+				c.poll(2, all...)
+				on := c.workersOf("a-1-1")
+				if reached = max(reached, len(on)); len(on) > most {
+					t.Fatalf("at most %d: %s", most, c.leases())
+				}
+			}
+			at := c.s.Run("a-1-1").Stage().Name
+			if at == "train" {
+				break
+			}
+			c.finish(at)
+		}
+		even := func(what string) {
+			t.Helper()
+			on := c.workersOf("a-1-1")
+			for w, n := range on {
+				if n < 6/most || n > (6+most-1)/most {
+					t.Errorf("at most %d, %s: %s has %d of 6 replicas: %s", most, what, w, n, c.leases())
+				}
+			}
+			if len(on) != most || reached != most {
+				t.Errorf("at most %d, %s: on %d, %d before: %s", most, what, len(on), reached, c.leases())
+			}
+		}
+		even("at first")
+		lost := c.s.Holders()[0]
+		if most == 4 {
+			continue // there is no other
+		}
+		delete(c.liveness.Workers, lost)
+		all = slices.DeleteFunc(all, func(w thalweg.WorkerID) bool { return w == lost })
+		for range 3 {
+			c.now = c.now.Add(c.liveness.LeaseTTL)
+			c.poll(2, all...)
+		}
+		even(fmt.Sprintf("%s is lost", lost))
+	}
+}
+
+// A run that is bounded leaves the other workers to others, and of two runs that want the same
+// slots neither waits for the other's end.
+func TestRunsShareSlotsEvenly(t *testing.T) {
+	c := newCluster(t)
+	c.bounded("a", 0)
+	c.bounded("b", 0)
+	c.poll(1, "w1", "w2")
+	c.finish("profile")
+	c.poll(2, "w1")
+	for range 2 {
+		if on := c.workersOf("a-1-1"); on["w1"] == 2 || len(c.workersOf("b-1-1")) > 0 {
+			break
+		}
+		c.poll(2, "w1")
+	}
+	for _, task := range c.s.HeldBy("w1")[:1] {
+		c.done(task)
+	}
+	c.poll(2, "w1")
+	if a, b := c.workersOf("a-1-1")["w1"], c.workersOf("b-1-1")["w1"]; a != 1 || b != 1 {
+		t.Errorf("a has %d tasks on w1, b %d: %s", a, b, c.leases())
+	}
+}
