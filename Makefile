@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality quality-search bench bench-stream versions fuzz demo dev soak model linear leaders chaos clean
+.PHONY: help build test race check fmt vet lint generated ranks nodev fused tidy generate integration integration-deps quality quality-search bench bench-stream versions fuzz demo dev soak model linear crowd leaders chaos clean
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -108,6 +108,9 @@ quality-search: build ## search for the options of networks on all tables of mak
 
 linear: ## check that answers of coordinators are linearizable under kills and partitions, with 200 seeds
 	EFFORT=full go test -count=1 -timeout 60m -run '^TestAnswersAreLinearizable' ./coordinator
+
+crowd: ## run a million shards by ten thousand simulated workers, and print what that takes
+	EFFORT=full go test -count=1 -timeout 30m -v -run '^TestACrowdOfWorkers$$' ./coordinator | grep crowd_test
 
 leaders: integration-deps ## kill the leader LEADER_KILLS times under changes, and print how long they waited for the next
 	LEADER_KILLS=$(LEADER_KILLS) go test -tags integration -count=1 -timeout 60m -v -run '^TestWhatWasAcknowledgedSurvivesLeaders$$' ./integration | grep leaders_test

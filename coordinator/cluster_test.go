@@ -272,6 +272,9 @@ type robot struct {
 	id     string
 	client *api.Client
 	hold   func(*apiv1.Lease) bool
+	// shards is how many it finds in any training data, and maps how many tasks these are; 0: three.
+	shards int64
+	maps   int
 	// objects are those that it finds of any training data; nil: none are told.
 	objects func() string
 	says    func(*apiv1.Lease, *apiv1.StreamPartition) // changes what it says of a partition; nil: nothing
@@ -331,7 +334,7 @@ func (r *robot) run(ctx context.Context) error {
 				req.Progress = append(req.Progress, &apiv1.Progress{TaskId: l.TaskId, Token: l.Token, RowsDone: 5, RowsTotal: 10, Message: "busy"})
 			default:
 				r.done[l.TaskId+"#"+strconv.FormatUint(l.Token, 10)]++
-				result := resultOf(l)
+				result := resultFor(l, cmp.Or(r.shards, 3), cmp.Or(r.maps, 3))
 				if r.objects != nil && l.Kind == "profile" && result.Error == "" {
 					result.Outputs[stages.ObjectsOutput] = r.objects()
 				}
@@ -356,9 +359,12 @@ func (r *robot) answers() int {
 	return r.told
 }
 
-// resultOf is what a well-behaved worker reports for a lease; it checks that the
-// lease brought what the work needs.
-func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
+// resultOf is what a well-behaved worker reports for a lease.
+func resultOf(l *apiv1.Lease) *apiv1.TaskReport { return resultFor(l, 3, 3) }
+
+// resultFor is resultOf for data of so many shards, which are so many tasks. It checks that
+// the lease brought what the work needs.
+func resultFor(l *apiv1.Lease, shards int64, maps int) *apiv1.TaskReport {
 	ref := func(name string) string { return name + "#" + strings.Repeat("0", 64) }
 	report := &apiv1.TaskReport{TaskId: l.TaskId, Token: l.Token, Outputs: map[string]string{}, Counts: map[string]int64{"rows": 100}}
 	fail := func(format string, args ...any) *apiv1.TaskReport {
@@ -382,7 +388,7 @@ func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
 		return report
 	}
 	if l.Reduce && l.Kind != "profile" {
-		if len(l.Partials) != 3 {
+		if len(l.Partials) != maps {
 			return fail("%d partials", len(l.Partials))
 		}
 		for i, p := range l.Partials {
@@ -393,7 +399,7 @@ func resultOf(l *apiv1.Lease) *apiv1.TaskReport {
 	}
 	switch {
 	case l.Kind == "profile":
-		report.Outputs["manifest"], report.Counts["shards"] = ref("manifest"), 3
+		report.Outputs["manifest"], report.Counts["shards"] = ref("manifest"), shards
 	case l.Kind == "train":
 		report.Outputs["checkpoint"], report.Outputs["model_sha256"] = ref("checkpoint"), "abc"
 	case !l.Reduce:

@@ -3,21 +3,16 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/audit"
 	"github.com/thalweg/thalweg/coordinator/liveness"
-	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
 const (
-	// maxPlans bounds how often one poll plans anew because its commands made room
-	// for more; what is left waits for the next poll or tick.
-	maxPlans = 4
 	// maxEntryBytes bounds a log entry: a spec with its escapes, or a report at the
 	// bounds of reports.
 	maxEntryBytes = 4 << 20
@@ -33,15 +28,16 @@ type leadership struct {
 	term     uint64
 	liveness *liveness.Liveness
 	looks    liveness.Looks
-	// planning admits one planner at a time, from the plan to its commands' being
-	// applied, so that no two plans take the same task.
-	planning chan struct{}
+	planning *planning
+	end      context.CancelFunc
 	// gaveWay is of the goroutine that follows leaderships.
 	gaveWay bool
 }
 
 // followLeadership begins and ends leaderships until ctx ends.
 func (c *Coordinator) followLeadership(ctx context.Context) {
+	var planners sync.WaitGroup
+	defer planners.Wait()
 	tick := time.NewTicker(c.cfg.LeaseTTL / ticksPerTTL)
 	defer tick.Stop()
 	for {
@@ -51,7 +47,7 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 		case leads := <-c.node.Leadership():
 			c.endLeadership()
 			if leads {
-				c.beginLeadership()
+				c.beginLeadership(ctx, &planners)
 			}
 		case <-tick.C:
 			c.tick(ctx)
@@ -60,20 +56,24 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 }
 
 // beginLeadership waits until all that was committed before is applied here, and
-// only then answers as the leader.
-func (c *Coordinator) beginLeadership() {
+// only then plans and answers as the leader.
+func (c *Coordinator) beginLeadership(ctx context.Context, planners *sync.WaitGroup) {
 	term := c.node.Term()
 	if err := c.node.Read(); err != nil {
 		c.log.Info("leadership was lost before it began", keyTerm, term, keyError, err)
 		return
 	}
-	c.lead.Store(&leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), planning: make(chan struct{}, 1)})
+	ctx, end := context.WithCancel(ctx)
+	lead := &leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), planning: newPlanning(), end: end}
+	planners.Go(func() { c.plan(ctx, lead) })
+	c.lead.Store(lead)
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
 }
 
 func (c *Coordinator) endLeadership() {
 	if lead := c.lead.Swap(nil); lead != nil {
+		lead.end()
 		c.log.Info("this node no longer leads", keyTerm, lead.term)
 	}
 	c.changes.Notify()
@@ -138,7 +138,7 @@ func (c *Coordinator) tick(ctx context.Context) {
 	if err := c.startScheduled(ctx, lead); err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
 		c.log.Warn("a run could not be started by its schedule", keyError, err)
 	}
-	if err := c.advance(ctx, lead, ""); err != nil {
+	if _, err := c.advance(ctx, lead, ""); err != nil {
 		c.log.Debug("planning was put off", keyError, err)
 		return
 	}
@@ -153,40 +153,6 @@ func (c *Coordinator) giveWay(lead *leadership, why error) {
 		c.log.Error("this node only reads, and another is asked to lead", keyError, why)
 		c.node.StepDown()
 	}
-}
-
-// advance plans and commits until there is nothing left to do, for the worker
-// that polls or, without one, for the cluster.
-func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalweg.WorkerID) error {
-	select {
-	case lead.planning <- struct{}{}:
-		defer func() { <-lead.planning }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for range maxPlans {
-		if c.leading() != lead {
-			return notLeader(c.node.Leader())
-		}
-		if c.node.Writable() != nil {
-			return nil // leases stay as they are
-		}
-		var commands []state.Command
-		c.replica.view(func(s *state.State) {
-			commands = schedule.Plan(s, lead.liveness.Snapshot(), time.Now(), poll)
-		})
-		if len(commands) == 0 {
-			return nil
-		}
-		var group errgroup.Group
-		for _, cmd := range commands {
-			group.Go(func() error { return c.carryOut(cmd) })
-		}
-		if err := group.Wait(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // carryOut commits a planned command and logs what an operator wants to know.

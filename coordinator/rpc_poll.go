@@ -15,15 +15,15 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 // Bounds of one poll, which hold for a worker with a share of the largest stage.
 const (
-	maxParked        = 1024 // polls that wait at once, one per worker
-	maxPollsPerTTL   = 3    // a poll waits a third of a lease's time at most
-	maxNameBytes     = 253  // a worker's name or address: those of a host
+	maxPollsPerTTL   = 3   // a poll waits a third of a lease's time at most
+	maxNameBytes     = 253 // a worker's name or address: those of a host
 	maxSlots         = 1024
 	maxPollItems     = 4096 // progress, reports, streams
 	maxRefusals      = 64
@@ -82,20 +82,19 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 // or its wait is over.
 func (c *Coordinator) awaitLeases(ctx context.Context, lead *leadership, msg *apiv1.PollRequest, accepted []string) (*apiv1.PollResponse, error) {
 	defer c.parked.Add(-1)
-	atOnce := c.parked.Add(1) > maxParked || len(accepted) > 0
+	atOnce := c.parked.Add(1) > liveness.MaxWorkers || len(accepted) > 0
 	wait := min(time.Duration(max(msg.WaitMs, 0))*time.Millisecond, c.cfg.LeaseTTL/maxPollsPerTTL)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	id := thalweg.WorkerID(msg.WorkerId)
 	for {
 		changed := c.changes.Changed()
-		if err := c.advance(ctx, lead, id); err != nil {
+		alive, err := c.advance(ctx, lead, id)
+		if err != nil {
 			return nil, err
 		}
 		var leases []*apiv1.Lease
 		var hash string
-		var err error
-		alive, _ := lead.liveness.Alive(time.Now())
 		c.replica.view(func(s *state.State) { leases, hash, err = view.Leases(s, alive, id, msg.KnownLeases) })
 		if err != nil {
 			return nil, err

@@ -22,12 +22,8 @@ func (s *service) Restore(ctx context.Context, req *apiv1.RestoreRequest) (*apiv
 		return nil, err
 	}
 	// Nothing is planned meanwhile, as between two plans.
-	select {
-	case lead.planning <- struct{}{}:
-		defer func() { <-lead.planning }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	lead.planning.turn.Lock()
+	defer lead.planning.turn.Unlock()
 	if err := s.c.allThere(ctx); err != nil {
 		return nil, err
 	}

@@ -20,9 +20,9 @@ import (
 
 // Bounds of what a leader remembers of workers.
 const (
-	// maxWorkers bounds the known workers: what one leader can answer several
-	// times a second.
-	maxWorkers = 1024
+	// MaxWorkers bounds the known workers, each of which has a poll open: what one leader
+	// answers in time, as `make crowd` shows.
+	MaxWorkers = 16_384
 	// maxRetired is the number of earlier processes remembered per worker.
 	maxRetired = 8
 	// lostShown is how long a lost worker is still shown.
@@ -45,6 +45,7 @@ type Liveness struct {
 	mu    struct {
 		sync.Mutex
 		workers  map[thalweg.WorkerID]*worker
+		version  uint64 // of who is there
 		progress map[thalweg.TaskID]*apiv1.Progress
 		streams  map[thalweg.TaskID]*apiv1.StreamPartition
 		reached  map[thalweg.RunID]uint64 // the newest exchange of trainings
@@ -107,9 +108,9 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 	id := thalweg.WorkerID(req.WorkerId)
 	w := l.mu.workers[id]
 	if w == nil {
-		if len(l.mu.workers) >= maxWorkers {
+		if len(l.mu.workers) >= MaxWorkers {
 			return noted, &thalweg.Error{Op: "poll", Kind: thalweg.Exhausted, Subject: "worker " + req.WorkerId,
-				Hint: fmt.Sprintf("a cluster has at most %d workers", maxWorkers)}
+				Hint: fmt.Sprintf("a cluster has at most %d workers", MaxWorkers)}
 		}
 		w = &worker{Worker: schedule.Worker{ID: id, Incarnation: req.Incarnation}, refusals: make(map[string]string), began: now}
 		l.mu.workers[id] = w
@@ -132,6 +133,9 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 		noted = w.beginAnew(l.ttl, now)
 	}
 	noted.Others = noted.Others || w.Slots != int(req.Slots) || w.NoRoom != req.NoRoom
+	if noted.Others || noted.Flaps > 0 || now.Sub(w.LastSeen) > l.ttl {
+		l.mu.version++
+	}
 	w.NoRoom = req.NoRoom
 	w.polls++
 	w.Silent, w.Unreachable = time.Time{}, false
@@ -195,6 +199,15 @@ func (l *Liveness) Left(id thalweg.WorkerID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.mu.workers, id)
+	l.mu.version++
+}
+
+// Version changes when a worker comes or goes, begins anew, or takes more or less than
+// before.
+func (l *Liveness) Version() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.version
 }
 
 // Snapshot returns what a plan looks at.

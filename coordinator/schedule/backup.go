@@ -13,32 +13,44 @@ import (
 // is none: one that has taken another worker more than BackupAfter times the median of the
 // done tasks of its stage. None is late within the time of a lease, in which its worker
 // may turn out to be lost.
-func (p *plan) straggler(leaseTTL time.Duration) *state.Task {
+func (p *Round) straggler() *state.Task {
 	if len(p.grants) > 0 || p.me.batch >= p.me.Slots {
 		return nil
 	}
 	for _, r := range p.runs {
-		stage := r.Current()
-		for _, reduce := range []bool{false, true} {
-			if t := p.slowest(stage.Tasks, reduce); t != nil && p.may(p.me, r) {
-				took, factor := p.now.Sub(time.UnixMilli(t.LeasedMS)), cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter)
-				if median := usual(stage.Tasks, reduce); median >= 0 && took > leaseTTL && float64(took) > factor*float64(median) {
-					return t
-				}
+		if !r.counted {
+			r.slow, r.counted = p.slow(r.stage), true
+		}
+		for _, t := range r.slow {
+			if !p.taken[t] && t.MayBackUp(p.me.ID) && p.reads+readsOf(t) <= state.MaxHeldPartials && p.may(p.me, r) {
+				return t
 			}
 		}
 	}
 	return nil
 }
 
-// slowest returns the task that is with another worker for longest, of those that the
-// polling worker may do too; nil if there is none.
-func (p *plan) slowest(tasks []*state.Task, reduce bool) (slow *state.Task) {
-	for _, t := range tasks {
-		if t.Reduce == reduce && t.State == state.TaskLeased && t.LeasedMS > 0 && t.MayBackUp(p.me.ID) &&
-			p.reads+readsOf(t) <= state.MaxHeldPartials && (slow == nil || t.LeasedMS < slow.LeasedMS) {
-			slow = t
+// slow returns the tasks of a stage that have taken too long, the slowest first, map tasks
+// before reducers.
+func (p *Round) slow(stage *state.Stage) (slow []*state.Task) {
+	held := func(t *state.Task) bool {
+		return t.State == state.TaskLeased && t.LeasedMS > 0 && p.now.Sub(time.UnixMilli(t.LeasedMS)) > p.l.LeaseTTL
+	}
+	if !slices.ContainsFunc(stage.Tasks, held) {
+		return nil
+	}
+	for _, reduce := range []bool{false, true} {
+		median, first := usual(stage.Tasks, reduce), len(slow)
+		if median < 0 {
+			continue
 		}
+		most := cmp.Or(stage.BackupAfter, stages.DefaultBackupAfter) * float64(median)
+		for _, t := range stage.Tasks {
+			if t.Reduce == reduce && held(t) && float64(p.now.Sub(time.UnixMilli(t.LeasedMS))) > most {
+				slow = append(slow, t)
+			}
+		}
+		slices.SortStableFunc(slow[first:], func(a, b *state.Task) int { return cmp.Compare(a.LeasedMS, b.LeasedMS) })
 	}
 	return slow
 }

@@ -25,8 +25,10 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 		for range rapid.IntRange(0, 60).Draw(rt, "events") {
 			w := rapid.SampledFrom(all).Draw(rt, "worker")
 			switch n := rapid.IntRange(0, 19).Draw(rt, "event"); {
-			case n < 11:
+			case n < 8:
 				c.poll(rapid.IntRange(0, 3).Draw(rt, "slots"), w)
+			case n < 11:
+				c.pollTogether(rapid.IntRange(0, 3).Draw(rt, "slots"), rapid.Permutation(all).Draw(rt, "workers")[:3]...)
 			case n < 15:
 				c.finishOf(w)
 			case n == 15: // a process is replaced by a new one
@@ -51,10 +53,16 @@ func TestClusterGetsOnWhateverHappened(t *testing.T) {
 			c.apply(&state.StartRun{Pipeline: p, Generation: 1, Stages: specPlan(2)}) // refused where one is going
 		}
 		live := all[:rapid.IntRange(1, len(all)).Draw(rt, "live")]
+		together := rapid.Bool().Draw(rt, "together")
 		for range 100 {
 			c.now = c.now.Add(c.liveness.LeaseTTL / 2)
+			if together {
+				c.pollTogether(1, live...)
+			}
 			for _, w := range live {
-				c.poll(1, w)
+				if !together {
+					c.poll(1, w)
+				}
 				c.finishOf(w)
 			}
 			c.plan("")
@@ -109,6 +117,6 @@ func BenchmarkPlanOfALargeStage(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		Plan(c.s, c.liveness, c.now.Add(time.Millisecond), "w3")
+		NewRound(c.s, c.liveness, c.now.Add(time.Millisecond)).Plan("w3")
 	}
 }

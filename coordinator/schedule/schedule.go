@@ -15,92 +15,70 @@ import (
 	"github.com/thalweg/thalweg/coordinator/state"
 )
 
-// Plan returns the commands that move the state on at the time now: the expiry
-// of silent workers, the registration of runs that have come to it, and, when poll names
-// the worker that is asking for work, its leases. When commands were applied,
-// plan again: one plan's result may make room for another.
-func Plan(s *state.State, l Liveness, now time.Time, poll thalweg.WorkerID) []state.Command {
-	var commands []state.Command
-	for _, w := range s.Holders() {
-		switch {
-		case l.Lost(w, now):
-			commands = append(commands, l.lost(w, s.HeldBy(w)))
-		case l.Workers[w].broken(now):
-			// Who waits for replicas waits for nobody: they are built again elsewhere at once.
-			// All other leases end as ever.
-			if held := slices.DeleteFunc(s.HeldBy(w), func(t *state.Task) bool { return !t.IsReplica() }); len(held) > 0 {
-				commands = append(commands, l.lost(w, held))
-			}
-		}
-	}
-	for _, r := range s.ActiveRuns() {
-		if r.Current().Over == stages.OverNothing {
-			commands = append(commands, &state.RegisterModel{Run: r.ID})
-		}
-	}
-	if poll == "" {
-		commands = append(commands, wanted(s, l, now)...)
-	}
-	w, known := l.Workers[poll]
-	if !known || len(commands) > 0 {
-		return commands
-	}
-	// An earlier process of the worker held leases that the new one does not know of.
-	stale := slices.DeleteFunc(s.HeldBy(w.ID), func(t *state.Task) bool { return t.Incarnation == w.Incarnation })
-	if len(stale) > 0 {
-		return []state.Command{l.lost(w.ID, stale)}
-	}
-	p := newPlan(s, l, now, poll)
-	if p.me == nil {
-		return nil
-	}
-	p.jobs()
-	p.batchTasks()
-	p.replicas()
-	moves := p.partitions() == 0
-	if slow := p.straggler(l.LeaseTTL); slow != nil {
-		commands = append(commands, &state.GrantBackup{Worker: w.ID, Incarnation: w.Incarnation, Slow: slow.Lease()})
-	}
-	if len(p.grants) > 0 {
-		commands = append(commands, &state.GrantLeases{Worker: w.ID, Incarnation: w.Incarnation, Address: w.Address, Grants: p.grants})
-	}
-	if moves {
-		commands = append(commands, p.rebalance()...)
-	}
-	return commands
+// Planned is a command, and the worker whose poll it answers; none if it concerns the cluster.
+type Planned struct {
+	state.Command
+	For thalweg.WorkerID
 }
 
-// plan is what one call of Plan looks at, and what it grants.
-type plan struct {
-	s      *state.State
-	now    time.Time
-	runs   []*state.Run                  // that are going, and have as many live workers as they ask for
-	me     *load                         // of the polling worker; nil if it takes nothing
-	live   []*load                       // in order of their IDs
-	late   map[thalweg.PipelineName]bool // streams that are to catch up
+// Round plans for all workers that poll at a time, so that what there is to look at is looked
+// at once, and not once for each of them. It holds for the state and the liveness that it was
+// made of, and until it has planned anything.
+type Round struct {
+	s       *state.State
+	l       Liveness
+	now     time.Time
+	runs    []*run                        // that are going, and have as many live workers as they ask for
+	live    []*load                       // in order of their IDs
+	alive   int                           // of them, that have called this leader
+	byID    map[thalweg.WorkerID]*load    // of live
+	late    map[thalweg.PipelineName]bool // streams that are to catch up
+	jobs    []*state.Task                 // that wait
+	streams *tasks                        // partitions; nil: not looked at yet
+	taken   map[*state.Task]bool          // granted by this round
+	most    *load                         // who holds most partitions; nil: not looked at yet
+	moved   bool                          // it has taken a partition from a worker
+	planned []Planned
+
+	// Of the worker that is planned for:
+	me     *load
 	grants []state.Lease
-	reads  uint32 // partials that tasks of the polling worker read
-	on     map[*state.Run]workers
+	reads  uint32 // partials that its tasks read
 }
 
-// workers are those that hold tasks of a run, and how many tasks these are.
-type workers struct {
-	ids   map[thalweg.WorkerID]bool
-	tasks int
+// run is a run that is going, with what its current stage has to give.
+type run struct {
+	*state.Run
+	stage *state.Stage
+	tasks
+	leased  int                      // tasks of the stage that are leased
+	on      map[thalweg.WorkerID]int // tasks of the run that each worker holds
+	all     int                      // of them
+	helpers int                      // workers that could help with the stage; 0: not counted yet
+	slow    []*state.Task            // that others may do too, the slowest first; of stages without waiting tasks
+	counted bool                     // slow is known
 }
 
-// load is what a live worker holds.
+// tasks are those that wait, and who has how many of their kind.
+type tasks struct {
+	waiting []*state.Task
+	*share  // nil: not counted yet
+}
+
+// load is what a live worker holds, and is granted by the round.
 type load struct {
 	Worker
 	batch      int // tasks that take a slot (takesSlot)
 	partitions int
 	held       []*state.Task
+	may        map[*run]bool // what Round.may knows of it, whatever other workers the runs have
 }
 
-func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *plan {
-	p := &plan{s: s, now: now, late: late(s, l), on: make(map[*state.Run]workers)}
+// NewRound looks at the state and at what is known of the workers, at the time now.
+func NewRound(s *state.State, l Liveness, now time.Time) *Round {
+	p := &Round{s: s, l: l, now: now, late: late(s, l), jobs: s.WaitingJobs(), byID: make(map[thalweg.WorkerID]*load), taken: make(map[*state.Task]bool)}
 	live := l.live(now)
-	p.runs = slices.DeleteFunc(s.ActiveRuns(), func(r *state.Run) bool { return r.Current().Waits(len(live)) })
+	p.alive = len(live)
 	for _, w := range live {
 		p.live = append(p.live, &load{Worker: w})
 	}
@@ -112,40 +90,132 @@ func newPlan(s *state.State, l Liveness, now time.Time, me thalweg.WorkerID) *pl
 		}
 	}
 	slices.SortFunc(p.live, func(a, b *load) int { return cmp.Compare(a.ID, b.ID) })
+	for _, r := range s.ActiveRuns() {
+		if !r.Current().Waits(p.alive) {
+			p.runs = append(p.runs, newRun(r))
+		}
+	}
 	for _, id := range s.Holders() {
-		if _, lives := slices.BinarySearchFunc(p.live, id, func(l *load, id thalweg.WorkerID) int { return cmp.Compare(l.ID, id) }); !lives {
-			p.note(id, s.HeldBy(id))
+		for _, t := range s.HeldBy(id) {
+			p.note(id, t)
 		}
 	}
 	for _, l := range p.live {
+		p.byID[l.ID] = l
 		l.held = s.HeldBy(l.ID)
-		p.note(l.ID, l.held)
 		l.partitions = count(l.held, (*state.Task).IsPartition)
 		l.batch = count(l.held, takesSlot)
-		if l.ID != me {
-			continue
-		}
-		p.me = l
-		for _, t := range l.held {
-			p.reads += readsOf(t)
-		}
 	}
 	return p
 }
 
-// note counts the tasks of runs that a worker holds.
-func (p *plan) note(id thalweg.WorkerID, held []*state.Task) {
-	for _, t := range held {
-		if t.Run == nil {
-			continue
+func newRun(r *state.Run) *run {
+	of := &run{Run: r, stage: r.Current(), on: make(map[thalweg.WorkerID]int)}
+	for _, t := range of.stage.Tasks {
+		switch {
+		case t.State == state.TaskWaiting && t.Backup == nil:
+			of.waiting = append(of.waiting, t)
+		case t.State == state.TaskLeased:
+			of.leased++
 		}
-		of := p.on[t.Run]
-		if of.ids == nil {
-			of.ids = make(map[thalweg.WorkerID]bool)
+	}
+	return of
+}
+
+// runOf returns the run of a task, nil if it has none that is going.
+func (p *Round) runOf(t *state.Task) *run {
+	if i := slices.IndexFunc(p.runs, func(r *run) bool { return r.Run == t.Run }); i >= 0 {
+		return p.runs[i]
+	}
+	return nil
+}
+
+// note counts a task that a worker holds.
+func (p *Round) note(id thalweg.WorkerID, t *state.Task) {
+	if r := p.runOf(t); r != nil {
+		r.on[id]++
+		r.all++
+	}
+}
+
+// Alive counts the workers that are alive and take tasks.
+func (p *Round) Alive() int { return p.alive }
+
+// Plan returns the commands that move the state on: the expiry of silent workers, the
+// registration of runs that have come to it, and, if there are none of these, the leases of
+// the workers that poll. Without any poll, it is about the cluster alone. When commands were
+// applied, plan another round: one round's result may make room for more.
+func (p *Round) Plan(polls ...thalweg.WorkerID) []Planned {
+	p.ofCluster(len(polls) == 0)
+	if len(p.planned) > 0 {
+		return p.planned
+	}
+	for _, id := range polls {
+		if w, known := p.l.Workers[id]; known {
+			p.ofWorker(w)
 		}
-		of.ids[id] = true
-		of.tasks++
-		p.on[t.Run] = of
+	}
+	return p.planned
+}
+
+func (p *Round) add(worker thalweg.WorkerID, c state.Command) {
+	p.planned = append(p.planned, Planned{c, worker})
+}
+
+// ofCluster plans what concerns no poll, and what streams want if there is none.
+func (p *Round) ofCluster(alone bool) {
+	for _, w := range p.s.Holders() {
+		switch {
+		case p.l.Lost(w, p.now):
+			p.add("", p.l.lost(w, p.s.HeldBy(w)))
+		case p.l.Workers[w].broken(p.now):
+			// Who waits for replicas waits for nobody: they are built again elsewhere at once.
+			// All other leases end as ever.
+			if held := slices.DeleteFunc(p.s.HeldBy(w), func(t *state.Task) bool { return !t.IsReplica() }); len(held) > 0 {
+				p.add("", p.l.lost(w, held))
+			}
+		}
+	}
+	for _, r := range p.s.ActiveRuns() {
+		if r.Current().Over == stages.OverNothing {
+			p.add("", &state.RegisterModel{Run: r.ID})
+		}
+	}
+	if alone {
+		for _, c := range wanted(p.s, p.l, p.now) {
+			p.add("", c)
+		}
+	}
+}
+
+// ofWorker plans what a worker that polls is to have.
+func (p *Round) ofWorker(w Worker) {
+	// An earlier process of the worker held leases that the new one does not know of.
+	stale := slices.DeleteFunc(p.s.HeldBy(w.ID), func(t *state.Task) bool { return t.Incarnation == w.Incarnation })
+	if len(stale) > 0 {
+		p.add(w.ID, p.l.lost(w.ID, stale))
+		return
+	}
+	if p.me = p.byID[w.ID]; p.me == nil {
+		return // it takes nothing
+	}
+	p.grants, p.reads = nil, 0
+	for _, t := range p.me.held {
+		p.reads += readsOf(t)
+	}
+	p.takeJobs()
+	p.batchTasks()
+	p.replicas()
+	moves := p.partitions() == 0
+	if slow := p.straggler(); slow != nil {
+		p.taken[slow] = true
+		p.add(w.ID, &state.GrantBackup{Worker: w.ID, Incarnation: w.Incarnation, Slow: slow.Lease()})
+	}
+	if len(p.grants) > 0 {
+		p.add(w.ID, &state.GrantLeases{Worker: w.ID, Incarnation: w.Incarnation, Address: w.Address, Grants: p.grants})
+	}
+	if moves {
+		p.rebalance()
 	}
 }
 
@@ -154,27 +224,38 @@ func (p *plan) note(id thalweg.WorkerID, held []*state.Task) {
 // each other in every round, a partition's scorer never ends, and somebody waits for a job.
 func takesSlot(t *state.Task) bool { return !t.IsReplica() && !t.IsPartition() && t.Job == nil }
 
-// take grants waiting tasks to the polling worker, n at most and no more than an
+// take grants tasks that wait to the polling worker, n at most and no more than an
 // answer can name partials for, and returns how many.
-func (p *plan) take(tasks []*state.Task, n int) int {
+func (p *Round) take(waiting []*state.Task, n int) int {
 	taken := 0
-	for _, t := range tasks {
+	for _, t := range waiting {
 		if taken >= n {
 			break
 		}
-		if t.State == state.TaskWaiting && t.Backup == nil && p.reads+readsOf(t) <= state.MaxHeldPartials && !p.avoids(t) {
+		if !p.taken[t] && p.reads+readsOf(t) <= state.MaxHeldPartials && !p.avoids(t) {
+			p.taken[t] = true
 			p.grants = append(p.grants, t.Lease())
 			p.reads += readsOf(t)
+			p.me.held = append(p.me.held, t)
+			p.note(p.me.ID, t)
 			taken++
 		}
+	}
+	if taken > 0 {
+		p.me.batch, p.me.partitions = count(p.me.held, takesSlot), count(p.me.held, (*state.Task).IsPartition)
+		clear(p.me.may)
 	}
 	return taken
 }
 
 // avoids reports whether a task should wait for another worker than the polling
 // one: it failed there, and a live worker that takes such is left on which it did not.
-func (p *plan) avoids(t *state.Task) bool {
-	return t.FailedOn(p.me.ID) && slices.ContainsFunc(p.live, func(l *load) bool { return !t.FailedOn(l.ID) && (t.Run == nil || p.may(l, t.Run)) })
+func (p *Round) avoids(t *state.Task) bool {
+	if !t.FailedOn(p.me.ID) {
+		return false
+	}
+	of := p.runOf(t)
+	return slices.ContainsFunc(p.live, func(l *load) bool { return !t.FailedOn(l.ID) && (of == nil || p.may(l, of)) })
 }
 
 // readsOf counts the partials that a task reads.

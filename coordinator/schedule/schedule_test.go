@@ -42,12 +42,47 @@ func (c *cluster) apply(cmd state.Command) state.Answer {
 	return answer
 }
 
+// round plans for the workers that poll, for the cluster if none has a name. No task is for
+// two of them, and no more than one partition moves.
+func (c *cluster) round(polls ...thalweg.WorkerID) (commands []state.Command) {
+	c.t.Helper()
+	if len(polls) == 1 && polls[0] == "" {
+		polls = nil
+	}
+	to, moved := make(map[thalweg.TaskID]thalweg.WorkerID), 0
+	give := func(task thalweg.TaskID, w thalweg.WorkerID) {
+		if to[task] != "" {
+			c.t.Fatalf("%s is for %s and for %s", task, to[task], w)
+		}
+		to[task] = w
+	}
+	for _, planned := range NewRound(c.s, c.liveness, c.now).Plan(polls...) {
+		commands = append(commands, planned.Command)
+		switch cmd := planned.Command.(type) {
+		case *state.GrantLeases:
+			for _, l := range cmd.Grants {
+				give(l.Task, cmd.Worker)
+			}
+		case *state.GrantBackup:
+			give(cmd.Slow.Task, cmd.Worker)
+		case *state.ReleaseLeases:
+			if cmd.Lost == "" {
+				moved += len(cmd.Leases)
+			}
+		}
+	}
+	if moved > 1 {
+		c.t.Fatalf("%d partitions move at once", moved)
+	}
+	return commands
+}
+
 // plan carries plans out until nothing is left to do and returns their commands.
-func (c *cluster) plan(poll thalweg.WorkerID) []state.Command {
+func (c *cluster) plan(polls ...thalweg.WorkerID) []state.Command {
 	c.t.Helper()
 	var all []state.Command
 	for range 10 {
-		commands := Plan(c.s, c.liveness, c.now, poll)
+		commands := c.round(polls...)
 		if len(commands) == 0 {
 			return all
 		}
@@ -56,7 +91,7 @@ func (c *cluster) plan(poll thalweg.WorkerID) []state.Command {
 		}
 		all = append(all, commands...)
 	}
-	c.t.Fatalf("planning for %q does not end: %v", poll, names(all))
+	c.t.Fatalf("planning for %q does not end: %v", polls, names(all))
 	return nil
 }
 
@@ -67,8 +102,16 @@ func names(commands []state.Command) (names []string) {
 	return names
 }
 
-// poll lets workers call, each with its slots, and plans for them.
+// poll lets workers call, each with its slots, and plans for one after the other.
 func (c *cluster) poll(slots int, workers ...thalweg.WorkerID) {
+	c.t.Helper()
+	for _, w := range workers {
+		c.pollTogether(slots, w)
+	}
+}
+
+// pollTogether is poll, of workers that call at a time.
+func (c *cluster) pollTogether(slots int, workers ...thalweg.WorkerID) {
 	c.t.Helper()
 	for _, w := range workers {
 		incarnation := "1"
@@ -76,8 +119,8 @@ func (c *cluster) poll(slots int, workers ...thalweg.WorkerID) {
 			incarnation = known.Incarnation
 		}
 		c.liveness.Workers[w] = Worker{ID: w, Incarnation: incarnation, Slots: slots, LastSeen: c.now}
-		c.plan(w)
 	}
+	c.plan(workers...)
 }
 
 // leases lists what each worker holds: "w1: a-1-1/clean@0 …".
@@ -392,7 +435,7 @@ func TestPartitionsMoveOneByOneToAWorkerThatJoins(t *testing.T) {
 	for step, want := range []int{1, 2, 2} {
 		moved := 0
 		for range 2 { // taken from one, then granted to the other
-			for _, cmd := range Plan(c.s, c.liveness, c.now, "w2") {
+			for _, cmd := range c.round("w2") {
 				if release, ok := cmd.(*state.ReleaseLeases); ok {
 					moved += len(release.Leases)
 				}

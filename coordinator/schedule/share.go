@@ -18,9 +18,9 @@ var partitionBackoff = retry.Backoff{Min: 500 * time.Millisecond, Max: 30 * time
 // for a job, and neither waits for the other. Each may hold some files in memory.
 const jobSlots = 2
 
-// jobs picks jobs for the polling worker, the oldest first.
-func (p *plan) jobs() {
-	p.take(p.s.WaitingJobs(), jobSlots-count(p.me.held, func(t *state.Task) bool { return t.Job != nil }))
+// takeJobs picks jobs for the polling worker, the oldest first.
+func (p *Round) takeJobs() {
+	p.take(p.jobs, jobSlots-count(p.me.held, func(t *state.Task) bool { return t.Job != nil }))
 }
 
 // batchTasks picks tasks of map and reduce stages for the polling worker, of the run with the
@@ -28,66 +28,90 @@ func (p *plan) jobs() {
 // shares of the slots, however many tasks one has. Of a stage's remaining tasks it takes no
 // more than an even share over the workers that could help, so that the first to poll does
 // not leave the others idle.
-func (p *plan) batchTasks() {
+func (p *Round) batchTasks() {
 	free := p.me.Slots - p.me.batch
 	runs := slices.Clone(p.runs)
-	slices.SortStableFunc(runs, func(a, b *state.Run) int { return cmp.Compare(p.on[a].tasks, p.on[b].tasks) })
+	slices.SortStableFunc(runs, func(a, b *run) int { return cmp.Compare(a.all, b.all) })
 	for _, r := range runs {
-		stage := r.Current()
-		if free <= 0 || stage.Over == stages.OverReplicas || !p.may(p.me, r) {
+		if r.rest(p.taken); free <= 0 || r.stage.Over == stages.OverReplicas || len(r.waiting) == 0 || !p.may(p.me, r) {
 			continue
 		}
-		left, helpers := len(stage.Tasks)-int(stage.Done), p.helpers(r)
-		mine := count(p.me.held, func(t *state.Task) bool { return t.Stage == stage })
+		left, helpers := len(r.stage.Tasks)-int(r.stage.Done), p.helpers(r)
+		mine := count(p.me.held, func(t *state.Task) bool { return t.Stage == r.stage })
 		share := (left+helpers-1)/helpers - mine
-		if most := int(stage.Together); most > 0 {
-			share = min(share, most-count(stage.Tasks, func(t *state.Task) bool { return t.State == state.TaskLeased }))
+		if most := int(r.stage.Together); most > 0 {
+			share = min(share, most-r.leased)
 		}
-		free -= p.take(stage.Tasks, min(free, share))
+		taken := p.take(r.waiting, min(free, share))
+		free, r.leased = free-taken, r.leased+taken
+	}
+}
+
+// rest drops the first of the waiting tasks that are taken by now.
+func (t *tasks) rest(taken map[*state.Task]bool) {
+	for len(t.waiting) > 0 && taken[t.waiting[0]] {
+		t.waiting = t.waiting[1:]
 	}
 }
 
 // helpers counts the live workers that hold a task of the run or have a free
 // slot for one.
-func (p *plan) helpers(r *state.Run) int {
-	n := 0
-	for _, l := range p.live {
-		if l.batch < l.Slots && p.may(l, r) || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r }) {
-			n++
+func (p *Round) helpers(r *run) int {
+	if r.helpers == 0 {
+		for _, l := range p.live {
+			if l.batch < l.Slots && p.may(l, r) || slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.Run == r.Run }) {
+				r.helpers++
+			}
 		}
+		r.helpers = max(min(r.helpers, r.most()), 1)
 	}
-	return max(min(n, most(r)), 1)
+	return r.helpers
 }
 
 // replicas picks train replicas for the polling worker, an even share of each
 // training over the live workers. A replica stays where it is while its worker
 // lives: moving one makes all of them wait for it to resume.
-func (p *plan) replicas() {
+func (p *Round) replicas() {
 	for _, r := range p.runs {
-		stage := r.Current()
-		if stage.Over != stages.OverReplicas || !p.may(p.me, r) {
+		if r.rest(p.taken); r.stage.Over != stages.OverReplicas || len(r.waiting) == 0 || !p.may(p.me, r) {
 			continue
 		}
 		may := func(l *load) bool { return p.may(l, r) }
-		p.take(stage.Tasks, p.room(len(stage.Tasks), most(r), may, func(l *load) int {
-			return count(l.held, func(t *state.Task) bool { return t.Stage == stage })
-		}))
+		if r.share == nil {
+			r.share = p.shares(len(r.stage.Tasks), r.most(), may, func(l *load) int {
+				return count(l.held, func(t *state.Task) bool { return t.Stage == r.stage })
+			})
+		}
+		r.took(p.me, p.take(r.waiting, r.room(p.me)))
 		// What failed on all others would wait for this worker's share to grow.
+		left := slices.DeleteFunc(slices.Clone(r.waiting), func(t *state.Task) bool { return len(t.Failures) == 0 })
+		if len(left) == 0 {
+			continue
+		}
 		others := slices.DeleteFunc(slices.Clone(p.live), func(l *load) bool { return l == p.me || !may(l) })
-		left := slices.DeleteFunc(slices.Clone(stage.Tasks), func(t *state.Task) bool {
-			return slices.Contains(p.grants, t.Lease()) || slices.ContainsFunc(others, func(l *load) bool { return !t.FailedOn(l.ID) })
+		left = slices.DeleteFunc(left, func(t *state.Task) bool {
+			return slices.ContainsFunc(others, func(l *load) bool { return !t.FailedOn(l.ID) })
 		})
 		if len(others) > 0 {
-			p.take(left, len(left))
+			r.took(p.me, p.take(left, len(left)))
 		}
 	}
 }
 
 // partitions picks topic partitions for the polling worker, an even share of
 // those of all pipelines over the live workers, and returns how many.
-func (p *plan) partitions() int {
-	total := 0
-	var waiting []*state.Task
+func (p *Round) partitions() int {
+	if p.streams == nil {
+		p.streams = p.waitingPartitions()
+	}
+	p.streams.rest(p.taken)
+	taken := p.take(p.streams.waiting, p.streams.room(p.me))
+	p.streams.took(p.me, taken)
+	return taken
+}
+
+func (p *Round) waitingPartitions() *tasks {
+	all, total := &tasks{}, 0
 	for pipe := range p.s.Pipelines() {
 		if !p.s.Scores(pipe) {
 			continue
@@ -97,53 +121,86 @@ func (p *plan) partitions() int {
 				continue
 			}
 			total++
-			if part.Task.State == state.TaskWaiting && p.mayRetry(part) {
-				waiting = append(waiting, part.Task)
+			if part.Task.State == state.TaskWaiting && part.Task.Backup == nil && p.mayRetry(part) {
+				all.waiting = append(all.waiting, part.Task)
 			}
 		}
 	}
-	return p.take(waiting, p.room(total, len(p.live), func(*load) bool { return true }, func(l *load) int { return l.partitions }))
+	all.share = p.shares(total, len(p.live), func(*load) bool { return true }, func(l *load) int { return l.partitions })
+	return all
 }
 
 // mayRetry reports whether a partition's wait after a failure is over. A failure
 // in the future is another leader's clock, and not waited for.
-func (p *plan) mayRetry(part *state.Partition) bool {
+func (p *Round) mayRetry(part *state.Partition) bool {
 	since := p.now.Sub(time.UnixMilli(part.FailedMS))
 	return part.Failures == 0 || since < 0 || since >= partitionBackoff.Longest(int(part.Failures))
 }
 
-// room returns how many more of total tasks the polling worker may take. Each live worker
-// that may hold any, and most of them, gets an even share and as many workers as the remainder
-// counts get one more; who holds more already keeps them, but takes none.
-func (p *plan) room(total, most int, may func(*load) bool, held func(*load) int) int {
-	among := 0
+// share is an even share of some tasks. Each live worker that may hold any, and most of them,
+// gets as many, and as many workers as the remainder counts get one more; who holds more already keeps them,
+// but takes none.
+type share struct {
+	base, extra int
+	held        map[*load]int
+	above       int // workers that hold more than base
+}
+
+// shares returns the shares of total tasks over the workers that may hold any, and most of
+// them.
+func (p *Round) shares(total, most int, may func(*load) bool, held func(*load) int) *share {
+	s, among := &share{held: make(map[*load]int)}, 0
 	for _, l := range p.live {
-		if l == p.me || may(l) {
+		if may(l) {
 			among++
 		}
-	}
-	among = min(among, most)
-	base, extra := total/among, total%among
-	for _, l := range p.live {
-		if l != p.me && held(l) > base {
-			extra--
+		if n := held(l); n > 0 {
+			s.held[l] = n
 		}
 	}
-	return base + min(max(extra, 0), 1) - held(p.me)
+	among = max(min(among, most), 1)
+	s.base, s.extra = total/among, total%among
+	for _, n := range s.held {
+		if n > s.base {
+			s.above++
+		}
+	}
+	return s
+}
+
+// room returns how many more a worker may take.
+func (s *share) room(l *load) int {
+	others := s.above
+	if s.held[l] > s.base {
+		others--
+	}
+	return s.base + min(max(s.extra-others, 0), 1) - s.held[l]
+}
+
+// took notes that a worker was granted n.
+func (s *share) took(l *load, n int) {
+	before := s.held[l]
+	s.held[l] += n
+	if before <= s.base && s.held[l] > s.base {
+		s.above++
+	}
 }
 
 // rebalance takes one partition from the live worker that holds most, when the
-// polling worker holds at least two fewer; the next plan grants it. One at a
+// polling worker holds at least two fewer; a later round grants it. One at a
 // time: the stream of a partition pauses while it moves.
-func (p *plan) rebalance() []state.Command {
-	most := slices.MaxFunc(p.live, func(a, b *load) int { return cmp.Compare(a.partitions, b.partitions) })
-	if most.partitions < p.me.partitions+2 {
-		return nil
+func (p *Round) rebalance() {
+	if p.most == nil {
+		p.most = slices.MaxFunc(p.live, func(a, b *load) int { return cmp.Compare(a.partitions, b.partitions) })
 	}
-	for _, t := range slices.Backward(most.held) {
-		if t.IsPartition() {
-			return []state.Command{state.Release("", t)}
+	if p.moved || p.most.partitions < p.me.partitions+2 {
+		return
+	}
+	for _, t := range slices.Backward(p.most.held) {
+		if t.IsPartition() && !p.taken[t] {
+			p.moved = true
+			p.add(p.me.ID, state.Release("", t))
+			return
 		}
 	}
-	return nil
 }

@@ -56,14 +56,24 @@ func late(s *state.State, l Liveness) map[thalweg.PipelineName]bool {
 
 // may reports whether a worker can be given tasks of a run: it has disk and memory for them,
 // no stream that goes first, and the run may have tasks on it beside its other workers.
-func (p *plan) may(l *load, r *state.Run) bool {
-	on := p.on[r].ids
-	return !l.NoRoom && p.fits(l, r) && !p.busy(l) && (on[l.ID] || len(on) < most(r))
+func (p *Round) may(l *load, r *run) bool {
+	if r.on[l.ID] == 0 && len(r.on) >= r.most() {
+		return false
+	}
+	may, known := l.may[r]
+	if !known {
+		if l.may == nil {
+			l.may = make(map[*run]bool)
+		}
+		may = !l.NoRoom && p.fits(l, r) && !p.busy(l)
+		l.may[r] = may
+	}
+	return may
 }
 
 // most returns on how many workers a run may have tasks.
-func most(r *state.Run) int {
-	if n := r.Current().MaxWorkers; n > 0 {
+func (r *run) most() int {
+	if n := r.stage.MaxWorkers; n > 0 {
 		return int(n)
 	}
 	return math.MaxInt
@@ -71,24 +81,18 @@ func most(r *state.Run) int {
 
 // busy reports whether a worker holds a partition of a stream that is late: it begins no
 // task of a run then.
-func (p *plan) busy(l *load) bool {
+func (p *Round) busy(l *load) bool {
 	return slices.ContainsFunc(l.held, func(t *state.Task) bool { return t.IsPartition() && p.late[t.Partition.Pipeline.Name] })
 }
 
 // fits reports whether a worker has memory for a run: all pipelines whose runs it works
 // for have to fit together. One that does not tell how much it has takes anything.
-func (p *plan) fits(l *load, r *state.Run) bool {
+func (p *Round) fits(l *load, r *run) bool {
 	if l.MemoryBytes <= 0 {
 		return true
 	}
-	needs := map[thalweg.PipelineName]int64{r.Pipeline: p.bytesOf(r)}
-	held := l.held
-	if l == p.me {
-		for _, g := range p.grants { // of this plan
-			held = append(held[:len(held):len(held)], p.s.Task(g.Task))
-		}
-	}
-	for _, t := range held {
+	needs := map[thalweg.PipelineName]int64{r.Pipeline: p.bytesOf(r.Run)}
+	for _, t := range l.held {
 		if t.Run != nil {
 			needs[t.Run.Pipeline] = p.bytesOf(t.Run)
 		}
@@ -105,7 +109,7 @@ func (p *plan) fits(l *load, r *state.Run) bool {
 
 // bytesOf returns what a run needs of a worker's memory; of a generation that is not
 // kept any more, nothing is known.
-func (p *plan) bytesOf(r *state.Run) int64 {
+func (p *Round) bytesOf(r *state.Run) int64 {
 	if pipe := p.s.Pipeline(r.Pipeline); pipe != nil {
 		if spec := pipe.Spec(r.Generation); spec != nil {
 			return spec.WorkerBytes
