@@ -13,6 +13,7 @@ import (
 var ranks = map[string]int{
 	".":                      0,
 	"arrowtype":              0,
+	"coordinator/together":   0,
 	"broadcast":              0,
 	"coordinator/api/stages": 0,
 	"coordinator/api/v1":     0,

@@ -3,16 +3,30 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/audit"
 	"github.com/thalweg/thalweg/coordinator/liveness"
+	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/together"
 )
 
 const (
+	// maxRounds bounds how often it is planned anew for those who ask, because what was
+	// committed made room for more; what is left waits for the next poll or tick.
+	maxRounds = 4
+	// roundHolds is how long a round that found nothing to do is good for others who ask,
+	// while the state stays as it is and no worker comes or goes: thousands of workers poll
+	// for nothing but their leases' sake.
+	roundHolds = 50 * time.Millisecond
+	// maxProposals bounds the commands that are on their way into the log at once.
+	maxProposals = 256
 	// maxEntryBytes bounds a log entry: a spec with its escapes, or a report at the
 	// bounds of reports.
 	maxEntryBytes = 4 << 20
@@ -28,7 +42,7 @@ type leadership struct {
 	term     uint64
 	liveness *liveness.Liveness
 	looks    liveness.Looks
-	planning *planning
+	planning planning
 	end      context.CancelFunc
 	// gaveWay is of the goroutine that follows leaderships.
 	gaveWay bool
@@ -64,8 +78,11 @@ func (c *Coordinator) beginLeadership(ctx context.Context, planners *sync.WaitGr
 		return
 	}
 	ctx, end := context.WithCancel(ctx)
-	lead := &leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), planning: newPlanning(), end: end}
-	planners.Go(func() { c.plan(ctx, lead) })
+	lead := &leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), end: end}
+	lead.planning.asks = together.NewDesk[thalweg.WorkerID, int]()
+	planners.Go(func() {
+		lead.planning.asks.Serve(ctx, func(polls []thalweg.WorkerID) planned { return c.planFor(lead, polls) })
+	})
 	c.lead.Store(lead)
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
@@ -153,6 +170,104 @@ func (c *Coordinator) giveWay(lead *leadership, why error) {
 		c.log.Error("this node only reads, and another is asked to lead", keyError, why)
 		c.node.StepDown()
 	}
+}
+
+// planning is how a leader plans: for all who ask at a time, from the plan to its commands'
+// being applied, so that no two plans take the same task.
+type planning struct {
+	asks *together.Desk[thalweg.WorkerID, int] // by the worker that polls, "" for the cluster
+	turn sync.Mutex                            // held while it is planned and committed
+	// Of who has the turn: the last round, if it found nothing to do, and what it is of.
+	idle    *schedule.Round
+	state   *state.State
+	index   uint64
+	version uint64 // of the liveness
+	began   time.Time
+}
+
+// planned is how many workers are alive and take tasks, and what commands met.
+type planned = together.Served[thalweg.WorkerID, int]
+
+// advance plans and commits until there is nothing left to do, for the worker that polls or,
+// without one, for the cluster. It returns how many workers are alive and take tasks.
+func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalweg.WorkerID) (alive int, err error) {
+	return lead.planning.asks.Ask(ctx, poll, notLeader(""))
+}
+
+// planFor plans and commits for those who ask, and again for those for whom there was
+// something to do.
+func (c *Coordinator) planFor(lead *leadership, polls []thalweg.WorkerID) (out planned) {
+	lead.planning.turn.Lock()
+	defer lead.planning.turn.Unlock()
+	out.Of = make(map[thalweg.WorkerID]error)
+	cluster := slices.Contains(polls, "")
+	polls = slices.DeleteFunc(slices.Clone(polls), func(id thalweg.WorkerID) bool { return id == "" })
+	for range maxRounds {
+		if c.leading() != lead {
+			out.Err = notLeader(c.node.Leader())
+			return out
+		}
+		if c.node.Writable() != nil { // leases stay as they are
+			out.Answer, _ = lead.liveness.Alive(time.Now())
+			return out
+		}
+		var commands []schedule.Planned
+		c.replica.view(func(s *state.State) {
+			round := lead.planning.at(s, lead)
+			if out.Answer = round.Alive(); cluster {
+				commands = round.Plan()
+			}
+			if len(commands) == 0 && len(polls) > 0 {
+				commands = round.Plan(polls...)
+			}
+			if len(commands) > 0 {
+				lead.planning.idle = nil
+			}
+		})
+		if len(commands) == 0 {
+			return out
+		}
+		if polls, out.Err = c.carryOutAll(commands, polls, out.Of); out.Err != nil {
+			return out
+		}
+	}
+	return out
+}
+
+// at returns a round for the state as it is.
+func (p *planning) at(s *state.State, lead *leadership) *schedule.Round {
+	now, version := time.Now(), lead.liveness.Version()
+	if p.idle == nil || p.state != s || p.index != s.Index() || p.version != version || now.Sub(p.began) > roundHolds {
+		p.idle, p.state, p.index, p.version, p.began = schedule.NewRound(s, lead.liveness.Snapshot(), now), s, s.Index(), version, now
+	}
+	return p.idle
+}
+
+// carryOutAll commits what was planned, and returns for whom it is to be planned anew: for
+// those whose polls it answered or, where it was about the cluster, for all. What one poll's
+// commands meet is that poll's error.
+func (c *Coordinator) carryOutAll(commands []schedule.Planned, polls []thalweg.WorkerID, of map[thalweg.WorkerID]error) (again []thalweg.WorkerID, err error) {
+	var group errgroup.Group
+	group.SetLimit(maxProposals)
+	errs := make([]error, len(commands))
+	for i, cmd := range commands {
+		group.Go(func() error {
+			errs[i] = c.carryOut(cmd.Command)
+			return nil
+		})
+	}
+	_ = group.Wait() // each has its own
+	for i, cmd := range commands {
+		switch {
+		case cmd.For == "":
+			again, err = polls, errors.Join(err, errs[i])
+		case errs[i] != nil:
+			of[cmd.For] = errors.Join(of[cmd.For], errs[i])
+		default:
+			again = append(again, cmd.For)
+		}
+	}
+	return again, err
 }
 
 // carryOut commits a planned command and logs what an operator wants to know.
