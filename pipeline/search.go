@@ -36,6 +36,12 @@ type SearchSpec struct {
 	// ParallelTrials is how many trials run at once at most, each by one worker. It does
 	// not change what is found. Default: as many as workers have slots for.
 	ParallelTrials int `yaml:"parallel_trials,omitempty" json:"parallel_trials,omitempty" jsonschema:"minimum=1,maximum=1000"`
+	// Folds is by how many folds of the training and validation rows trials are compared, of a
+	// random, hash or stratify split: a trial trains a model without each fold and is measured on
+	// its rows, so that all rows have a say, and counts by the mean. The test rows are in no fold.
+	// 1: by the validation rows alone. Default auto: the folds of the split or else 5 where there
+	// are fewer than 300 validation rows, of which the luckiest trial looks best, and else 1.
+	Folds Count `yaml:"folds,omitempty" json:"folds,omitempty" jsonschema:"maximum=20"`
 	// Parameters are the fields that have other values in each trial, by their paths below
 	// spec: trainer.optimizer.learning_rate, input_features.distance.normalization. Each has
 	// a space: {space: uniform, lower: 0.0, upper: 0.5}, loguniform (as many values between
@@ -286,6 +292,7 @@ func (b *Body) checkSearch(at Place) {
 	if shares := b.Preprocessing.Split.Probabilities; len(shares) > 1 && shares[1] == 0 {
 		at.Problem("split", "give validation a share of the rows", "there are no validation rows to compare trials by")
 	}
+	b.checkTrialFolds(at)
 	if m, ok := b.Model.Options.(Importer); ok && m.Imports() != "" {
 		at.Unsupported("", "leave it out", "a search with a model that is imported, and not trained")
 	}

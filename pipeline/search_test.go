@@ -64,6 +64,53 @@ func TestASearchIsRenderedAsItIsRead(t *testing.T) {
 	}
 }
 
+// Trials are compared by folds where a search asks for them, or where validation rows are few and
+// folds can be kept from what models learn.
+func TestTrialsAreComparedByFoldsOfFewRows(t *testing.T) {
+	for _, c := range []struct {
+		search, split, clean string
+		few, many, cut       int
+		says                 string
+	}{
+		{"", "", "", 5, 0, 5, "the validation rows, of fewer than 300 by 5 folds"},
+		{"folds: 1", "", "", 0, 0, 0, "the validation rows"},
+		{"folds: 7", "", "", 7, 7, 7, "7 folds"},
+		{"", "type: stratify, column: town", "", 5, 0, 5, "the validation rows, of fewer than 300 by 5 folds"},
+		{"", "type: datetime, column: day", "", 0, 0, 0, "the validation rows"},
+		{"", "type: random, folds: 3", "", 3, 0, 3, "the validation rows, of fewer than 300 by 3 folds"},
+		{"folds: 3", "type: random, folds: 3", "", 3, 3, 3, "3 folds"},
+		{"folds: 1", "type: random, folds: 3", "", 0, 0, 3, "the validation rows"},
+		{"", "", "outliers: {column: x, method: iqr, action: clip}", 0, 0, 0, "the validation rows"},
+	} {
+		text := searched
+		if c.search != "" {
+			text = strings.Replace(text, "  search:\n", "  search:\n    "+c.search+"\n", 1)
+		}
+		if c.clean != "" {
+			text += "  preprocessing: {clean: [{" + c.clean + "}]}\n"
+		} else if c.split != "" {
+			text += "  preprocessing: {split: {" + c.split + "}}\n"
+		}
+		s := parse(t, "a.yaml", []byte(text))
+		if few, many := s.TrialFolds(299), s.TrialFolds(300); few != c.few || many != c.many || s.Folds() != c.cut {
+			t.Errorf("%+v: %d folds of few rows, %d of many, of %d", c, few, many, s.Folds())
+		}
+		if got, want := s.SearchText(), "at most 20 trials, compared by "+c.says; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for what, want := range map[string]string{
+		"preprocessing: {split: {type: datetime, column: day}}":                        "a datetime split has no folds",
+		"preprocessing: {split: {type: random, folds: 3}}":                             "the rows are cut into 3 folds by preprocessing.split",
+		"preprocessing: {clean: [{outliers: {column: x, method: iqr, action: clip}}]}": "a cleaning step learns from the rows of all folds",
+	} {
+		text := strings.Replace(searched, "  search:\n", "  search:\n    folds: 4\n", 1) + "  " + what + "\n"
+		if _, err := pipeline.Parse(catalog.All(), "a.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // The spec of a trial is the user's with the values in it: fields that it has, fields that
 // it leaves out, items of lists by name and by number, and defaults that follow from values.
 func TestTheSpecOfATrialIsTheUsersWithTheValues(t *testing.T) {

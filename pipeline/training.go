@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -184,6 +185,85 @@ func (b *Body) checkFolds(at Place) {
 	if front := Front(b.Model); front.Name != b.Model.Name {
 		folds.Unsupported("folds", "leave folds out", "folds of a model on the hidden layer of a version, which has learnt from the rows of all folds")
 	}
+}
+
+// defaultTrialFolds is by how many folds trials are compared that the validation rows are too few
+// for.
+const defaultTrialFolds = 5
+
+// leastCompared is how many validation rows trials are compared by alone: of fewer the best of ten
+// trials is one that suits these rows by chance. On tables of some 200 rows, which have 30, it lost
+// a tenth more than the best by folds.
+const leastCompared = 300
+
+// TrialFolds returns by how many folds of its rows the trials of a search are compared where there
+// are so many validation rows; 0: by these alone.
+func (s *Spec) TrialFolds(validation int64) int {
+	n := s.Folds()
+	if of := s.Spec.Search; of == nil || of.Folds == 1 || of.Folds == 0 && validation >= leastCompared {
+		return 0
+	}
+	return n
+}
+
+// Folds returns how many folds rows are cut into: those of the split or, where a search may compare
+// its trials by folds, as many as it has; 0: none.
+func (s *Spec) Folds() int {
+	b := &s.Spec
+	n := b.Preprocessing.Split.Folds
+	if b.Search == nil || n > 0 || b.Search.Folds == 1 {
+		return n
+	}
+	if m, ok := s.catalog.splitMethod(b.Preprocessing.Split.Type); !ok || !m.Folded() {
+		return 0
+	}
+	if s.unfolded() != "" {
+		return 0
+	}
+	return cmp.Or(int(b.Search.Folds), defaultTrialFolds)
+}
+
+// SearchText says how many trials a search has, and what they are compared by; "" without one.
+func (s *Spec) SearchText() string {
+	if s.Spec.Search == nil {
+		return ""
+	}
+	by := "the validation rows"
+	if n := s.TrialFolds(leastCompared); n > 0 {
+		by = fmt.Sprintf("%d folds", n)
+	} else if n = s.TrialFolds(0); n > 0 {
+		by += fmt.Sprintf(", of fewer than %d by %d folds", leastCompared, n)
+	}
+	return fmt.Sprintf("at most %d trials, compared by %s", s.Spec.Search.MaxTrials, by)
+}
+
+// checkTrialFolds checks the folds that a search asks for.
+func (b *Body) checkTrialFolds(at Place) {
+	n := int(b.Search.Folds)
+	if n < 2 {
+		return
+	}
+	split := b.Preprocessing.Split
+	if m, ok := at.found.catalog.splitMethod(split.Type); ok && !m.Folded() {
+		at.Problem("folds", "write type: "+at.found.catalog.splitting(folded)+" in spec.preprocessing.split, or leave folds out", "a %s split has no folds", split.Type)
+	} else if split.Folds > 0 && split.Folds != n {
+		at.Problem("folds", "leave it out", "the rows are cut into %d folds by preprocessing.split", split.Folds)
+	} else if why := (&Spec{Spec: *b}).unfolded(); why != "" {
+		at.Problem("folds", "leave folds out", "trials cannot be compared by folds: %s", why)
+	}
+}
+
+// unfolded says why no fold can be kept from what its models learn, "" where each can.
+func (s *Spec) unfolded() string {
+	switch {
+	case s.Learns():
+		return "a cleaning step learns from the rows of all folds"
+	case s.Balances():
+		return "a row that is balanced may be in two"
+	case Front(s.Spec.Model).Name != s.Spec.Model.Name:
+		return "the version that the hidden layer is of has learnt from the rows of all folds"
+	}
+	return ""
 }
 
 // stepwise lists the fields that are set and mean something only to rules that make

@@ -421,7 +421,7 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 	if doc.Champion, err = all.compared.result(); err != nil {
 		return err
 	}
-	if d.cuts.Folds > 0 {
+	if hasFolds(d.plan.Spec) {
 		if err := t.Input(ctx, "cross_validation", &doc.Folds); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
 	"github.com/thalweg/thalweg/pipeline/search"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/worker/train"
 )
 
@@ -143,7 +144,53 @@ func (t *Task) try(ctx context.Context, base *pipeline.Spec, trial *search.Trial
 	}
 	t.Report.Counts["rows"] = t.rowsDone.Load()
 	trial.Metrics, trial.Epochs, trial.Model = result.Metrics, result.Epochs, model.ModelSHA256()
+	if folds, err := t.trialFolds(ctx, base); folds == 0 || err != nil {
+		return err
+	} else if trial.Metrics, err = t.tryFolds(ctx, lease, v, folds); err != nil {
+		return err
+	}
 	return nil
+}
+
+// trialFolds returns by how many folds trials are compared; 0: by the validation rows.
+func (t *Task) trialFolds(ctx context.Context, spec *pipeline.Spec) (int, error) {
+	var fit fitted
+	if err := t.Input(ctx, "transform", &fit); err != nil {
+		return 0, err
+	}
+	var validation int64
+	for _, rows := range fit.Rows {
+		validation += rows[split.Validation]
+	}
+	if spec.Halves() {
+		validation /= 2
+	}
+	return spec.TrialFolds(validation), nil
+}
+
+// tryFolds returns the means of the metrics of a trial's models, each trained without one of the
+// folds, of the rows of that fold.
+func (t *Task) tryFolds(ctx context.Context, lease *apiv1.Lease, v variant, folds int) (map[string]float64, error) {
+	d, err := t.worker.openData(ctx, lease)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]evaluation.Fold, folds)
+	for i := range all {
+		own := *d
+		own.view = split.Without(i + 1)
+		t.message.Store(fmt.Sprintf("%s: fold %d of %d", v.name, i+1, folds))
+		all[i], err = own.try(ctx, variant{run: v.run, name: fmt.Sprintf("%s, fold %d", v.name, i+1),
+			empty: "no row of the other folds is left to train on", hint: "write search: {folds: 1}, or give training a larger share of the rows"})
+		if err != nil {
+			return nil, err
+		}
+	}
+	metrics := make(map[string]float64)
+	for name, mean := range evaluation.NewFolds(all).Means {
+		metrics[name] = mean.Value
+	}
+	return metrics, nil
 }
 
 // putValues makes a lease one whose spec has values in it.
@@ -200,6 +247,9 @@ func reduceTrials(ctx context.Context, t *Task) error {
 	}
 	trainer := artifact.Trainer(rows.plan, rows.transform)
 	result := problem.Result(trials, best)
+	if result.Folds, err = t.trialFolds(ctx, spec); err != nil {
+		return err
+	}
 	t.Report.Counts["replicas"] = int64(trainer.Distributed.Replicas)
 	t.Report.Counts["search.trials"], t.Report.Counts["search.trials.failed"] = int64(len(trials)), int64(failed)
 	t.Report.Metrics["search."+problem.Metric], t.Report.Metrics["search.best_trial"] = *best.Score, float64(best.Number)

@@ -72,6 +72,39 @@ func TestASearchRegistersItsBestTrial(t *testing.T) {
 	}
 }
 
+// A trial counts by the mean of the folds, which is that of a run of its values with such folds;
+// its model is the one without them, and so is the version.
+func TestTrialsAreComparedByFolds(t *testing.T) {
+	b := newBatchHalf(t)
+	b.spec = searchSpec(`{metric: roc_auc, folds: 3, max_trials: 3, parameters: {trainer.optimizer.learning_rate: {space: loguniform, lower: 0.0001, upper: 0.3}}}`)
+	want, metrics, _ := b.all(flightShards)
+	result := b.found()
+	best := result.Trials[result.Best-1]
+	if result.Folds != 3 || !strings.Contains(b.inputs["trials"], "3 trials by 3 folds; the best is") || best.Model != b.inputs["model_sha256"] {
+		t.Errorf("%d folds, the best trial %+v, the version %s\n%s", result.Folds, best, b.inputs["model_sha256"], b.inputs["trials"])
+	}
+	if b.inputs["cross_validation"] != "" || metrics["validation.roc_auc"] == *best.Score {
+		t.Errorf("validation %v, folds %q", metrics["validation.roc_auc"], b.inputs["cross_validation"])
+	}
+	other := newBatchHalf(t)
+	other.spec = b.spec
+	other.worker.cfg.KeepBytes = 1
+	if got, _, _ := other.all(1); !maps.Equal(got, want) {
+		t.Errorf("by one task without kept rows: %v, want %v", got, want)
+	}
+	for _, trial := range result.Trials {
+		plain := newBatchHalf(t)
+		plain.spec = strings.Replace(flightSpec, "trainer: {epochs: 2,", "trainer: {epochs: 2, optimizer: {type: adam, learning_rate: "+trial.Values["trainer.optimizer.learning_rate"]+"},", 1)
+		plain.spec = strings.Replace(plain.spec, "  preprocessing:\n", "  preprocessing:\n    split: {type: random, folds: 3}\n", 1)
+		if report := plain.upTo("cross_validate", 2); report.Error != "" {
+			t.Fatal(report)
+		}
+		if mean := plain.folds().Means["roc_auc"].Value; *trial.Score != mean {
+			t.Errorf("trial %d has %v, the folds of its values %v", trial.Number, *trial.Score, mean)
+		}
+	}
+}
+
 // Trials of later generations follow from those before, features and kinds of models can be
 // searched too, and the version has them.
 func TestASearchOfFeaturesAndModelsFitsEach(t *testing.T) {

@@ -66,6 +66,8 @@ type plan struct {
 	// Scoring is what explanations and samples leave of the speed of scoring; nil where the
 	// spec wants neither.
 	Scoring *plannedScoring `json:"scoring,omitempty"`
+	// Search is how many trials there are, and what they are compared by.
+	Search string `json:"search,omitempty"`
 }
 
 type plannedChange struct {
@@ -75,7 +77,7 @@ type plannedChange struct {
 
 // planOf compares a spec with the newest of its pipeline.
 func planOf(ctx context.Context, c *cluster.Client, spec *pipeline.Spec) (*plan, error) {
-	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Cleans: !spec.Trains(), Changes: []plannedChange{}}
+	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Cleans: !spec.Trains(), Changes: []plannedChange{}, Search: spec.SearchText()}
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: p.Pipeline})
 	if thalweg.Is(err, thalweg.NotFound) {
 		all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
@@ -152,6 +154,9 @@ func effectOf(c pipeline.Change, after *pipeline.Spec) string {
 
 func (p *plan) print(w io.Writer) {
 	defer p.Scoring.print(w)
+	if p.Search != "" && p.Trains {
+		defer fmt.Fprintln(w, "search:", p.Search)
+	}
 	switch {
 	case p.Generation == 0 && p.Cleans:
 		fmt.Fprintf(w, "%s is new: a run begins, which cleans the rows and writes their table\n", p.Pipeline)

@@ -65,6 +65,17 @@ func TestPlanSaysWhatExplanationsAndSamplesLeave(t *testing.T) {
 	}
 }
 
+func TestPlanSaysWhatTrialsAreComparedBy(t *testing.T) {
+	const by = "at most 20 trials, compared by the validation rows"
+	for _, p := range []plan{{Pipeline: "p", Trains: true, Search: by}, {Pipeline: "p", Generation: 1, Search: by}} {
+		var out strings.Builder
+		p.print(&out)
+		if strings.Contains(out.String(), "search: "+by+"\n") != p.Trains {
+			t.Errorf("trains %v: %q", p.Trains, &out)
+		}
+	}
+}
+
 // plan says of each edit what it will do, and apply prints the same.
 func TestPlanSaysWhatApplyDoes(t *testing.T) {
 	c := parallelDev(t, embedded.Config{})

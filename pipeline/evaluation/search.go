@@ -24,7 +24,11 @@ func SearchTable(r *search.Result, most int) string {
 	}
 	values := func(t search.Trial) string { return shortened(t.Values.Text(), most/8) }
 	best := r.Trials[r.Best-1]
-	fmt.Fprintf(&w, "%s, %d trials; the best is %d, %s %.6g: %s\n", r.Algorithm, len(r.Trials), best.Number, r.Metric, *best.Score, values(best))
+	of := ""
+	if r.Folds > 0 {
+		of = fmt.Sprintf(" by %d folds", r.Folds)
+	}
+	fmt.Fprintf(&w, "%s, %d trials%s; the best is %d, %s %.6g: %s\n", r.Algorithm, len(r.Trials), of, best.Number, r.Metric, *best.Score, values(best))
 	reasons := slices.Sorted(maps.Keys(failed))
 	for i, why := range reasons {
 		if i == 3 {

@@ -6,6 +6,8 @@ type Result struct {
 	Metric    string `json:"metric"`
 	// Maximize: of the metric more is better.
 	Maximize bool `json:"maximize"`
+	// Folds is by how many folds trials were compared; 0: by the validation rows.
+	Folds int `json:"folds,omitempty"`
 	// Best is the number of the best trial.
 	Best   int     `json:"best"`
 	Trials []Trial `json:"trials"`

@@ -167,7 +167,7 @@ func newCuts(plan *pipeline.Plan) (*Cuts, Method, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed, Folds: spec.Folds}
+	c := &Cuts{Type: spec.Type, Column: spec.Column, Seed: plan.Spec.Spec.Trainer.Seed, Folds: plan.Spec.Folds()}
 	if m.Given() {
 		return c, m, nil
 	}

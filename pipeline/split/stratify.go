@@ -96,7 +96,7 @@ func (s *strataByValue) of(value *string) (*stratum, error) {
 	}
 	if len(s.list) == s.most {
 		return nil, &thalweg.Error{Op: "split rows", Kind: thalweg.Exhausted, Subject: "column " + s.column, Err: fmt.Errorf("more than %d values to stratify by", s.most),
-			Hint: "derive a column of fewer values, or write fewer folds where there are any; to keep all rows of a key in one split, write type: hash"}
+			Hint: "derive a column of fewer values, or write fewer folds where there are any, of a search folds: 1; to keep all rows of a key in one split, write type: hash"}
 	}
 	out = &stratum{Windows: make([]window, s.targets)}
 	for k := range out.Windows {

@@ -165,10 +165,11 @@ func (d *Dataset) writeCleaned(ctx context.Context, plan *pipeline.Plan, cuts *s
 	text := arrow.BinaryTypes.String
 	written := append(slices.Clone(fields), arrow.Field{Name: "_object_row", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "_object", Type: text},
 		arrow.Field{Name: split.ColumnName, Type: text}, arrow.Field{Name: "_reason", Type: text, Nullable: true})
-	if cuts.Folds > 0 {
+	folded := plan.Spec.Spec.Preprocessing.Split.Folds > 0
+	if folded {
 		written = append(written, arrow.Field{Name: split.FoldColumn, Type: arrow.PrimitiveTypes.Int64, Nullable: true})
 	}
-	o := &cleanedWriter{schema: arrow.NewSchema(written, nil), folds: cuts.Folds > 0, counts: Cleaned{Splits: make(map[string]int64)}}
+	o := &cleanedWriter{schema: arrow.NewSchema(written, nil), folds: folded, counts: Cleaned{Splits: make(map[string]int64)}}
 	var err error
 	if o.out, err = dataset.NewWriter(w, o.schema, dataset.WriterConfig{}); err != nil {
 		return nil, err
