@@ -90,7 +90,7 @@ hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no d
 # QUALITY has targets of its own. What disturbs processes (KILLED) is played apart from what looks
 # at them, so that each has its time.
 QUALITY := ^(TestQuality|TestSearchedNetworks)$$
-KILLED := WhateverIsKilled$$|^TestChaos$$
+KILLED := WhateverIsKilled$$|^TestChaos$$|^TestFaultsCostLittle$$
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '$(QUALITY)$(if $(RUN),,|$(KILLED))' ./integration/...
@@ -111,6 +111,11 @@ linear: ## check that answers of coordinators are linearizable under kills and p
 
 crowd: ## run a million shards by ten thousand simulated workers, and print what that takes
 	EFFORT=full go test -count=1 -timeout 30m -v -run '^TestACrowdOfWorkers$$' ./coordinator | grep crowd_test
+
+.PHONY: fault-cost
+fault-cost: build ## train undisturbed, and with a worker killed each half minute, and print what that cost (FAULT_COST_SECONDS each; the worker is away for FAULT_COST_AWAY)
+	@tools/build.sh minio
+	FAULT_COST_SECONDS=$(or $(FAULT_COST_SECONDS),200) FAULT_COST_AWAY=$(or $(FAULT_COST_AWAY),6) go test -tags integration -count=1 -timeout 60m -v -run '^TestFaultsCostLittle$$' ./integration | grep -v '^=== '
 
 leaders: integration-deps ## kill the leader LEADER_KILLS times under changes, and print how long they waited for the next
 	LEADER_KILLS=$(LEADER_KILLS) go test -tags integration -count=1 -timeout 60m -v -run '^TestWhatWasAcknowledgedSurvivesLeaders$$' ./integration | grep leaders_test

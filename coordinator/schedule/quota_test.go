@@ -103,3 +103,41 @@ func TestRunsShareSlotsEvenly(t *testing.T) {
 		t.Errorf("a has %d tasks on w1, b %d: %s", a, b, c.leases())
 	}
 }
+
+// Of a training that has been going for a while, a worker that joins gets its share at once,
+// from those with most; nothing moves for one replica more, nor back.
+func TestReplicasMoveToAWorkerThatJoins(t *testing.T) {
+	for replicas := uint32(1); replicas <= 9; replicas++ {
+		c := newCluster(t)
+		c.spec("a", replicas, "")
+		c.until("a-1-1", "train", "w1", "w2")
+		c.poll(2, "w1", "w2", "w1")
+		before := c.leases()
+		c.poll(2, "w3")
+		if got := c.leases(); got != before && replicas > 2 {
+			t.Errorf("%d replicas, at the beginning: %s, before %s", replicas, got, before)
+		}
+		c.now = c.now.Add(evenAfter)
+		for w := range c.liveness.Workers {
+			of := c.liveness.Workers[w]
+			of.LastSeen = c.now
+			c.liveness.Workers[w] = of
+		}
+		commands := c.plan("w3")
+		most, least, total := 0, 99, 0
+		for _, n := range c.workersOf("a-1-1") {
+			most, least, total = max(most, n), min(least, n), total+n
+		}
+		if total != int(replicas) || most > max(2, int(replicas+2)/3) && most > least+1 {
+			t.Errorf("%d replicas: %s", replicas, c.leases())
+		}
+		if n := len(commands); n != 0 && n != 2 {
+			t.Errorf("%d replicas: %v", replicas, names(commands))
+		}
+		after := c.leases()
+		c.poll(2, "w1", "w2", "w3", "w1")
+		if c.leases() != after {
+			t.Errorf("%d replicas: %s, a poll later %s", replicas, after, c.leases())
+		}
+	}
+}

@@ -57,6 +57,7 @@ type run struct {
 	helpers int                      // workers that could help with the stage; 0: not counted yet
 	slow    []*state.Task            // that others may do too, the slowest first; of stages without waiting tasks
 	counted bool                     // slow is known
+	moved   bool                     // it has taken replicas from workers
 }
 
 // tasks are those that wait, and who has how many of their kind.
@@ -217,6 +218,7 @@ func (p *Round) ofWorker(w Worker) {
 	if moves {
 		p.rebalance()
 	}
+	p.even()
 }
 
 // takesSlot tells tasks that run to their end and count against a worker's slots

@@ -66,8 +66,10 @@ func (c *cluster) round(polls ...thalweg.WorkerID) (commands []state.Command) {
 		case *state.GrantBackup:
 			give(cmd.Slow.Task, cmd.Worker)
 		case *state.ReleaseLeases:
-			if cmd.Lost == "" {
-				moved += len(cmd.Leases)
+			for _, l := range cmd.Leases {
+				if cmd.Lost == "" && c.s.Task(l.Task).IsPartition() {
+					moved++
+				}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -69,19 +70,14 @@ func (p *Round) helpers(r *run) int {
 }
 
 // replicas picks train replicas for the polling worker, an even share of each
-// training over the live workers. A replica stays where it is while its worker
-// lives: moving one makes all of them wait for it to resume.
+// training over the live workers.
 func (p *Round) replicas() {
 	for _, r := range p.runs {
 		if r.rest(p.taken); r.stage.Over != stages.OverReplicas || len(r.waiting) == 0 || !p.may(p.me, r) {
 			continue
 		}
 		may := func(l *load) bool { return p.may(l, r) }
-		if r.share == nil {
-			r.share = p.shares(len(r.stage.Tasks), r.most(), may, func(l *load) int {
-				return count(l.held, func(t *state.Task) bool { return t.Stage == r.stage })
-			})
-		}
+		p.shareReplicas(r)
 		r.took(p.me, p.take(r.waiting, r.room(p.me)))
 		// What failed on all others would wait for this worker's share to grow.
 		left := slices.DeleteFunc(slices.Clone(r.waiting), func(t *state.Task) bool { return len(t.Failures) == 0 })
@@ -94,6 +90,58 @@ func (p *Round) replicas() {
 		})
 		if len(others) > 0 {
 			r.took(p.me, p.take(left, len(left)))
+		}
+	}
+}
+
+// shareReplicas counts the shares of a training, once.
+func (p *Round) shareReplicas(r *run) {
+	if r.share == nil {
+		r.share = p.shares(len(r.stage.Tasks), r.most(), func(l *load) bool { return p.may(l, r) }, func(l *load) int {
+			return count(l.held, func(t *state.Task) bool { return t.Stage == r.stage })
+		})
+	}
+}
+
+// evenAfter is how long all replicas of a training must have been where they are for some to
+// move to a worker that has joined: it waits no more often than that.
+const evenAfter = 5 * time.Second
+
+// even takes replicas from the live workers with most of a training, where the polling worker
+// has at least two fewer, up to its even share; a later round grants them. All at once, as the
+// training waits once for them then.
+func (p *Round) even() {
+	unsettled := func(t *state.Task) bool {
+		return t.State != state.TaskLeased || p.now.Sub(time.UnixMilli(t.LeasedMS)) < evenAfter
+	}
+	for _, r := range p.runs {
+		if r.stage.Over != stages.OverReplicas || r.moved || !p.may(p.me, r) {
+			continue
+		}
+		p.shareReplicas(r)
+		room := r.room(p.me)
+		if room <= 0 || slices.ContainsFunc(r.stage.Tasks, unsettled) {
+			continue
+		}
+		left := maps.Clone(r.held)
+		var moving []*state.Task
+		for len(moving) < room {
+			from := slices.MaxFunc(p.live, func(a, b *load) int { return cmp.Compare(left[a], left[b]) })
+			if left[from] < left[p.me]+2 {
+				break
+			}
+			left[from]--
+			i := slices.IndexFunc(from.held, func(t *state.Task) bool {
+				return t.Stage == r.stage && !t.FailedOn(p.me.ID) && !slices.Contains(moving, t)
+			})
+			if i >= 0 {
+				moving = append(moving, from.held[i])
+				left[p.me]++
+			}
+		}
+		if len(moving) > 0 {
+			r.moved = true
+			p.add(p.me.ID, state.Release("", moving...))
 		}
 	}
 }

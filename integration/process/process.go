@@ -145,6 +145,35 @@ func (p *Process) read(from io.Reader, to io.Writer) {
 // PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// CPU returns how long the process has run on a processor, user and system; of one that
+// runs, to a hundredth of a second.
+func (p *Process) CPU(t testing.TB) time.Duration {
+	t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	default:
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	if errors.Is(err, os.ErrNotExist) { // it has just ended
+		<-p.done
+		return p.CPU(t)
+	}
+	var user, system int64
+	_, rest, ok := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if err == nil && (!ok || len(fields) < 13) {
+		err = fmt.Errorf("%q", text)
+	}
+	if err == nil {
+		_, err = fmt.Sscan(fields[11]+" "+fields[12], &user, &system)
+	}
+	if err != nil {
+		t.Fatalf("processor time of %s: %v", p.name, err)
+	}
+	return time.Duration(user+system) * (time.Second / 100)
+}
+
 // Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
