@@ -262,6 +262,26 @@ func (c *cluster) RestartWorker(t testing.TB, i int) {
 	c.start(t, c.workers[i])
 }
 
+// KillJob kills the worker that does a job of a kind, starts it again, and reports whether
+// there was one.
+func (c *cluster) KillJob(t testing.TB, kind string) bool {
+	t.Helper()
+	res, err := c.Client().ListJobs(t.Context(), &apiv1.ListJobsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range res.Jobs {
+		for i, w := range c.workers {
+			if job.Kind == kind && job.State == "running" && job.Worker == w.name {
+				c.KillWorker(i)
+				c.RestartWorker(t, i)
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Command returns the command of a verb of the binary, its environment naming
 // the cluster's coordinators, store and brokers.
 func (c *cluster) Command(args ...string) *exec.Cmd {

@@ -243,8 +243,10 @@ func TestDeadLetters(t *testing.T) {
 	wantInTopic(t, bus, lake, drained.Dead)
 
 	// The second model can score what was far. Whoever asks for that is killed once there
-	// are so many objects of replays, and its job goes on; then two ask at once.
+	// are so many objects of replays, and the worker that replays if it still does, and its job
+	// goes on; then two ask at once.
 	where := []string{"dlq", "replay", flightPipeline, "--where", "stage == '1 filter'", "-o", "json"}
+	killed := 0
 	for objects := range 4 {
 		cmd := c.Command(where...)
 		if err := cmd.Start(); err != nil {
@@ -261,9 +263,15 @@ func TestDeadLetters(t *testing.T) {
 			return nil
 		})
 		if err := errors.Join(cmd.Process.Kill(), cmd.Wait()); err == nil {
-			t.Error("the replay was not killed")
+			t.Error("who asked for the replay was not killed")
+		}
+		if c.KillJob(t, "dlq-replay") {
+			killed++
 		}
 		t.Logf("a replay was killed:\n%s", judge(t, client, lake))
+	}
+	if killed == 0 {
+		t.Error("no replay was killed")
 	}
 	var people sync.WaitGroup
 	sums := make([]string, 2)

@@ -180,7 +180,8 @@ func TestAReplayRunsBesideTheStreamAndItsRowsCanBeProved(t *testing.T) {
 	end := to()
 	waitStream(t, client, "all that is replayed", committedTo(f.ends()))
 
-	// Whoever asked is killed in its middle, and asks again: the job goes on beside another.
+	// Whoever asked, and the worker that replays, are killed in its middle, and it is asked for
+	// again: the job goes on elsewhere, beside another.
 	args := []string{"replay", flightPipeline, "--model", "1", "--from", "earliest", "--to", end, "--into", "s3://lake/replays/killed/", "-o", "json"}
 	before, err := doneSlots(t.Context(), lake, sinkPrefix)
 	if err != nil {
@@ -195,6 +196,9 @@ func TestAReplayRunsBesideTheStreamAndItsRowsCanBeProved(t *testing.T) {
 		return err
 	})
 	first.Kill()
+	if !c.KillJob(t, "replay") {
+		t.Error("the replay was not killed")
+	}
 	half, err := doneSlots(t.Context(), lake, "replays/killed/")
 	if err != nil {
 		t.Fatal(err)
