@@ -48,6 +48,9 @@ func newWorker(g *verb.Globals) *cobra.Command {
 			if cfg.Gate, err = process.CrashGate(); err != nil {
 				return err
 			}
+			if cfg.CacheBytes, err = process.CacheBytes(cfg.CacheBytes, cmd.Flags().Changed("cache-bytes"), streamBytes, cfg.MemoryBytes); err != nil {
+				return err
+			}
 			if cfg.Memory, err = process.StreamMemory(streamBytes, process.RuntimeBytes, cfg.CacheBytes); err != nil {
 				return err
 			}
@@ -67,7 +70,7 @@ func newWorker(g *verb.Globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "127.0.0.1:0", "address on which peers fetch parameters, and /metrics, /healthz and /readyz are served")
 	cmd.Flags().StringVar(&cfg.Advertise, "advertise", "", "host:port by which peers reach --listen; port 0 is the one that --listen got (default what --listen says)")
 	cmd.Flags().IntVar(&cfg.Slots, "slots", 2, "shard tasks at once")
-	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory; more than that spill to --dir")
+	cmd.Flags().Int64Var(&cfg.CacheBytes, "cache-bytes", 1<<30, "training rows kept in memory, fewer by default where there is less; more than that spill to --dir")
 	cmd.Flags().Int64Var(&cfg.KeepBytes, "keep-bytes", 64<<30, "prepared rows that a pipeline keeps in the state bucket; shards beyond are read from the dataset each time")
 	cmd.Flags().Int64Var(&streamBytes, "stream-bytes", budget.DefaultMemory,
 		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes up to 160 MiB more than this in all, 230 MiB while runs train here too, and training what --cache-bytes says")

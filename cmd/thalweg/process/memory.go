@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -34,6 +37,28 @@ func StreamMemory(bytes, more, cached int64) (*budget.Memory, error) {
 		m.SetSoftLimit(bytes+more, bytes+more+cached+trainingBytes)
 	}
 	return m, nil
+}
+
+// minCachedBytes is the least of rows that a training keeps in memory without spilling all.
+const minCachedBytes = 64 << 20
+
+// CacheBytes returns how many bytes of training rows this process keeps, which are wanted, of
+// memory bytes that it may use (0: not known) beside its streams: fewer, unless somebody asked
+// for them, where it would be killed for want of memory while it trains.
+func CacheBytes(wanted int64, asked bool, streams, memory int64) (int64, error) {
+	if limit := debug.SetMemoryLimit(-1); memory <= 0 || limit < memory {
+		memory = limit
+	}
+	room := memory - streams - RuntimeBytes - trainingBytes
+	switch {
+	case wanted <= room:
+		return wanted, nil
+	case room < minCachedBytes:
+		return 0, terminal.UsageError("--stream-bytes", strconv.FormatInt(streams, 10), fmt.Sprintf("less: the process may use %s of memory, and needs %s besides for training", humanize.IBytes(uint64(memory)), humanize.IBytes(RuntimeBytes+trainingBytes+minCachedBytes)))
+	case asked:
+		return 0, terminal.UsageError("--cache-bytes", strconv.FormatInt(wanted, 10), fmt.Sprintf("at most %d: the process may use %s of memory, its container's, the machine's or GOMEMLIMIT", room, humanize.IBytes(uint64(memory))))
+	}
+	return room, nil
 }
 
 // The files of Linux that say how much memory there is.
