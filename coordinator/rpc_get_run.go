@@ -23,13 +23,13 @@ func (s *service) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.
 			r = latest[0]
 		}
 		if r != nil {
-			resp.Run = view.Run(r, lead.liveness, true)
+			resp.Run = view.Run(r, lead.liveness, !req.WithoutTasks)
 		}
 	})
 	if err == nil && resp.Run == nil {
 		var r *state.Run
 		if r, err = s.c.findRecord(ctx, thalweg.RunID(req.RunId)); err == nil {
-			resp.Run = view.Run(r, nil, true)
+			resp.Run = view.Run(r, nil, !req.WithoutTasks)
 		}
 	}
 	return resp, err

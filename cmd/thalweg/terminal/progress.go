@@ -45,7 +45,7 @@ func Follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 		show = b.stages
 	}
 	for asked := 0; ; asked++ {
-		res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
+		res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID, WithoutTasks: true})
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,8 @@ func Follow(ctx context.Context, c *api.Client, w io.Writer, runID string) (*api
 		}
 		switch res.Run.State {
 		case "succeeded":
-			return res.Run, nil
+			whole, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: runID})
+			return whole.GetRun(), err
 		case "failed", "canceled":
 			failed := &thalweg.Error{Op: "run " + runID, Hint: "see `thalweg runs show " + runID + "`"}
 			// Where a task is to blame, its name says stage and state too.

@@ -1043,6 +1043,7 @@ func (x *ListRunsResponse) GetNextPageToken() string {
 type GetRunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	WithoutTasks  bool                   `protobuf:"varint,2,opt,name=without_tasks,json=withoutTasks,proto3" json:"without_tasks,omitempty"` // only what stages sum up: a stage may have 65,536 tasks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1083,13 @@ func (x *GetRunRequest) GetRunId() string {
 		return x.RunId
 	}
 	return ""
+}
+
+func (x *GetRunRequest) GetWithoutTasks() bool {
+	if x != nil {
+		return x.WithoutTasks
+	}
+	return false
 }
 
 // GetRunResponse is the run.
@@ -6503,9 +6511,10 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"k\n" +
 	"\x10ListRunsResponse\x12/\n" +
 	"\x04runs\x18\x01 \x03(\v2\x1b.thalweg.coordinator.v1.RunR\x04runs\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"K\n" +
 	"\rGetRunRequest\x12\x15\n" +
-	"\x06run_id\x18\x01 \x01(\tR\x05runId\"?\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12#\n" +
+	"\rwithout_tasks\x18\x02 \x01(\bR\fwithoutTasks\"?\n" +
 	"\x0eGetRunResponse\x12-\n" +
 	"\x03run\x18\x01 \x01(\v2\x1b.thalweg.coordinator.v1.RunR\x03run\"H\n" +
 	"\x10CancelRunRequest\x12\x1d\n" +
