@@ -131,6 +131,25 @@ func TestBadShardsAreLeftOutBeforeShufflesAndLearning(t *testing.T) {
 	}
 }
 
+// Where a label file is joined first, shards are left out all the same.
+func TestBadShardsAreLeftOutBeforeLabelsAreJoined(t *testing.T) {
+	b := newBatchHalf(t)
+	damage(t, b.lake, "flights/1.parquet")
+	labels := ""
+	for i := range 9 {
+		labels += fmt.Sprintf("{\"origin\":\"airport %d\",\"late\":%v}\n", i, i%2 == 0)
+	}
+	b.put("labels/0.jsonl", labels)
+	b.spec = strings.NewReplacer("format: {type: parquet}}", `format: {type: parquet}, on_bad_shard: skip,
+      label_file: {s3: {path: "s3://lake/labels/*.jsonl"}, format: {type: jsonl}, key: origin, columns: [late]}}
+  schema: {columns: [{name: late, type: bool, available_in: [training]}]}`,
+		`{name: delayed, type: binary, expression: "delay > 15", threshold: {optimize: f1}}`, "{name: late, type: binary}").Replace(flightSpec)
+	report := b.upTo("fit", 2)
+	if report.Error != "" || b.counts[stages.SkippedShards] != 1 || report.Counts["rows_in"] != (flightShards-1)*flightRows || report.Counts["rows.train"] == 0 {
+		t.Errorf("%v", report)
+	}
+}
+
 // A table of cleaned rows lacks the rows of an object that cannot be decompressed, and says so.
 func TestATableSaysWhichShardsItLacks(t *testing.T) {
 	b := ordersOf(t, "", "")
