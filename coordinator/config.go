@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/tracing"
 )
 
 // Peer is one coordinator of the cluster.
@@ -91,6 +92,9 @@ type Config struct {
 	// LookEvery is how often the training data of a schedule on new objects is listed,
 	// default 30 s.
 	LookEvery time.Duration
+
+	// Traces get the spans of runs; nil: there are none.
+	Traces *tracing.Tracer
 
 	// Now is the clock that entries of the log are stamped by; default time.Now.
 	Now func() time.Time

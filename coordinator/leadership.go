@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -281,6 +282,9 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 		if cmd.Lost != "" {
 			c.metrics.restarts.WithLabelValues(restartLost).Add(float64(len(cmd.Leases)))
 			c.log.Warn("worker is lost or began anew; its leases ended", keyWorker, cmd.Lost)
+			if c.cfg.Traces != nil {
+				c.traceEnded(cmd.Leases)
+			}
 		}
 	case *state.TripStream:
 		c.log.Warn("stream paused: too many dead letters", keyPipeline, cmd.Pipeline, keyPartition, cmd.Partition, keyReason, cmd.Reason)
@@ -289,6 +293,17 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 		c.logStage(answer.Run, answer.Stage)
 	}
 	return nil
+}
+
+// traceEnded sends the spans of runs that ended with leases of theirs.
+func (c *Coordinator) traceEnded(leases []state.Lease) {
+	runs := make(map[string]bool)
+	for _, l := range leases {
+		if run, _, _ := strings.Cut(string(l.Task), "/"); !runs[run] {
+			runs[run] = true
+			c.traceEnd(thalweg.RunID(run))
+		}
+	}
 }
 
 // propose commits a command of the leader's own and returns its answer; a refusal is an

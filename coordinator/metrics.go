@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/coordinator/view"
+	"github.com/thalweg/thalweg/tracing"
 )
 
 // metrics are one node's, in a registry of its own so that several nodes can
@@ -95,11 +96,11 @@ func newMetrics(c *Coordinator) *metrics {
 	gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func(s *state.State) int { return len(s.ActiveRuns()) })
 	gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.",
 		func(s *state.State) int { return len(s.Holders()) })
-	var certs *pki.Credentials
+	var cfg Config
 	if c != nil {
-		certs = c.cfg.Credentials
+		cfg = c.cfg
 	}
-	r.MustRegister(pki.ExpiryGauge(certs, nil))
+	r.MustRegister(pki.ExpiryGauge(cfg.Credentials, nil), tracing.Collector(cfg.Traces))
 	gauge("thalweg_coordinator_parked_polls", "Polls that wait for work on this node.",
 		func(*state.State) int { return int(c.parked.Load()) })
 	return m

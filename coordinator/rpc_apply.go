@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -13,6 +14,7 @@ import (
 // Apply accepts a spec: a changed one becomes the next generation, and starts a
 // run where it changes what versions are trained from.
 func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.ApplyResponse, error) {
+	from := time.Now()
 	cmd, spec, err := s.c.parseSpec(ctx, req.File, req.Spec)
 	if err != nil {
 		return nil, err
@@ -42,6 +44,7 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 	if err != nil {
 		return nil, err
 	}
+	s.c.traceRequest("apply", from, answer.Run)
 	if answer.Changed {
 		s.c.log.Info("spec accepted", keyPipeline, answer.Pipeline, "generation", answer.Generation, keyRun, answer.Run)
 	}

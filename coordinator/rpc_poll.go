@@ -181,6 +181,7 @@ func (c *Coordinator) logStage(run thalweg.RunID, name string) {
 			return // its pipeline was deleted since
 		}
 		log := c.log.With(keyPipeline, r.Pipeline, keyRun, r.ID)
+		c.traceStage(r, name)
 		if i := slices.IndexFunc(r.Stages, func(s *state.Stage) bool { return s.Name == name }); i >= 0 {
 			stage := r.Stages[i]
 			log.Info("stage ended", keyStage, name, keyState, stage.State, keyTasks, stage.Done, keyRows, stage.Rows,

@@ -2,16 +2,20 @@ package coordinator
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 	"github.com/thalweg/thalweg/pipeline"
 )
 
 // StartRun starts another run of a pipeline's newest generation.
 func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+	from := time.Now()
 	cmd := &state.StartRun{Pipeline: thalweg.PipelineName(req.Pipeline), Verb: req.Verb, Arguments: req.Arguments}
 	var text, hint string
 	err := s.c.read(func(st *state.State) {
@@ -37,13 +41,55 @@ func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*ap
 		return nil, err
 	}
 	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
+	s.c.traceRequest("start run", from, answer.Run)
 	return &apiv1.StartRunResponse{RunId: string(answer.Run)}, err
+}
+
+// traceRequest sends the span of a request that started a run, if it did.
+func (c *Coordinator) traceRequest(name string, from time.Time, run thalweg.RunID) {
+	if c.cfg.Traces == nil || run == "" {
+		return
+	}
+	c.replica.view(func(s *state.State) {
+		if r := s.Run(run); r != nil && r.StartedMS >= from.UnixMilli() { // else another one did
+			c.cfg.Traces.Record(view.RequestSpan(r, name, from, time.Now()))
+		}
+	})
+}
+
+// traceStage sends the span of a stage that ended, and that of the run if it was its
+// last.
+func (c *Coordinator) traceStage(r *state.Run, name string) {
+	i := slices.IndexFunc(r.Stages, func(s *state.Stage) bool { return s.Name == name })
+	if c.cfg.Traces == nil || i < 0 {
+		return
+	}
+	c.cfg.Traces.Record(view.StageSpan(r, r.Stages[i]))
+	if r.Current() == nil && int(r.At) == i {
+		c.cfg.Traces.Record(view.RunSpan(r))
+	}
+}
+
+// traceEnd sends the spans of a run that ended without a report of its stage: it was
+// canceled, or lost too many workers.
+func (c *Coordinator) traceEnd(run thalweg.RunID) {
+	if c.cfg.Traces == nil {
+		return
+	}
+	c.replica.view(func(s *state.State) {
+		if r := s.Run(run); r != nil && r.Current() == nil {
+			c.traceStage(r, r.Stage().Name)
+		}
+	})
 }
 
 // CancelRun ends a run.
 func (s *service) CancelRun(ctx context.Context, req *apiv1.CancelRunRequest) (*apiv1.CancelRunResponse, error) {
 	cmd := &state.CancelRun{Run: thalweg.RunID(req.RunId)}
-	_, err := s.c.mutate(ctx, cmd, req.RequestId)
+	answer, err := s.c.mutate(ctx, cmd, req.RequestId)
+	if answer.Changed {
+		s.c.traceEnd(cmd.Run)
+	}
 	if thalweg.Is(err, thalweg.NotFound) {
 		var r *state.Run
 		if r, err = s.c.findRecord(ctx, cmd.Run); err == nil {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/tracing"
 )
 
 // metrics are one worker's, in a registry of its own so that several workers can
@@ -55,10 +55,10 @@ func (m *metrics) testFailed(pipeline, in, test, severity string, rows int64) {
 }
 
 // Metrics describes what a worker serves at /metrics.
-func Metrics() prometheus.Collector { return newMetrics("", nil, nil, nil).registry }
+func Metrics() prometheus.Collector { return newMetrics(Config{}, nil, nil).registry }
 
-func newMetrics(id thalweg.WorkerID, tables *tables, certs *pki.Credentials, leases func() int) *metrics {
-	labels := prometheus.Labels{"worker": string(id)}
+func newMetrics(cfg Config, tables *tables, leases func() int) *metrics {
+	labels := prometheus.Labels{"worker": string(cfg.ID)}
 	m := &metrics{registry: prometheus.NewRegistry(),
 		rows: prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_dataset_rows_total",
 			Help: "Rows read from training data.", ConstLabels: labels}),
@@ -80,7 +80,7 @@ func newMetrics(id thalweg.WorkerID, tables *tables, certs *pki.Credentials, lea
 		ConstLabels: labels}, func() float64 { return float64(leases()) })
 	m.registry.MustRegister(m.tasks, m.polls, m.epochs, m.rounds, held)
 	m.series.of = make(map[[4]string]bool)
-	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(certs, labels))
+	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(cfg.Credentials, labels), tracing.Collector(cfg.Traces))
 	return m
 }
 

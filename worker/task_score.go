@@ -200,7 +200,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 		return nil, err
 	}
 	cfg.DrainTimeout, cfg.MaxBackoff = w.cfg.DrainTimeout, streamBackoff
-	cfg.Memory = share
+	cfg.Memory, cfg.Traces = share, w.cfg.Traces
 	cfg.TestFailed = func(test, severity string, events int64) {
 		w.metrics.testFailed(string(cfg.Pipeline), inStream, test, severity, events)
 	}

@@ -12,8 +12,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker/average"
 )
 
@@ -126,6 +128,7 @@ func (m *taskManager) start(ctx context.Context, lease *apiv1.Lease) {
 			restore = w.cfg.Memory.Lift()
 		}
 		report := t.runner.run(runCtx)
+		w.traceTask(lease, began, report)
 		restore()
 		if report == nil {
 			return
@@ -156,6 +159,25 @@ func (w *Worker) logOf(lease *apiv1.Lease) *slog.Logger {
 		log = log.With(keyShard, fmt.Sprintf("%d-%d", lease.ShardFrom, lease.ShardTo-1))
 	}
 	return log
+}
+
+// traceTask sends the span of a task of a run that ended, with its report or with its
+// lease. Its trace and the span of its stage follow from the lease.
+func (w *Worker) traceTask(lease *apiv1.Lease, began time.Time, report *apiv1.TaskReport) {
+	if w.cfg.Traces == nil || lease.RunId == "" {
+		return
+	}
+	failure := "its lease ended before"
+	if report != nil {
+		failure = report.Error
+	}
+	attributes := []tracing.Attribute{tracing.Pipeline.String(lease.Pipeline), tracing.Run.String(lease.RunId), tracing.Stage.String(lease.Kind),
+		tracing.Task.String(lease.TaskId), tracing.Worker.String(string(w.cfg.ID))}
+	if lease.ShardTo > lease.ShardFrom {
+		attributes = append(attributes, tracing.Shards.String(fmt.Sprintf("%d-%d", lease.ShardFrom, lease.ShardTo-1)))
+	}
+	of := tracing.RunTrace(thalweg.RunID(lease.RunId), lease.RunStartedAtUnixMs)
+	w.cfg.Traces.Record(tracing.Span{Trace: of, Parent: tracing.SpanOf(of, lease.Kind), Name: lease.Kind, From: began, To: time.Now(), Err: failure, Attributes: attributes})
 }
 
 // ended forgets a task that was told to end and has.

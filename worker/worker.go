@@ -34,6 +34,7 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker/average"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/crash"
@@ -131,6 +132,7 @@ type Config struct {
 	DrainTimeout time.Duration            // of the first step of stopping; default 5 s
 	Datasets     map[string]DatasetFormat // default DatasetFormats()
 	Tables       map[string]TableFormat   // default TableFormats()
+	Traces       *tracing.Tracer          // get the spans of tasks and streams; nil: there are none
 	Gate         Gate                     // where tests end the process at a step of a stream; else nil
 }
 
@@ -257,7 +259,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.tables.mu.open = make(map[string]*openTable)
 	w.trainings.mu.byRun = make(map[string]*training)
 	w.tasks = newTaskManager(w)
-	w.metrics = newMetrics(cfg.ID, &w.tables, cfg.Credentials, w.tasks.len)
+	w.metrics = newMetrics(cfg, &w.tables, w.tasks.len)
 	return w, nil
 }
 

@@ -75,6 +75,12 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			defer conns.Close()
 			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.Connections.State) }
 			cfg.StateBucket = g.Connections.State
+			traces, end, err := conns.Tracer(log, g.Connections.Traces, "thalweg-coordinator", cfg.ID, cfg.Version)
+			if err != nil {
+				return err
+			}
+			defer end()
+			cfg.Traces = traces
 			node, err := coordinator.New(log, cfg)
 			if err != nil {
 				return err
@@ -95,6 +101,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 		"what users with a certificate may do: name=role[:pipeline[:pipeline…]], a role for all pipelines or some; role is reader, submitter, operator or admin")
 	cmd.Flags().StringVar(&oidc, "oidc", os.Getenv("THALWEG_OIDC"),
 		"file that says which tokens of an issuer of OpenID Connect are taken, and what its groups may do; the same on each coordinator [THALWEG_OIDC]")
+	g.Connections.RegisterTraces(cmd.Flags())
 	for _, f := range []string{"id", "dir"} {
 		verb.Must(cmd.MarkFlagRequired(f))
 	}

@@ -33,6 +33,7 @@ func newDev(g *verb.Globals) *cobra.Command {
 				return err
 			}
 			cfg.Version, cfg.SchemaRegistry, cfg.Connections = shortVersion(), g.Connections.Schemas, g.Connections.File
+			cfg.Traces = g.Connections.Traces
 			cluster, err := embedded.New(cmd.Context(), log, cfg)
 			if err != nil {
 				return err
@@ -49,5 +50,6 @@ func newDev(g *verb.Globals) *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Dir, "dir", filepath.Join(".thalweg", "dev"), "where the cluster keeps everything")
 	cmd.Flags().IntVar(&cfg.Workers, "workers", 2, "how many workers")
 	cmd.Flags().BoolVar(&cfg.FreePorts, "free-ports", false, "take free ports instead of the fixed ones; a directory keeps the ports it got first")
+	g.Connections.RegisterTraces(cmd.Flags())
 	return cmd
 }

@@ -55,6 +55,12 @@ func newWorker(g *verb.Globals) *cobra.Command {
 				return err
 			}
 			cfg.ID, cfg.StateBucket = thalweg.WorkerID(id), g.Connections.State
+			traces, end, err := conns.Tracer(log, g.Connections.Traces, "thalweg-worker", id, cfg.Version)
+			if err != nil {
+				return err
+			}
+			defer end()
+			cfg.Traces = traces
 			cfg.Jobs = jobs.New(&cluster.Client{Client: c, Conns: conns, StateBucket: g.Connections.State}).Run
 			w, err := worker.New(cmd.Context(), c, conns, log, cfg)
 			if err != nil {
@@ -74,6 +80,7 @@ func newWorker(g *verb.Globals) *cobra.Command {
 	cmd.Flags().Int64Var(&cfg.KeepBytes, "keep-bytes", 64<<30, "prepared rows that a pipeline keeps in the state bucket; shards beyond are read from the dataset each time")
 	cmd.Flags().Int64Var(&streamBytes, "stream-bytes", budget.DefaultMemory,
 		"memory of all streams together: events, batches, rows, files in the making, dead letters, merged files; more makes larger files. The process takes up to 160 MiB more than this in all, 230 MiB while runs train here too, and training what --cache-bytes says")
+	g.Connections.RegisterTraces(cmd.Flags())
 	verb.Must(cmd.MarkFlagRequired("dir"))
 	return cmd
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/file"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/tracing"
 )
 
 // Default is the connection that the flags describe, which is meant
@@ -44,6 +45,8 @@ type Set struct {
 	streams map[string]streamOpener           // by the kind of stream
 	schemas map[string]*schemaregistry.Client // no default one without the flag
 	keys    map[string]table.Key              // no default one
+	// collectors of traces; no default one
+	collectors map[string]tracing.Config
 }
 
 // store is an object store, and how it is reached, to tell people.
@@ -72,7 +75,7 @@ func New(address string, keys s3.Config, brokers kafka.Config, schemas string) (
 		buffers: kafka.NewPool(),
 		streams: streamOpeners(),
 		schemas: make(map[string]*schemaregistry.Client),
-		keys:    make(map[string]table.Key),
+		keys:    make(map[string]table.Key), collectors: make(map[string]tracing.Config),
 	}
 	if schemas != "" {
 		c.schemas[Default], err = (&registrySection{URL: schemas}).open("--schema-registry", false)

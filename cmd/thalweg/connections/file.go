@@ -25,6 +25,7 @@ type connection struct {
 	Kafka          *kafkaSection    `yaml:"kafka"`
 	SchemaRegistry *registrySection `yaml:"schema_registry"`
 	Key            *keySection      `yaml:"key"`
+	OTLP           *otlpSection     `yaml:"otlp"`
 	Loopback       bool             `yaml:"loopback"` // its names may lead to this machine
 }
 
@@ -147,8 +148,8 @@ func (c *Set) add(file, name string, conn connection) (err error) {
 		c.stores[name], err = conn.S3.open(subject, conn.Loopback)
 	case conn.Directory != nil:
 		c.stores[name], err = openStore("file://"+*conn.Directory, s3.Config{})
-	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil:
-		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry or key"))
+	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil && conn.OTLP == nil:
+		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry, key or otlp"))
 	}
 	if err == nil && conn.Kafka != nil {
 		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file), conn.Loopback)
@@ -158,6 +159,9 @@ func (c *Set) add(file, name string, conn connection) (err error) {
 	}
 	if err == nil && conn.Key != nil {
 		c.keys[name], err = conn.Key.open(subject)
+	}
+	if err == nil && conn.OTLP != nil {
+		c.collectors[name], err = conn.OTLP.config(subject, conn.Loopback)
 	}
 	return err
 }

@@ -30,6 +30,7 @@ type Flags struct {
 	Schemas string
 	File    string // of named connections; empty: none
 	State   string // the bucket of checkpoints and partial results
+	Traces  string // the collector of traces, a connection or an address; empty: none
 }
 
 // Register adds the flags to those of a command.

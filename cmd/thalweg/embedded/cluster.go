@@ -31,6 +31,7 @@ import (
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/s3"
+	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker"
 	"github.com/thalweg/thalweg/worker/cluster"
 	"github.com/thalweg/thalweg/worker/jobs"
@@ -58,6 +59,7 @@ type Config struct {
 	// has none of its own.
 	SchemaRegistry string
 	Connections    string        // file of others than the cluster's own; empty: none
+	Traces         string        // the collector of traces, a connection or an address; empty: none
 	CollectEvery   time.Duration // of coordinators; 0: their default
 	LookEvery      time.Duration // of coordinators; 0: their default
 	PollWait       time.Duration // of workers; 0: their default
@@ -87,13 +89,15 @@ type Cluster struct {
 	broker       Broker
 	server       Store // nil where the directory serves
 	coordinators []*coordinator.Coordinator
+	traces       *tracing.Tracer // of all parts; nil: off
+	endTraces    func()
 	workersReady chan struct{}
 	ended        chan struct{} // closed when Run returns
 	err          error         // of Run; set before ended is closed
 }
 
 // New opens the parts; Run starts them.
-func New(ctx context.Context, log *slog.Logger, cfg Config) (*Cluster, error) {
+func New(ctx context.Context, log *slog.Logger, cfg Config) (_ *Cluster, err error) {
 	if cfg.Workers < 1 {
 		return nil, terminal.UsageError("--workers", fmt.Sprint(cfg.Workers), "at least 1")
 	}
@@ -108,7 +112,12 @@ func New(ctx context.Context, log *slog.Logger, cfg Config) (*Cluster, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, log: log, workersReady: make(chan struct{}), ended: make(chan struct{})}
+	c := &Cluster{cfg: cfg, log: log, workersReady: make(chan struct{}), ended: make(chan struct{}), endTraces: func() {}}
+	defer func() {
+		if err != nil {
+			c.endTraces()
+		}
+	}()
 	if c.lock, err = process.LockDir(dir); err != nil {
 		return nil, err
 	}
@@ -118,6 +127,11 @@ func New(ctx context.Context, log *slog.Logger, cfg Config) (*Cluster, error) {
 	if err := c.openStore(); err != nil {
 		return nil, err
 	}
+	traces, endTraces, err := c.Connections.Tracer(log, cfg.Traces, "thalweg-dev", filepath.Base(dir), cfg.Version)
+	if err != nil {
+		return nil, err
+	}
+	c.traces, c.endTraces = traces, endTraces
 	if c.broker, err = newBroker(filepath.Join(dir, "kafka"), c.Endpoints.Kafka); err != nil {
 		return nil, err
 	}
@@ -229,7 +243,7 @@ func (c *Cluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			Version: c.cfg.Version, ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg",
+			Version: c.cfg.Version, ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg", Traces: c.traces,
 			Records: func(ctx context.Context) (storage.Bucket, error) { return c.Connections.Bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)
@@ -268,6 +282,7 @@ func (c *Cluster) Run(ctx context.Context) (err error) {
 	c.Client.Close() // before the coordinators: a server waits a second for each open connection
 	stopControl()
 	nodesErr := nodes.Wait()
+	c.endTraces()
 	c.Connections.Close()
 	stopBase()
 	return errors.Join(work, nodesErr, services.Wait())
@@ -299,7 +314,7 @@ func (c *Cluster) runWorkers(ctx context.Context) error {
 		id := thalweg.WorkerID(fmt.Sprintf("w%d", i+1))
 		w, err := worker.New(ctx, c.Client, c.Connections, c.log, worker.Config{
 			Version: c.cfg.Version, MemoryBytes: process.MemoryBytes() / int64(c.cfg.Workers), SpecCatalog: catalog.All(),
-			ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait,
+			ID: id, Dir: filepath.Join(c.cfg.Dir, string(id)), Memory: memory, PollWait: c.cfg.PollWait, Traces: c.traces,
 			Jobs: jobs.New(&cluster.Client{Client: c.Client, Conns: c.Connections, StateBucket: "thalweg"}).Run})
 		if err != nil {
 			g.Go(func() error { return err }) // ends those that run

@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
+	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/crash"
@@ -113,6 +114,8 @@ type Config struct {
 	// Compaction of small files. Default: off. Where it is on: 16 files, 128 MiB, 10
 	// minutes.
 	Compaction compact.Config
+	// Traces get the spans of slots; nil: there are none.
+	Traces *tracing.Tracer
 	// Hook is where tests end the process at a step; nil in production.
 	Hook crash.Hook
 }

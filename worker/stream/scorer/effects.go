@@ -142,6 +142,7 @@ func (r *runner) fetch(e fetch) {
 	r.cancelFetch = cancel
 	wait := min(r.cfg.FetchWait<<r.quiet, max(r.cfg.FetchWait, maxFetchWait))
 	r.spawn(func(context.Context) func() event {
+		began := r.traceClock()
 		most, err := r.cfg.Memory.Reserve(ctx, r.cfg.FetchBytes)
 		if err == nil {
 			err = r.source.Fetch(ctx, r.cfg.Partition, e.from, wait, most, buffer)
@@ -149,6 +150,7 @@ func (r *runner) fetch(e fetch) {
 			buffer.Reset()
 		}
 		cancel()
+		ended := r.traceClock()
 		if err == nil {
 			if wrong := buffer.CheckFrom(e.from); wrong != nil {
 				err = &thalweg.Error{Op: "fetch", Kind: thalweg.Corrupt, Subject: fmt.Sprintf("%s/%d", r.cfg.Topic, r.cfg.Partition), Err: wrong}
@@ -163,6 +165,7 @@ func (r *runner) fetch(e fetch) {
 				r.backlog.Recycle(buffer)
 			} else {
 				r.backlog.Add(buffer)
+				r.traceFetch(fetched{began, ended, e.from, ev.next, int64(ev.records), ev.bytes})
 			}
 			r.quiet = min(r.quiet+1, maxQuiet)
 			if err != nil || ev.next > e.from {
@@ -188,6 +191,7 @@ func (r *runner) score(e score) {
 	r.spawn(func(ctx context.Context) func() event {
 		gaps, dead := len(rows.Gaps), rows.Rejected
 		rows.Unfit, rows.Notes = nil, nil
+		began := r.traceClock()
 		var err error
 		if rows.Engine == nil {
 			err = &thalweg.Error{Op: "score", Subject: rows.Model.String(), Err: errors.New("the version is not loaded")}
@@ -199,6 +203,7 @@ func (r *runner) score(e score) {
 		if err == nil {
 			r.latency.observe(r.clock().UnixMicro(), b.Timestamps())
 		}
+		ended := r.traceClock()
 		gaps, dead = len(rows.Gaps)-gaps, rows.Rejected-dead
 		return func() event {
 			r.scoring = nil
@@ -211,6 +216,7 @@ func (r *runner) score(e score) {
 			case e.epoch != r.machine.epoch:
 				s.rows.Release()
 			case err == nil:
+				r.traceScore(s, began, ended, e.cut.From, b.To, b.Len())
 				if times := b.Timestamps(); len(times) > 0 {
 					r.newest = times[len(times)-1]
 				}

@@ -26,7 +26,9 @@ func (r *runner) commit(e commit) {
 			if in == nil {
 				return slotClaimed{won: false}
 			}
+			began := r.traceClock()
 			won, _, err := r.logbook.Claim(ctx, *in)
+			r.traceCommit(e.job, "claim", began, err)
 			return slotClaimed{won, err}
 		})
 	case opPublish:
@@ -43,9 +45,14 @@ func (r *runner) commit(e commit) {
 		})
 	case opDeliver:
 		letters := e.job.(*span).rows.DeadLetters()
-		r.do(func(ctx context.Context) event { return deadLettersDelivered{r.outbox.Deliver(ctx, letters)} })
+		r.do(func(ctx context.Context) event {
+			began := r.traceClock()
+			err := r.outbox.Deliver(ctx, letters)
+			r.traceCommit(e.job, "deliver", began, err)
+			return deadLettersDelivered{err}
+		})
 	case opFinish:
-		r.finish(slot.done)
+		r.finish(e.job)
 	}
 }
 
@@ -83,8 +90,10 @@ func (r *runner) publish(s *span) {
 		rows.Model, rows.Engine, rows.To = s.model, r.engines[s.model], s.firstAvailable
 	}
 	r.spawn(func(ctx context.Context) func() event {
+		began := r.traceClock()
 		done, err := rows.Publish(ctx, r.logbook, r.cfg.Memory)
 		s.done = done
+		r.traceCommit(s, "write", began, err)
 		return func() event {
 			s.rowBytes = rows.SizeBytes()
 			ev := objectsPublished{cut: errors.Is(err, engine.ErrIncomplete), err: err}
@@ -96,17 +105,20 @@ func (r *runner) publish(s *span) {
 	})
 }
 
-func (r *runner) finish(done commitlog.Done) {
+func (r *runner) finish(job slotJob) {
+	done := job.slot().done
 	r.spawn(func(ctx context.Context) func() event {
 		var e commitlog.Entry
 		if pending := r.logbook.State().Pending; pending != nil {
 			e.Intent = *pending
 		}
 		var err error
+		began := r.traceClock()
 		_, e.Done, err = r.logbook.Finish(ctx, done)
 		state := r.logbook.State()
 		r.finished(state, err)
 		return func() event {
+			r.traceCommit(job, commitStep, began, err)
 			if in := e.Intent; err == nil && in.Action == commitlog.Compact {
 				r.log.Info("merged files", slog.Uint64(keyFirstSlot, in.Slots[0]), slog.Uint64(keyEndSlot, in.Slots[1]), slog.Int(keyFiles, len(e.Done.Inputs)), slog.Int64(keyRows, e.Done.Scored))
 			}

@@ -161,6 +161,7 @@ type runner struct {
 	newest      int64 // timestamp of the last event that was scored, microseconds; 0: none yet
 	rate        rate
 	failing     [nOps]bool
+	fetches     []fetched // whose records are not scored yet, where there are traces
 }
 
 func newRunner(s *Scorer, log *commitlog.Log) *runner {

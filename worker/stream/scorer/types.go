@@ -247,4 +247,5 @@ type span struct {
 	// What the shell holds of it. The machine does not look at it.
 	rows     *engine.Rows // nil: nothing was scored
 	rowBytes int64        // of rows, as the budget knows it
+	began    time.Time    // when its first records were fetched; zero: there are no traces
 }
