@@ -233,7 +233,8 @@ type Trainer struct {
 	Seed uint64 `yaml:"seed" json:"seed,omitempty" default:"42"`
 	// Optimizer chooses the algorithm: an update rule of SGD with averaging, or
 	// lbfgs. Default auto: lbfgs after two epochs of SGD where the model is linear and not wide,
-	// boosting where it is trees, else adam.
+	// boosting where it is trees, else adam, whose rate of a network is 0.001, and with cosine 0.002
+	// where batches have 32 rows and 0.003 where they have 256.
 	Optimizer Choice `yaml:"optimizer,omitempty" json:"optimizer,omitempty" catalog:"optimizers" default:"auto"`
 	// LearningRateScheduler is what the learning rate is multiplied by in the course of
 	// training, from step to step of the largest replica, the same on any cluster. Default

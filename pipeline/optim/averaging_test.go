@@ -62,3 +62,32 @@ func TestSchedulesThatFallToNothingComeToRest(t *testing.T) {
 		}
 	}
 }
+
+// A network's rate that falls to zero begins the higher the more rows a batch has; one that is
+// written stays, and so does a constant one.
+func TestTheRateOfNetworksFollowsFromTheirBatches(t *testing.T) {
+	mlp := pipeline.Choice{Name: "mlp", Options: &model.MLP{Hidden: []int{8}}}
+	cosine := pipeline.Choice{Name: "cosine", Options: new(schedule.Cosine)}
+	for _, c := range []struct {
+		scheduler pipeline.Choice
+		batch     pipeline.Count
+		rows      int64
+		want      float64
+	}{
+		{cosine, 0, 200, 0.001},
+		{cosine, 0, 2_000, 0.002},
+		{cosine, 0, 3_000_000, 0.003},
+		{cosine, 16, 3_000_000, 0.001},
+		{pipeline.Choice{Name: "constant", Options: new(schedule.Constant)}, 0, 3_000_000, 0.001},
+	} {
+		auto := pipeline.Trainer{Optimizer: pipeline.Choice{Name: "auto", Options: new(Auto)}, LearningRateScheduler: c.scheduler, BatchSize: c.batch}
+		got := Resolve(auto, mlp, kernel.Shape{Numbers: 1}, c.rows)
+		if adam, ok := got.Optimizer.Options.(*Adam); !ok || adam.LearningRate != c.want {
+			t.Errorf("%+v: %+v", c, got.Optimizer.Options)
+		}
+		auto.Optimizer = pipeline.Choice{Name: "adam", Options: &Adam{LearningRate: 0.01, Betas: []float64{0.9, 0.999}, Epsilon: 1e-8}}
+		if got := Resolve(auto, mlp, kernel.Shape{Numbers: 1}, c.rows).Optimizer.Options.(*Adam).LearningRate; got != 0.01 {
+			t.Errorf("%+v: a rate of 0.01 became %v", c, got)
+		}
+	}
+}
