@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -67,8 +68,14 @@ func startRun(t *testing.T, c *cluster, pipeline string) (run string) {
 // stages by name; a failed run fails the test.
 func waitRun(t *testing.T, c interface{ Client() *api.Client }, id, what string, fact func(r *apiv1.Run, stages map[string]*apiv1.Stage) bool) *apiv1.Run {
 	t.Helper()
+	return waitRunFor(t, process.Patience, c, id, what, fact)
+}
+
+// waitRunFor is waitRun with another patience.
+func waitRunFor(t *testing.T, patience time.Duration, c interface{ Client() *api.Client }, id, what string, fact func(r *apiv1.Run, stages map[string]*apiv1.Stage) bool) *apiv1.Run {
+	t.Helper()
 	var run *apiv1.Run
-	process.Until(t, what, func(ctx context.Context) error {
+	process.UntilFor(t, patience, what, func(ctx context.Context) error {
 		res, err := c.Client().GetRun(ctx, &apiv1.GetRunRequest{RunId: id})
 		if err != nil {
 			return err

@@ -38,13 +38,28 @@ def mix(x):
     return x ^ (x >> np.uint64(31))
 
 
-def split(seed, name, rows):
-    """The random split of a table's rows: 0 training, 1 validation, 2 test."""
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def hashes(seed, name, rows):
+    """The hashes by which a table's rows are split at random."""
     stem = np.array([mmh3.hash64(name + "/table", signed=False)[0]], np.uint64)  # its key, without the extension
     with np.errstate(over="ignore"):
-        h = mix(mix(np.uint64(seed) ^ mix(stem + np.uint64(0x9E3779B97F4A7C15))) ^ np.arange(rows, dtype=np.uint64))
+        return mix(mix(np.uint64(seed) ^ mix(stem + GOLDEN)) ^ np.arange(rows, dtype=np.uint64))
+
+
+def split(seed, name, rows):
+    """The random split of a table's rows: 0 training, 1 validation, 2 test."""
+    h = hashes(seed, name, rows)
     at = [np.uint64(int(sum(SHARES[:n]) * 2**64)) for n in (1, 2)]
     return (h >= at[0]).astype(int) + (h >= at[1])
+
+
+def folds(seed, name, rows, count):
+    """The folds of a table's rows, from 0, of those that are not test rows."""
+    with np.errstate(over="ignore"):
+        h = mix(hashes(seed, name, rows) + GOLDEN)
+    return np.array([int(x) * count >> 64 for x in h])
 
 
 def class_loss(m, x, y):
