@@ -83,8 +83,8 @@ func TestFaultsCostLittle(t *testing.T) {
 			name, epochs, of.faults, of.took.Seconds(), of.cpu.Seconds(), of.stalled.Seconds(), share(of.stalled), of.uneven.Seconds(), share(of.uneven), of.moved)
 	}
 	lost := 100 * float64(faulty.faults*away) / costWorkers / plain.took.Seconds()
-	t.Logf("cost: wall %+.1f %%, of it %.1f %% for the workers that are away; CPU %+.1f %%, %.2f s a fault; without progress %.2f s a fault", 100*(faulty.took.Seconds()/plain.took.Seconds()-1), lost, 100*(faulty.cpu.Seconds()/plain.cpu.Seconds()-1),
-		(faulty.cpu-plain.cpu).Seconds()/float64(max(1, faulty.faults)),
+	t.Logf("cost: wall %+.1f %%, of it %.1f %% for the workers that are away; CPU %+.1f %%, %.2f s a fault (%.1f %% of what the workers have between two); without progress %.2f s a fault", 100*(faulty.took.Seconds()/plain.took.Seconds()-1), lost, 100*(faulty.cpu.Seconds()/plain.cpu.Seconds()-1),
+		(faulty.cpu-plain.cpu).Seconds()/float64(max(1, faulty.faults)), 100*(faulty.cpu-plain.cpu).Seconds()/float64(max(1, faulty.faults))/costWorkers/every.Seconds(),
 		(faulty.stalled-plain.stalled).Seconds()/float64(max(1, faulty.faults)))
 }
 
