@@ -219,16 +219,17 @@ func sees[Name ~string](ctx context.Context, pipeline Name) bool {
 
 // mutate commits a command that somebody asked for, with who that is.
 func (c *Coordinator) mutate(ctx context.Context, cmd state.Mutation, requestID string) (state.Answer, error) {
-	caller := auth.FromContext(ctx).Caller(requestID)
+	id := auth.FromContext(ctx)
+	caller := id.Caller(requestID)
 	if len(requestID) > state.MaxRequestIDBytes {
 		return state.Answer{}, &thalweg.Error{Op: state.Name(cmd), Kind: thalweg.Invalid, Subject: "request id",
 			Err: fmt.Errorf("longer than %d bytes", state.MaxRequestIDBytes)}
 	}
 	if requestID != "" && c.auth != nil { // nobody gets the answer to another's request
-		requestID = auth.Hash(caller.Kind + "/" + caller.Name + "/" + requestID)
+		requestID = auth.Hash(id.Kind + "/" + id.Name + "/" + requestID)
 	}
 	if c.auth != nil {
-		if _, err := c.auth.Limits.TakeMutation(auth.FromContext(ctx), time.Now()); err != nil {
+		if _, err := c.auth.Limits.TakeMutation(id, time.Now()); err != nil {
 			return state.Answer{}, err
 		}
 	}

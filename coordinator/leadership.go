@@ -264,7 +264,7 @@ func (c *Coordinator) carryOutAll(commands []schedule.Planned, polls []thalweg.W
 			again, err = polls, errors.Join(err, errs[i])
 		case errs[i] != nil:
 			of[cmd.For] = errors.Join(of[cmd.For], errs[i])
-		default:
+		case len(again) == 0 || again[len(again)-1] != cmd.For: // those of one follow each other
 			again = append(again, cmd.For)
 		}
 	}

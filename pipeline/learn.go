@@ -175,6 +175,9 @@ func (b *Body) private(at Place) {
 	if (&Spec{Spec: *b}).HasMembers() {
 		at.Problem("model.uncertainty", "leave it out, or write type: conformal", "each member trains a model, and spends as much again")
 	}
+	if b.Sources.Train.OnBadShard.Skips() {
+		at.Problem("sources.train.on_bad_shard", "leave it out", "one row would say whether the others of its shard are learned from")
+	}
 	if b.Search != nil {
 		at.Problem("search", "leave it out", "each trial trains a model, and spends as much again")
 	}

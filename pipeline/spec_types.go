@@ -31,9 +31,8 @@ type TrainSource struct {
 	// columns are: fail ends the run with the place of the row; reject leaves it out, and
 	// keeps it with place and reason beside the run. Default fail.
 	OnBadRow OnBadRow `yaml:"on_bad_row,omitempty" json:"on_bad_row,omitempty"`
-	// OnBadShard says what becomes of a shard that cannot be read or learned from whatever
-	// worker tries, as its bytes are damaged or a number in it is near the end of the float64
-	// range: fail ends the run with its name; skip leaves it out of the run and of all that is
+	// OnBadShard says what becomes of a shard that a worker cannot read or learn from, twice,
+	// as its bytes are damaged or a number in it is near the end of the float64 range: fail ends the run with its name; skip leaves it out of the run and of all that is
 	// made in it, and says so there. Default fail.
 	OnBadShard OnBadShard `yaml:"on_bad_shard,omitempty" json:"on_bad_shard,omitempty"`
 	// LabelFile has columns that rows get by a key before they are cleaned: the label,

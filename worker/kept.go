@@ -109,12 +109,19 @@ func newKeeping(lease *apiv1.Lease, d *data) (k keeping, err error) {
 		of = append(of, d.passesHash(before))
 	}
 	k.dir = preparedDir + spec.Metadata.Name + "/"
-	k.clean = name(of)
+	cleaned, folds := slices.Clone(of), spec.Folds()
+	if d.cuts.Type != "" { // the spec of a trial, and of what follows, has no search
+		folds = d.cuts.Folds
+	}
+	if folds != spec.Spec.Preprocessing.Split.Folds { // a search's: what is observed of strata has a window for each
+		cleaned = append(cleaned, fmt.Sprintf("%d folds", folds))
+	}
 	if len(spec.Spec.Tests) > 0 && spec.Learns() {
 		of = append(of, pipeline.TestsHash(spec))
 	} else if len(spec.Spec.Tests) > 0 {
-		k.clean = name(append(of, pipeline.TestsHash(spec)))
+		cleaned = append(cleaned, pipeline.TestsHash(spec))
 	}
+	k.clean = name(cleaned)
 	if before < len(d.passes) {
 		of = append(of, d.passesHash(len(d.passes)))
 	}

@@ -72,7 +72,7 @@ func (b *watchedBucket) blameless(err error) bool {
 }
 
 func (b *watchedBucket) note(err error) {
-	if err != nil {
+	if err != nil && !thalweg.Is(err, thalweg.NotFound) { // who reads a table looks for versions that are not there yet
 		b.failed.Store(true)
 	}
 }

@@ -175,6 +175,9 @@ func (t *Task) tryFolds(ctx context.Context, lease *apiv1.Lease, v variant, fold
 	if err != nil {
 		return nil, err
 	}
+	plan, spec := *d.plan, *d.plan.Spec
+	spec.Spec.Evaluation.Metrics = nil // trials may be compared by one that the version is not judged by
+	plan.Spec, d.plan = &spec, &plan
 	all := make([]evaluation.Fold, folds)
 	for i := range all {
 		own := *d

@@ -200,3 +200,33 @@ func TestTheVersionsSpecHasTheValues(t *testing.T) {
 		t.Errorf("the artifact's spec has the rate %s, found was %v", got, values)
 	}
 }
+
+// foldedSearch is a search whose trials are compared by folds.
+const foldedSearch = "{metric: log_loss, folds: 3, max_trials: 2, parameters: {trainer.optimizer.learning_rate: {space: loguniform, lower: 0.0001, upper: 0.3}}}"
+
+// What clean remembers of a split by strata is not what a search's folds need.
+func TestASearchCanBeAddedToAStratifiedSplit(t *testing.T) {
+	stratified := func(spec string) string {
+		return strings.Replace(spec, "  preprocessing:\n", "  preprocessing:\n    split: {type: stratify, column: origin}\n", 1)
+	}
+	b := newBatchHalf(t)
+	b.spec = stratified(flightSpec)
+	if r := b.upTo("fit", 1); r.Error != "" {
+		t.Fatal(r.Error)
+	}
+	again := b.again()
+	again.spec = stratified(searchSpec(foldedSearch))
+	if r := again.upTo("fit", 1); r.Error != "" {
+		t.Error(r.Error)
+	}
+}
+
+func TestASearchComparesByAMetricThatIsNotEvaluated(t *testing.T) {
+	for _, folds := range []string{"folds: 3", "folds: 1"} {
+		b := newBatchHalf(t)
+		b.spec = strings.Replace(searchSpec(strings.Replace(foldedSearch, "folds: 3", folds, 1)), "evaluation: {", "evaluation: {metrics: [roc_auc], ", 1)
+		if r := b.upTo("search", 1); r.Error != "" {
+			t.Errorf("%s: %s", folds, r.Error)
+		}
+	}
+}

@@ -191,6 +191,9 @@ func printLineage(w io.Writer, d *lineage.Document) {
 			}
 			line("", "%s  etag %s%s, %s bytes, %s rows", o.Key, cmp.Or(o.ETag, "-"), optional(", version ", o.Version), humanize.Comma(o.SizeBytes), humanize.Comma(o.Rows))
 		}
+		for _, s := range tr.Skipped {
+			line("", "left out: %s: %s", s.Place, s.Reason)
+		}
 		if l := tr.LabelFile; l != nil {
 			line("", "label file, %s rows, objects: %d, manifest sha256 %s", humanize.Comma(l.Rows), l.Objects, l.Manifest)
 		}

@@ -40,6 +40,9 @@ const (
 // errUnreached: the issuer's keys could not be had.
 var errUnreached = errors.New("the issuer was not reached")
 
+// errAskedLately: the issuer answers, and is not asked again yet.
+var errAskedLately = errors.New("the issuer was asked a moment ago")
+
 func isUnreached(err error) bool {
 	return errors.Is(err, errUnreached) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
@@ -99,7 +102,7 @@ func (k *issuerKeys) discover() (any, error) {
 		err = provider.Claims(&at)
 	}
 	if err != nil {
-		if !errors.Is(err, errUnreached) { // which the log has
+		if !errors.Is(err, errUnreached) && !errors.Is(err, errAskedLately) { // which the log has, or shall not have for each who comes
 			k.log.Warn("the issuer's description is not one of OpenID Connect, or of another issuer", "error", fmt.Sprintf("%.300s", err))
 		}
 		return nil, errors.Join(errUnreached, err)
@@ -125,7 +128,7 @@ func (a *asking) RoundTrip(r *http.Request) (*http.Response, error) {
 		if a.failed.Load() {
 			return nil, fmt.Errorf("%w a moment ago, and is not asked again yet", errUnreached)
 		}
-		return nil, errors.New("the issuer was asked a moment ago")
+		return nil, errAskedLately
 	}
 	answer, err := a.ask(r)
 	a.failed.Store(err != nil)

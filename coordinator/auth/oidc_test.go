@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -281,4 +282,27 @@ func FuzzOIDC(f *testing.F) {
 			t.Errorf("%q: %v, %v", claims, id, err)
 		}
 	})
+}
+
+// Whoever comes with a token of the wrong issuer, however often, writes a few lines of the log.
+func TestWhoComesDoesNotFillTheLog(t *testing.T) {
+	from := authtest.New(t)
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"issuer": "https://other.example", "jwks_uri": "https://other.example/keys"}`))
+	})
+	from.Answer.Store(&h)
+	var log bytes.Buffer
+	a, err := New(slog.New(slog.NewTextHandler(&log, nil)), Config{OIDC: &OIDC{Issuer: from.URL, Audience: authtest.Audience, RootCAs: from.RootCAs,
+		Groups: map[string]Grant{"ops": {Admin, everything}}}}, knowing(t, "").tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		if _, err = identified(a, "Bearer "+from.TokenBy("x", "ada", groups("ops"))); err == nil {
+			t.Fatal("an issuer whose description is another's is believed")
+		}
+	}
+	if n := strings.Count(log.String(), "description is not one"); n < 1 || n > 10 {
+		t.Errorf("%d lines of 500 requests:\n%.1000s", n, log.String())
+	}
 }

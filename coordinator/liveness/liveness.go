@@ -133,7 +133,7 @@ func (l *Liveness) Note(req *apiv1.PollRequest, now time.Time) (noted Noted, err
 		noted = w.beginAnew(l.ttl, now)
 	}
 	noted.Others = noted.Others || w.Slots != int(req.Slots) || w.NoRoom != req.NoRoom
-	if noted.Others || noted.Flaps > 0 || now.Sub(w.LastSeen) > l.ttl {
+	if noted.Others || noted.Flaps > 0 || w.Unreachable || now.Sub(w.LastSeen) > l.ttl {
 		l.mu.version++
 	}
 	w.NoRoom = req.NoRoom

@@ -83,3 +83,27 @@ func TestAWorkerIsUnreachableUntilItPolls(t *testing.T) {
 	poll("w1")
 	want("it polls", false)
 }
+
+// A worker that peers could not reach is there again with its next poll, and whoever planned
+// without it plans anew.
+func TestAWorkerThatIsBackChangesTheVersion(t *testing.T) {
+	l, now := New(10*time.Second), time.Now()
+	note := func(r *apiv1.PollRequest) {
+		t.Helper()
+		if _, err := l.Note(r, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := &apiv1.PollRequest{WorkerId: "a", Incarnation: "1", Slots: 1, ExchangeAddress: "a:1"}
+	note(a)
+	note(&apiv1.PollRequest{WorkerId: "b", Incarnation: "1", Slots: 1})
+	l.Closed("a", "1", false, now)
+	note(&apiv1.PollRequest{WorkerId: "b", Incarnation: "1", Slots: 1, Unreachable: []*apiv1.Peer{{Worker: "a", Address: "a:1"}}})
+	now = now.Add(time.Second)
+	alive, _ := l.Alive(now)
+	before := l.Version()
+	note(a)
+	if again, _ := l.Alive(now); alive != 1 || again != 2 || l.Version() == before {
+		t.Errorf("%d alive, then %d; version %d, then %d", alive, again, before, l.Version())
+	}
+}

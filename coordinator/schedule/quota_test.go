@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -139,5 +140,32 @@ func TestReplicasMoveToAWorkerThatJoins(t *testing.T) {
 		if c.leases() != after {
 			t.Errorf("%d replicas: %s, a poll later %s", replicas, after, c.leases())
 		}
+	}
+}
+
+// A second try of a late task counts as a worker of the run too, and a worker that is named
+// twice gets no more than it has room for.
+func TestBackupsKeepToTheBound(t *testing.T) {
+	late := func(most uint32, slots int) *cluster {
+		c := newCluster(t)
+		c.bounded("a", most)
+		c.until("a-1-1", "clean", "w1")
+		c.poll(4, "w1")
+		c.now = c.now.Add(time.Second)
+		c.done(c.s.Task("a-1-1/clean@2"))
+		c.done(c.s.Task("a-1-1/clean@3"))
+		c.now = c.now.Add(10 * time.Second)
+		c.liveness.Workers["w1"] = Worker{ID: "w1", Incarnation: "1", Slots: slots, LastSeen: c.now}
+		return c
+	}
+	c := late(2, 2)
+	c.pollTogether(1, "w2", "w3")
+	if on := c.workersOf("a-1-1"); len(on) != 2 {
+		t.Errorf("on %d workers, want 2, one for a second try: %s", len(on), c.leases())
+	}
+	c = late(0, 4)
+	c.liveness.Workers["w2"] = Worker{ID: "w2", Incarnation: "1", Slots: 1, LastSeen: c.now}
+	if got := c.round("w2", "w2"); len(got) != 1 {
+		t.Errorf("a worker of one slot gets %v", names(got))
 	}
 }

@@ -210,6 +210,8 @@ func (p *Round) ofWorker(w Worker) {
 	moves := p.partitions() == 0
 	if slow := p.straggler(); slow != nil {
 		p.taken[slow] = true
+		p.note(w.ID, slow) // the backup is on its worker too
+		p.me.batch++
 		p.add(w.ID, &state.GrantBackup{Worker: w.ID, Incarnation: w.Incarnation, Slow: slow.Lease()})
 	}
 	if len(p.grants) > 0 {

@@ -56,7 +56,7 @@ func flawOfStage(p stages.Plan, last bool) string {
 		return fmt.Sprintf("backups after %v times the median; %d to %d are possible", p.BackupAfter, stages.MinBackupAfter, stages.MaxBackupAfter)
 	}
 	if p.MinWorkers > stages.MaxMinWorkers {
-		return fmt.Sprintf("%d workers must be alive; a cluster has at most %d", p.MinWorkers, stages.MaxMinWorkers)
+		return fmt.Sprintf("%d workers must be alive; at most %d can be asked for", p.MinWorkers, stages.MaxMinWorkers)
 	}
 	for _, name := range p.Outputs {
 		if name == "" || len(name) > MaxStageNameBytes {

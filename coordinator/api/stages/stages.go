@@ -93,7 +93,7 @@ const (
 	MaxBackupAfter     = 1000
 )
 
-// MaxMinWorkers bounds Plan.MinWorkers: no leader knows more workers.
+// MaxMinWorkers bounds Plan.MinWorkers: a run that waits for so many would wait for ever in most clusters.
 const MaxMinWorkers = 1024
 
 // Over is what the map tasks of a stage are over.

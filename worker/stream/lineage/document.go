@@ -115,6 +115,7 @@ type Training struct {
 	Rows       int64             `json:"rows"`
 	SizeBytes  int64             `json:"size"`
 	Objects    []dataset.Object  `json:"objects"`
+	Skipped    []dataset.Skipped `json:"skipped,omitempty"` // parts of the objects that were left out
 	Lookups    []artifact.Lookup `json:"lookups,omitempty"`
 	// LabelFile has the objects that rows got their labels from.
 	LabelFile *table.LabelObjects `json:"label_file,omitempty"`

@@ -165,7 +165,7 @@ func (d *Document) model(ctx context.Context, from Sources, registry Registry) (
 		d.note("the training objects cannot be named: %v", err)
 		return private
 	}
-	t.Rows, t.SizeBytes, t.Objects = manifest.Rows, manifest.SizeBytes, manifest.Objects
+	t.Rows, t.SizeBytes, t.Objects, t.Skipped = manifest.Rows-manifest.SkippedRows(), manifest.SizeBytes, manifest.Objects, manifest.Skipped()
 	return private
 }
 
