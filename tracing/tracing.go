@@ -30,10 +30,11 @@ const (
 	maxText = 1 << 10
 )
 
-// TraceID names a trace, and SpanID a span of it.
 type (
+	// TraceID names a trace.
 	TraceID [16]byte
-	SpanID  [8]byte
+	// SpanID names a span of a trace.
+	SpanID [8]byte
 )
 
 // Key names an attribute.

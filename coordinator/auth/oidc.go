@@ -124,7 +124,7 @@ func (i *issuer) identify(ctx context.Context, credential string) (Identity, err
 	case signed.err != nil:
 		return Identity{}, unauthenticated(fmt.Errorf("the token's signature is by no key of the issuer %s", i.cfg.Issuer))
 	}
-	return Identity{}, unauthenticated(fmt.Errorf("%.200s", err))
+	return Identity{}, unauthenticated(errors.New(fmt.Sprintf("%.200s", err))) // it has what the caller wrote
 }
 
 // base64URL are the characters of the parts of a JWT.
