@@ -24,6 +24,8 @@ import (
 const (
 	// clockSkew is how far the clocks of the issuer and of a coordinator may be apart.
 	clockSkew = 30 * time.Second
+	// maxReason is how many bytes of why a token is refused are told.
+	maxReason = 200
 	// waitIssuer bounds how long a request waits for the issuer's keys, which are fetched
 	// whether it waits or not.
 	waitIssuer = 2 * time.Second
@@ -124,7 +126,8 @@ func (i *issuer) identify(ctx context.Context, credential string) (Identity, err
 	case signed.err != nil:
 		return Identity{}, unauthenticated(fmt.Errorf("the token's signature is by no key of the issuer %s", i.cfg.Issuer))
 	}
-	return Identity{}, unauthenticated(errors.New(fmt.Sprintf("%.200s", err))) // it has what the caller wrote
+	said := err.Error() // it has what the caller wrote
+	return Identity{}, unauthenticated(errors.New(strings.ToValidUTF8(said[:min(len(said), maxReason)], "")))
 }
 
 // base64URL are the characters of the parts of a JWT.
