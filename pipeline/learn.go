@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -137,6 +138,20 @@ type Privacy struct {
 	// EpsilonMax ends training before more is spent. 0: all epochs are trained, and what
 	// was spent is shown.
 	EpsilonMax float64 `yaml:"epsilon_max,omitempty" json:"epsilon_max,omitempty" jsonschema:"minimum=0"`
+}
+
+// PrivacyText says what noise private training has, and what averaging costs of it; "" without.
+func (s *Spec) PrivacyText() string {
+	p := s.Spec.Trainer.Privacy
+	if p == nil {
+		return ""
+	}
+	much := "the square root of their number times"
+	if n := int(s.Spec.Trainer.Distributed.Replicas); n > 0 {
+		much = fmt.Sprintf("%.3g times", math.Sqrt(float64(n)))
+	}
+	return fmt.Sprintf("noise of %g times clip_norm %g, once a step, on the sum of all replicas: averaging costs none; replicas that average after steps of their own would need %s as much for the same epsilon",
+		p.NoiseMultiplier, p.ClipNorm, much)
 }
 
 // checkPrivacy notes what has no meaning beside private steps.

@@ -371,3 +371,32 @@ func TestWhatIsNoScheduleIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What averaging costs in noise: nothing, as replicas make each step together.
+func TestPrivacyIsToldWithTheSpecsNumbers(t *testing.T) {
+	const spec = `apiVersion: thalweg/v1
+kind: Pipeline
+metadata: {name: flights}
+spec:
+  sources:
+    train: {s3: {path: "s3://lake/flights/*.parquet"}, format: {type: parquet}}
+  input_features:
+    - {name: distance, type: number, expression: "distance / 1000", normalization: none, missing_value_strategy: fill_with_const}
+  output_features:
+    - {name: delayed, type: binary, expression: "delay > 15"}
+  trainer:
+    distributed: {replicas: 4}
+    privacy: {type: dp_sgd, key: dp-noise, clip_norm: 0.5, noise_multiplier: 1.1, delta: 1.0e-6, epsilon_max: 3.0}
+`
+	for text, want := range map[string]string{
+		spec: "noise of 1.1 times clip_norm 0.5, once a step, on the sum of all replicas: averaging costs none; replicas that average after steps of their own would need 2 times as much for the same epsilon",
+		strings.Replace(spec, "replicas: 4", "replicas: auto", 1): "would need the square root of their number times as much",
+	} {
+		if got := parse(t, "s.yaml", []byte(text)).PrivacyText(); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := parse(t, "flights.yaml", read(t, "flights.yaml")).PrivacyText(); got != "" {
+		t.Errorf("without privacy: %q", got)
+	}
+}

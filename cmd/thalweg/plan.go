@@ -68,6 +68,8 @@ type plan struct {
 	Scoring *plannedScoring `json:"scoring,omitempty"`
 	// Search is how many trials there are, and what they are compared by.
 	Search string `json:"search,omitempty"`
+	// Privacy is what noise private training has, and what averaging costs of it.
+	Privacy string `json:"privacy,omitempty"`
 }
 
 type plannedChange struct {
@@ -77,7 +79,7 @@ type plannedChange struct {
 
 // planOf compares a spec with the newest of its pipeline.
 func planOf(ctx context.Context, c *cluster.Client, spec *pipeline.Spec) (*plan, error) {
-	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Cleans: !spec.Trains(), Changes: []plannedChange{}, Search: spec.SearchText()}
+	p := &plan{Pipeline: spec.Metadata.Name, Trains: true, Cleans: !spec.Trains(), Changes: []plannedChange{}, Search: spec.SearchText(), Privacy: spec.PrivacyText()}
 	res, err := c.GetPipeline(ctx, &apiv1.GetPipelineRequest{Name: p.Pipeline})
 	if thalweg.Is(err, thalweg.NotFound) {
 		all, err := c.ListPipelines(ctx, &apiv1.ListPipelinesRequest{})
@@ -156,6 +158,9 @@ func (p *plan) print(w io.Writer) {
 	defer p.Scoring.print(w)
 	if p.Search != "" && p.Trains {
 		defer fmt.Fprintln(w, "search:", p.Search)
+	}
+	if p.Privacy != "" && p.Trains {
+		defer fmt.Fprintln(w, "privacy:", p.Privacy)
 	}
 	switch {
 	case p.Generation == 0 && p.Cleans:

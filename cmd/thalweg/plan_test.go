@@ -65,12 +65,12 @@ func TestPlanSaysWhatExplanationsAndSamplesLeave(t *testing.T) {
 	}
 }
 
-func TestPlanSaysWhatTrialsAreComparedBy(t *testing.T) {
-	const by = "at most 20 trials, compared by the validation rows"
-	for _, p := range []plan{{Pipeline: "p", Trains: true, Search: by}, {Pipeline: "p", Generation: 1, Search: by}} {
+func TestPlanSaysWhatTrialsAreComparedByAndWhatNoiseThereIs(t *testing.T) {
+	const by, noise = "at most 20 trials, compared by the validation rows", "noise of 1 times clip_norm 1"
+	for _, p := range []plan{{Pipeline: "p", Trains: true, Search: by, Privacy: noise}, {Pipeline: "p", Generation: 1, Search: by, Privacy: noise}} {
 		var out strings.Builder
 		p.print(&out)
-		if strings.Contains(out.String(), "search: "+by+"\n") != p.Trains {
+		if strings.Contains(out.String(), "search: "+by+"\n") != p.Trains || strings.Contains(out.String(), "privacy: "+noise+"\n") != p.Trains {
 			t.Errorf("trains %v: %q", p.Trains, &out)
 		}
 	}
