@@ -150,7 +150,8 @@ type Checkpoint struct {
 type Result struct {
 	Checkpoint     // the last one; its Params are the model
 	BestEpoch  int // from 1, that Params come from
-	// Improving: no epoch had a better validation metric than the last one.
+	// Improving: no epoch had a better validation metric than the last one, which says something
+	// where the learning rate did not fall to nothing by then.
 	Improving bool
 	// Curve is what epochs lost: all of a short training, the last one of any.
 	Curve []Loss

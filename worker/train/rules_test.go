@@ -192,3 +192,18 @@ func TestL1LeavesWeightsReallyAtZero(t *testing.T) {
 		}
 	}
 }
+
+// One epoch is always the best of all; that more would help is said where the rate did not
+// fall to nothing by its end.
+func TestTrainingStillImprovesUnlessItsRateHasFallen(t *testing.T) {
+	for scheduler, want := range map[string]bool{"constant": true, "cosine": false} {
+		job := newJob(t, dataset{shards: 3, rows: 1200, label: "binary", seed: 8}, 1)
+		job.Trainer.Epochs = 1
+		job.Trainer.LearningRateScheduler = chosen(t, schedule.Catalog(), scheduler, nil)
+		c := newCluster(t, 1, 1)
+		result, err := c.run(c.workers[0], job, train.Hooks{})
+		if err != nil || result.Improving != want {
+			t.Errorf("%s: %v, %v, want %v", scheduler, result.Improving, err, want)
+		}
+	}
+}

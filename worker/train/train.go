@@ -402,5 +402,5 @@ func (t *trainer) result() (*Result, error) {
 		return nil, err
 	}
 	s := t.state
-	return &Result{Checkpoint: *c, BestEpoch: s.Best, Improving: s.Stale == 0, Curve: s.Curve, Stopped: s.Stopped}, nil
+	return &Result{Checkpoint: *c, BestEpoch: s.Best, Improving: s.Stale == 0 && !s.plan.schedule.Anneals, Curve: s.Curve, Stopped: s.Stopped}, nil
 }
