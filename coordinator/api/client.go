@@ -159,10 +159,13 @@ type toNode struct{ *http.Client }
 
 // Do sends one request.
 func (t toNode) Do(req *http.Request) (*http.Response, error) {
-	to := *req.URL
-	to.Host = req.Context().Value(nodeKey{}).(string)
-	req.URL, req.Host = &to, to.Host
-	return t.Client.Do(req)
+	at := *req.URL
+	at.Host = req.Context().Value(nodeKey{}).(string)
+	to := req.WithContext(req.Context())
+	// The next try writes into the call's headers, while the connection of one that was given up
+	// may still read those that it was sent with.
+	to.URL, to.Host, to.Header = &at, at.Host, req.Header.Clone()
+	return t.Client.Do(to)
 }
 
 // tryNodes makes one logical request of a call.
