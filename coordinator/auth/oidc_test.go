@@ -232,7 +232,15 @@ func TestAnIssuerThatIsNotReachedOpensNothing(t *testing.T) {
 			t.Errorf("with keys: %v, %v", id, err)
 		}
 	}
-	if _, err := identified(a, "Bearer "+from.TokenBy("unknown", "ada", groups("ops"))); !thalweg.Is(err, thalweg.Unauthenticated) || !strings.Contains(err.Error(), "cannot be had") {
+	unknown := "Bearer " + from.TokenBy("unknown", "ada", groups("ops"))
+	_, err := identified(a, unknown)
+	for range 10_000 { // go-oidc gives what it has just fetched to who comes while it takes note of that
+		if err == nil || !strings.Contains(err.Error(), "by no key") {
+			break
+		}
+		_, err = identified(a, unknown)
+	}
+	if !thalweg.Is(err, thalweg.Unauthenticated) || !strings.Contains(err.Error(), "cannot be had") {
 		t.Errorf("one by a key that is not known: %v", err)
 	}
 }
