@@ -82,7 +82,7 @@ func (c *Coordinator) beginLeadership(ctx context.Context, planners *sync.WaitGr
 	lead := &leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), end: end}
 	lead.planning.asks = together.NewDesk[thalweg.WorkerID, int]()
 	planners.Go(func() {
-		lead.planning.asks.Serve(ctx, func(polls []thalweg.WorkerID) planned { return c.planFor(lead, polls) })
+		lead.planning.asks.Serve(ctx, func(polls []thalweg.WorkerID) outcome { return c.planFor(lead, polls) })
 	})
 	c.lead.Store(lead)
 	c.changes.Notify()
@@ -186,8 +186,8 @@ type planning struct {
 	began   time.Time
 }
 
-// planned is how many workers are alive and take tasks, and what commands met.
-type planned = together.Served[thalweg.WorkerID, int]
+// outcome of a plan is how many workers are alive and take tasks, and what its commands met.
+type outcome = together.Served[thalweg.WorkerID, int]
 
 // advance plans and commits until there is nothing left to do, for the worker that polls or,
 // without one, for the cluster. It returns how many workers are alive and take tasks.
@@ -197,7 +197,7 @@ func (c *Coordinator) advance(ctx context.Context, lead *leadership, poll thalwe
 
 // planFor plans and commits for those who ask, and again for those for whom there was
 // something to do.
-func (c *Coordinator) planFor(lead *leadership, polls []thalweg.WorkerID) (out planned) {
+func (c *Coordinator) planFor(lead *leadership, polls []thalweg.WorkerID) (out outcome) {
 	lead.planning.turn.Lock()
 	defer lead.planning.turn.Unlock()
 	out.Of = make(map[thalweg.WorkerID]error)

@@ -129,20 +129,25 @@ func TestAReportOfAnothersTaskIsNotTaken(t *testing.T) {
 	}
 }
 
-// A run that asks for more workers than there are says so wherever it is listed, pauses its
-// replicas when one leaves, and ends well once it is back.
-func TestARunSaysForWhichWorkersItWaits(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 1, func(cfg *Config) {
+// ofStages changes each stage that a run is planned to have.
+func ofStages(change func(*stages.Plan)) func(*Config) {
+	return func(cfg *Config) {
 		plan := cfg.Stages
 		cfg.Stages = func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error) {
 			all, err := plan(spec, verb, arguments)
 			for i := range all {
-				all[i].MinWorkers = 2
+				change(&all[i])
 			}
 			return all, err
 		}
-	})
+	}
+}
+
+// A run that asks for more workers than there are says so wherever it is listed, pauses its
+// replicas when one leaves, and ends well once it is back.
+func TestARunSaysForWhichWorkersItWaits(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, ofStages(func(s *stages.Plan) { s.MinWorkers = 2 }))
 	client := c.client()
 	trains := func(l *apiv1.Lease) bool { return l.Kind == "train" }
 	w1 := newRobot(c, "w1", trains)
@@ -223,16 +228,7 @@ func TestReplicasOfAKilledWorkerMoveAtOnce(t *testing.T) {
 // A run that has tasks on as many workers as it may says so while others wait.
 func TestARunSaysThatItMayUseNoMoreWorkers(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, func(cfg *Config) {
-		plan := cfg.Stages
-		cfg.Stages = func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error) {
-			all, err := plan(spec, verb, arguments)
-			for i := range all {
-				all[i].MaxWorkers = 1
-			}
-			return all, err
-		}
-	})
+	c := newCluster(t, 1, ofStages(func(s *stages.Plan) { s.MaxWorkers = 1 }))
 	client := c.client()
 	cleans := func(l *apiv1.Lease) bool { return l.Kind == "clean" }
 	for _, id := range []string{"w1", "w2"} {

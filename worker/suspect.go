@@ -73,8 +73,9 @@ func stillImproving(m *model.Model, r *train.Result) []string {
 }
 
 const (
-	// leastAlone is from how many rows on features are tried on alone. maxAlone bounds the rows of the first shard that features are tried on alone, and
-	// maxAloneValues the values of all features: 784 get 2,675 rows.
+	// leastAlone is from how many rows on features are tried alone. maxAlone bounds the rows of
+	// the first shard that they are tried on, and maxAloneValues the values of all features: 784
+	// get 2,675 rows.
 	leastAlone     = 100
 	maxAlone       = 20_000
 	maxAloneValues = 2 << 20

@@ -55,7 +55,7 @@ type run struct {
 	on      map[thalweg.WorkerID]int // tasks of the run that each worker holds
 	all     int                      // of them
 	helpers int                      // workers that could help with the stage; 0: not counted yet
-	slow    []*state.Task            // that others may do too, the slowest first; of stages without waiting tasks
+	slow    []*state.Task            // that have taken too long, the slowest first
 	counted bool                     // slow is known
 	moved   bool                     // it has taken replicas from workers
 }
