@@ -101,6 +101,21 @@ func (j *joiners) stop(id string) {
 	}
 }
 
+// removed waits until a node that was removed ends: by itself, or told where what it holds
+// is, as one that the others may have forgotten is.
+func (j *joiners) removed(id string) {
+	j.t.Helper()
+	select {
+	case err := <-j.nodes[id].done:
+		delete(j.nodes, id)
+		if err != nil && (!thalweg.Is(err, thalweg.Lost) || !strings.Contains(err.Error(), "move "+filepath.Join(j.dir, id)+" away")) {
+			j.t.Errorf("the removed node %s: %v", id, err)
+		}
+	case <-time.After(patience):
+		j.t.Fatalf("the removed node %s goes on", id)
+	}
+}
+
 func (j *joiners) client(ids ...string) *api.Client {
 	j.t.Helper()
 	var addresses []string
@@ -223,33 +238,16 @@ func TestMembersComeAndGo(t *testing.T) {
 	j.settle("c2", "c3", "c4")
 	// The dead one is not taken back with what it held, which may be old.
 	j.start("c1")
-	select {
-	case err := <-j.nodes["c1"].done:
-		delete(j.nodes, "c1")
-		if err != nil && (!thalweg.Is(err, thalweg.Lost) || !strings.Contains(err.Error(), "move "+filepath.Join(j.dir, "c1")+" away")) {
-			t.Errorf("the removed node: %v", err)
-		}
-	case <-time.After(patience):
-		t.Fatal("a removed node goes on")
-	}
+	j.removed("c1")
 	// On request, the leader too, which ends.
 	status, err := client.Status(t.Context(), &apiv1.StatusRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader := j.nodes[status.Leader]
 	if left, err := client.RemoveMember(t.Context(), &apiv1.RemoveMemberRequest{Id: status.Leader}); err != nil || len(left.Members) != 2 {
 		t.Fatalf("%v, %v; want two to be left", left, err)
 	}
-	select {
-	case err := <-leader.done:
-		delete(j.nodes, status.Leader)
-		if err != nil {
-			t.Errorf("the node that left: %v", err)
-		}
-	case <-time.After(patience):
-		t.Fatal("a node that left goes on")
-	}
+	j.removed(status.Leader)
 	left := []string{}
 	for _, id := range []string{"c2", "c3", "c4"} {
 		if id != status.Leader {

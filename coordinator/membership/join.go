@@ -222,6 +222,7 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 	case !is:
 		return c.isRemoved(ctx), nil
 	case own.Peer == c.self() && leader != "":
+		c.followed = time.Now()
 		return false, nil
 	case leader == c.cfg.ID:
 		own.Peer = c.self()
@@ -236,6 +237,10 @@ func (c *Cluster) attend(ctx context.Context) (end bool, err error) {
 			continue
 		}
 		err := c.call(ctx, h.Members[at].API, auth.JoinPath, joinRequest{From: c.self(), Cluster: c.node.Cluster()}, &joinAnswer{})
+		if thalweg.Is(err, thalweg.Lost) && time.Since(c.followed) < c.cfg.Join.RemoveDeadAfter {
+			c.log.Info("this node was removed from the cluster on request, and ends")
+			return true, nil
+		}
 		if thalweg.Is(err, thalweg.Lost) {
 			return true, &thalweg.Error{Op: "belong to cluster", Kind: thalweg.Lost, Subject: "coordinator " + c.cfg.ID,
 				Hint: "move " + c.cfg.Dir + " away to start it as a new member", Err: err}

@@ -88,6 +88,7 @@ type Cluster struct {
 	node     *Node
 	met      met
 	founding chan struct{} // has an element while this node decides who consents or joins
+	followed time.Time     // when attend last found a leader: one that was silent for less is removed on request only
 	ahead    atomic.Int64  // since when this node's log is far ahead of the leader's, ns since 1970; 0: it is not
 }
 
