@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/counterfactual"
@@ -39,7 +40,6 @@ func newCounterfactual(g *verb.Globals) *cobra.Command {
 			"input: one that `thalweg results PIPELINE --head 1` prints will do.",
 		Example: "  thalweg counterfactual flight-delays --row '{\"date\": \"2001-06-30T17:05:00Z\", …}'\n" +
 			"  thalweg counterfactual flight-delays 2 --row @…row.json --keep origin,destination -o json",
-		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			body, err := readRow(cmd.InOrStdin(), row)
 			if err != nil {
@@ -51,11 +51,11 @@ func newCounterfactual(g *verb.Globals) *cobra.Command {
 			if cmd.Flags().Changed("below") {
 				cfg.Below = &below
 			}
-			v, err := c.FindVersion(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
+			m, v, err := c.FindRegistered(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
 			if err != nil {
 				return verb.Answer{}, err
 			}
-			a, err := c.Artifact(cmd.Context(), v.Checkpoint)
+			a, err := jobs.Artifact(cmd, c, m.Name, v)
 			if err != nil {
 				return verb.Answer{}, err
 			}
@@ -65,7 +65,7 @@ func newCounterfactual(g *verb.Globals) *cobra.Command {
 			}
 			out := verb.Answer{Value: found, Table: func(w io.Writer) { printCounterfactual(w, found) }}
 			if found.After == nil {
-				out.Failed = &thalweg.Error{Op: "find counterfactual", Kind: thalweg.NotFound, Subject: v.String(),
+				out.Failed = &thalweg.Error{Op: "find counterfactual", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s %d", m.Name, v.Version),
 					Err: fmt.Errorf("none of %d rows within what training saw turns the prediction", found.Tried), Hint: "keep fewer features, or try another --seed"}
 			}
 			return out, nil

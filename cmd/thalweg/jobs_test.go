@@ -115,8 +115,17 @@ func TestAReaderWithoutKeysLooksAtRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := terminal.Follow(c.ctx, c.client, t.Output(), applied.RunId); err != nil {
+	learnt, err := c.client.Apply(c.ctx, &apiv1.ApplyRequest{File: "guess.yaml", Spec: specOf("guess", `
+  input_features: [{name: id, type: number}]
+  output_features: [{name: x, type: number}]
+`)})
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, run := range []string{applied.RunId, learnt.RunId} {
+		if _, err := terminal.Follow(c.ctx, c.client, t.Output(), run); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ca, err := os.ReadFile(filepath.Join(certs, "user-root", "ca.crt"))
 	if err != nil {
@@ -139,6 +148,27 @@ func TestAReaderWithoutKeysLooksAtRows(t *testing.T) {
 	}
 	if text, err = as("bob", "reader", "rows", "fsck rows"); err != nil || !strings.Contains(text, "50 rows") {
 		t.Errorf("a reader's fsck: %v\n%s", err, text)
+	}
+	if text, err = as("dan", "reader", "guess", "models export guess --format onnx --into "+filepath.Join(user, "guess.onnx")); err != nil || !strings.Contains(text, "version 1 of guess") {
+		t.Errorf("a reader exports: %v\n%s", err, text)
+	}
+	if text, err = as("fay", "reader", "guess", "models card guess"); err != nil || !strings.Contains(text, "# guess, version 1") || !strings.Contains(text, "| rmse |") {
+		t.Errorf("a reader's card: %v\n%s", err, text)
+	}
+	if text, err = as("gil", "reader", "guess", `counterfactual guess --above 30 --row {"id":3}`); err != nil || !strings.Contains(text, "would be") {
+		t.Errorf("a reader's counterfactual: %v\n%s", err, text)
+	}
+	if _, err = as("hal", "reader", "rows", "models card guess"); err == nil {
+		t.Error("a reader of other pipelines has a card")
+	}
+	// A job of a pipeline of one's own reads nothing of another's.
+	cmd := &cobra.Command{}
+	cmd.SetContext(c.ctx)
+	cmd.SetErr(t.Output())
+	for kind, parameters := range map[string]any{"checkpoint": work.Checkpoint{Model: "guess", Version: "1"}, "evaluation": work.Evaluation{Run: learnt.RunId}} {
+		if err := jobs.Ask(cmd, &cluster.Client{Client: c.client}, "rows", kind, parameters, new(any)); err == nil || !strings.Contains(err.Error(), "pipeline rows has none of that name") {
+			t.Errorf("%s of another pipeline: %v", kind, err)
+		}
 	}
 	if _, err = as("eve", "operator", "other", "results rows --head 3"); !thalweg.Is(err, thalweg.Forbidden) {
 		t.Errorf("an operator of other pipelines: %v", err)

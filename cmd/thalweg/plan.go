@@ -30,7 +30,6 @@ func newPlan(g *verb.Globals) *cobra.Command {
 			"Reading, cleaning and writing come on top, so that a worker's stream does less on a core.",
 		Example: "  thalweg plan -f flights.yaml\n" +
 			"  thalweg plan -f flights.yaml -o json",
-		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, _ []string) (verb.Answer, error) {
 			spec, text, err := verb.ParseSpec(file)
 			if err != nil {
@@ -41,7 +40,7 @@ func newPlan(g *verb.Globals) *cobra.Command {
 			}
 			p, err := planOf(cmd.Context(), c, spec)
 			if err == nil {
-				p.Scoring = scoringOf(cmd.Context(), c, spec)
+				p.Scoring = scoringOf(cmd, c, spec)
 			}
 			return verb.Answer{Value: p, Table: p.print}, err
 		}),

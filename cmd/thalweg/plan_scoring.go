@@ -1,11 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
+
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/throughput"
@@ -21,20 +23,20 @@ type plannedScoring struct {
 }
 
 // scoringOf measures the champion. That it cannot is no error of a plan.
-func scoringOf(ctx context.Context, c *cluster.Client, spec *pipeline.Spec) *plannedScoring {
+func scoringOf(cmd *cobra.Command, c *cluster.Client, spec *pipeline.Spec) *plannedScoring {
 	samples, _ := spec.Uncertainty().(pipeline.SamplingSpec)
 	if spec.Spec.Scoring == nil || spec.Explains() == 0 && samples == nil {
 		return nil
 	}
 	out := new(plannedScoring)
-	v, err := c.FindVersion(ctx, spec.Metadata.Name, thalweg.DefaultAlias)
+	m, v, err := c.FindRegistered(cmd.Context(), spec.Spec.Registry.Model, thalweg.DefaultAlias)
 	if thalweg.Is(err, thalweg.NotFound) {
 		out.Unmeasured = "there is no champion yet"
 		return out
 	}
 	var a *artifact.Artifact
 	if err == nil {
-		a, err = c.Artifact(ctx, v.Checkpoint)
+		a, err = jobs.Artifact(cmd, c, m.Name, v)
 	}
 	if err == nil && samples != nil {
 		_, why, _ := samples.Refuses(a.Spec.Spec.Model.Options, a.Spec.Spec.OutputFeatures[0].Loss.Options, a.Answer().Type)
@@ -43,8 +45,8 @@ func scoringOf(ctx context.Context, c *cluster.Client, spec *pipeline.Spec) *pla
 		}
 	}
 	if err == nil {
-		out.Version = v.Version
-		out.Rates, err = throughput.Measure(ctx, a, spec.Explains(), samples)
+		out.Version = thalweg.ModelVersion(v.Version)
+		out.Rates, err = throughput.Measure(cmd.Context(), a, spec.Explains(), samples)
 	}
 	if err != nil {
 		out.Unmeasured = err.Error()

@@ -59,7 +59,7 @@ var commands = []struct {
 	{newResults, verb.Asks},
 	{newReplay, verb.Asks},
 	{newScore, verb.Asks},
-	{newCounterfactual, verb.Reads},
+	{newCounterfactual, verb.Asks},
 	{newDiff, verb.Asks},
 	{newLineage, verb.Scores},
 	{dlq.New, verb.Asks},

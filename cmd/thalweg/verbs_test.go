@@ -30,6 +30,7 @@ type answers struct {
 	applied  *apiv1.ApplyResponse
 	promoted *apiv1.PromoteRequest
 	set      *apiv1.SetStreamRequest
+	job      *apiv1.StartJobRequest
 	pages    int
 	err      error
 }
@@ -82,6 +83,12 @@ func (a *answers) ListModels(context.Context, *apiv1.ListModelsRequest) (*apiv1.
 func (a *answers) Promote(_ context.Context, req *apiv1.PromoteRequest) (*apiv1.PromoteResponse, error) {
 	a.promoted = req
 	return respond(a, &apiv1.PromoteResponse{Previous: 3})
+}
+
+// StartJob answers as for a pipeline that was deleted.
+func (a *answers) StartJob(_ context.Context, req *apiv1.StartJobRequest) (*apiv1.StartJobResponse, error) {
+	a.job = req
+	return nil, api.ToConnect(&thalweg.Error{Op: "start job", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline})
 }
 
 func (a *answers) SetStream(_ context.Context, req *apiv1.SetStreamRequest) (*apiv1.SetStreamResponse, error) {
@@ -402,9 +409,9 @@ func TestTheExitCodeTellsWhetherACommandSucceeded(t *testing.T) {
 func TestHelpShowsTheGlobalFlagsThatAVerbUses(t *testing.T) {
 	for line, want := range map[string]string{
 		"version": "", "render": "", "schema": "", "validate": "connections output store", "coordinator": "certs connections log-level state-bucket store",
-		"status": "certs coordinator output token-file", "runs show": "certs connections coordinator output state-bucket store token-file", "stream resume": "certs coordinator output token-file",
+		"status": "certs coordinator output token-file", "runs show": "certs coordinator output token-file", "stream resume": "certs coordinator output token-file",
 		"results": "certs coordinator output token-file", "dlq": "certs coordinator output token-file",
-		"models promote": "certs coordinator output token-file", "models export": "certs connections coordinator output state-bucket store token-file",
+		"models promote": "certs coordinator output token-file", "models export": "certs coordinator output token-file",
 		"dlq replay": "certs coordinator output token-file",
 		"worker":     "certs connections coordinator kafka log-level schema-registry state-bucket store",
 	} {
@@ -476,13 +483,13 @@ func TestVersionsAreNamedByAliases(t *testing.T) {
 	}
 	m := a.models[0].Versions[1]
 	m.Checkpoint = "checkpoints/x#" + strings.Repeat("a", 64)
-	store := t.TempDir()
-	if err := os.Mkdir(filepath.Join(store, "thalweg"), 0o755); err != nil {
-		t.Fatal(err)
+	_, err := run("models export flights best --dir " + t.TempDir())
+	if !thalweg.Is(err, thalweg.NotFound) || a.job.GetKind() != "checkpoint" || a.job.GetParameters() != `{"model":"flights","version":"3"}` {
+		t.Errorf("an export by alias has a worker read %v, and ends with %v", a.job, err)
 	}
-	_, err := run("models export flights best --store file://" + store + " --dir " + t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "checkpoints/x") {
-		t.Errorf("an export by alias ends with %v, want one that looks for the version's checkpoint", err)
+	m.Retired = true
+	if _, err := run("models export flights best --dir " + t.TempDir()); err == nil || !strings.Contains(err.Error(), "the state bucket still has checkpoints/x") {
+		t.Errorf("an export of a version whose pipeline was deleted ends with %v", err)
 	}
 }
 

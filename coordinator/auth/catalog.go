@@ -34,6 +34,8 @@ var jobs = [...]struct {
 	{"dlq-show", Reader},
 	{"dlq-replay", Operator},
 	{"verify", Reader},
+	{"checkpoint", Reader},
+	{"evaluation", Reader},
 }
 
 // withText bounds requests with a spec of 256 KiB or the arguments of a job, written as JSON

@@ -12,7 +12,6 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
-	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
@@ -57,15 +56,6 @@ func (c *Client) Checkpoint(ctx context.Context, ref thalweg.CheckpointRef) (map
 		return nil, err
 	}
 	return checkpoint.Load(ctx, state, ref)
-}
-
-// Artifact returns the model of a checkpoint.
-func (c *Client) Artifact(ctx context.Context, ref thalweg.CheckpointRef) (*artifact.Artifact, error) {
-	parts, err := c.Checkpoint(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	return artifact.Decode(catalog.All(), parts)
 }
 
 // Evaluation returns what the evaluation of a run has found.

@@ -27,5 +27,7 @@ func Kinds() []Kind {
 		{"dlq-show", with(runShowLetters)},
 		{"dlq-replay", with(runReplayLetters)},
 		{"verify", with(runVerify)},
+		{"checkpoint", with(runCheckpoint)},
+		{"evaluation", with(runEvaluation)},
 	}
 }

@@ -2,7 +2,6 @@ package models
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
@@ -31,13 +31,12 @@ func newCard(g *verb.Globals) *cobra.Command {
 		Example: "  thalweg models card flight-delays > card.md\n" +
 			"  thalweg models card flight-delays 2 --dir ./card   # with curves as SVG\n" +
 			"  thalweg models card flight-delays -o json",
-		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			m, v, err := c.FindRegistered(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
 			if err != nil {
 				return verb.Answer{}, err
 			}
-			card, err := readCard(cmd.Context(), c, m, v)
+			card, err := readCard(cmd, c, m, v)
 			if err == nil && dir != "" {
 				err = card.write(dir)
 			}
@@ -67,13 +66,9 @@ type card struct {
 }
 
 // readCard reads what the registry, the checkpoint and the evaluation say of a version.
-func readCard(ctx context.Context, c *cluster.Client, m *apiv1.Model, v *apiv1.ModelVersion) (*card, error) {
+func readCard(cmd *cobra.Command, c *cluster.Client, m *apiv1.Model, v *apiv1.ModelVersion) (*card, error) {
 	out := &card{Model: m.Name, Aliases: aliasesOf(m, v.Version), Version: terminal.Message{Message: v}, version: v}
-	from, err := cluster.CheckpointOf(m.Name, v)
-	if err != nil {
-		return out, err
-	}
-	parts, err := c.Checkpoint(ctx, from)
+	parts, err := jobs.Checkpoint(cmd, c, m.Name, v)
 	if err != nil {
 		return out, err
 	}
@@ -93,14 +88,14 @@ func readCard(ctx context.Context, c *cluster.Client, m *apiv1.Model, v *apiv1.M
 		}
 		out.Objects, out.Skipped = manifest.Objects, manifest.Skipped()
 	}
-	res, err := c.GetRun(ctx, &apiv1.GetRunRequest{RunId: v.RunId})
+	res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: v.RunId})
 	if thalweg.Is(err, thalweg.NotFound) { // the version outlives the record of its run
 		return out, nil
 	}
 	if err != nil {
 		return out, err
 	}
-	out.Evaluation, err = c.Evaluation(ctx, res.Run)
+	out.Evaluation, err = jobs.Evaluation(cmd, c, res.Run)
 	return out, err
 }
 

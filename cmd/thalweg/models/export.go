@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/pipeline/artifact"
@@ -61,7 +62,6 @@ func newExport(g *verb.Globals) *cobra.Command {
 		Example: "  thalweg models export flight-delays --format onnx --into flight-delays.onnx\n" +
 			"  thalweg models export flight-delays 1 --format safetensors\n" +
 			"  thalweg models export flight-delays 1 --dir ./flight-delays-v1",
-		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			write, ok := exportFormats()[format]
 			if !ok && format != "files" {
@@ -70,11 +70,11 @@ func newExport(g *verb.Globals) *cobra.Command {
 			if write == nil && into != "" {
 				return verb.Answer{}, terminal.UsageError("--into", into, "--format onnx or safetensors beside it: files go to the directory --dir")
 			}
-			v, err := c.FindVersion(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
+			m, v, err := c.FindRegistered(cmd.Context(), args[0], cmp.Or(verb.Argument(args, 1), thalweg.DefaultAlias))
 			if err != nil {
 				return verb.Answer{}, err
 			}
-			parts, err := c.Checkpoint(cmd.Context(), v.Checkpoint)
+			parts, err := jobs.Checkpoint(cmd, c, m.Name, v)
 			if err != nil {
 				return verb.Answer{}, err
 			}
@@ -87,11 +87,11 @@ func newExport(g *verb.Globals) *cobra.Command {
 				return verb.Answer{}, err
 			}
 			if into == "" {
-				into = filepath.Join(dir, fmt.Sprintf("%s-v%d.%s", v.Name, v.Version, format))
+				into = filepath.Join(dir, fmt.Sprintf("%s-v%d.%s", m.Name, v.Version, format))
 			}
 			out := exported{into, format, len(data), storage.SHA256(data)}
 			return verb.Answer{Value: out, Table: func(w io.Writer) {
-				fmt.Fprintf(w, "%s (%s), version %d of %s, sha256 %s\n", into, humanize.IBytes(uint64(len(data))), v.Version, v.Name, out.SHA256)
+				fmt.Fprintf(w, "%s (%s), version %d of %s, sha256 %s\n", into, humanize.IBytes(uint64(len(data))), v.Version, m.Name, out.SHA256)
 			}}, os.WriteFile(into, data, 0o644)
 		}),
 	}

@@ -2,7 +2,6 @@ package runs
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
@@ -30,11 +30,10 @@ func newShow(g *verb.Globals) *cobra.Command {
 		Example: "  thalweg runs show flight-delays\n" +
 			"  thalweg runs show flight-delays-1-1 -o json\n" +
 			"  thalweg runs show … --svg trials.svg   # of a search",
-		Annotations: map[string]string{verb.UsesFlags: verb.Reads + "state-bucket"},
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			res, err := c.GetRun(cmd.Context(), &apiv1.GetRunRequest{RunId: args[0]})
 			if err == nil && svg != "" {
-				err = drawSearch(cmd.Context(), c, res.Run, svg)
+				err = drawSearch(cmd, c, res.Run, svg)
 			}
 			if err != nil {
 				return verb.Answer{}, err
@@ -48,12 +47,12 @@ func newShow(g *verb.Globals) *cobra.Command {
 
 // drawSearch writes a plot of the trials of a run's search, as its evaluation has them: the
 // other outputs of a run that ended are not kept.
-func drawSearch(ctx context.Context, c *cluster.Client, run *apiv1.Run, path string) error {
+func drawSearch(cmd *cobra.Command, c *cluster.Client, run *apiv1.Run, path string) error {
 	none := &thalweg.Error{Op: "plot trials", Kind: thalweg.NotFound, Subject: "run " + run.Id, Hint: "its spec has no search, or it has not been evaluated"}
 	if run.Outputs["evaluation"] == "" {
 		return none
 	}
-	found, err := c.Evaluation(ctx, run)
+	found, err := jobs.Evaluation(cmd, c, run)
 	if err != nil {
 		return err
 	}

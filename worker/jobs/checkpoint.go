@@ -1,0 +1,61 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/thalweg/thalweg"
+	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/worker/cluster"
+)
+
+// Checkpoint asks for the verified files of a registered version of a pipeline's model, by
+// their names: the answer is a map[string][]byte.
+type Checkpoint struct {
+	Model   string `json:"model"`
+	Version string `json:"version"` // its number, or an alias
+}
+
+func runCheckpoint(ctx context.Context, j *Job, p Checkpoint) error {
+	m, v, err := j.FindRegistered(ctx, p.Model, p.Version)
+	if err != nil {
+		return err
+	}
+	// Who asked may see this pipeline, and not others.
+	if v.Pipeline != j.Pipeline {
+		return foreign("read checkpoint", fmt.Sprintf("%s %d", m.Name, v.Version), j.Pipeline)
+	}
+	ref, err := cluster.CheckpointOf(m.Name, v)
+	if err != nil {
+		return err
+	}
+	parts, err := j.Checkpoint(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return j.Reply(parts)
+}
+
+// Evaluation asks for what the evaluation of a run has found: an evaluation.Document.
+type Evaluation struct {
+	Run string `json:"run"`
+}
+
+func runEvaluation(ctx context.Context, j *Job, p Evaluation) error {
+	res, err := j.GetRun(ctx, &apiv1.GetRunRequest{RunId: p.Run})
+	if err != nil {
+		return err
+	}
+	if res.Run.Pipeline != j.Pipeline {
+		return foreign("read evaluation", "run "+p.Run, j.Pipeline)
+	}
+	found, err := j.Evaluation(ctx, res.Run)
+	if err != nil {
+		return err
+	}
+	return j.Reply(found)
+}
+
+func foreign(op, what, pipeline string) error {
+	return &thalweg.Error{Op: op, Kind: thalweg.NotFound, Subject: what, Err: fmt.Errorf("pipeline %s has none of that name", pipeline)}
+}
