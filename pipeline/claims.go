@@ -283,6 +283,9 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 	if name := b.Schema.KeyName(); name != "" {
 		check("spec.schema.pii_key", KeyConnection, name)
 	}
+	if name := s.NoiseKey(); name != "" {
+		check("spec.trainer.privacy.key", KeyConnection, name)
+	}
 	if f := b.Sources.Train.LabelFile; f != nil {
 		check(labelFilePath+".connection", StoreConnection, f.Connection)
 	}

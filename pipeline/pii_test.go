@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -108,5 +109,23 @@ func TestAnotherKeyTrainsAnew(t *testing.T) {
 	}
 	if without := parse(t, "p.yaml", privateSpec("columns: ["+y+", "+x+", {name: name, type: string, pii: hash}]", features)); without.Spec.Schema.PIIKey != "pii" {
 		t.Errorf("the key is %q", without.Spec.Schema.PIIKey)
+	}
+}
+
+// A run of hours must not be the first to say that nobody has its key.
+func TestTheKeyOfPrivateTrainingIsOneThatWorkersHave(t *testing.T) {
+	const features = "  input_features: [{name: x, type: number, normalization: none, missing_value_strategy: fill_with_const}]\n  trainer: {privacy: {key: noise-kee, delta: 1.0e-5}}\n"
+	spec := parse(t, "p.yaml", bytes.Replace(privateSpec("columns: ["+y+", "+x+"]", features), []byte("{name: y, type: number}"), []byte("{name: y, type: binary}"), 1))
+	known := pipeline.Connections{{Kind: pipeline.StoreConnection, Name: "default"}, {Kind: "kafka", Name: "default"}}
+	for key, want := range map[string]string{
+		"noise-key": "p.yaml:", "pii": "known are pii", "noise-kee": "",
+	} {
+		err := spec.CheckPlaces(nil, append(known, pipeline.Connection{Kind: pipeline.KeyConnection, Name: key}))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), "no worker has a key connection noise-kee") || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", key, err)
+		}
+		if key == "noise-key" && !strings.Contains(err.Error(), `did you mean noise-key?`) {
+			t.Errorf("no word of the nearest name: %v", err)
+		}
 	}
 }

@@ -211,6 +211,10 @@ func (s *SchemaSpec) KeyName() string {
 	return s.PIIKey
 }
 
+// HidesValues reports whether no error may show a value of a row: columns have pii, or the
+// training is private.
+func (s *Spec) HidesValues() bool { return s.Spec.Schema.Private() || s.NoiseKey() != "" }
+
 // Private reports whether columns have values that must not leave their reader.
 func (s *SchemaSpec) Private() bool {
 	return s != nil && slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII != "" })

@@ -67,7 +67,12 @@ type data struct {
 
 // located names the place of the batch that an error is about. It tells what a
 // shard's rows end in from what befell their reader, which names the place itself.
-func (d *data) located(err error) error { return d.at.Of(err, d.first) }
+func (d *data) located(err error) error {
+	if d.plan.Spec.HidesValues() {
+		table.HideValue(err)
+	}
+	return d.at.Of(err, d.first)
+}
 
 // origin returns where the rows of a shard lie.
 func (d *data) origin(shard int) split.Origin { return split.Origin(d.manifest.Origin(shard)) }

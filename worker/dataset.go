@@ -58,6 +58,8 @@ type DatasetSource struct {
 	Share   float64
 	Seed    uint64
 	Skipped func(rows int64)
+	// Hides: no error shows a value.
+	Hides bool
 }
 
 // Source returns where the training data of a spec lie; the bucket and the pattern are
@@ -68,7 +70,8 @@ func Source(spec *pipeline.Spec, formats map[string]DatasetFormat) (DatasetSourc
 	if !ok {
 		return DatasetSource{}, unknownFormat("dataset", train.Format)
 	}
-	from := DatasetSource{Format: format, Options: train.Format.Options, Share: spec.Spec.Preprocessing.SampleRatio, Seed: spec.Spec.Trainer.Seed}
+	from := DatasetSource{Format: format, Options: train.Format.Options, Share: spec.Spec.Preprocessing.SampleRatio, Seed: spec.Spec.Trainer.Seed,
+		Hides: spec.HidesValues()}
 	if spec.Spec.Schema != nil {
 		from.Schema = train.LabelFile.Declared(spec.Spec.Schema, false)
 	}
@@ -113,6 +116,7 @@ type RowReader struct {
 	numbers []int64
 	drawn   func(row int64) bool // nil: all rows are
 	skipped func(rows int64)
+	hides   bool // no error shows a value
 	// At is where the last batch is, First its first row in the shard.
 	At    table.Place
 	First int64
@@ -146,7 +150,7 @@ func (s DatasetSource) OpenRows(ctx context.Context, m *dataset.Manifest, shard 
 	}
 	columns.Key, columns.Unread = s.Key, s.Unread
 	origin := m.Origin(shard)
-	out := &RowReader{object: origin.Object, memory: cfg.Allocator, base: origin.First, reject: s.Reject}
+	out := &RowReader{object: origin.Object, memory: cfg.Allocator, base: origin.First, reject: s.Reject, hides: s.Hides}
 	if out.memory == nil {
 		out.memory = memory.DefaultAllocator
 	}
@@ -226,13 +230,22 @@ func (r *RowReader) read() (arrow.Record, error) {
 		}
 		r.binder.RowMemory = r.memory
 	}
-	rows, err := r.binder.Bind(natural, r.First)
+	rows, err := r.bind(natural, r.First)
 	if r.reject == nil || !errors.As(err, new(*table.RowError)) {
 		return rows, err
 	}
 	natural.Retain()
 	r.pending, r.numbers = append(r.pending, natural), append(r.numbers, r.First)
 	return nil, nil
+}
+
+// bind brings a batch to the columns that are read.
+func (r *RowReader) bind(natural arrow.Record, first int64) (arrow.Record, error) {
+	rows, err := r.binder.Bind(natural, first)
+	if r.hides {
+		table.HideValue(err)
+	}
+	return rows, err
 }
 
 // bindPending binds pending rows, the first half of them if they have a bad one, which
@@ -242,7 +255,7 @@ func (r *RowReader) bindPending() (arrow.Record, error) {
 	natural, first := r.pending[last], r.numbers[last]
 	r.pending, r.numbers = r.pending[:last], r.numbers[:last]
 	defer natural.Release()
-	rows, err := r.binder.Bind(natural, first)
+	rows, err := r.bind(natural, first)
 	var bad *table.RowError
 	switch n := natural.NumRows(); {
 	case err == nil:

@@ -249,13 +249,13 @@ func (t texts) Open(ctx context.Context, from DatasetSource, m *dataset.Manifest
 	for i := range want.Columns {
 		want.Columns[i].From, want.Columns[i].TrainingOnly = "", false
 	}
-	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true, Unread: from.Unread, Private: from.Schema.Private()}
+	decode := event.Config{Zone: zone, Allocator: cfg.Allocator, MaxEventBytes: records.MaxBytes, Sparse: true, Unread: from.Unread, Private: from.Hides || from.Schema.Private()}
 	r, err := dataset.OpenText(ctx, from.Bucket, m, shard, f.records, cfg)
 	if err != nil {
 		return nil, err
 	}
 	origin := m.Origin(shard)
-	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, flat: f.csv != nil, reject: from.Reject, private: from.Schema.Private()}
+	out := &textReader{ctx: ctx, from: r, object: origin.Object, base: origin.First, flat: f.csv != nil, reject: from.Reject, private: decode.Private}
 	names, err := f.columns(m, m.Shards[shard].Object, from.Schema)
 	if err == nil {
 		if f.csv != nil {

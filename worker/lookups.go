@@ -25,7 +25,7 @@ import (
 func ReadLookups(ctx context.Context, spec *pipeline.Spec, formats map[string]DatasetFormat, locate func(ctx context.Context, l *pipeline.LookupTable) (storage.Bucket, string, error)) (tables []*table.Lookup, warnings []string, err error) {
 	for i := range spec.Spec.Lookups {
 		l := &spec.Spec.Lookups[i]
-		from := DatasetSource{Format: formats[l.Format.Name], Options: l.Format.Options}
+		from := DatasetSource{Format: formats[l.Format.Name], Options: l.Format.Options, Hides: spec.HidesValues()}
 		if spec.Spec.Schema != nil {
 			from.Schema.Timezone = spec.Spec.Schema.Timezone
 		}
@@ -194,6 +194,7 @@ func (s DatasetSource) ofLabels(spec *pipeline.Spec, formats map[string]DatasetF
 	f := spec.Spec.Sources.Train.LabelFile
 	s.Format, s.Options = formats[f.Format.Name], f.Format.Options
 	s.Schema = f.Declared(spec.Spec.Schema, true)
+	s.Hides = spec.HidesValues()
 	if s.Format == nil {
 		return s, unknownFormat("label file", f.Format)
 	}

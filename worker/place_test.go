@@ -96,6 +96,7 @@ func TestErrorsOfRowsNameObjectRowGroupColumnAndRow(t *testing.T) {
 	for i := range 21 {
 		double += fmt.Sprintf(`, {derive: {column: c%d, expression: "c%d + c%d"}}`, i+1, i, i)
 	}
+	private := strings.Replace(fmt.Sprintf(oddSpec, "true", `{filter: {expression: "v == null || v > 0"}}`), "name: name, type: string", "name: name, type: string, pii: mask", 1)
 	for _, c := range []struct{ what, spec, stage, says string }{
 		{"a null where there must be none", fmt.Sprintf(oddSpec, "false", `{filter: {expression: "true"}}`), "clean",
 			"object odd/b.parquet, row group 1: bind columns: column v, row 150: is null"},
@@ -103,6 +104,10 @@ func TestErrorsOfRowsNameObjectRowGroupColumnAndRow(t *testing.T) {
 			"object odd/b.parquet, row group 1: bind columns: column v, row 150: is null"},
 		{"a label that is none", fmt.Sprintf(oddSpec, "true", `{filter: {expression: "v == null || v > 0"}}`), "train",
 			"object odd/b.parquet, row group 1: read: label late, row 150: 2 is neither 0 nor 1"},
+		{"a label that is none, in a pipeline that hides its rows", private, "train",
+			"object odd/b.parquet, row group 1: read: label late, row 150: its value does not fit, and is not shown"},
+		{"a null where there must be none, in such a one", strings.Replace(private, "name: v, type: int64, nullable: true", "name: v, type: int64, nullable: false", 1), "clean",
+			"object odd/b.parquet, row group 1: bind columns: column v, row 150: its value does not fit"},
 		{"strings that double", fmt.Sprintf(oddSpec, "true", double), "clean",
 			"object odd/a.parquet, row group 0: clean: step 18 derive: "},
 	} {

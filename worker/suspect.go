@@ -195,7 +195,11 @@ func (in *trainingInputs) withExtremes(ctx context.Context, err error) error {
 	for _, e := range extremes {
 		if e.what != "" {
 			origin := in.manifest.Origin(e.shard)
-			found = append(found, fmt.Sprintf("%s is %v in object %s, row %d", e.what, e.value, origin.Object, origin.First+e.row))
+			value := fmt.Sprintf(" is %v", e.value)
+			if in.plan.Spec.HidesValues() {
+				value = ""
+			}
+			found = append(found, fmt.Sprintf("%s%s in object %s, row %d", e.what, value, origin.Object, origin.First+e.row))
 		}
 	}
 	out := *of

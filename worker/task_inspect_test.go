@@ -307,11 +307,23 @@ func TestADivergenceNamesTheRowOfTheLargestValue(t *testing.T) {
 		if strings.Contains(model, "linear") {
 			b.spec = strings.Replace(b.spec, "trainer: {", "trainer: {optimizer: {type: sgd, learning_rate: 0.1}, epochs: 3, ", 1)
 		}
-		b.upTo("fit", 1)
-		report := b.replica()
-		for _, want := range []string{"is not finite any more", "feature fuel is 1e+18 in object huge/2.parquet, row 123", "the label is ", "filter them out"} {
-			if !strings.Contains(report.Error, want) || !report.Permanent {
-				t.Errorf("%s: %q is not in %s", model, want, report.Error)
+		open := b.spec
+		for schema, wants := range map[string][]string{
+			"": {"is not finite any more", "feature fuel is 1e+18 in object huge/2.parquet, row 123", "the label is ", "filter them out"},
+			"  schema: {columns: [{name: fuel, type: float64}, {name: delay, type: float64, available_in: [training]}, {name: who, type: string, pii: drop}]}\n": {
+				"is not finite any more", "feature fuel in object huge/2.parquet, row 123; the label in object huge/", "filter them out"},
+		} {
+			run := b.again()
+			run.spec = strings.Replace(open, "  input_features", schema+"  input_features", 1)
+			run.upTo("fit", 1)
+			report := run.replica()
+			for _, want := range wants {
+				if !strings.Contains(report.Error, want) || !report.Permanent {
+					t.Errorf("%s: %q is not in %s", model, want, report.Error)
+				}
+			}
+			if schema != "" && (strings.Contains(report.Error, "1e+18") || strings.Contains(report.Error, "the label is")) {
+				t.Errorf("%s: a value is shown: %s", model, report.Error)
 			}
 		}
 	}

@@ -14,6 +14,17 @@ type RowError struct {
 
 func (e *RowError) Error() string { return fmt.Sprintf("%s, row %d: %v", e.What, e.Row, e.Err) }
 
+// errHidden stands for what is wrong with a row whose values are not shown.
+var errHidden = errors.New("its value does not fit, and is not shown since the pipeline's rows are private")
+
+// HideValue takes what is wrong with a row out of an error about it, since that tells the
+// value: which row it is stays.
+func HideValue(err error) {
+	if bad := new(RowError); errors.As(err, &bad) {
+		bad.Err = errHidden
+	}
+}
+
 // Unwrap returns the cause.
 func (e *RowError) Unwrap() error { return e.Err }
 
