@@ -34,6 +34,16 @@ func TestApplyOfAnotherStreamHalfGoesOnWithTheVersion(t *testing.T) {
 	if d := parsed[lineage.Document](t, text); err != nil || !d.Verification.OK || d.Spec.Generation != 2 || d.Model.Version != 1 || len(d.Notes) > 0 {
 		t.Errorf("lineage: %v\n%s", err, text)
 	}
+	text, err = command(t, c, "lineage", "flight-delays", "--key", "_offset=7", "-o", "json")
+	if d := parsed[lineage.Document](t, text); err != nil || d.Event.Offset != 7 || len(d.Row) == 0 {
+		t.Errorf("lineage of a key: %v\n%s", err, text)
+	}
+	if _, err := command(t, c, "lineage", "flight-delays", "--key", "_offset=7", "--at", "2001-01-01T00:00:00Z"); err == nil || !strings.Contains(err.Error(), "no row was scored by then") {
+		t.Errorf("lineage of a key before anything was scored: %v", err)
+	}
+	if _, err := command(t, c, "lineage", "flight-delays", "--key", "_offset=7", "--offset", "7"); err == nil || !strings.Contains(err.Error(), `--offset: "7"`) {
+		t.Errorf("lineage of a key and an offset: %v", err)
+	}
 	if text, err := command(t, c, "fsck", "flight-delays"); err != nil {
 		t.Errorf("fsck: %v\n%s", err, text)
 	}

@@ -31,6 +31,10 @@ func newLineage(g *verb.Globals) *cobra.Command {
 			"objects with sizes, ETags and versions, and the generation of the spec. It also finds\n" +
 			"rows that a compaction moved and dead letters that were replayed.\n" +
 			"\n" +
+			"--key finds the event by a value of a column of the scored rows: the one that was scored\n" +
+			"last, or last at the time of --at, so that it says what was known and answered then. Rows\n" +
+			"hold personal data as the spec has them masked, and a value is given as they have it.\n" +
+			"\n" +
 			"--verify scores the event again from these alone and compares every column bit for\n" +
 			"bit. A document written by -o json is enough: --from-file needs no coordinator, only\n" +
 			"the store and the topic. If the topic does not have the event any more, --event gives\n" +
@@ -41,6 +45,7 @@ func newLineage(g *verb.Globals) *cobra.Command {
 			"\n" +
 			"Exit code 0: the row was found, and with --verify every column is equal. Otherwise 1.",
 		Example: "  thalweg lineage flight-delays --partition 0 --offset 4711\n" +
+			"  thalweg lineage flight-delays --key origin=ORD\n" +
 			"  thalweg lineage flight-delays --partition 0 --offset 4711 -o json > row.json\n" +
 			"  thalweg lineage --from-file row.json --verify",
 		RunE: g.Ask(f.run),
@@ -50,7 +55,8 @@ func newLineage(g *verb.Globals) *cobra.Command {
 	flags.StringVar(&f.topicID, "topic-id", "", "ID of the topic, if it was deleted and created again; default: the newest")
 	flags.IntVar(&f.partition, "partition", 0, "the partition of the event")
 	flags.Int64Var(&f.offset, "offset", notGiven, "the offset of the event")
-	flags.StringVar(&f.at, "at", "", "look in the rows of a replay: s3://bucket/prefix/")
+	flags.StringVar(&f.at, "at", "", "look in the rows of a replay: s3://bucket/prefix/; with --key: the time as of which, such as 2026-01-31T12:00:00Z; default now")
+	flags.StringVar(&f.key, "key", "", "instead of partition and offset: COLUMN=VALUE of the scored rows")
 	flags.BoolVar(&f.verify, "verify", false, "score the event again and compare")
 	flags.StringVar(&f.fromFile, "from-file", "", "read the lineage from a document that -o json wrote")
 	flags.StringVar(&f.event, "event", "", "with --verify: a file with the event's bytes, if the topic does not have it any more")
@@ -62,10 +68,10 @@ func newLineage(g *verb.Globals) *cobra.Command {
 const notGiven = -1
 
 type lineageFlags struct {
-	topic, topicID, at, fromFile, event string
-	partition                           int
-	offset                              int64
-	verify, keep                        bool
+	topic, topicID, at, key, fromFile, event string
+	partition                                int
+	offset                                   int64
+	verify, keep                             bool
 }
 
 func (f *lineageFlags) run(cmd *cobra.Command, c *cluster.Client, args []string) (a verb.Answer, err error) {
@@ -122,7 +128,13 @@ func (f *lineageFlags) read(ctx context.Context, c *cluster.Client, event []byte
 
 // trace has a worker find the lineage of an event, and score it again if that is asked for.
 func (f *lineageFlags) trace(cmd *cobra.Command, c *cluster.Client, args []string, event []byte) (doc *lineage.Document, err error) {
-	if f.offset < 0 {
+	ask := work.Lineage{Topic: f.topic, TopicID: f.topicID, Partition: f.partition, Offset: f.offset, At: f.at, WithEvent: f.keep, Verify: f.verify, Event: event}
+	switch {
+	case f.key != "":
+		if err := f.byKey(cmd, &ask); err != nil {
+			return nil, err
+		}
+	case f.offset < 0:
 		given := fmt.Sprint(f.offset)
 		if f.offset == notGiven {
 			given = ""
@@ -135,8 +147,7 @@ func (f *lineageFlags) trace(cmd *cobra.Command, c *cluster.Client, args []strin
 			return nil, err
 		}
 	}
-	answer, err := jobs.Open(cmd, c, name, "lineage", work.Lineage{Topic: f.topic, TopicID: f.topicID, Partition: f.partition, Offset: f.offset,
-		At: f.at, WithEvent: f.keep, Verify: f.verify, Event: event})
+	answer, err := jobs.Open(cmd, c, name, "lineage", ask)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +159,27 @@ func (f *lineageFlags) trace(cmd *cobra.Command, c *cluster.Client, args []strin
 		doc.Build = buildOf()
 	}
 	return doc, err
+}
+
+// byKey asks by a key instead of an offset.
+func (f *lineageFlags) byKey(cmd *cobra.Command, ask *work.Lineage) error {
+	for _, other := range []string{"partition", "offset", "topic-id"} {
+		if cmd.Flags().Changed(other) {
+			return terminal.UsageError("--"+other, cmd.Flag(other).Value.String(), "either it or --key, which finds the event")
+		}
+	}
+	if _, err := lineage.ParseKey(f.key); err != nil {
+		return err
+	}
+	ask.Key, ask.Offset, ask.At, ask.AsOfUS = f.key, 0, "", time.Now().UnixMicro()
+	if f.at != "" {
+		at, err := time.Parse(time.RFC3339, f.at)
+		if err != nil {
+			return terminal.UsageError("--at", f.at, "with --key a time such as 2026-01-31T12:00:00Z")
+		}
+		ask.AsOfUS = at.UnixMicro()
+	}
+	return nil
 }
 
 // shownObjects is how many training objects a table lists.

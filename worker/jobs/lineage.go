@@ -23,6 +23,10 @@ type Lineage struct {
 	TopicID   string `json:"topic_id,omitempty"` // default: the newest of that name
 	Partition int    `json:"partition"`
 	Offset    int64  `json:"offset"`
+	// Key has the offset be that of the newest row with a value, COLUMN=VALUE, as of a
+	// time, in microseconds since 1970 UTC.
+	Key       string `json:"key,omitempty"`
+	AsOfUS    int64  `json:"as_of_us,omitempty"`
 	At        string `json:"at,omitempty"`         // in the rows of a replay: s3://bucket/prefix/
 	WithEvent bool   `json:"with_event,omitempty"` // the document has the event
 	Verify    bool   `json:"verify,omitempty"`     // score the event again, and compare
@@ -56,8 +60,13 @@ func runLineage(ctx context.Context, j *Job, p Lineage) error {
 	if err != nil {
 		return err
 	}
-	doc, err := lineage.Trace(ctx, from, registry{j.Client}, lineage.Query{Pipeline: s.Config.Pipeline, Topic: topic, TopicID: p.TopicID,
-		Partition: p.Partition, Offset: p.Offset}, p.WithEvent)
+	q := lineage.Query{Pipeline: s.Config.Pipeline, Topic: topic, TopicID: p.TopicID, Partition: p.Partition, Offset: p.Offset}
+	if p.Key != "" {
+		if q, err = latest(ctx, j, s, from.Sink, q, p); err != nil {
+			return err
+		}
+	}
+	doc, err := lineage.Trace(ctx, from, registry{j.Client}, q, p.WithEvent)
 	if err != nil {
 		return err
 	}
@@ -68,6 +77,19 @@ func runLineage(ctx context.Context, j *Job, p Lineage) error {
 		}
 	}
 	return j.Reply(doc)
+}
+
+// latest finds the event that a key means.
+func latest(ctx context.Context, j *Job, s *cluster.Stream, sink storage.Place, q lineage.Query, p Lineage) (lineage.Query, error) {
+	key, err := lineage.ParseKey(p.Key)
+	if err != nil {
+		return q, err
+	}
+	partitions, err := s.Partitions(ctx)
+	if err != nil {
+		return q, err
+	}
+	return lineage.Latest(ctx, sink, q, partitions, lineage.AsOf{Key: key, AtUS: p.AsOfUS}, func(done, total int64) { j.Progress(done, total, "objects") })
 }
 
 // OpenSources opens what a document's places name. The caller closes the events.

@@ -2,7 +2,6 @@ package lineage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -178,13 +177,9 @@ func findRow(key string, body []byte, offset int64) ([]Cell, int64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		at, _, ok := batch.Schema.Lookup("_offset")
-		if !ok {
-			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: key, Err: errors.New("it has no column _offset")}
-		}
-		offsets, ok := batch.Rows.Column(at).(*array.Int64)
-		if !ok {
-			return nil, 0, &thalweg.Error{Op: "read row", Kind: thalweg.Corrupt, Subject: "column _offset"}
+		offsets, err := system[*array.Int64](batch, key, "_offset")
+		if err != nil {
+			return nil, 0, err
 		}
 		if i := slices.Index(offsets.Int64Values(), offset); i >= 0 {
 			row, err := cells(batch.Schema, batch.Rows, i)

@@ -28,14 +28,14 @@ func Compact(t testing.TB, bucket storage.Bucket, cfg commitlog.Config, a, b uin
 	var gone []string
 	var offsets [2]int64
 	rows := int64(0)
-	generation := thalweg.Generation(0)
+	generation, claimed := thalweg.Generation(0), int64(1_700_000_000_000_001)
 	for seq := a; seq < b; seq++ {
 		e, err := log.Entry(t.Context(), seq)
 		check(t, err)
 		if seq == a {
 			offsets[0] = e.Intent.From
 		}
-		offsets[1], generation = e.Intent.To, e.Intent.SpecGeneration
+		offsets[1], generation, claimed = e.Intent.To, e.Intent.SpecGeneration, max(claimed, e.Intent.ScoredAtUS) // as logs' times never go back
 		for _, o := range e.Done.Objects {
 			if o.Kind != commitlog.Scored {
 				continue
@@ -64,7 +64,7 @@ func Compact(t testing.TB, bucket storage.Bucket, cfg commitlog.Config, a, b uin
 	check(t, w.Close())
 	in := commitlog.Intent{Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: cfg.Pipeline, Topic: cfg.Topic, Partition: cfg.Partition, From: state.NextOffset,
 		To: state.NextOffset, Action: commitlog.Compact, Slots: [2]uint64{a, b}, TopicID: state.TopicID, LeaderEpoch: state.LeaderEpoch, SpecGeneration: generation,
-		ScoredAtUS: 1_700_000_000_000_001, Previous: state.Previous}
+		ScoredAtUS: claimed, Previous: state.Previous}
 	if won, _, err := log.Claim(t.Context(), in); err != nil || !won {
 		t.Fatalf("claim a compaction: %t, %v", won, err)
 	}
