@@ -90,9 +90,9 @@ hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no d
 # QUALITY has targets of its own. What disturbs processes (KILLED) is played apart from what looks
 # at them, so that each has its time.
 QUALITY := ^(TestQuality|TestSearchedNetworks)$$
-KILLED := WhateverIsKilled$$|^TestChaos$$|^TestFaultsCostLittle$$
+KILLED := WhateverIsKilled$$|WhateverIsCut$$|^TestChaos$$|^TestFaultsCostLittle$$
 
-integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (JDK 17 and Maven needed)
+integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (root, JDK 17, Maven and nftables needed)
 	go test -tags integration -timeout 30m -v $(if $(RUN),-run '$(RUN)') -skip '$(QUALITY)$(if $(RUN),,|$(KILLED))' ./integration/...
 	$(if $(RUN),,go test -tags integration -timeout 30m -v -run '$(KILLED)' ./integration)
 	go test -tags integration -timeout 10m -v -run '$(or $(RUN),^TestFilesOfEveryKind)' ./storage/dataset

@@ -171,6 +171,7 @@ var ranks = map[string]int{
 	"cmd/thalweg/stream":  14,
 	"integration/kafka":   14,
 	"integration/minio":   14,
+	"integration/network": 14,
 
 	"cmd/thalweg/demo": 15,
 

@@ -3,11 +3,16 @@ package coordinator
 import (
 	"bytes"
 	"net"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/view"
+	"github.com/thalweg/thalweg/pipeline"
 )
 
 func TestLeaderStopsMidRun(t *testing.T) {
@@ -66,6 +71,44 @@ func TestLeaderStopsMidRun(t *testing.T) {
 				t.Errorf("%s did %s %d times", r.id, task, n)
 			}
 		}
+	}
+}
+
+// TestNobodyWaitsForALeaderThatWasReplaced: a request that was passed on to a leader which
+// never answers, as one that is cut off, is answered once there is another.
+func TestNobodyWaitsForALeaderThatWasReplaced(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan string, 1), make(chan struct{})
+	var first atomic.Bool
+	c := newCluster(t, 3, func(cfg *Config) {
+		id := cfg.ID
+		cfg.Stages = func(spec *pipeline.Spec, verb string, arguments map[string]string) ([]stages.Plan, error) {
+			if first.CompareAndSwap(false, true) {
+				asked <- id
+				<-release
+			}
+			return specStages(spec, verb, arguments)
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	leader, follower := c.leader(), c.follower()
+	done := make(chan error, 1)
+	at := slices.IndexFunc(c.peers, func(p Peer) bool { return p.ID == follower })
+	client, err := api.NewClient(api.Config{Addresses: []string{c.peers[at].API}, AttemptTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	go func() {
+		_, err := client.Apply(c.ctx(), &apiv1.ApplyRequest{Spec: specText("flights", 1)})
+		done <- err
+	}()
+	if id := <-asked; id != leader {
+		t.Fatalf("%s was asked, %s leads", id, leader)
+	}
+	c.nodes[leader].node.StepDown()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

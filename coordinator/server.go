@@ -271,7 +271,9 @@ func (c *Coordinator) toLeader(here http.Handler) http.Handler {
 			refuse(w, r, notLeader(leader))
 		default:
 			c.metrics.forwarded.Inc()
-			c.proxy.ServeHTTP(w, r)
+			ctx, end := c.node.Under(r.Context(), leader) // one that was cut off never answers
+			defer end()
+			c.proxy.ServeHTTP(w, r.WithContext(ctx))
 		}
 	})
 }

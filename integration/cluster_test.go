@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,17 +41,21 @@ type clusterConfig struct {
 	Env func(member string) []string
 	// Args are added to the command line of each process.
 	Args []string
+	// Host, if not nil, is asked for the address that a process listens at, by its
+	// name; default loopback.
+	Host func(member string) string
+	// Enter, if not nil, changes the command of a process before it starts.
+	Enter func(member string, cmd *exec.Cmd)
 }
 
 // cluster is Thalweg's own binary: coordinators and workers as separate processes
-// on loopback, over a real S3 server and a real Kafka, each of which can be killed
-// and started again while the others go on.
+// over a real S3 server and a real Kafka, each of which can be killed and started
+// again while the others go on.
 type cluster struct {
+	clusterConfig
 	binary       string
 	env          []string
-	envOf        func(member string) []string
-	args         []string // of each member besides its own
-	certs        string   // directory of the certificates of all
+	certs        string // directory of the certificates of all
 	coordinators []*member
 	workers      []*member
 	client       *api.Client
@@ -87,7 +92,7 @@ func buildBinary(t testing.TB, tags string) string {
 func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	t.Helper()
 	c := &cluster{
-		binary: buildBinary(t, cfg.Tags), envOf: cfg.Env, args: cfg.Args,
+		clusterConfig: cfg, binary: buildBinary(t, cfg.Tags),
 		env: append(os.Environ(),
 			"THALWEG_STORE=http://"+cfg.S3.Address,
 			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
@@ -101,19 +106,20 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	init := []string{"init", "--dir", filepath.Join(t.TempDir(), "pki")}
 	c.certs = init[2]
 	for i := range cmp.Or(cfg.Coordinators, 3) {
-		m := &member{name: fmt.Sprintf("c%d", i), address: process.FreeAddress(t)}
+		m := &member{name: fmt.Sprintf("c%d", i)}
+		m.address = c.freeAddress(t, m.name)
 		if cfg.CoordinatorAddress != "" {
 			m.address = cfg.CoordinatorAddress
 		}
 		c.coordinators = append(c.coordinators, m)
-		init = append(init, "--coordinator", m.name+"=127.0.0.1")
+		init = append(init, "--coordinator", m.name+"="+c.host(m.name))
 		addresses = append(addresses, m.address)
 	}
 	c.Run(t, init...)
 	c.env = append(c.env, "THALWEG_COORDINATOR="+strings.Join(addresses, ","), "THALWEG_CERTS="+filepath.Join(c.certs, "user-admin"))
 	for _, m := range c.coordinators {
 		m.args = []string{"coordinator", "--id", m.name, "--certs", filepath.Join(c.certs, "coordinator-"+m.name), "--dir", t.TempDir(),
-			"--listen-api", m.address, "--listen-raft", process.FreeAddress(t),
+			"--listen-api", m.address, "--listen-raft", c.freeAddress(t, m.name),
 			"--join", strings.Join(addresses, ","), "--bootstrap-expect", strconv.Itoa(len(addresses))}
 		c.start(t, m)
 	}
@@ -134,13 +140,33 @@ func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	return c
 }
 
+// host returns the address that a member listens at.
+func (c *cluster) host(member string) string {
+	if c.Host == nil {
+		return "127.0.0.1"
+	}
+	return c.Host(member)
+}
+
+func (c *cluster) freeAddress(t testing.TB, member string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(process.FreeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort(c.host(member), port)
+}
+
 func (c *cluster) start(t testing.TB, m *member) {
 	t.Helper()
 	m.starts++
-	cmd := exec.Command(c.binary, slices.Concat(m.args, c.args)...)
+	cmd := exec.Command(c.binary, slices.Concat(m.args, c.Args)...)
 	cmd.Env = c.env
-	if c.envOf != nil {
-		cmd.Env = append(slices.Clone(c.env), c.envOf(m.name)...)
+	if c.Env != nil {
+		cmd.Env = append(slices.Clone(c.env), c.Env(m.name)...)
+	}
+	if c.Enter != nil {
+		c.Enter(m.name, cmd)
 	}
 	m.process = process.Start(t, fmt.Sprintf("%s.%d", m.name, m.starts), cmd)
 }
@@ -192,8 +218,9 @@ func (c *cluster) RestartCoordinator(t testing.TB, i int) {
 func (c *cluster) AddWorker(t testing.TB) int {
 	t.Helper()
 	name := fmt.Sprintf("w%d", len(c.workers))
-	c.Run(t, "init", "node", "worker", name+"=127.0.0.1", "--dir", c.certs)
-	m := &member{name: name, args: []string{"worker", "--id", name, "--certs", filepath.Join(c.certs, "worker-"+name), "--dir", t.TempDir()}}
+	c.Run(t, "init", "node", "worker", name+"="+c.host(name), "--dir", c.certs)
+	m := &member{name: name, args: []string{"worker", "--id", name, "--certs", filepath.Join(c.certs, "worker-"+name), "--dir", t.TempDir(),
+		"--listen", net.JoinHostPort(c.host(name), "0")}}
 	c.workers = append(c.workers, m)
 	c.start(t, m)
 	process.Until(t, "worker "+name+" to be known", func(ctx context.Context) error {

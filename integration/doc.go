@@ -5,6 +5,6 @@
 //
 // The child packages start the things, each for one test:
 // integration/process for any program, integration/kafka for a cluster of
-// brokers, integration/minio for an S3 server. integration/fault needs none of
-// them: it makes calls of buckets and sources go wrong, in any package's tests.
+// brokers, integration/minio for an S3 server, integration/network for a network
+// that loses and delays packets. integration/fault needs none of them: it makes calls of buckets and sources go wrong, in any package's tests.
 package integration

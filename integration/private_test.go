@@ -159,7 +159,7 @@ func TestASecretIsFoundNowhere(t *testing.T) {
 		return []string{"THALWEG_SECRET_KEY=unused", "THALWEG_CONNECTIONS=" + connections, "LAKE_USER=" + server.AccessKey, "CREDENTIALS_DIRECTORY=" + secrets,
 			"WRONG_PASSWORD=" + canary("wrong-password"), "WRONG_SECRET=" + canary("wrong-secret")}
 	}})
-	c.env = append(c.env, c.envOf("")...) // verbs read the same file
+	c.env = append(c.env, c.Env("")...) // verbs read the same file
 	var printed []string
 	say := func(args ...string) { // whatever comes of it
 		out, err := c.Command(args...).CombinedOutput()

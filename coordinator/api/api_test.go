@@ -227,6 +227,73 @@ func TestClientLeavesANodeThatHangs(t *testing.T) {
 	}
 }
 
+// TestClientLeavesANodeThatVanished: its connection is there and nothing comes any more, as
+// from a machine that is cut off. A call that is under way goes to the next node.
+func TestClientLeavesANodeThatVanished(t *testing.T) {
+	asked := make(chan struct{})
+	gone := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		close(asked)
+		<-t.Context().Done()
+		return nil, unavailableError()
+	}}
+	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
+		return &apiv1.StartRunResponse{}, nil
+	}}
+	c, err := NewClient(Config{Addresses: []string{vanishing(t, serve(t, gone), asked), serve(t, up)}, Silence: 100 * time.Millisecond, AttemptTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil || len(up.ids) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+// vanishing returns the address of a relay to a node, through which nothing passes once gone
+// is closed.
+func vanishing(t *testing.T, to string, gone <-chan struct{}) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	pass := func(to, from net.Conn) {
+		data := make([]byte, 4096)
+		for {
+			n, err := from.Read(data)
+			select {
+			case <-gone:
+				n = 0
+			default:
+			}
+			if err == nil {
+				_, err = to.Write(data[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			node, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				return
+			}
+			t.Cleanup(func() { client.Close(); node.Close() })
+			go pass(node, client)
+			go pass(client, node)
+		}
+	}()
+	return l.Addr().String()
+}
+
 func TestAddressesAreChecked(t *testing.T) {
 	for _, addresses := range [][]string{nil, {""}, {"https://host:1"}, {"http://"}, {"a b:1"}} {
 		if _, err := NewClient(Config{Addresses: addresses}); !thalweg.Is(err, thalweg.Invalid) {

@@ -65,12 +65,17 @@ type Config struct {
 	// AttemptTimeout bounds one try beyond the time that the request itself may
 	// wait, default 10 s, so that a node that hangs is left.
 	AttemptTimeout time.Duration
+	// Silence is how long a node that has connected may give no sign of life, to pings
+	// neither, before it is left: default 3 s, so that workers come to another in time to
+	// keep their leases. An answer may take longer.
+	Silence time.Duration
 }
 
 func (c Config) withDefaults() Config {
 	c.Attempts = cmp.Or(c.Attempts, 50)
 	c.Waits = cmp.Or(c.Waits, retry.Backoff{Min: 25 * time.Millisecond, Max: 300 * time.Millisecond})
 	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 10*time.Second)
+	c.Silence = cmp.Or(c.Silence, silence)
 	return c
 }
 
@@ -93,7 +98,10 @@ func NewClient(cfg Config) (*Client, error) {
 	if len(cfg.Addresses) == 0 {
 		return nil, &thalweg.Error{Op: "call coordinator", Kind: thalweg.Invalid, Subject: "addresses", Hint: "at least one is needed"}
 	}
-	c := &Client{cfg: cfg.withDefaults(), http: &http.Client{Transport: NewTransport(cfg.TLS)}}
+	cfg = cfg.withDefaults()
+	transport := NewTransport(cfg.TLS)
+	transport.HTTP2 = pings(cfg.Silence)
+	c := &Client{cfg: cfg, http: &http.Client{Transport: transport}}
 	scheme, forms := Scheme(cfg.TLS), "host:port or http://host:port; with --certs also https://host:port"
 	for _, a := range cfg.Addresses {
 		base := a
@@ -129,6 +137,14 @@ func Scheme(t *tls.Config) string {
 	return "https"
 }
 
+// silence is the default of Config.Silence, and that between coordinators.
+const silence = 3 * time.Second
+
+// pings finds out a peer that vanished without closing within so long.
+func pings(silence time.Duration) *http.HTTP2Config {
+	return &http.HTTP2Config{SendPingTimeout: silence / 3, PingTimeout: silence - silence/3}
+}
+
 // NewTransport returns the HTTP transport between parts of the cluster: HTTP/2, so
 // that many long polls share one connection, over TLS unless that is nil.
 func NewTransport(over *tls.Config) *http.Transport {
@@ -137,8 +153,7 @@ func NewTransport(over *tls.Config) *http.Transport {
 		IdleConnTimeout:     90 * time.Second,
 		MaxIdleConnsPerHost: 4,
 		DisableCompression:  true,
-		// A peer that vanished without closing is found out by pings.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
+		HTTP2:               pings(silence),
 	}
 	t.Protocols, t.TLSClientConfig, t.TLSHandshakeTimeout = new(http.Protocols), over, 5*time.Second
 	t.Protocols.SetHTTP2(over != nil)

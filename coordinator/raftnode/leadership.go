@@ -35,23 +35,61 @@ func (n *Node) Leader() string {
 	return string(id)
 }
 
+// observe announces changes of the leader until ctx ends.
+func (n *Node) observe(ctx context.Context) {
+	// Raft drops what the channel cannot take; then one is in it that was not looked at yet.
+	changes := make(chan raft.Observation, 1)
+	observer := raft.NewObserver(changes, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	n.raft.RegisterObserver(observer)
+	defer n.raft.DeregisterObserver(observer)
+	for {
+		n.leaders.Notify() // the first: what came before raft was told of the observer
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // WaitLeader waits until a leader is known and returns its ID, empty if ctx
 // ended first.
 func (n *Node) WaitLeader(ctx context.Context) string {
-	// hashicorp/raft announces leaders only to observers, whose channels drop what
-	// they cannot take; a short poll cannot miss one.
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	for {
+		changed := n.leaders.Changed()
 		if id := n.Leader(); id != "" {
 			return id
 		}
 		select {
 		case <-ctx.Done():
 			return ""
-		case <-tick.C:
+		case <-changed:
 		}
 	}
+}
+
+// Under returns a context that ends with ctx, and once this node knows that the leader
+// leads no longer. The caller must end it.
+func (n *Node) Under(ctx context.Context, leader string) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
+	go func() {
+		defer end()
+		for {
+			changed := n.leaders.Changed()
+			if n.Leader() != leader {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			}
+		}
+	}()
+	return ctx, end
 }
 
 // Stats returns what raft tells of itself, by name.

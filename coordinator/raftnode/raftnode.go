@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/broadcast"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/disk"
 )
@@ -135,6 +136,8 @@ type Node struct {
 	admitted atomic.Bool
 	guarding context.CancelFunc
 	guards   sync.WaitGroup
+	// leaders announces that another leads, or nobody, as far as this node knows.
+	leaders broadcast.Notifier
 	// stopping makes raft's messages details: peers of a cluster that stops are
 	// gone, which is no failure.
 	stopping atomic.Bool
@@ -201,6 +204,7 @@ func (n *Node) open() error {
 		return n.refuse(n.cfg.Dir, err)
 	}
 	n.book.raft.Store(n.raft)
+	n.guards.Go(func() { n.observe(ctx) })
 	if n.fixed() {
 		return n.checkMembers()
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 )
 
-// Server is one MinIO server on loopback with a directory of its own.
+// Server is one MinIO server with a directory of its own.
 type Server struct {
 	Address   string // host:port
 	AccessKey string
@@ -26,12 +26,18 @@ type Server struct {
 	process *process.Process
 }
 
-// Start starts a server without buckets and waits until it is healthy. It ends
-// with the test. A missing binary fails the test. env is added to its environment.
+// Start starts a server on loopback without buckets and waits until it is healthy. It
+// ends with the test. A missing binary fails the test. env is added to its environment.
 func Start(t testing.TB, env ...string) *Server {
 	t.Helper()
+	return StartAt(t, process.FreeAddress(t), env...)
+}
+
+// StartAt is Start at an address of the test's own network.
+func StartAt(t testing.TB, address string, env ...string) *Server {
+	t.Helper()
 	s := &Server{
-		Address:   process.FreeAddress(t),
+		Address:   address,
 		AccessKey: "thalweg-test",
 		SecretKey: "thalweg-test-secret",
 		binary:    filepath.Join(process.Root(t), ".cache", "tools", "minio"),
