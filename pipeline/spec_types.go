@@ -261,8 +261,9 @@ type Trainer struct {
 	Regularization Regularization `yaml:"regularization" json:"regularization,omitempty"`
 	// GradientClipping bounds the gradient of each step, regularization included.
 	GradientClipping *GradientClipping `yaml:"gradient_clipping,omitempty" json:"gradient_clipping,omitempty"`
-	// StepsPerCheckpoint is local steps between checkpoints within an epoch; 0:
-	// at each epoch's end.
+	// StepsPerCheckpoint is local steps between checkpoints within an epoch, which then has
+	// one at its end too; 0: at the ends of epochs, of as many as take a tenth of the time
+	// at most.
 	StepsPerCheckpoint int `yaml:"steps_per_checkpoint,omitempty" json:"steps_per_checkpoint,omitempty" jsonschema:"minimum=0"`
 	// KeepCheckpoints is how many of the model's newest versions keep their
 	// checkpoints. Others keep theirs while an alias names them, while they were

@@ -191,6 +191,10 @@ func (t *training) progressOf(lease *apiv1.Lease) *apiv1.Progress {
 	return p
 }
 
+// checkpointShare is the part of a training's time that its checkpoints may take. The more they
+// may, the less is computed again where all workers are lost.
+const checkpointShare = 0.1
+
 // train builds the job from what the stages before have left, and runs it.
 func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	in, err := t.worker.openTraining(ctx, t.first)
@@ -223,7 +227,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	defer session.Leave()
 	log := t.worker.logOf(t.first)
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
-		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, Logger: log})
+		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, CheckpointShare: checkpointShare, Logger: log})
 	if err != nil {
 		return nil, in.withExtremes(ctx, err)
 	}

@@ -66,8 +66,6 @@ type Schedule struct {
 	// Anneals: steps come to rest at the last epoch. Of epochs that few validation rows cannot tell
 	// apart by their log loss the latest is the result.
 	Anneals bool
-	// CheckpointEvery is after how many epochs there is a checkpoint. 0: each.
-	CheckpointEvery int
 }
 
 // Round is round Index of Count of an epoch, all from 0.

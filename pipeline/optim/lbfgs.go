@@ -61,9 +61,6 @@ const (
 	numCount
 )
 
-// checkpointEvery is in evaluations: most trainings take fewer than a hundred.
-const checkpointEvery = 20
-
 // Limits of the search along a direction.
 const (
 	sufficient = 1e-4 // of the decrease that the slope promises (Nocedal and Wright, equation 3.4)
@@ -81,7 +78,7 @@ func (a *lbfgs) Size() int { return max((4+2*a.Memory)*a.params, a.warm.Size()) 
 
 // Schedule is one evaluation an epoch, or one pass of SGD.
 func (a *lbfgs) Schedule(int) Schedule {
-	return Schedule{Rounds: 1, Passes: 1, Converges: true, CheckpointEvery: checkpointEvery}
+	return Schedule{Rounds: 1, Passes: 1, Converges: true}
 }
 
 // Zeros has room for the sums of gradient and loss, and the number of rows.

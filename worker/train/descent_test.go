@@ -223,7 +223,7 @@ func sameBitsWithKills(t *testing.T, job train.Job) {
 
 func TestSecondAlgorithmIsTheSameResumed(t *testing.T) {
 	t.Run("descent", func(t *testing.T) { sameResumed(t, descentJob(t), 12) })
-	t.Run("lbfgs", func(t *testing.T) { sameResumed(t, lbfgsJob(t), 2) })
+	t.Run("lbfgs", func(t *testing.T) { sameResumed(t, lbfgsJob(t), 30) })
 	t.Run("trees", func(t *testing.T) { sameResumed(t, treesJob(t, "binary"), 3) })
 	t.Run("trees of classes", func(t *testing.T) { sameResumed(t, classTreesJob(t), 2) })
 	t.Run("trees that are refitted", func(t *testing.T) { sameResumed(t, warm(treesJob(t, "number"), 14), 3) })
@@ -241,6 +241,9 @@ func sameResumed(t *testing.T, job train.Job, checkpoints int) {
 		t.Fatalf("%d checkpoints", len(saved))
 	}
 	for i, k := range saved {
+		if i%max(1, len(saved)/6) > 0 && !k.Finished {
+			continue
+		}
 		job.Resume = k.Parts
 		if got := newCluster(t, 4, 1+i%2).runAll(job, noHooks); got != want {
 			t.Errorf("%s\nwant %s", fmt.Sprintf("resumed after round %d: %s", k.Rounds, got), want)

@@ -79,6 +79,10 @@ type Config struct {
 	// Parallelism is how many replicas, or shards, are worked on at once. Default:
 	// as many as Go uses processors.
 	Parallelism int
+	// CheckpointShare is the part of the time, below 1, that checkpoints at ends of epochs may
+	// take, where steps_per_checkpoint does not ask for more: after each there is none until
+	// that share is kept again. The last is always saved. 0: each epoch has one.
+	CheckpointShare float64
 	// Logger names the run, and gets what happens in it at DEBUG: the stage has a line of
 	// its own. Default none.
 	Logger *slog.Logger
@@ -102,8 +106,8 @@ type Hooks struct {
 	// matrix built and each round. It must not block.
 	Progress func(Progress)
 	// Checkpoint is called, only where replica 0 is held, when a checkpoint is
-	// due: at the end of epochs as the algorithm says, and within epochs as steps_per_checkpoint
-	// says. Training goes on when it returns, and fails when it fails.
+	// due: at the end of epochs as Config.CheckpointShare says, and within epochs as
+	// steps_per_checkpoint says. Training goes on when it returns, and fails when it fails.
 	Checkpoint func(context.Context, *Checkpoint) error
 }
 

@@ -101,7 +101,7 @@ func (t *trainer) next(what phase, at optim.Round, reduced kernel.Vector, notes 
 			p.observe(t.lossOf(&s, at.Epoch, values), s.Stopped != "")
 		}
 		s.Candidate, s.Blended = nil, 0
-		due = s.Stopped != "" || (at.Epoch+1)%max(1, s.plan.schedule.CheckpointEvery) == 0
+		due = true
 	}
 	return &s, due, nil
 }

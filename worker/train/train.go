@@ -28,8 +28,8 @@ func Run(ctx context.Context, job Job, exchange Exchange, hooks Hooks, config Co
 	if err := job.Validate(); err != nil {
 		return nil, err
 	}
-	if config.MemoryBytes < 0 || config.Parallelism < 0 {
-		return nil, invalid("memory_bytes is %d, parallelism %d", config.MemoryBytes, config.Parallelism)
+	if share := config.CheckpointShare; config.MemoryBytes < 0 || config.Parallelism < 0 || !(share >= 0 && share < 1) {
+		return nil, invalid("memory_bytes is %d, parallelism %d, the share of checkpoints %v", config.MemoryBytes, config.Parallelism, share)
 	}
 	config = config.withDefaults()
 	t, err := newTrainer(&job, config)
@@ -89,6 +89,8 @@ type trainer struct {
 	state    *state
 	offered  map[int]bool // the replicas whose contribution to the next exchange was offered
 	quick    bool         // the last round took less than quickRound
+	saved    time.Time    // when this worker saved its last checkpoint
+	saving   time.Duration
 }
 
 func newTrainer(job *Job, config Config) (*trainer, error) {
@@ -323,14 +325,25 @@ func (t *trainer) apply(ctx context.Context, reduced kernel.Vector, notes [][]by
 	}
 	held, _ := t.exchange.Held()
 	t.report(held, t.describe())
-	if !due || !slices.Contains(held, 0) || t.hooks.Checkpoint == nil {
+	if !due || !slices.Contains(held, 0) || t.hooks.Checkpoint == nil || what == evaluate && !t.worthSaving() {
 		return nil
 	}
+	began := time.Now()
 	checkpoint, err := t.checkpoint()
-	if err != nil {
-		return err
+	if err == nil {
+		err = t.hooks.Checkpoint(ctx, checkpoint)
 	}
-	return t.hooks.Checkpoint(ctx, checkpoint)
+	t.saved = time.Now()
+	t.saving = t.saved.Sub(began)
+	return err
+}
+
+// worthSaving reports whether an epoch that has ended is worth a checkpoint: where epochs take
+// less time than one, most are not.
+func (t *trainer) worthSaving() bool {
+	share := t.config.CheckpointShare
+	return share == 0 || t.state.Stopped != "" || t.job.Trainer.StepsPerCheckpoint > 0 ||
+		time.Since(t.saved).Seconds() >= t.saving.Seconds()*(1/share-1)
 }
 
 // describe says where training stands, for people.

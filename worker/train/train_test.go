@@ -269,38 +269,6 @@ func TestWorkerThatComesBackGoesOnFromWhatItKnew(t *testing.T) {
 	}
 }
 
-func TestCheckpointsAreSavedWhereReplicaZeroIs(t *testing.T) {
-	job := newJob(t, dataset{shards: 2, rows: 3000, label: "binary", seed: 1}, 2)
-	c := newCluster(t, 2, 2)
-	saved := make(map[thalweg.WorkerID][]*train.Checkpoint)
-	var mu sync.Mutex
-	c.runAll(job, func(w *worker) train.Hooks {
-		return train.Hooks{Checkpoint: func(_ context.Context, k *train.Checkpoint) error {
-			mu.Lock()
-			defer mu.Unlock()
-			saved[w.name] = append(saved[w.name], k)
-			return nil
-		}}
-	})
-	if len(saved["w0"]) != int(job.Trainer.Epochs) || len(saved["w1"]) != 0 {
-		t.Errorf("%d checkpoints at replica 0's worker, %d at the other", len(saved["w0"]), len(saved["w1"]))
-	}
-	for i, k := range saved["w0"] {
-		if k.Epochs != i+1 || k.Finished != (i+1 == int(job.Trainer.Epochs)) || len(k.Metrics) == 0 {
-			t.Errorf("checkpoint %d: %d epochs, finished %v, metrics %v", i, k.Epochs, k.Finished, k.Metrics)
-		}
-	}
-}
-
-func TestCheckpointFailureEndsTraining(t *testing.T) {
-	job := newJob(t, dataset{shards: 2, rows: 3000, label: "binary", seed: 1}, 2)
-	c := newCluster(t, 2, 1)
-	want := fmt.Errorf("the store is full")
-	if _, err := c.run(c.workers[0], job, train.Hooks{Checkpoint: func(context.Context, *train.Checkpoint) error { return want }}); err != want {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestTrainingStopsEarlyAndKeepsTheBest(t *testing.T) {
 	job := newJob(t, dataset{shards: 1, rows: 600, label: "binary", seed: 9}, 2)
 	job.Trainer.Epochs, job.Trainer.EarlyStop = 100, 3
@@ -538,8 +506,10 @@ func TestJobsOutOfRangeAreRefused(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	if _, err := train.Run(t.Context(), good, nil, train.Hooks{}, train.Config{MemoryBytes: -1}); !thalweg.Is(err, thalweg.Invalid) {
-		t.Errorf("negative memory: %v", err)
+	for name, config := range map[string]train.Config{"negative memory": {MemoryBytes: -1}, "nothing but checkpoints": {CheckpointShare: 1}} {
+		if _, err := train.Run(t.Context(), good, nil, train.Hooks{}, config); !thalweg.Is(err, thalweg.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
