@@ -45,25 +45,27 @@ func flightsFile() string {
 // any.
 func open(tb testing.TB, more ...string) *flights {
 	tb.Helper()
-	f := &flights{bucket: memory.New(), pool: dataset.NewPool(0)}
-	var err error
-	f.file, err = os.ReadFile(flightsFile())
+	file, err := os.ReadFile(flightsFile())
 	check(tb, err)
-	_, err = f.bucket.Put(tb.Context(), "flights.parquet", f.file)
+	text, err := os.ReadFile(filepath.FromSlash(demo + "flights.yaml"))
+	check(tb, err)
+	return compiled(tb, file, string(text)+strings.Join(more, "\n"))
+}
+
+// compiled compiles a spec for a Parquet file.
+func compiled(tb testing.TB, file []byte, text string) *flights {
+	tb.Helper()
+	f := &flights{file: file, bucket: memory.New(), pool: dataset.NewPool(0)}
+	_, err := f.bucket.Put(tb.Context(), "table.parquet", f.file)
 	check(tb, err)
 	manifest, natural, err := dataset.Discover(tb.Context(), f.bucket, "*.parquet", dataset.DiscoverConfig{})
 	check(tb, err)
 	f.manifest = manifest
-	schema := table.FromArrow(natural)
+	spec, err := pipeline.Parse(catalog.All(), "spec.yaml", []byte(text))
 	check(tb, err)
-	text, err := os.ReadFile(filepath.FromSlash(demo + "flights.yaml"))
-	check(tb, err)
-	spec, err := pipeline.Parse(catalog.All(), "flights.yaml", append(text, strings.Join(more, "\n")...))
-	check(tb, err)
-	f.plan, err = pipeline.Compile(spec, schema)
+	f.plan, err = pipeline.Compile(spec, table.FromArrow(natural))
 	check(tb, err)
 	f.chain = clean.New(f.plan, pipeline.InTraining)
-	check(tb, err)
 	return f
 }
 
