@@ -152,6 +152,7 @@ func TestReweighingMoreThanHalvesTheGapBetweenGroups(t *testing.T) {
 	}
 	before, without := run(strings.Replace(spec, "reweigh", "none", 1), 2)
 	after, outputs := run(spec, flightShards)
+	t.Logf("demographic parity: a difference of %.3f, %.3f reweighed", before, after)
 	if before < 0.3 || after > before/2 || !strings.Contains(without["gates"], "FAILED") || !strings.Contains(outputs["gates"], "passed") {
 		t.Errorf("demographic parity: a difference of %v, %v without\n%s\n%s", after, before, outputs["gates"], without["gates"])
 	}

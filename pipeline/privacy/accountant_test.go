@@ -19,6 +19,7 @@ func TestEpsilonIsThatOfDPAccounting(t *testing.T) {
 	} {
 		m := Mechanism{test.rate, test.noise}
 		epsilon, order := m.Epsilon(test.steps, 1e-5)
+		t.Logf("%+v, %d steps: epsilon %.4f by order %v; dp-accounting %.4f by %v", m, test.steps, epsilon, order, test.epsilon, test.best)
 		if math.Abs(epsilon-test.epsilon) > 5e-5 || order != test.best {
 			t.Errorf("%v, %d steps: %.5f by order %v, want %v by %v", m, test.steps, epsilon, order, test.epsilon, test.best)
 		}
