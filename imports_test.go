@@ -143,6 +143,7 @@ var ranks = map[string]int{
 	"worker/stream/tablewriter": 9,
 
 	"worker/stream/scorer": 10,
+	"worker/serve":         10,
 
 	"worker":                11,
 	"worker/stream/lineage": 11,

@@ -55,15 +55,47 @@ func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
 			cfg.Schemas = a.Schemas
 		}
 	}
+	return a.newDecoder(a.plan.EventColumns(), cfg)
+}
+
+// RequestColumns are those of the rows that somebody asks about: those of events. What fills
+// a column from the record around an event is a field, which may be missing.
+func (a *Artifact) RequestColumns() table.Schema {
+	schema := a.plan.EventColumns()
+	for i := range schema.Columns {
+		c := &schema.Columns[i]
+		c.From, c.Nullable = "", c.Nullable || c.From != ""
+	}
+	return schema
+}
+
+// NewRequestDecoder returns a decoder of the rows that somebody asks about, as JSON objects.
+// It reads values as that of events does where those are JSON, texts of timestamps as that of
+// events in any format.
+func (a *Artifact) NewRequestDecoder(cfg event.Config) (*event.Decoder, error) {
+	options := new(event.JSONFormat)
+	if source := a.Spec.Spec.Sources.Events; source != nil {
+		switch of := source.Format.Options.(type) {
+		case *event.JSONFormat:
+			options = of
+		case event.Format:
+			options.TimestampFormats = of.TimeFormats()
+		}
+	}
+	cfg.Format = options
+	return a.newDecoder(a.RequestColumns(), cfg)
+}
+
+// newDecoder completes what is the same for all that the artifact scores.
+func (a *Artifact) newDecoder(schema table.Schema, cfg event.Config) (*event.Decoder, error) {
 	cfg.Unread = a.plan.Unread
-	if schema := a.Spec.Spec.Schema; schema != nil && schema.Timezone != "" {
-		zone, err := time.LoadLocation(schema.Timezone)
+	if of := a.Spec.Spec.Schema; of != nil && of.Timezone != "" {
+		zone, err := time.LoadLocation(of.Timezone)
 		if err != nil {
-			return nil, &thalweg.Error{Op: "load time zone", Kind: thalweg.Invalid, Subject: schema.Timezone, Err: err}
+			return nil, &thalweg.Error{Op: "load time zone", Kind: thalweg.Invalid, Subject: of.Timezone, Err: err}
 		}
 		cfg.Zone = zone
 	}
-	schema := a.plan.EventColumns()
 	schema.Key, cfg.Private = a.Key, a.Spec.Spec.Schema.Private()
 	return event.NewDecoder(schema, cfg)
 }

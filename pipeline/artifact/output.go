@@ -63,7 +63,12 @@ func (a *Artifact) carried(cleaned table.Schema) table.Schema {
 // OutputSchema returns the columns of a scored row: the cleaned ones that the spec
 // wants there, then those that scoring adds.
 func (s *Scorer) OutputSchema() table.Schema {
-	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil, s.says()...))}
+	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, s.AddedColumns())}
+}
+
+// AddedColumns are the last columns of OutputSchema, those that scoring adds.
+func (s *Scorer) AddedColumns() []table.Column {
+	return pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil, s.says()...)
 }
 
 // DatasetSchema returns the columns of a scored row of a dataset.

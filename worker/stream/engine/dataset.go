@@ -6,6 +6,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 )
 
@@ -29,6 +30,8 @@ func (s *RowScorer) Schema() *arrow.Schema { return s.engine.output.DatasetArrow
 // which are the caller's until yield returns. The rows that do not become scored ones
 // are returned.
 func (s *RowScorer) Score(ctx context.Context, rows arrow.Record, from artifact.Origin, yield func(arrow.Record) error) (lost []Reject, err error) {
+	var found pipeline.Report
+	defer func() { s.engine.observeTests(found.Tests, lost) }()
 	for rest := rows; rest.NumRows() > 0; {
 		pieces, more, end, err := s.engine.predict(ctx, rest, nil)
 		if err != nil {
@@ -36,6 +39,7 @@ func (s *RowScorer) Score(ctx context.Context, rows arrow.Record, from artifact.
 		}
 		lost = append(lost, more...)
 		for _, p := range pieces {
+			found.Merge(&p.found)
 			if err == nil && p.rows() > 0 {
 				err = s.yield(p, from, yield)
 			}

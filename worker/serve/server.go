@@ -1,0 +1,252 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thalweg/thalweg"
+)
+
+const (
+	// MaxBodyBytes bounds a request, and what it is taken apart to.
+	MaxBodyBytes = 32 << 20
+	// maxWait is how long a request is worked on if it names no time itself: nobody waits
+	// longer for an answer.
+	maxWait = 30 * time.Second
+	// TimeoutHeader is how many milliseconds a client waits for its answer.
+	TimeoutHeader = "Thalweg-Timeout-Ms"
+)
+
+// Server answers requests for the pipelines whose endpoints it has.
+type Server struct {
+	build    string // the version of the program
+	metrics  *Metrics
+	draining atomic.Bool
+	mu       struct {
+		sync.RWMutex
+		endpoints map[string]*Endpoint
+	}
+}
+
+// NewServer returns a server without endpoints.
+func NewServer(build string, metrics *Metrics) *Server {
+	s := &Server{build: build, metrics: metrics}
+	s.mu.endpoints = make(map[string]*Endpoint)
+	return s
+}
+
+// Add has an endpoint answer for its pipeline, instead of the one before.
+func (s *Server) Add(e *Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.endpoints[e.cfg.Pipeline] = e
+}
+
+// Remove ends what Add began, unless another has taken over. Requests that have begun are
+// answered.
+func (s *Server) Remove(e *Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.endpoints[e.cfg.Pipeline] == e {
+		delete(s.mu.endpoints, e.cfg.Pipeline)
+		s.metrics.forget(e.cfg.Pipeline)
+	}
+}
+
+// Drain has new requests be answered with 503, so that they go to another worker.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Pipelines returns the names of the pipelines with an endpoint, in order.
+func (s *Server) Pipelines() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	names := make([]string, 0, len(s.mu.endpoints))
+	for name := range s.mu.endpoints {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// endpoint returns the endpoint of a pipeline. Where there is none, another worker may have
+// one.
+func (s *Server) endpoint(pipeline string) (*Endpoint, error) {
+	if s.draining.Load() {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Unavailable, Subject: "pipeline " + pipeline, Err: errors.New("this worker stops"), Hint: "ask another one, or a coordinator"}
+	}
+	s.mu.RLock()
+	e := s.mu.endpoints[pipeline]
+	s.mu.RUnlock()
+	if e == nil {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Unavailable, Subject: fmt.Sprintf("pipeline %.64q", pipeline), Err: errors.New("this worker does not serve it"), Hint: "ask a coordinator: it knows which one does"}
+	}
+	return e, nil
+}
+
+// Handler returns what answers. Who may ask is the caller's to say.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"POST /v1/score/{pipeline}", "POST /v1/score/{pipeline}/versions/{version}"} {
+		mux.Handle(path, s.answering("score", s.scoreRows))
+	}
+	s.inferenceRoutes(mux)
+	return mux
+}
+
+// exchange is one request that a pipeline's endpoint answers.
+type exchange struct {
+	http.ResponseWriter
+	r        *http.Request
+	endpoint *Endpoint
+	version  *Version
+	status   int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (x *exchange) WriteHeader(status int) {
+	x.status = status
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// answering serves requests that are scored by the version that the path names.
+func (s *Server) answering(protocol string, serve func(x *exchange) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, pipeline := time.Now(), r.PathValue("pipeline")
+		x := &exchange{ResponseWriter: w, r: r, status: http.StatusOK}
+		wait, err := waitOf(r)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(r.Context(), wait)
+			defer cancel()
+			x.r = r.WithContext(ctx)
+			x.endpoint, err = s.endpoint(pipeline)
+		}
+		if err == nil {
+			x.version, err = x.endpoint.Version(x.r.Context(), r.PathValue("version"))
+		}
+		if err == nil {
+			err = serve(x)
+		}
+		if err != nil {
+			refuse(x, err)
+		}
+		if x.endpoint != nil { // else the name may be anything
+			s.metrics.request(pipeline, protocol, strconv.Itoa(x.status), time.Since(began))
+			x.endpoint.stats.request(time.Since(began), x.status < 400)
+		}
+	})
+}
+
+// waitOf returns how long a client waits for its answer.
+func waitOf(r *http.Request) (time.Duration, error) {
+	text := r.Header.Get(TimeoutHeader)
+	if text == "" {
+		return maxWait, nil
+	}
+	ms, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || ms == 0 {
+		return 0, invalid(TimeoutHeader, fmt.Sprintf("%.20q is no number of milliseconds", text))
+	}
+	return min(maxWait, time.Duration(ms)*time.Millisecond), nil
+}
+
+func invalid(subject, why string) error {
+	return &thalweg.Error{Op: "read request", Kind: thalweg.Invalid, Subject: subject, Err: errors.New(why)}
+}
+
+// statusOf returns the HTTP status of an error.
+func statusOf(err error) int {
+	switch thalweg.KindOf(err) {
+	case thalweg.Invalid, thalweg.Unsupported:
+		return http.StatusBadRequest
+	case thalweg.NotFound, thalweg.Lost:
+		return http.StatusNotFound
+	case thalweg.Exhausted:
+		return http.StatusRequestEntityTooLarge
+	case thalweg.Throttled:
+		return http.StatusTooManyRequests
+	case thalweg.Unavailable:
+		return http.StatusServiceUnavailable
+	case thalweg.Canceled:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// refuse answers with an error; writing can only fail when the caller is gone.
+func refuse(w http.ResponseWriter, err error) {
+	status := statusOf(err)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	body, failed := json.Marshal(map[string]string{"error": err.Error()})
+	if failed != nil {
+		body = []byte(`{"error":"unspeakable"}`)
+	}
+	write(w, "application/json", status, body)
+}
+
+// write answers with a whole body.
+func write(w http.ResponseWriter, contentType string, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// arriving reads the body of a request and takes it apart. Micro-batches wait for it meanwhile.
+func (x *exchange) arriving(take func(body []byte) error) error {
+	x.version.batcher.arrive()
+	defer x.version.batcher.arrived()
+	body, err := x.read()
+	if err != nil {
+		return err
+	}
+	return take(body)
+}
+
+// read returns the whole body of a request, within its bound.
+func (x *exchange) read() ([]byte, error) {
+	if encoding := x.r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, &thalweg.Error{Op: "read request", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("Content-Encoding %.20q", encoding), Hint: "send it as it is"}
+	}
+	return readBody(x.r)
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > MaxBodyBytes {
+		return nil, tooLarge()
+	}
+	// A byte more tells the end without growing; what a client only says of its size is not believed.
+	body := make([]byte, 0, min(max(r.ContentLength+1, 512), 64<<10))
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > MaxBodyBytes:
+			return nil, tooLarge()
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return nil, &thalweg.Error{Op: "read request", Kind: thalweg.Canceled, Err: err}
+		case len(body) == cap(body):
+			body = slices.Grow(body, len(body))
+		}
+	}
+}
+
+func tooLarge() error {
+	return &thalweg.Error{Op: "read request", Kind: thalweg.Exhausted, Subject: "body", Err: fmt.Errorf("it has more than %d bytes", MaxBodyBytes), Hint: "ask in several requests"}
+}
