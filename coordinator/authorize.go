@@ -40,9 +40,12 @@ func routes(handlers map[string]http.Handler) http.Handler {
 			refuse(w, r, tooLarge(r, most))
 			return
 		}
-		// Without w: a request that is passed on may be read after it was answered.
-		r.Body = http.MaxBytesReader(nil, r.Body, most)
-		h.ServeHTTP(w, r)
+		// The server's own request keeps its body, by which the server knows that one was not
+		// read to its end: else it would take the rest of it for the next request. And without
+		// w: a request that is passed on may be read after it was answered.
+		bounded := *r
+		bounded.Body = http.MaxBytesReader(nil, r.Body, most)
+		h.ServeHTTP(w, &bounded)
 	})
 }
 
@@ -228,14 +231,21 @@ func (c *Coordinator) mutate(ctx context.Context, cmd state.Mutation, requestID 
 	if requestID != "" && c.auth != nil { // nobody gets the answer to another's request
 		requestID = auth.Hash(id.Kind + "/" + id.Name + "/" + requestID)
 	}
-	if c.auth != nil {
-		if _, err := c.auth.Limits.TakeMutation(id, time.Now()); err != nil {
-			return state.Answer{}, err
-		}
+	if err := c.takeMutation(id); err != nil {
+		return state.Answer{}, err
 	}
 	c.restoring.RLock()
 	defer c.restoring.RUnlock()
 	return c.commit(&caller, cmd, requestID)
+}
+
+// takeMutation counts a change that somebody asks for.
+func (c *Coordinator) takeMutation(id auth.Identity) error {
+	if c.auth == nil {
+		return nil
+	}
+	_, err := c.auth.Limits.TakeMutation(id, time.Now())
+	return err
 }
 
 // checkListen refuses to listen to other machines where nobody has to say who it is, or

@@ -44,8 +44,21 @@ func TestABackupIsRestoredIntoANewCluster(t *testing.T) {
 	if err != nil || res.Pipelines != 2 || res.Models != 1 || res.NewestUnixMs == 0 {
 		t.Fatalf("restored: %v, %v", res, err)
 	}
-	_, err = client.Restore(c.ctx(), &apiv1.RestoreRequest{Backup: backup.Backup})
-	wantKind(t, "restored twice", err, thalweg.Conflict)
+	// Who lost the answer asks again, of another leader too, and another backup is refused.
+	c.stop(c.leader())
+	if again, err := client.Restore(c.ctx(), &apiv1.RestoreRequest{Backup: backup.Backup}); err != nil || !proto.Equal(again, res) {
+		t.Errorf("asked again: %v, %v; want %v", again, err, res)
+	}
+	other, err := client.Backup(c.ctx(), &apiv1.BackupRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Restore(c.ctx(), &apiv1.RestoreRequest{Backup: other.Backup})
+	wantKind(t, "another backup", err, thalweg.Conflict)
+	records, err := client.ListAudit(c.ctx(), &apiv1.ListAuditRequest{Command: "restore"})
+	if err != nil || len(records.Records) != 1 {
+		t.Errorf("the audit log: %v, %v; want one record of the restore", records, err)
+	}
 	again, err := client.ListModels(c.ctx(), &apiv1.ListModelsRequest{})
 	if err != nil {
 		t.Fatal(err)

@@ -45,13 +45,18 @@ func (s *service) StartRun(ctx context.Context, req *apiv1.StartRunRequest) (*ap
 	return &apiv1.StartRunResponse{RunId: string(answer.Run)}, err
 }
 
-// traceRequest sends the span of a request that started a run, if it did.
+// traceRequest sends the span of a request that started a run, if it did. One that is
+// repeated sends it too, since who served it first may have lost its leadership before it
+// knew of the run.
 func (c *Coordinator) traceRequest(name string, from time.Time, run thalweg.RunID) {
 	if c.cfg.Traces == nil || run == "" {
 		return
 	}
 	c.replica.view(func(s *state.State) {
-		if r := s.Run(run); r != nil && r.StartedMS >= from.UnixMilli() { // else another one did
+		if r := s.Run(run); r != nil {
+			if began := time.UnixMilli(r.StartedMS); began.Before(from) {
+				from = began
+			}
 			c.cfg.Traces.Record(view.RequestSpan(r, name, from, time.Now()))
 		}
 	})

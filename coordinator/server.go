@@ -127,13 +127,33 @@ func (c *Coordinator) ofNode(here http.HandlerFunc) http.HandlerFunc {
 		}
 		address := ""
 		if lead != nil {
-			address = lead.liveness.Snapshot().Workers[thalweg.WorkerID(id)].Address
+			address = c.workerAddress(r.Context(), lead, thalweg.WorkerID(id))
 		}
 		if address == "" {
 			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.NotFound, Subject: fmt.Sprintf("node %.64q", id), Hint: "`thalweg status` lists them"})
 			return
 		}
 		c.askWorker(w, r, id, address)
+	}
+}
+
+// workerAddress returns where a worker serves; empty if it is none of the cluster's. A leader
+// that has just begun knows none of them: who has not called yet is given a lease's time.
+func (c *Coordinator) workerAddress(ctx context.Context, lead *leadership, id thalweg.WorkerID) string {
+	tick := time.NewTicker(roundHolds)
+	defer tick.Stop()
+	for {
+		known := lead.liveness.Snapshot()
+		if address := known.Workers[id].Address; address != "" || time.Since(known.LeaderSince) > known.LeaseTTL || c.leading() != lead {
+			return address
+		}
+		select {
+		case <-tick.C:
+		case <-c.stopping:
+			return ""
+		case <-ctx.Done():
+			return ""
+		}
 	}
 }
 

@@ -45,6 +45,36 @@ func TestABodyThatDoesNotArriveEndsItsRequest(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotReadOfABodyIsNoRequest: it is thrown away with its connection, by who leads
+// and by who passes the request on.
+func TestWhatIsNotReadOfABodyIsNoRequest(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, nil)
+	c.leader()
+	for _, p := range c.peers {
+		body := strings.Repeat("GET /healthz HTTP/1.1\r\nHost: "+p.API+"\r\n\r\n", 50_000)
+		conn, err := net.Dial("tcp", p.API)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+				apiv1.CoordinatorServiceGetRunProcedure, p.API, len(body), body) // it ends where the node closes the connection
+		}()
+		answers, _ := io.ReadAll(conn)
+		<-sent
+		if n := bytes.Count(answers, []byte("HTTP/1.1 ")); n != 1 || !bytes.HasPrefix(answers, []byte("HTTP/1.1 429 ")) {
+			t.Errorf("%d answers of %s to a request with too large a body: %.2000s", n, p.ID, answers)
+		}
+	}
+}
+
 // TestPollsWaitLongerThanBodiesMay: the time is for reading, and waiting is free.
 func TestPollsWaitLongerThanBodiesMay(t *testing.T) {
 	t.Parallel()

@@ -97,6 +97,22 @@ func startDevLogging(t *testing.T, cfg embedded.Config, logs slog.Handler) (c *e
 	return c, stop
 }
 
+// eventually waits until what is tried goes well.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	for late := time.After(startsWithin); ; {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatalf("waited %v for %s: %v", startsWithin, what, err)
+		case <-time.After(terminal.FollowEvery):
+		}
+	}
+}
+
 func TestDevSaysWhatKeepsItFromStarting(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "w2"), nil, 0o644); err != nil { // where a worker's directory belongs

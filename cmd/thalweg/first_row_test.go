@@ -13,28 +13,11 @@ import (
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/thalweg/thalweg/cmd/thalweg/terminal"
 )
 
 // firstRowWithin is how long somebody new waits for the first scored row of their own
 // data, from an empty directory on.
 const firstRowWithin = time.Minute
-
-// eventually waits until what is tried goes well.
-func eventually(t *testing.T, what string, try func() error) {
-	t.Helper()
-	for late := time.After(commandTimeout); ; {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-late:
-			t.Fatalf("waited %v for %s: %v", commandTimeout, what, err)
-		case <-time.After(terminal.FollowEvery):
-		}
-	}
-}
 
 // The first scored row of a table that Thalweg has never seen comes within a minute:
 // dev, new, put as the draft says it, apply, produce, results.

@@ -125,20 +125,24 @@ func TestMetricsKeepTheRulesOfPrometheus(t *testing.T) {
 	}
 }
 
-// scrape adds the metrics that a process serves, and checks that it is well.
+// scrape adds the metrics that a process serves, once it is well: on a busy machine leaders
+// may change, and meanwhile coordinators are not ready.
 func scrape(t *testing.T, address string, served map[string]bool) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		res, err := client.Get("http://" + address + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Errorf("%s of %s: %s %s %v", path, address, res.Status, body, err)
-		}
+		var body []byte
+		eventually(t, path+" of "+address, func() error {
+			res, err := client.Get("http://" + address + path)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			if body, err = io.ReadAll(res.Body); err == nil && res.StatusCode != http.StatusOK {
+				err = fmt.Errorf("%s %s", res.Status, body)
+			}
+			return err
+		})
 		for line := range strings.Lines(string(body)) {
 			if name, ok := strings.CutPrefix(line, "# TYPE "); ok && path == "/metrics" {
 				metric := strings.Fields(name)

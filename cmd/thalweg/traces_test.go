@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/hex"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +62,20 @@ func TestARunAndASlotAreOneTraceEach(t *testing.T) {
 	if text, err := command(t, c, "runs", "cancel", "flight-delays-1-2"); err != nil && !strings.Contains(err.Error(), "it has ended") {
 		t.Fatalf("%v %s", err, text)
 	}
+	// The end of a process waits two seconds for its spans, not longer: by then those of the
+	// canceled run are the only ones that have to be there.
+	eventually(t, "the spans of the first run and of a slot", func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		missing := map[string]bool{"apply": true, "run": true, "register": true, "slot": true}
+		for _, s := range spans {
+			delete(missing, s.Name)
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("%v are missing", slices.Sorted(maps.Keys(missing)))
+		}
+		return nil
+	})
 	stop() // which sends what waits
 
 	of := func(s *tracepb.Span, key string) string {

@@ -23,11 +23,12 @@ import (
 )
 
 const (
-	// askIssuerEvery is how often the issuer is asked in the long run, and issuerBurst how
-	// often at once: at first for where its keys are, for these, and for those that it has
-	// after a change. Whoever makes up the names of keys causes no more.
+	// askIssuerEvery is how often the issuer is asked in the long run where its keys are, and
+	// as often for keys that it has not had before; issuerBurst is how often of either at once.
+	// Whoever makes up the names of keys causes no more. What is asked because keys are old is
+	// not counted with that: names that are made up keep nobody with a good one out.
 	askIssuerEvery = 5 * time.Second
-	issuerBurst    = 4
+	issuerBurst    = 2
 	// keepKeys is how long keys are believed without asking again: a key that the issuer
 	// has given up because it was stolen opens nothing for longer.
 	keepKeys = time.Hour
@@ -52,7 +53,9 @@ func isUnreached(err error) bool {
 type issuerKeys struct {
 	issuer string
 	log    *slog.Logger
-	client *http.Client
+	over   http.RoundTripper
+	client *http.Client  // asks where the keys are
+	named  *rate.Limiter // of questions for keys that somebody names and that are not known
 	now    func() time.Time
 	fetch  singleflight.Group
 	mu     struct {
@@ -68,8 +71,18 @@ func newIssuerKeys(log *slog.Logger, cfg OIDC) *issuerKeys {
 	over.DialContext = reach.ForURL(cfg.Loopback, at).Dialer(issuerTimeout).DialContext
 	over.TLSClientConfig = &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12}
 	over.DisableKeepAlives = true // one question an hour
-	asks := &asking{over: over, log: log.With("issuer", cfg.Issuer), limit: rate.NewLimiter(rate.Every(askIssuerEvery), issuerBurst)}
-	return &issuerKeys{issuer: cfg.Issuer, log: asks.log, client: &http.Client{Transport: asks, Timeout: issuerTimeout}, now: time.Now}
+	seldom := func() *rate.Limiter { return rate.NewLimiter(rate.Every(askIssuerEvery), issuerBurst) }
+	k := &issuerKeys{issuer: cfg.Issuer, log: log.With("issuer", cfg.Issuer), over: over, named: seldom(), now: time.Now}
+	k.client = k.asker(seldom(), false)
+	return k
+}
+
+// asker returns a client that asks the issuer within a limit, the first time beyond it if
+// that is due.
+func (k *issuerKeys) asker(limit *rate.Limiter, due bool) *http.Client {
+	a := &asking{over: k.over, log: k.log, limit: limit}
+	a.due.Store(due)
+	return &http.Client{Transport: a, Timeout: issuerTimeout}
 }
 
 // current returns the keys by which signatures are verified now. It asks the issuer
@@ -91,10 +104,9 @@ func (k *issuerKeys) current(ctx context.Context) (*oidc.RemoteKeySet, error) {
 }
 
 // discover asks the issuer where its keys are. Those of before are not believed any more:
-// the first signature has them fetched anew.
+// the first signature has them fetched anew, whatever key it names.
 func (k *issuerKeys) discover() (any, error) {
-	ctx := oidc.ClientContext(context.Background(), k.client)
-	provider, err := oidc.NewProvider(ctx, k.issuer)
+	provider, err := oidc.NewProvider(oidc.ClientContext(context.Background(), k.client), k.issuer)
 	var at struct {
 		Keys string `json:"jwks_uri"`
 	}
@@ -107,7 +119,7 @@ func (k *issuerKeys) discover() (any, error) {
 		}
 		return nil, errors.Join(errUnreached, err)
 	}
-	keys := oidc.NewRemoteKeySet(ctx, at.Keys)
+	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), k.asker(k.named, true)), at.Keys)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.mu.keys, k.mu.until = keys, k.now().Add(keepKeys)
@@ -119,12 +131,13 @@ type asking struct {
 	over   http.RoundTripper
 	log    *slog.Logger
 	limit  *rate.Limiter
+	due    atomic.Bool // the next question is beyond the limit
 	failed atomic.Bool // the newest question had no answer
 }
 
 // RoundTrip is that of http.RoundTripper.
 func (a *asking) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !a.limit.Allow() {
+	if !a.due.Swap(false) && !a.limit.Allow() {
 		if a.failed.Load() {
 			return nil, fmt.Errorf("%w a moment ago, and is not asked again yet", errUnreached)
 		}

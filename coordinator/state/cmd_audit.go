@@ -55,3 +55,14 @@ func (c *NoteRestore) concerns(Answer) (thalweg.PipelineName, string) {
 }
 
 func (*NoteRestore) apply(*State) Answer { return Answer{Changed: true} }
+
+// RestoredBy reports whether the state came of a backup by a request that is remembered,
+// and by no other since.
+func (s *State) RestoredBy(request string) bool {
+	for _, r := range slices.Backward(s.requests) {
+		if r.Command == (*NoteRestore)(nil).name() {
+			return r.ID == request
+		}
+	}
+	return false
+}
