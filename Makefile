@@ -48,6 +48,7 @@ vet:
 	go vet -tags integration ./...
 	go vet -tags nodev ./cmd/thalweg
 	go vet -tags chaos ./cmd/thalweg
+	go vet -tags newer ./coordinator/level
 
 lint: ## run golangci-lint
 	@tools/build.sh golangci-lint

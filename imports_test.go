@@ -26,6 +26,8 @@ var ranks = map[string]int{
 	"pipeline/summary":       0,
 	"retry":                  0,
 	"integration/effort":     0,
+	"coordinator/clock":      0,
+	"coordinator/level":      0,
 	"worker/stream/crash":    0,
 
 	"storage/parquet/intern":   0,

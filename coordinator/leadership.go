@@ -12,10 +12,13 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/audit"
+	"github.com/thalweg/thalweg/coordinator/clock"
+	"github.com/thalweg/thalweg/coordinator/level"
 	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/schedule"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/coordinator/together"
+	"github.com/thalweg/thalweg/coordinator/view"
 )
 
 const (
@@ -31,6 +34,9 @@ const (
 	// maxEntryBytes bounds a log entry: a spec with its escapes, or a report at the
 	// bounds of reports.
 	maxEntryBytes = 4 << 20
+	// raiseEvery is how often a leader whose build knows more than the cluster acts by asks
+	// whether the others do too.
+	raiseEvery = time.Second
 	// ticksPerTTL is how often in a lease's time the leader looks for silent
 	// workers.
 	ticksPerTTL = 8
@@ -55,6 +61,7 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 	defer planners.Wait()
 	tick := time.NewTicker(c.cfg.LeaseTTL / ticksPerTTL)
 	defer tick.Stop()
+	wall := clock.Watch{Now: c.cfg.Now}
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,6 +72,9 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 				c.beginLeadership(ctx, &planners)
 			}
 		case <-tick.C:
+			if jump := wall.Jumped(); jump != 0 {
+				c.log.Warn("the clock jumped, or the machine stood still: schedules and the expiry of tokens and certificates go by it, leases do not", "by", jump.Round(time.Second))
+			}
 			c.tick(ctx)
 		}
 	}
@@ -84,6 +94,7 @@ func (c *Coordinator) beginLeadership(ctx context.Context, planners *sync.WaitGr
 	planners.Go(func() {
 		lead.planning.asks.Serve(ctx, func(polls []thalweg.WorkerID) outcome { return c.planFor(lead, polls) })
 	})
+	planners.Go(func() { c.raiseLevel(ctx) })
 	c.lead.Store(lead)
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)
@@ -137,6 +148,43 @@ func notLeader(leader string) error {
 	}
 	return &thalweg.Error{Op: "serve request", Kind: thalweg.Unavailable, Subject: "coordinator", Hint: hint,
 		Err: errors.New("this node does not lead")}
+}
+
+// raiseLevel has the cluster act by the newest level that all of its coordinators know, once
+// they do, until ctx ends: a command that one of them does not understand would stop it.
+func (c *Coordinator) raiseLevel(ctx context.Context) {
+	tick := time.NewTicker(raiseEvery)
+	defer tick.Stop()
+	for {
+		now := 0
+		c.replica.view(func(s *state.State) { now = s.Level() })
+		if now < level.Known {
+			if known := c.knownByAll(ctx); known > now && ctx.Err() == nil {
+				if _, err := c.propose(&state.RaiseLevel{To: known}); err != nil {
+					c.log.Debug("the cluster's level was not raised", keyError, err)
+				} else {
+					c.log.Info("all coordinators know more: the cluster acts by it from now on", "level", known)
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// knownByAll returns the newest level that all coordinators know, 0 if one does not say.
+func (c *Coordinator) knownByAll(ctx context.Context) int {
+	known := level.Known
+	for _, n := range c.probeNodes(ctx, c.nodeView()) {
+		if n.State == view.NodeUnreachable {
+			return 0
+		}
+		known = min(known, int(n.Level))
+	}
+	return known
 }
 
 // tick does what is due without anybody's asking: silent workers expire, runs that have

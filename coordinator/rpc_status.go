@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/coordinator/level"
 	"github.com/thalweg/thalweg/coordinator/liveness"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
 	"github.com/thalweg/thalweg/coordinator/state"
@@ -35,6 +36,7 @@ func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.St
 		known = lead.liveness
 	}
 	c.replica.view(func(st *state.State) {
+		resp.Level = uint32(st.Level())
 		for p := range st.Pipelines() {
 			if sees(ctx, p.Name) {
 				resp.Pipelines = append(resp.Pipelines, pipelineView(lead, st, p, p.Newest()))
@@ -52,7 +54,7 @@ func (s *service) NodeStatus(context.Context, *apiv1.NodeStatusRequest) (*apiv1.
 
 // nodeView is what this node tells of itself.
 func (c *Coordinator) nodeView() *apiv1.Node {
-	n := &apiv1.Node{Id: c.cfg.ID, Version: c.cfg.Version, AppliedIndex: c.node.AppliedIndex(), Term: c.node.Term(), FreeBytes: -1, AgeMs: -1}
+	n := &apiv1.Node{Id: c.cfg.ID, Version: c.cfg.Version, Level: level.Known, AppliedIndex: c.node.AppliedIndex(), Term: c.node.Term(), FreeBytes: -1, AgeMs: -1}
 	if free, err := c.node.FreeBytes(); err == nil {
 		n.FreeBytes = free
 	}

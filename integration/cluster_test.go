@@ -36,6 +36,8 @@ type clusterConfig struct {
 	CoordinatorAddress string
 	// Tags are build tags of the binary besides the usual; "" for none.
 	Tags string
+	// Binary is that of each process at first, default the one with Tags.
+	Binary string
 	// Env, if not nil, is asked at each start of a process, by its name ("w0",
 	// "c2"), for variables that add to or replace the cluster's own.
 	Env func(member string) []string
@@ -66,6 +68,7 @@ type member struct {
 	name    string
 	address string // of a coordinator's API
 	args    []string
+	binary  string // "": the cluster's
 	starts  int
 	process *process.Process
 }
@@ -78,8 +81,17 @@ func buildBinary(t testing.TB, tags string) string {
 	if tags != "" {
 		name += "-" + tags
 	}
+	return buildVersion(t, name, tags, "")
+}
+
+// buildVersion is buildBinary for one with a name and a version of its own.
+func buildVersion(t testing.TB, name, tags, version string) string {
+	t.Helper()
 	path := filepath.Join(process.Root(t), "bin", name)
 	build := exec.Command("go", "build", "-tags", tags, "-o", path, "./cmd/thalweg")
+	if version != "" {
+		build.Args = slices.Insert(build.Args, 2, "-ldflags", "-s -w -X main.version="+version)
+	}
 	build.Dir = process.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build thalweg: %v\n%s", err, out)
@@ -92,12 +104,15 @@ func buildBinary(t testing.TB, tags string) string {
 func startCluster(t testing.TB, cfg clusterConfig) *cluster {
 	t.Helper()
 	c := &cluster{
-		clusterConfig: cfg, binary: buildBinary(t, cfg.Tags),
+		clusterConfig: cfg, binary: cfg.Binary,
 		env: append(os.Environ(),
 			"THALWEG_STORE=http://"+cfg.S3.Address,
 			"THALWEG_ACCESS_KEY="+cfg.S3.AccessKey,
 			"THALWEG_SECRET_KEY="+cfg.S3.SecretKey,
 			"THALWEG_STATE_BUCKET=thalweg"),
+	}
+	if c.binary == "" {
+		c.binary = buildBinary(t, cfg.Tags)
 	}
 	if cfg.Kafka != nil {
 		c.env = append(c.env, "THALWEG_KAFKA="+strings.Join(cfg.Kafka.Brokers(), ","))
@@ -160,7 +175,7 @@ func (c *cluster) freeAddress(t testing.TB, member string) string {
 func (c *cluster) start(t testing.TB, m *member) {
 	t.Helper()
 	m.starts++
-	cmd := exec.Command(c.binary, slices.Concat(m.args, c.Args)...)
+	cmd := exec.Command(cmp.Or(m.binary, c.binary), slices.Concat(m.args, c.Args)...)
 	cmd.Env = c.env
 	if c.Env != nil {
 		cmd.Env = append(slices.Clone(c.env), c.Env(m.name)...)

@@ -30,4 +30,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(NoteRemoval) },
 	func() Command { return new(StartJob) },
 	func() Command { return new(CancelJob) },
+	func() Command { return new(RaiseLevel) },
 }

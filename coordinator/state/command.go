@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/audit"
+	"github.com/thalweg/thalweg/coordinator/level"
 )
 
 // Command is one change of the state, as the leader planned it. The types that
@@ -72,14 +73,23 @@ func decode(entry []byte) (envelope, Command, error) {
 		if err := thalweg.DecodeStrict(env.Body, cmd); err != nil {
 			return env, nil, notUnderstood(cmd.name(), err)
 		}
+		if raise, ok := cmd.(*RaiseLevel); ok {
+			if err := raise.understood(); err != nil {
+				return env, nil, err
+			}
+		}
 		return env, cmd, nil
 	}
 	return env, nil, notUnderstood(fmt.Sprintf("command %q", env.Command), errors.New("unknown to this build"))
 }
 
 func notUnderstood(subject string, err error) error {
-	return &thalweg.Error{Op: "apply log entry", Kind: thalweg.Unsupported, Subject: subject,
-		Hint: "the log was written by a newer build; upgrade this node", Err: err}
+	return newerBuild("apply log entry", subject, err)
+}
+
+func newerBuild(op, subject string, err error) error {
+	return &thalweg.Error{Op: op, Kind: thalweg.Unsupported, Subject: subject,
+		Hint: "it was written by a newer build; upgrade this node", Err: err}
 }
 
 // Answer is what a command answers; which fields are set depends on the command.
@@ -130,4 +140,39 @@ func (s *State) request(id string) *request {
 		return nil
 	}
 	return &s.requests[i]
+}
+
+// firstLevel is that of a cluster that never raised it.
+const firstLevel = 1
+
+// Level returns how the cluster acts: by nothing that came with a later level, since not all
+// of its coordinators are known to understand it. It never falls.
+func (s *State) Level() int { return max(firstLevel, s.level) }
+
+// RaiseLevel has the cluster act by a level that all its coordinators know. A node whose
+// build does not know it stops.
+type RaiseLevel struct {
+	To int `json:"to"`
+}
+
+func (*RaiseLevel) name() string { return "raise level" }
+
+// understood refuses a level that this build does not know.
+func (c *RaiseLevel) understood() error {
+	if c.To <= level.Known {
+		return nil
+	}
+	return unknownLevel("apply log entry", c.To)
+}
+
+func (c *RaiseLevel) apply(s *State) Answer {
+	if c.To <= s.Level() {
+		return Answer{}
+	}
+	s.level = c.To
+	return Answer{Changed: true}
+}
+
+func unknownLevel(op string, wanted int) error {
+	return newerBuild(op, fmt.Sprintf("level %d of the cluster", wanted), fmt.Errorf("this build knows %d", level.Known))
 }

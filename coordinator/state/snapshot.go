@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/level"
 )
 
 // snapshotFormat numbers the form of a snapshot.
@@ -18,6 +19,7 @@ type snapshot struct {
 	Index     uint64       `json:"index"`
 	TimeMS    int64        `json:"time_ms"`
 	Cluster   string       `json:"cluster,omitempty"`
+	Level     int          `json:"level,omitempty"` // 0: the first
 	Pipelines []*Pipeline  `json:"pipelines,omitempty"`
 	Runs      []*Run       `json:"runs,omitempty"`
 	Models    []*Model     `json:"models,omitempty"`
@@ -35,7 +37,7 @@ type snapshot struct {
 // get the same bytes.
 func (s *State) Encode() ([]byte, error) {
 	data, err := json.Marshal(snapshot{
-		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Requests: s.requests, Forgotten: s.forgotten,
+		Format: snapshotFormat, Index: s.index, TimeMS: s.timeMS, Cluster: s.cluster, Level: s.level, Requests: s.requests, Forgotten: s.forgotten,
 		Pipelines: slices.Collect(s.Pipelines()), Runs: slices.Collect(s.Runs()), Models: slices.Collect(s.Models()),
 		Deleted: slices.Collect(s.Deleted()),
 		Jobs:    slices.Collect(s.Jobs()),
@@ -55,11 +57,13 @@ func Decode(data []byte) (*State, error) {
 		return nil, damaged("snapshot", err)
 	}
 	if snap.Format != snapshotFormat {
-		return nil, &thalweg.Error{Op: "decode snapshot", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("format %d", snap.Format),
-			Hint: "it was written by a newer build; upgrade this node", Err: fmt.Errorf("this build reads format %d", snapshotFormat)}
+		return nil, newerBuild("decode snapshot", fmt.Sprintf("format %d", snap.Format), fmt.Errorf("this build reads format %d", snapshotFormat))
+	}
+	if snap.Level > level.Known {
+		return nil, unknownLevel("decode snapshot", snap.Level)
 	}
 	s := New()
-	s.index, s.timeMS, s.cluster, s.forgotten = snap.Index, snap.TimeMS, snap.Cluster, snap.Forgotten
+	s.index, s.timeMS, s.cluster, s.level, s.forgotten = snap.Index, snap.TimeMS, snap.Cluster, snap.Level, snap.Forgotten
 	if len(s.cluster) > MaxClusterIDBytes {
 		return nil, damaged("cluster", fmt.Errorf("its ID has %d bytes", len(s.cluster)))
 	}

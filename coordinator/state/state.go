@@ -26,6 +26,7 @@ type State struct {
 	timeMS int64
 	// cluster is the cluster's ID, empty until runs were moved to records.
 	cluster string
+	level   int // 0: the first
 
 	pipelines map[thalweg.PipelineName]*Pipeline
 	runs      map[thalweg.RunID]*Run

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/coordinator/level"
 )
 
 // Tombstones are bounded: of the oldest only a bound of their numbers is kept, and
@@ -108,6 +109,7 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 		"unknown field":         `{"command":"start run","time_ms":1,"body":{"pipeline":"a","priority":3}}`,
 		"unknown envelope part": `{"command":"start run","time_ms":1,"shard":4,"body":{"pipeline":"a"}}`,
 		"no body":               `{"command":"start run","time_ms":1}`,
+		"unknown level":         fmt.Sprintf(`{"command":"raise level","time_ms":1,"body":{"to":%d}}`, level.Known+1),
 	} {
 		s := New()
 		before := encoded(t, s)
@@ -117,6 +119,25 @@ func TestWhatIsNotUnderstoodStopsTheNode(t *testing.T) {
 		if !bytes.Equal(before, encoded(t, s)) {
 			t.Errorf("%s: it changed the state", name)
 		}
+	}
+}
+
+func TestALevelThatThisBuildDoesNotKnowIsRefused(t *testing.T) {
+	s := New()
+	if _, err := s.Apply(1, mustEncode(t, &RaiseLevel{To: level.Known}, "")); err != nil || s.Level() != level.Known {
+		t.Errorf("level %d, want %d: %v", s.Level(), level.Known, err)
+	}
+	if _, err := s.Apply(2, mustEncode(t, &RaiseLevel{To: firstLevel}, "")); err != nil || s.Level() != level.Known {
+		t.Errorf("level %d after one of before, want %d: %v", s.Level(), level.Known, err)
+	}
+	s.level = level.Known
+	kept, err := Decode(encoded(t, s))
+	if err != nil || kept.Level() != level.Known {
+		t.Errorf("a snapshot keeps another level than %d: %v", level.Known, err)
+	}
+	s.level = level.Known + 1
+	if _, err := Decode(encoded(t, s)); !thalweg.Is(err, thalweg.Unsupported) {
+		t.Errorf("a snapshot of level %d: %v", level.Known+1, err)
 	}
 }
 

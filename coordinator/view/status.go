@@ -173,6 +173,12 @@ func (a *attention) versions(v *apiv1.StatusResponse) {
 	for _, name := range slices.Sorted(maps.Keys(builds)) {
 		text += fmt.Sprintf(", %d with %s", builds[name], name)
 	}
+	for _, n := range v.Nodes {
+		if n.Level > v.Level {
+			text += "; what is new in it waits until all coordinators have it"
+			break
+		}
+	}
 	a.add(warning, "cluster", "nodes run different builds: %s", text[2:])
 }
 

@@ -3615,6 +3615,7 @@ type StatusResponse struct {
 	Streams         []*StreamSummary `protobuf:"bytes,10,rep,name=streams,proto3" json:"streams,omitempty"`                                           // one of each pipeline that scores
 	ActiveRunsTotal uint32           `protobuf:"varint,11,opt,name=active_runs_total,json=activeRunsTotal,proto3" json:"active_runs_total,omitempty"` // of those that the caller may see
 	Pipelines       []*Pipeline      `protobuf:"bytes,12,rep,name=pipelines,proto3" json:"pipelines,omitempty"`                                       // without their specs
+	Level           uint32           `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`                                              // how the cluster acts: by the newest level that all coordinators have known
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -3731,6 +3732,13 @@ func (x *StatusResponse) GetPipelines() []*Pipeline {
 		return x.Pipelines
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 // Attention is something that somebody should look at.
@@ -4024,6 +4032,7 @@ type Node struct {
 	ReadOnly                   string `protobuf:"bytes,9,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`                                                               // why it takes no commands; empty: it does
 	AgeMs                      int64  `protobuf:"varint,10,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`                                                                      // since it last heard from a leader; 0: it leads, -1: it has heard from none
 	CertificateExpiresAtUnixMs int64  `protobuf:"varint,11,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	Level                      uint32 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`                                                                                   // the newest that its build knows
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -4131,6 +4140,13 @@ func (x *Node) GetAgeMs() int64 {
 func (x *Node) GetCertificateExpiresAtUnixMs() int64 {
 	if x != nil {
 		return x.CertificateExpiresAtUnixMs
+	}
+	return 0
+}
+
+func (x *Node) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
 	}
 	return 0
 }
@@ -6758,7 +6774,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0eoldest_unix_ms\x18\x15 \x01(\x03R\foldestUnixMs\x12\x1f\n" +
 	"\vlag_seconds\x18\x16 \x01(\x01R\n" +
 	"lagSeconds\"\x0f\n" +
-	"\rStatusRequest\"\xa6\x04\n" +
+	"\rStatusRequest\"\xbc\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.thalweg.coordinator.v1.NodeR\x05nodes\x128\n" +
@@ -6773,7 +6789,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\astreams\x18\n" +
 	" \x03(\v2%.thalweg.coordinator.v1.StreamSummaryR\astreams\x12*\n" +
 	"\x11active_runs_total\x18\v \x01(\rR\x0factiveRunsTotal\x12>\n" +
-	"\tpipelines\x18\f \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\"[\n" +
+	"\tpipelines\x18\f \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\x12\x14\n" +
+	"\x05level\x18\r \x01(\rR\x05level\"[\n" +
 	"\tAttention\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
@@ -6799,7 +6816,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aworkers\x18\f \x01(\rR\aworkers\"\x13\n" +
 	"\x11NodeStatusRequest\"F\n" +
 	"\x12NodeStatusResponse\x120\n" +
-	"\x04node\x18\x01 \x01(\v2\x1c.thalweg.coordinator.v1.NodeR\x04node\"\xd3\x02\n" +
+	"\x04node\x18\x01 \x01(\v2\x1c.thalweg.coordinator.v1.NodeR\x04node\"\xe9\x02\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -6813,7 +6830,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\tread_only\x18\t \x01(\tR\breadOnly\x12\x15\n" +
 	"\x06age_ms\x18\n" +
 	" \x01(\x03R\x05ageMs\x12B\n" +
-	"\x1ecertificate_expires_at_unix_ms\x18\v \x01(\x03R\x1acertificateExpiresAtUnixMs\"%\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\v \x01(\x03R\x1acertificateExpiresAtUnixMs\x12\x14\n" +
+	"\x05level\x18\f \x01(\rR\x05level\"%\n" +
 	"\x13RemoveMemberRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
 	"\x14RemoveMemberResponse\x12\x18\n" +
