@@ -84,6 +84,10 @@ model: ## test the stream's protocol in full: 20,000 seeds, each wrong variant o
 faults: ## train under 800 faults: each algorithm, one to eight workers, one of them killed, stopped, slowed down or joined
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestTrainingUnderFaults$$' ./worker/train
 
+.PHONY: same
+same: ## compare in full what unit tests sample: models by any workers with kills, formats by any tasks, each byte of the log
+	EFFORT=full go test -count=1 -timeout 1h -run '^TestModelIsTheSameWhereverItIsTrained$$|^TestSecondAlgorithmHasTheSameBits|^TestAllFormatsOfTheSameRows|^TestEachByteOfTheLog' ./worker ./worker/train ./coordinator/raftnode
+
 .PHONY: hostile
 hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no death, no hang, bounded memory
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./coordinator/...

@@ -230,6 +230,7 @@ func TestACallWithoutAnAnswerStopsNothingButItsOwnStream(t *testing.T) {
 		"Topic", "Bounds", "Fetch", "Commit", "Deliver", "Schema",
 	} {
 		t.Run(call, func(t *testing.T) {
+			t.Parallel()
 			s := &silence{call: call, met: make(chan struct{})}
 			at := silentConnections{silentOpener: silentOpener{memory.NewOpener("thalweg", "good", "silent"), s}}
 			client, err := registry.New(registry.Config{URL: "http://" + mute(t, s)})
@@ -265,8 +266,15 @@ func TestACallWithoutAnAnswerStopsNothingButItsOwnStream(t *testing.T) {
 			for partition := range runtime.GOMAXPROCS(0) {
 				leases = append(leases, lease("silent", partition))
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second) // longer than any wait but that for all of a registry's attempts
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // for the call to be made
 			defer cancel()
+			go func() {
+				select {
+				case <-s.met:
+					time.AfterFunc(25*time.Second, cancel) // longer than any wait but that for all of a registry's attempts
+				case <-ctx.Done():
+				}
+			}()
 			var told time.Time
 			seen := int64(-1) // of the good stream when the call was made
 			c := &scripted{poll: func(_ int, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {

@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/integration/effort"
 )
 
 // logOf writes a log like one of a member that lived a while: entries of all
@@ -80,8 +81,12 @@ func readLog(t *testing.T) (data []byte, whole string) {
 func TestEachByteOfTheLogThatCountsIsVerified(t *testing.T) {
 	t.Parallel()
 	data, whole := readLog(t)
-	refused := 0
+	refused, tried := 0, 0
 	for at, b := range data {
+		if !effort.Takes(at, 19) { // which is no multiple of what the log is laid out by
+			continue
+		}
+		tried++
 		data[at] = b ^ 1<<(at%8)
 		switch got, err := contents(data); {
 		case err != nil:
@@ -91,8 +96,8 @@ func TestEachByteOfTheLogThatCountsIsVerified(t *testing.T) {
 		}
 		data[at] = b
 	}
-	if refused < 5000 { // of the pages in use, less the room that is left in them
-		t.Errorf("%d of %d bytes are verified", refused, len(data))
+	if refused < 5000*tried/len(data) { // of the pages in use, less the room that is left in them
+		t.Errorf("%d of %d bytes are verified", refused, tried)
 	}
 }
 

@@ -225,7 +225,7 @@ func (p *PermutationRows) importance(ctx context.Context, catalog []pipeline.Ent
 			return 0, false, err
 		}
 		sums.Observe(out, p.Labels)
-		v, ok := sums.Values()[name]
+		v, ok := measure.Value(sums)
 		return v, ok && !math.IsNaN(v) && !math.IsInf(v, 0), nil
 	}
 	before, ok, err := value(block)

@@ -12,9 +12,9 @@ import (
 // binarySums accumulates probabilities against labels 0 and 1.
 type binarySums struct {
 	binaryCounts
-	loss     kernel.LogSum // of the labels' probabilities
-	counts   histogram
-	measures map[string]*Measure
+	loss   kernel.LogSum // of the labels' probabilities
+	counts histogram
+	known
 }
 
 type binaryCounts struct {
@@ -77,7 +77,7 @@ func (a *binarySums) Merge(other Accumulator) error {
 func (a *binarySums) Rows() int64 { return a.Count }
 
 func (a *binarySums) Values() map[string]float64 {
-	out := values(a.measures, a)
+	out := a.known.values(a)
 	if a.Count > 0 {
 		out[BaseRate] = float64(a.Ones) / float64(a.Count)
 	}
@@ -140,7 +140,7 @@ func (a *binarySums) UnmarshalJSON(data []byte) error {
 	if flaw := in.flaw(in.Count); flaw != "" {
 		return fmt.Errorf("the sums contradict each other: %s", flaw)
 	}
-	out := binarySums{binaryCounts: in.binaryCounts, measures: a.measures, counts: histogram{shift: a.counts.shift}}
+	out := binarySums{binaryCounts: in.binaryCounts, known: a.known, counts: histogram{shift: a.counts.shift}}
 	ones, err := out.counts.decode(1, in.Positives)
 	if err != nil {
 		return fmt.Errorf("positives: %w", err)

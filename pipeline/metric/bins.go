@@ -83,7 +83,8 @@ type histogram struct {
 // bin returns the bin of a probability.
 func (h *histogram) bin(p float32) int { return bin(p) >> h.shift }
 
-// include widens the window to hold bins [from, to).
+// include widens the window to hold bins [from, to), at least to twice what it was, so that
+// rows in no order do not have it copied for each few bins.
 func (h *histogram) include(from, to int) {
 	window := windowBins >> h.shift
 	from, to = from&^(window-1), (to+window-1)&^(window-1)
@@ -92,6 +93,10 @@ func (h *histogram) include(from, to int) {
 	}
 	if to-from == len(h.pairs) {
 		return
+	}
+	if more := 2*len(h.pairs) - (to - from); more > 0 {
+		to = min(to+more, (Bins>>h.shift+window-1)&^(window-1)) // above, and below what that leaves
+		from = max(min(from, to-2*len(h.pairs)), 0)
 	}
 	pairs := make([][2]int64, to-from)
 	if len(h.pairs) > 0 {

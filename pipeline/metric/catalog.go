@@ -125,13 +125,20 @@ func measures(catalog []pipeline.Entry, output string) map[string]*Measure {
 	return of
 }
 
-// values adds the metrics that are defined for sums.
-func values(of map[string]*Measure, sums Accumulator) map[string]float64 {
+// known is what an accumulator knows the metrics of its type of output by: there are many
+// accumulators, most of which are merged and never asked for them.
+type known struct {
+	catalog []pipeline.Entry
+	output  string
+}
+
+// values returns the metrics that are defined for sums.
+func (k known) values(sums Accumulator) map[string]float64 {
 	out := map[string]float64{Rows: float64(sums.Rows())}
-	for name, m := range of {
-		if sums.Rows() == 0 {
-			break
-		}
+	if sums.Rows() == 0 {
+		return out
+	}
+	for name, m := range measures(k.catalog, k.output) {
 		if v, ok := m.Value(sums); ok {
 			out[name] = v
 		}

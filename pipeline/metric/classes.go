@@ -13,10 +13,10 @@ import (
 // classSums accumulates probabilities of classes against the classes' numbers.
 type classSums struct {
 	classCounts
-	classes  int
-	loss     kernel.LogSum // of the labels' probabilities
-	pairs    *pairs        // nil: rows are not counted by label and prediction
-	measures map[string]*Measure
+	classes int
+	loss    kernel.LogSum // of the labels' probabilities
+	pairs   *pairs        // nil: rows are not counted by label and prediction
+	known
 }
 
 type classCounts struct {
@@ -176,7 +176,7 @@ func (a *classSums) Merge(other Accumulator) error {
 
 func (a *classSums) Rows() int64 { return a.Count }
 
-func (a *classSums) Values() map[string]float64 { return values(a.measures, a) }
+func (a *classSums) Values() map[string]float64 { return a.known.values(a) }
 
 // classJSON is the form of the accumulator at rest.
 type classJSON struct {
@@ -205,7 +205,7 @@ func (a *classSums) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("the sums contradict each other: %w", err)
 	}
 	in.by = a.by
-	*a = classSums{classCounts: in.classCounts, classes: a.classes, measures: a.measures, pairs: a.pairs}
+	*a = classSums{classCounts: in.classCounts, classes: a.classes, known: a.known, pairs: a.pairs}
 	a.loss.Merge(in.LogSum)
 	return nil
 }

@@ -46,7 +46,7 @@ func (a *marginSums) Merge(other Accumulator) error {
 }
 
 func (a *marginSums) Values() map[string]float64 {
-	out := values(a.measures, a)
+	out := a.known.values(a)
 	if a.Count > 0 {
 		out[BaseRate] = float64(a.Ones) / float64(a.Count)
 	}

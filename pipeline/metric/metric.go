@@ -74,20 +74,20 @@ func New(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) 
 }
 
 func newSums(catalog []pipeline.Entry, answer pipeline.Answer) (Accumulator, error) {
-	of := measures(catalog, answer.Type)
+	of := known{catalog, answer.Type}
 	switch answer.Type {
 	case "binary":
-		return &binarySums{binaryCounts: binaryCounts{Threshold: answer.Threshold}, measures: of}, nil
+		return &binarySums{binaryCounts: binaryCounts{Threshold: answer.Threshold}, known: of}, nil
 	case "margin":
-		return &marginSums{binarySums: binarySums{measures: of}}, nil
+		return &marginSums{binarySums: binarySums{known: of}}, nil
 	case "number":
-		return &numberSums{measures: of}, nil
+		return &numberSums{known: of}, nil
 	case "count":
-		return &numberSums{measures: of, loss: deviance}, nil
+		return &numberSums{known: of, loss: deviance}, nil
 	case "quantiles":
-		return &numberSums{measures: of, loss: pinball(answer.Levels), width: len(answer.Levels), middle: answer.Middle()}, nil
+		return &numberSums{known: of, loss: pinball(answer.Levels), width: len(answer.Levels), middle: answer.Middle()}, nil
 	case "category":
-		return &classSums{classes: len(answer.Classes), measures: of}, nil
+		return &classSums{classes: len(answer.Classes), known: of}, nil
 	}
 	return nil, &thalweg.Error{Op: "build metrics", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("answers of type %q", answer.Type),
 		Hint: "binary, margin, category, number, count and quantiles are supported"}

@@ -11,7 +11,7 @@ import (
 // numberSums accumulates predicted against true values.
 type numberSums struct {
 	numberTotals
-	measures map[string]*Measure
+	known
 	// loss is what else is summed up of a row's predictions, if anything; width is how
 	// many there are, 0: one; the value is that at middle.
 	loss          func(predictions []float32, label float64) float64
@@ -87,7 +87,7 @@ func (a *numberSums) r2() (float64, bool) {
 
 func (a *numberSums) Rows() int64 { return a.Count }
 
-func (a *numberSums) Values() map[string]float64 { return values(a.measures, a) }
+func (a *numberSums) Values() map[string]float64 { return a.known.values(a) }
 
 func (a *numberSums) MarshalJSON() ([]byte, error) { return json.Marshal(a.numberTotals) }
 

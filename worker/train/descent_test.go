@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/model"
@@ -189,7 +190,7 @@ func TestSecondAlgorithmHasTheSameBitsForAnyWorkersWithKills(t *testing.T) {
 
 func sameBitsWithKills(t *testing.T, job train.Job) {
 	want := alone(t, job)
-	for seed := range uint64(9) {
+	for seed := range effort.Seeds(3, 9) { // one for each number of workers
 		random := rand.New(rand.NewPCG(seed, 2))
 		workers := []int{1, 2, 4}[seed%3]
 		c := newCluster(t, 4, workers)

@@ -219,7 +219,7 @@ func (r *active) stop() error {
 // wait returns once the status satisfies fact.
 func (r *active) wait(what string, fact func(Status) bool) Status {
 	r.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute) // only where something is broken
 	defer deadline.Stop()
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
