@@ -10,12 +10,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/balance"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/worker/train"
 )
@@ -56,6 +59,52 @@ func (t *Task) warnOfFeatures(transform *feature.Transform) {
 	for _, name := range names {
 		t.warn("feature %s has one value in all training rows: the model learns nothing from it", name)
 	}
+}
+
+// warnOfLone names the numbers that set the scale of a feature by themselves, and their rows,
+// which it reads once more.
+func (t *Task) warnOfLone(ctx context.Context, d *data, transform *feature.Transform, statistics [][]byte) error {
+	lone, err := feature.LoneNumbers(d.plan, transform, statistics)
+	if err != nil {
+		return err
+	}
+	for _, l := range lone[:min(len(lone), maxNamed)] {
+		what, where := "", ""
+		if !d.plan.Spec.HidesValues() {
+			what = fmt.Sprintf(", %v", l.Value)
+		}
+		if l.Shard >= 0 {
+			origin := d.manifest.Origin(l.Shard)
+			where = " in object " + origin.Object
+			if row, ok, err := d.rowOf(ctx, l); err != nil {
+				return err
+			} else if ok {
+				where += fmt.Sprintf(", row %d", origin.First+balance.Original(row))
+			}
+		}
+		t.warn("feature %s: one value of %d%s%s makes %.4g %% of the variance, and all others are scaled by it: if it is wrong, filter it out or clip it (outliers), or write normalization: robust",
+			l.Feature, l.Count, what, where, 100*l.Share)
+	}
+	return nil
+}
+
+// rowOf returns the training row of a shard that has a number.
+func (d *data) rowOf(ctx context.Context, l feature.Lone) (row int64, found bool, err error) {
+	var parts []uint8
+	for rows, err := range d.prepared(ctx, l.Shard, false, new(pipeline.Report)) {
+		for chunk := 0; err == nil && chunk < rows.Chunks() && !found; chunk++ {
+			var batch arrow.Record
+			if batch, err = rows.Chunk(chunk); err == nil {
+				parts = feature.Splits(batch, parts)
+				row, found, err = l.Find(batch, func(i int) bool { return parts[i] == split.Train })
+				batch.Release()
+			}
+		}
+		if err != nil || found {
+			return row, found, err
+		}
+	}
+	return 0, false, nil
 }
 
 // maxNamed is of how many features a warning names each.

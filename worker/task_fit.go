@@ -205,6 +205,9 @@ func reduceFit(ctx context.Context, t *Task) error {
 	}
 	out.Hash = transform.Hash()
 	t.warnOfFeatures(transform)
+	if err := t.warnOfLone(ctx, d, transform, statistics); err != nil {
+		return err
+	}
 	if f := d.plan.Spec.Spec.Evaluation.Fairness; f != nil {
 		var warnings []string
 		t.Report.Outputs["label_rates"], warnings = labels.Table(f, api.MaxOutputBytes)

@@ -329,6 +329,28 @@ func TestADivergenceNamesTheRowOfTheLargestValue(t *testing.T) {
 	}
 }
 
+// One number that all others are scaled by is named with its row; a feature whose values vary
+// by themselves, if widely, is not.
+func TestANumberThatSetsTheScaleIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		value             float64
+		normalization, of string
+	}{
+		{1e30, "", "feature fuel: one value of 2000, 1e+30 in object huge/2.parquet, row 123 makes 100 % of the variance"},
+		{-1e9, ", normalization: minmax", "one value of 2000, -1e+09 in object huge/2.parquet, row 123 makes"},
+		{1e30, ", normalization: robust", ""}, {1e30, ", normalization: log1p", ""},
+		{500, "", ""}, {math.NaN(), "", ""},
+	} {
+		b := hugeHalf(t, c.value)
+		b.spec = strings.NewReplacer("MODEL", "{type: linear}", " NORM", c.normalization, "  model:", "  preprocessing: {split: {type: random, probabilities: [1, 0, 0]}}\n  model:").Replace(hugeSpec)
+		report := b.upTo("fit", 2)
+		text := report.Error + strings.Join(report.Warnings, "\n")
+		if c.of == "" && strings.Contains(text, "variance") || !strings.Contains(text, c.of) {
+			t.Errorf("%v%s: %q", c.value, c.normalization, text)
+		}
+	}
+}
+
 // replica trains as the only holder of all replicas, and returns what the first reports.
 func (b *batchHalf) replica() *apiv1.TaskReport {
 	b.t.Helper()
