@@ -52,7 +52,8 @@ func (a *attacker) body() (contentType, encoding string, body []byte) {
 			body[i] = byte(a.Uint32())
 		}
 	case 6: // a hostile spec
-		spec := []string{strings.Repeat("[", 100_000), strings.Repeat("a,", 100_000), "a: " + strings.Repeat("n", 200_000), strings.Repeat("a: 1\r", 40_000)}[a.IntN(4)]
+		spec := []string{strings.Repeat("[", 100_000), strings.Repeat("a,", 100_000), "a: " + strings.Repeat("n", 200_000), strings.Repeat("a: 1\r", 40_000),
+			strings.Repeat("- {name: f, type: number}\n", 2_300), "x: [" + strings.Repeat("{a}, ", 5_800) + "]"}[a.IntN(6)]
 		body = fmt.Appendf(nil, `{"spec":%q,"backup":%q}`, spec, base64.StdEncoding.EncodeToString([]byte(spec)))
 	case 7: // names
 		name := []string{strings.Repeat("n", 50_000), "../../etc/passwd", `\u0000`, "\\n\\u001b[31m", `\ud800`, "é", "%s%n", ""}[a.IntN(8)]

@@ -201,7 +201,7 @@ func (c *Columns) Compile(field, text string) *expression.Program {
 
 // Set changes the type of a column, or whether it may be null.
 func (c *Columns) Set(column table.Column) {
-	c.stage.schema.Columns = slices.Clone(c.stage.schema.Columns)
+	c.stage.schema.Columns = append(make([]table.Column, 0, len(c.stage.schema.Columns)+1), c.stage.schema.Columns...)
 	if i, _, ok := c.stage.schema.Lookup(column.Name); ok {
 		c.stage.schema.Columns[i] = column
 		return

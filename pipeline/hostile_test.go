@@ -5,24 +5,18 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 
 	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/document"
 )
 
-// hostileBytes is what refusing a hostile spec may allocate, and wideBytes what it may where
-// nothing is wrong but that values or steps are many, no more than a spec of five thousand features
-// or six hundred steps has.
-const (
-	hostileBytes = 16 << 20
-	wideBytes    = 24 << 20
-)
-
-// wide are the hostile specs of which that is so.
-var wide = []string{"steps", "lists in lists, by line", "columns that double"}
+// hostileBytes is what refusing a hostile spec may allocate.
+const hostileBytes = 16 << 20
 
 // rows writes n items one after the other.
 func rows(n int, one func(i int) string) string {
@@ -125,7 +119,7 @@ func hostileSpecs(t testing.TB) map[string]string {
 		"columns that double": clean("{derive: {column: c0, expression: origin + origin}}, " + rows(198, func(i int) string {
 			return fmt.Sprintf("{derive: {column: c%d, expression: c%d + c%d}}, ", i+1, i, i)
 		}) + "{derive: {column: x, expression: nothing}}"),
-		"steps":                  clean(strings.Repeat("{derive: {column: c, expression: origin}}, ", 2_000)),
+		"steps":                  clean(strings.Repeat("{derive: {column: c, expression: origin}}, ", 1_400)),
 		"stars":                  clean("{trim: {columns: ['" + strings.Repeat("*a", 30<<10) + "']}}"),
 		"patterns of columns":    clean("{trim: {columns: [" + strings.Repeat("'*a*', ", 5_000) + "]}}"),
 		"labels":                 put("name: flight-delays", "name: FLIGHTS, labels: {"+rows(5_000, number)+"}"),
@@ -145,11 +139,7 @@ func TestHostileSpecsAreRefusedForLittleMemory(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, err := pipeline.ParseAndCompile(catalog.All(), "hostile.yaml", data, flightColumns)
 		runtime.ReadMemStats(&after)
-		most := uint64(hostileBytes)
-		if slices.Contains(wide, name) {
-			most = wideBytes
-		}
-		if n := after.TotalAlloc - before.TotalAlloc; n > most && !effort.Raced {
+		if n := after.TotalAlloc - before.TotalAlloc; n > hostileBytes && !effort.Raced {
 			t.Errorf("%s: %d bytes are allocated for %d", name, n, len(text))
 		}
 		var all *pipeline.SpecError
@@ -161,6 +151,31 @@ func TestHostileSpecsAreRefusedForLittleMemory(t *testing.T) {
 			if d.File != "hostile.yaml" || d.Message == "" || len(d.Message)+len(d.Hint)+len(d.Path) > 4<<10 {
 				t.Errorf("%s: %.200v", name, d)
 			}
+		}
+	}
+}
+
+// Whatever a text repeats, as often as it may, the YAML library makes no more of it than that.
+func TestTheLargestTextOfAnyShapeCostsLittleMemory(t *testing.T) {
+	for _, unit := range []string{
+		"a, ", "'a', ", "[a], ", "[[[[a]]]], ", "{}, ", "{a}, ", "{a: b}, ", "{a: }, ", "{a, b: c, d}, ", "{a: {b: {c: d}}}, ", "{a,b,c,d,e,f,g,h,i,j}, ", "&a ", "!a ", "{? a}, ",
+		"a: b\n", "x: [a]\n", "a: |\n  b\n", "-\n", "- a\n", "- a #\n", "- \"a\"\n", "- *a\n", "- [a]\n", "- |\n  a\n", "- a: b\n", "- a: b\n  c: d\n", "- - a\n", "- - - a\n", "# c\n", "a b ",
+		"- {name: f, type: number, encoder: {type: hash}}\n", "- {a, b, c, d, e, f, g, h}\n",
+	} {
+		text := func(n int) []byte {
+			if strings.HasSuffix(unit, ", ") {
+				return []byte("x: [" + strings.Repeat(unit, n) + "]")
+			}
+			return []byte(strings.Repeat(unit, n))
+		}
+		most := sort.Search(pipeline.MaxSpecBytes/len(unit), func(n int) bool { return document.Excess("spec", text(n+1)) != nil })
+		var before, after runtime.MemStats
+		data := text(most)
+		runtime.ReadMemStats(&before)
+		_, err := pipeline.Parse(catalog.All(), "hostile.yaml", data)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; err == nil || n > hostileBytes && !effort.Raced {
+			t.Errorf("%q %d times: %d bytes are allocated for %d, error %.200v", unit, most, n, len(data), err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -69,9 +70,18 @@ func post(handler http.Handler, contentType, encoding string, body []byte) (answ
 	return answer, after.TotalAlloc - before.TotalAlloc
 }
 
-func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
-	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes)...)
-	const jsonType, protoType, grpcType = "application/json", "application/proto", "application/grpc+proto"
+// hostileBody is a request of which nothing comes but an error that says so.
+type hostileBody struct {
+	contentType, encoding string
+	body                  []byte
+	says                  string
+}
+
+// The content types of requests.
+const jsonType, protoType, grpcType = "application/json", "application/proto", "application/grpc+proto"
+
+// hostileBodies are by name what no client sends.
+func hostileBodies(t testing.TB) map[string]hostileBody {
 	zeros := make([]byte, 256<<20)
 	bomb := zipped(t, zeros)
 	bombInBomb := zipped(t, bomb)
@@ -83,11 +93,7 @@ func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
 	nested := func(n int) []byte {
 		return []byte(`{"unknown":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}")
 	}
-	for name, c := range map[string]struct {
-		contentType, encoding string
-		body                  []byte
-		says                  string
-	}{
+	return map[string]hostileBody{
 		"a large body":             {jsonType, "", zeros[:requestBytes+1], "resource_exhausted"},
 		"a large body, binary":     {protoType, "", zeros[:requestBytes+1], "resource_exhausted"},
 		"a bomb":                   {jsonType, "gzip", bomb, "resource_exhausted"},
@@ -117,7 +123,12 @@ func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
 		"half an envelope":         {grpcType, "identity", []byte{0, 0, 0}, "3"},
 		"half a stream":            {grpcType, "identity", enveloped(0, 100, zeros[:10]), "3"},
 		"empty messages, streamed": {grpcType, "identity", enveloped(0, requestBytes, many(7)), "3"},
-	} {
+	}
+}
+
+func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
+	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes)...)
+	for name, c := range hostileBodies(t) {
 		answer, n := post(handler, c.contentType, c.encoding, c.body)
 		said := answer.Body.String() + answer.Header().Get("Grpc-Status") + answer.Result().Trailer.Get("Grpc-Status")
 		if c.contentType == grpcType {
@@ -129,6 +140,21 @@ func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
 		if n > 16<<20 && !effort.Raced {
 			t.Errorf("%s: %d bytes are allocated", name, n)
 		}
+	}
+}
+
+// BenchmarkHostileBodies shows the time of each; none takes 50 ms.
+func BenchmarkHostileBodies(b *testing.B) {
+	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes)...)
+	bodies := hostileBodies(b)
+	for _, name := range slices.Sorted(maps.Keys(bodies)) {
+		c := bodies[name]
+		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				post(handler, c.contentType, c.encoding, c.body)
+			}
+		})
 	}
 }
 

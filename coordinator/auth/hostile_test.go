@@ -65,6 +65,21 @@ func TestWhatIsNoTokenOpensNothingAndIsNotShown(t *testing.T) {
 	}
 }
 
+// BenchmarkHostileCredentials shows time and memory of each: far less than 50 ms and 16 MiB.
+func BenchmarkHostileCredentials(b *testing.B) {
+	a := knowing(b, NewSecret())
+	for name, header := range hostileCredentials() {
+		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := identified(a, header); err == nil {
+					b.Fatal("it is accepted")
+				}
+			}
+		})
+	}
+}
+
 func FuzzIdentify(f *testing.F) {
 	for _, header := range hostileCredentials() {
 		f.Add(header)

@@ -24,9 +24,16 @@ const (
 	// maxNesting bounds how deep brackets and indentation nest, as the library's stack does;
 	// the format needs about ten.
 	maxNesting = 64
-	// maxTokens bounds what the library makes of the text, some 600 bytes for each: a spec
-	// with five thousand features, each in a line, has up to 120,000, by what is beside their names.
-	maxTokens = 120 << 10
+	// maxCost bounds what the library makes of the text, in units of some 340 bytes: 16 MiB. A
+	// spec of a thousand features has 20,000 if each has its name and type, and not more than is
+	// here with all defaults written out.
+	maxCost = 46 << 10
+	// What stands for nodes of the library costs, in these units: a field with its value, an item
+	// with its comma or its dash, and a pair of brackets. A comma within braces is beside a field.
+	fieldCost, itemCost, bracketCost, commaCost = 5, 4, 2, 2
+	// nestedCost is that of a dash behind another in its line, by which each line begins lists
+	// in lists: no spec has any.
+	nestedCost = 12
 	// maxCopied bounds the entries of mappings that are written in lines, for which the
 	// library copies at each entry those behind it: 8 MiB, or one mapping of 1,400.
 	maxCopied = 1 << 20
@@ -138,8 +145,8 @@ func Excess(what string, data []byte) *Problem {
 			return problem(0, 0, "the %s has more than %d lines", what, MaxLines)
 		case s.brackets > maxNesting || s.column > 4*maxNesting:
 			return problem(s.line, 1, "the %s nests deeper than %d levels", what, maxNesting)
-		case s.tokens > maxTokens:
-			return problem(s.line, 1, "the %s has more than some %d fields and values, which is too many", what, maxTokens/3)
+		case s.cost > maxCost:
+			return problem(s.line, 1, "the %s has more than some %d fields and values, which is too many", what, maxCost/fieldCost)
 		case s.copied > maxCopied:
 			return problem(s.line, 1, "the %s has too many fields in one mapping", what)
 		}
@@ -149,8 +156,11 @@ func Excess(what string, data []byte) *Problem {
 
 // scan is what the bytes of a text so far amount to.
 type scan struct {
-	line, brackets, tokens int
-	begun                  bool // the line has more than what nests by itself
+	line, brackets, cost int
+	braces               uint64 // which of the brackets that are open are braces, the innermost first
+	begun                bool   // the line has more than what nests by itself
+	nested               bool   // the line has a dash
+	value                bool   // the field that is open in braces has one
 	// column is how deep the line is by blanks, dashes and question marks.
 	column  int
 	entries [4*maxNesting + 2]int // of the mapping that is open at a column
@@ -162,7 +172,7 @@ func (s *scan) take(c, next byte) {
 	switch c {
 	case '\n':
 		s.line++
-		s.begun, s.column = false, 0
+		s.begun, s.nested, s.column = false, false, 0
 		return
 	case '\r':
 		if next != '\n' {
@@ -171,28 +181,52 @@ func (s *scan) take(c, next byte) {
 		return
 	case '[', '{':
 		s.brackets++
-		s.tokens++
+		s.cost += bracketCost
+		s.braces <<= 1
+		if c == '{' {
+			s.braces |= 1
+		}
 	case ']', '}':
 		s.brackets = max(s.brackets-1, 0)
-		s.tokens++
-	case ':': // with a name and a value
-		s.tokens += 3
-	case ',': // with a value
-		s.tokens += 2
-	case '&', '*', '!': // with a name
-		s.tokens += 2
-	case '"', '\'': // of two
-		s.tokens++
-	case '-': // with a value, and the list that it may begin
-		if blank {
-			s.tokens += 3
+		s.cost += bracketCost
+		s.braces >>= 1
+	case ':':
+		s.cost += fieldCost
+	case ',':
+		switch {
+		case s.braces&1 == 0:
+			s.cost += itemCost
+		case s.value:
+			s.cost += commaCost
+		default: // a name alone
+			s.cost += fieldCost
 		}
+	case '#':
+		s.cost++
+	case '&', '*', '!': // with a name
+		s.cost += 3
+	case '"', '\'': // of two
+		s.cost++
+	case '-':
+		switch {
+		case blank && s.nested && !s.begun:
+			s.cost += nestedCost
+		case blank:
+			s.cost += itemCost
+		}
+	}
+	switch c {
+	case ':', '}', ']':
+		s.value = true
+	case ',', '{':
+		s.value = false
 	}
 	if s.begun {
 		return
 	}
 	// Dashes, question marks and blanks at the start of a line nest by themselves.
 	if c == '-' && blank || c == '?' && blank || c == ' ' || c == ':' {
+		s.nested = s.nested || c == '-'
 		if s.column++; c != ' ' && s.column < len(s.entries) {
 			clear(s.entries[s.column:]) // a new item
 		}

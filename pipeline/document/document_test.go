@@ -15,7 +15,7 @@ func TestWhatIsTooMuchIsNamedWithItsLine(t *testing.T) {
 		"carriage returns":  {strings.Repeat("\r", MaxLines+2), "more than 16384 lines", 0},
 		"brackets":          {"a: 1\nb: " + strings.Repeat("[", 65), "nests deeper than 64", 2},
 		"indentation":       {"a:\n" + strings.Repeat(" ", 257) + "b: 1\n", "nests deeper than 64", 2},
-		"values":            {"a: [" + strings.Repeat("1,", maxTokens/2) + "]", "fields and values", 1},
+		"values":            {"a: [" + strings.Repeat("1,", maxCost/itemCost) + "]", "fields and values", 1},
 		"fields":            {"a:\n" + strings.Repeat(" b: 1\n", 1500), "fields in one mapping", 1449},
 		"a long text":       {"a: 1\nb: " + strings.Repeat("x", maxScalar+1), "a text has 65537 bytes", 2},
 		"a question mark":   {"a: 1\n? b\n: 1\n", "a question mark begins", 2},
