@@ -89,7 +89,7 @@ same: ## compare in full what unit tests sample: models by any workers with kill
 	EFFORT=full go test -count=1 -timeout 1h -run '^TestModelIsTheSameWhereverItIsTrained$$|^TestSecondAlgorithmHasTheSameBits|^TestAllFormatsOfTheSameRows|^TestEachByteOfTheLog' ./worker ./worker/train ./coordinator/raftnode
 
 .PHONY: hostile
-hostile: ## read 100,000 damaged models and 170,000 damaged tables by seed: no death, no hang, bounded memory
+hostile: ## read 100,000 damaged models and 200,000 damaged tables by seed: no death, no hang, bounded memory
 	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./coordinator/...
 
 # QUALITY has targets of its own. What disturbs processes (KILLED) is played apart from what looks

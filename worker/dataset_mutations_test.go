@@ -219,6 +219,12 @@ func (d dialect) strictRows(text string) (rows []strictRow) {
 	return rows
 }
 
+// maxMutationTime and maxMutationBytes are what reading a damaged file of some kilobytes may take.
+const (
+	maxMutationTime  = 10 * time.Second
+	maxMutationBytes = 64 << 20
+)
+
 // Whatever happened to a table, its rows are those of a strict reader, which also says by line
 // what is none: no value is lost without a word or comes under another's column. It is the
 // same however the object is cut into shards.
@@ -266,6 +272,11 @@ func TestMutatedTablesAreReadAsAStrictReaderReadsThem(t *testing.T) {
 		}
 		from := tableSource(t, bucket, "a.csv", string(body), d.format())
 		var bad []int64
+		watch := time.AfterFunc(maxMutationTime, func() { panic(fmt.Sprintf("no end of seed %d", seed)) })
+		var before, after runtime.MemStats
+		if seed%16 == 0 { // it stops the world
+			runtime.ReadMemStats(&before)
+		}
 		for _, shardRows := range []int64{0, 1} {
 			m, err := dataset.DiscoverText(t.Context(), bucket, "a.csv", csvText(from.Options).records, dataset.DiscoverConfig{ShardRows: shardRows})
 			if err != nil {
@@ -286,6 +297,13 @@ func TestMutatedTablesAreReadAsAStrictReaderReadsThem(t *testing.T) {
 			if !slices.Equal(bad, lines) || len(rows) != len(want) || len(rows) > 0 && !reflect.DeepEqual(rows, want) {
 				t.Fatalf("seed %d, %+v, %q, shards of %d rows:\n got %q, bad lines %v\nwant %q, bad lines %v", seed, d, text, shardRows, rows, bad, want, lines)
 			}
+		}
+		watch.Stop()
+		if seed%16 == 0 {
+			runtime.ReadMemStats(&after)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > maxMutationBytes {
+			t.Errorf("seed %d: %d bytes are allocated for a table of %d", seed, n, len(body))
 		}
 		good += len(want)
 	}
@@ -337,7 +355,7 @@ func TestMutatedLinesOfJSONDoNotTouchOthers(t *testing.T) {
 		}
 		hurt := r.IntN(len(lines))
 		lines[hurt] = damagedObject(r, lines[hurt])
-		watch := time.AfterFunc(10*time.Second, func() { panic(fmt.Sprintf("no end of seed %d", seed)) })
+		watch := time.AfterFunc(maxMutationTime, func() { panic(fmt.Sprintf("no end of seed %d", seed)) })
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		from := tableSource(t, bucket, "a.jsonl", strings.Join(lines, "\n")+"\n", `{"type":"jsonl"}`)
@@ -354,7 +372,7 @@ func TestMutatedLinesOfJSONDoNotTouchOthers(t *testing.T) {
 		rows := rowsOf(t, from, m, columns)
 		runtime.ReadMemStats(&after)
 		watch.Stop()
-		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+		if n := after.TotalAlloc - before.TotalAlloc; n > maxMutationBytes {
 			t.Errorf("seed %d: %d bytes are allocated", seed, n)
 		}
 		if strings.TrimSpace(lines[hurt]) == "" || len(bad) > 0 {

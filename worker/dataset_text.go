@@ -80,6 +80,9 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.
 		return names, nil
 	}
 	seen, twice := make(map[string]bool), ""
+	if strings.Count(m.Headers[at-1], string(f.records.Delimiter)) >= event.MaxColumns {
+		return nil, manyColumns(m.Objects[object].Key, "the fields of its header, line 1,")
+	}
 	problem := f.csv(nil).Split([]byte(m.Headers[at-1]), func(text []byte, _ bool) {
 		name := string(text)
 		if name == "" { // of an index, as pandas writes it
@@ -106,6 +109,12 @@ func (f *textFormat) columns(m *dataset.Manifest, object int, declared pipeline.
 			Hint: "look at delimiter and quote; files without a header have header: false"}
 	}
 	return names, nil
+}
+
+// manyColumns is the error of an object with more columns than a dataset may have.
+func manyColumns(object, where string) error {
+	return &thalweg.Error{Op: "read dataset", Kind: thalweg.Exhausted, Subject: "object " + object, Err: fmt.Errorf("%s are more than %d", where, event.MaxColumns),
+		Hint: "look at the format of the file; values that are many are a list, or rows of a key"}
 }
 
 // Discover implements DatasetFormat. Columns have the types that the spec declares, and
@@ -168,7 +177,9 @@ func (f *textFormat) sample(ctx context.Context, from DatasetSource, m *dataset.
 		if lists[o.Header], err = f.columns(m, i, from.Schema); err != nil {
 			return table.Schema{}, err
 		}
-		s.Columns(lists[o.Header])
+		if s.Columns(lists[o.Header]); s.Len() > event.MaxColumns {
+			return table.Schema{}, manyColumns(o.Key, "the fields of its header, with those of the objects before it,")
+		}
 	}
 	if len(lists) > 1 {
 		m.Gaps = gaps(m.Objects, lists, s.Schema())
@@ -231,7 +242,9 @@ func (f *textFormat) sampleShard(ctx context.Context, from DatasetSource, m *dat
 		case csv != nil:
 			s.CSV(run.Record(i), csv)
 		default:
-			s.JSON(run.Record(i))
+			if s.JSON(run.Record(i)); s.Len() > event.MaxColumns {
+				return manyColumns(m.Objects[m.Shards[shard].Object].Key, fmt.Sprintf("the fields of the lines up to %d, of those that were looked at,", run.Places[i].Line))
+			}
 		}
 	}
 	return nil

@@ -48,6 +48,9 @@ const (
 	// ones, and those with more fields, which are keys rather, are of no use as columns.
 	sampledDepth  = 8
 	sampledFields = 200
+	// MaxColumns bounds the columns of a dataset, each of which takes a kilobyte or two to
+	// look at: as many as Arrow IPC may have.
+	MaxColumns = 100_000
 )
 
 // sampledTypes are the types that values are tried for, in order.
@@ -72,10 +75,16 @@ func (s *Sample) column(name string) *sampled {
 	return &s.cols[i]
 }
 
-// Columns adds columns, in order, of which rows may have no value.
+// Len returns how many columns were found: one more than MaxColumns if there are more.
+func (s *Sample) Len() int { return len(s.cols) }
+
+// Columns adds columns, in order, of which rows may have no value, while there are no more
+// than MaxColumns.
 func (s *Sample) Columns(names []string) {
 	for _, name := range names {
-		s.column(name)
+		if s.column(name); len(s.cols) > MaxColumns {
+			return
+		}
 	}
 }
 
@@ -86,11 +95,13 @@ func (s *Sample) CSV(record []byte, f *CSVRows) {
 	}
 	n := 0
 	problem := s.csv.split(record, func(text []byte, quoted bool) {
-		if n == len(s.texts) {
+		if n++; n > len(f.Columns) {
+			return // it is no row
+		}
+		if n > len(s.texts) {
 			s.texts = append(s.texts, sampledText{})
 		}
-		s.texts[n] = sampledText{append(s.texts[n].text[:0], text...), string(text) == *f.NullText && (!quoted || len(text) == 0)}
-		n++
+		s.texts[n-1] = sampledText{append(s.texts[n-1].text[:0], text...), string(text) == *f.NullText && (!quoted || len(text) == 0)}
 	})
 	if problem != "" || n != len(f.Columns) {
 		return
@@ -135,7 +146,7 @@ func (s *Sample) JSON(record []byte) {
 func (s *Sample) object(path string, depth int, object []byte) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	_, _ = d.Token() // it is valid
-	for d.More() {
+	for d.More() && len(s.cols) <= MaxColumns {
 		name, _ := d.Token()
 		var value json.RawMessage
 		if d.Decode(&value) != nil {

@@ -30,10 +30,10 @@ const (
 	maxArrowMeta = 64 << 20
 	// maxArrowRows bounds the rows of a record batch, of which those of nulls take no bytes.
 	maxArrowRows = 1 << 31
-	// maxArrowBytes bounds the body of a message and the memory of its arrays, arrowRatio
-	// what compressed bytes become (a block of 128 KiB takes 4 bytes in zstd), and
-	// arrowSlack is beyond it.
-	maxArrowBytes = 1 << 30
+	// maxArrowBytes bounds the body of a message together with the memory of its arrays, so
+	// that no file takes more than 512 MB, arrowRatio what compressed bytes become (a block of
+	// 128 KiB takes 4 bytes in zstd), and arrowSlack is beyond it.
+	maxArrowBytes = 448 << 20
 	arrowRatio    = 1 << 15
 	arrowSlack    = 1 << 20
 	// windowBytes is what is fetched at a time to look at messages.
@@ -279,7 +279,7 @@ func (m *arrowMessages) next() (*ipc.Message, error) {
 		return nil, nil
 	}
 	if m.memory != nil {
-		m.memory.left = min(maxArrowBytes, f.body*arrowRatio+arrowSlack)
+		m.memory.left = min(maxArrowBytes-f.body, f.body*arrowRatio) + arrowSlack
 	}
 	return ipc.NewMessage(memory.NewBufferBytes(f.meta), memory.NewBufferBytes(body)), nil
 }

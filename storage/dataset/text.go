@@ -18,8 +18,10 @@ import (
 const (
 	// maxTextShardBytes is from where on a shard of an object of text ends.
 	maxTextShardBytes = 64 << 20
-	// maxHeaders bounds the headers that objects of a dataset differ in.
-	maxHeaders = 1000
+	// maxHeaders bounds the headers that objects of a dataset differ in, and maxHeaderBytes
+	// one of them and all together: they are kept in the manifest.
+	maxHeaders     = 1000
+	maxHeaderBytes = 8 << 20
 	// textsAtOnce bounds the objects whose records are looked for at a time.
 	textsAtOnce = 4
 	// scannedAtOnce is the most records that are looked at together.
@@ -62,10 +64,15 @@ func DiscoverText(ctx context.Context, b storage.Bucket, pattern string, f recor
 		return nil, err
 	}
 	m := &Manifest{Path: pattern, PassedOver: l.passedOver, Objects: []Object{}, Shards: []Shard{}}
-	headers := make(map[string]int)
+	headers, headerBytes := make(map[string]int), 0
 	for i, t := range texts {
 		if t.header != "" {
 			if _, known := headers[t.header]; !known {
+				if headerBytes += len(t.header); headerBytes > maxHeaderBytes {
+					return nil, &thalweg.Error{Op: "discover", Kind: thalweg.Exhausted, Subject: objectSubject(t.object.Key),
+						Err:  fmt.Errorf("the headers of the objects up to it, as far as they differ, have more than %d bytes", maxHeaderBytes),
+						Hint: "if the objects have none, write header: false"}
+				}
 				m.Headers = append(m.Headers, t.header)
 				headers[t.header] = len(m.Headers)
 			}
