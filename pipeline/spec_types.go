@@ -440,8 +440,8 @@ type Scoring struct {
 }
 
 // Scale says how far behind a stream may be. While it is further behind than half of that,
-// workers that hold its partitions begin no task of a run, so streams go first. The cluster
-// says how many workers it wants, as a metric and in its status; who starts them is not part
+// workers that hold its partitions begin no task of a run, and give those that they have a tenth
+// of the time, so streams go first. The cluster says how many workers it wants, as a metric and in its status; who starts them is not part
 // of it.
 type Scale struct {
 	// Min is how many workers the stream wants at least.

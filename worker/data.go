@@ -223,6 +223,7 @@ func (d *data) batches(ctx context.Context, shard int, rep *pipeline.Report) ite
 		defer r.Close()
 		for {
 			rejected, skipped = 0, 0
+			d.worker.cfg.Memory.Yield(ctx)
 			batch, err := r.Next()
 			if err == nil {
 				err = ctx.Err()

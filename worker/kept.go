@@ -242,7 +242,7 @@ func (d *data) prepared(ctx context.Context, shard int, keep bool, rep *pipeline
 		case err != nil:
 			yield(nil, err)
 		case file != nil:
-			d.replay(file, shard, rep, yield)
+			d.replay(ctx, file, shard, rep, yield)
 		default:
 			d.prepare(ctx, shard, key, keep, rep, yield)
 		}
@@ -268,9 +268,10 @@ func (d *data) openKept(ctx context.Context, key string) (*compact.File, error) 
 }
 
 // replay yields kept rows.
-func (d *data) replay(file *compact.File, shard int, rep *pipeline.Report, yield func(*compact.Batch, error) bool) {
+func (d *data) replay(ctx context.Context, file *compact.File, shard int, rep *pipeline.Report, yield func(*compact.Batch, error) bool) {
 	object := d.manifest.Objects[d.manifest.Shards[shard].Object].Key
 	for {
+		d.worker.cfg.Memory.Yield(ctx)
 		b, err := file.Next()
 		var note keptNote
 		switch {

@@ -232,6 +232,7 @@ func (s *scoring) shard(ctx context.Context, t *Task, shard int, w *product.Writ
 	}
 	defer rows.Close()
 	for {
+		s.worker.cfg.Memory.Yield(ctx)
 		batch, err := rows.Next()
 		if err = cmp.Or(err, failed, ctx.Err()); err != nil {
 			if batch != nil {

@@ -170,7 +170,8 @@ func (d *data) trainAlone(ctx context.Context, v variant, rows *shardRows, hooks
 	defer session.Leave()
 	// As many tasks as there are slots share the memory of one training.
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
-		Dir: d.worker.cfg.spillDir(), MemoryBytes: max(1, d.worker.cfg.CacheBytes/int64(d.worker.cfg.Slots)), Logger: d.worker.log.With(keyRun, string(in.job.Run))})
+		Dir: d.worker.cfg.spillDir(), MemoryBytes: max(1, d.worker.cfg.CacheBytes/int64(d.worker.cfg.Slots)), Yield: d.worker.cfg.Memory.Yield,
+		Logger: d.worker.log.With(keyRun, string(in.job.Run))})
 	if err != nil {
 		return nil, nil, err
 	}

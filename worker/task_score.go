@@ -72,6 +72,17 @@ type stream struct {
 	*scorer.Scorer
 	table  *member // its share in the sink's table, nil for none
 	topics []io.Closer
+	target time.Duration // how far behind it may be; 0: nobody said
+}
+
+// lookEvery is how often it is looked whether a stream is late: some times within half of the
+// shortest lag that a spec can ask for.
+const lookEvery = 20 * time.Millisecond
+
+// isLate reports whether a stream is further behind than half of what it may be, as
+// coordinators take it: it has the other half to catch up in.
+func isLate(s scorer.Status, target time.Duration, now time.Time) bool {
+	return s.State == thalweg.StreamRunning && s.Oldest > 0 && now.Sub(time.UnixMicro(s.Oldest)) > target/2
 }
 
 // Close leaves the table, then the topics.
@@ -167,6 +178,17 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) outcome {
 	stream.Pause(t.mu.lease.Paused)
 	stream.Skip(authorizationOf(t.mu.lease.Skip))
 	t.mu.Unlock()
+	if stream.target > 0 {
+		watch, done := context.WithCancel(ctx)
+		var watching sync.WaitGroup
+		watching.Go(func() {
+			for retry.Sleep(watch, lookEvery) == nil {
+				share.Late(isLate(stream.Status(), stream.target, time.Now()))
+			}
+		})
+		defer watching.Wait()
+		defer done()
+	}
 	err = stream.Run(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -227,6 +249,9 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 		return nil, err
 	}
 	s := &stream{topics: []io.Closer{source}}
+	if scale := spec.Spec.Scoring.Scale; scale != nil {
+		s.target = time.Duration(scale.TargetLagSeconds * float64(time.Second))
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -227,7 +227,7 @@ func (t *training) train(ctx context.Context) (*apiv1.TaskReport, error) {
 	defer session.Leave()
 	log := t.worker.logOf(t.first)
 	result, err := train.Run(ctx, in.job, session, hooks, train.Config{
-		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, CheckpointShare: checkpointShare, Logger: log})
+		Dir: t.worker.cfg.spillDir(), MemoryBytes: t.worker.cfg.CacheBytes, CheckpointShare: checkpointShare, Yield: t.worker.cfg.Memory.Yield, Logger: log})
 	if err != nil {
 		return nil, in.withExtremes(ctx, err)
 	}

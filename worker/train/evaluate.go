@@ -56,6 +56,7 @@ func (t *trainer) steps(ctx context.Context, ln *lane, m *matrix, replica int, u
 			seed := t.job.Trainer.Seed
 			order := m.blocks(seed, replica, epoch, from, to)
 			for i, at := range order {
+				t.config.Yield(ctx)
 				b := &m.training[at]
 				err := m.open(b, ln.scratch)
 				if ln.scratch.Ahead = nil; i+1 < len(order) {
@@ -128,6 +129,7 @@ func (t *trainer) evaluate(ctx context.Context, ln *lane, m *matrix, index, epoc
 		return contribution{}, err
 	}
 	for i := range m.validation {
+		t.config.Yield(ctx)
 		if err := ctx.Err(); err != nil {
 			return contribution{}, canceled(ctx)
 		}

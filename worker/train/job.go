@@ -83,6 +83,9 @@ type Config struct {
 	// take, where steps_per_checkpoint does not ask for more: after each there is none until
 	// that share is kept again. The last is always saved. 0: each epoch has one.
 	CheckpointShare float64
+	// Yield is called before each block of rows that is worked on, by several goroutines, and
+	// returns when that may go on, or when ctx ends. Nil: at once.
+	Yield func(ctx context.Context)
 	// Logger names the run, and gets what happens in it at DEBUG: the stage has a line of
 	// its own. Default none.
 	Logger *slog.Logger
@@ -92,6 +95,9 @@ func (c Config) withDefaults() Config {
 	c.Dir = cmp.Or(c.Dir, os.TempDir())
 	c.MemoryBytes = cmp.Or(c.MemoryBytes, 1<<30)
 	c.Parallelism = cmp.Or(c.Parallelism, runtime.GOMAXPROCS(0))
+	if c.Yield == nil {
+		c.Yield = func(context.Context) {}
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -57,6 +59,8 @@ type Memory struct {
 	large    chan struct{} // the turn to hold more than was asked for
 	merging  chan struct{} // the turn to have a merged file in memory
 	pool     *dataset.Pool // of what files are written with
+	began    time.Time     // when the first window of batch work opened
+	late     atomic.Int32  // partitions that are
 
 	mu struct {
 		sync.Mutex
@@ -88,6 +92,7 @@ type Share struct {
 	large    bool // has the turn to hold more
 	oversize bool // the fetch under way made use of it
 	merged   bool // has the turn to have a merged file
+	late     bool
 }
 
 // NewMemory returns a Memory of limit bytes (0: DefaultMemory) for a process
@@ -99,7 +104,7 @@ func NewMemory(limit int64, cores int) *Memory {
 	cores = max(1, cores)
 	work := max(2, limit/workShare)
 	return &Memory{all: limit, limit: limit / 8 * heldEighths, work: work, scoring: newTurns(cores, work/2), encoding: newTurns(max(1, cores/2), work/2),
-		large: make(chan struct{}, 1), merging: make(chan struct{}, 1), pool: dataset.NewPool(max(1, limit/idleShare))}
+		large: make(chan struct{}, 1), merging: make(chan struct{}, 1), pool: dataset.NewPool(max(1, limit/idleShare)), began: time.Now()}
 }
 
 // Share adds a partition. Close removes it.
@@ -156,7 +161,10 @@ func (s *Share) Close() {
 		}
 		m.levelLocked()
 		s.giveTurnsLocked()
-		m.serveLocked()
+		if m.serveLocked(); s.late {
+			s.late = false
+			m.countLate(false)
+		}
 	})
 }
 
