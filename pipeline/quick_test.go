@@ -11,14 +11,14 @@ import (
 	"github.com/thalweg/thalweg/pipeline/catalog"
 )
 
-// manyFeatures returns a spec of 5,000 features, each of which is a number and
+// manyFeatures returns a spec of 1,000 features, each of which is a number and
 // has what else is in the text.
 func manyFeatures(more string) []byte {
 	var b strings.Builder
 	b.WriteString("apiVersion: thalweg/v1\nkind: Pipeline\nmetadata: {name: many}\nspec:\n" +
 		"  sources: {train: {s3: {path: \"s3://lake/a/*.parquet\"}, format: {type: parquet}}}\n" +
 		"  output_features: [{name: y, type: number}]\n  input_features:\n")
-	for i := range 5000 {
+	for i := range 1000 {
 		fmt.Fprintf(&b, "  - {name: f%d,type: number%s}\n", i, more)
 	}
 	return []byte(b.String())
