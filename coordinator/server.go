@@ -109,31 +109,31 @@ func (c *Coordinator) newServer() *http.Server {
 // ofNode serves what is about this node here, and asks the node that a request is about
 // otherwise: workers answer coordinators alone, which know who is an admin.
 func (c *Coordinator) ofNode(here http.HandlerFunc) http.HandlerFunc {
+	ofWorker := c.toLeader(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // which knows the workers
+		lead, err := c.waitLeading(r.Context())
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		id := r.URL.Query().Get(diagnose.NodeParameter)
+		address := c.workerAddress(r.Context(), lead, thalweg.WorkerID(id))
+		if address == "" {
+			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.NotFound, Subject: fmt.Sprintf("node %.64q", id), Hint: "`thalweg status` lists them"})
+			return
+		}
+		c.askWorker(w, r, id, address)
+	}))
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.URL.Query().Get(diagnose.NodeParameter)
 		if id == "" || id == c.cfg.ID {
 			here(w, r)
 			return
 		}
-		passed := r.Header.Get(forwardedHeader) != ""
-		if m, ok := c.node.Configured(id); ok && !passed {
+		if m, ok := c.node.Configured(id); ok && r.Header.Get(forwardedHeader) == "" {
 			c.passTo(func() string { return m.API }, c.peers).ServeHTTP(w, r)
 			return
 		}
-		lead := c.leading()
-		if lead == nil && !passed {
-			c.proxy.ServeHTTP(w, r) // the leader knows the workers
-			return
-		}
-		address := ""
-		if lead != nil {
-			address = c.workerAddress(r.Context(), lead, thalweg.WorkerID(id))
-		}
-		if address == "" {
-			refuse(w, r, &thalweg.Error{Op: "diagnose", Kind: thalweg.NotFound, Subject: fmt.Sprintf("node %.64q", id), Hint: "`thalweg status` lists them"})
-			return
-		}
-		c.askWorker(w, r, id, address)
+		ofWorker.ServeHTTP(w, r)
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/verb"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/diagnose"
+	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/cluster"
 )
 
@@ -167,6 +168,8 @@ func collect(ctx context.Context, c asker) []part {
 // One that does not answer the first is not asked for the rest.
 func ask(ctx context.Context, c asker, node string, left *atomic.Int64) (all []part) {
 	var gone error
+	// During an election nobody knows the workers.
+	patience := retry.Policy{Backoff: retry.Backoff{Min: 250 * time.Millisecond, Max: time.Second}, Attempts: 5}
 	for _, want := range parts {
 		p := part{Name: path.Join("nodes", fileName(node), want.file)}
 		err := gone
@@ -174,7 +177,11 @@ func ask(ctx context.Context, c asker, node string, left *atomic.Int64) (all []p
 			query, _ := url.ParseQuery(want.query)
 			query.Set(diagnose.NodeParameter, node)
 			limited, cancel := context.WithTimeout(ctx, partTime)
-			p.data, err = c.Get(limited, want.path, query, maxPartBytes)
+			err = patience.Do(limited, func(err error) bool { return thalweg.KindOf(err).Transient() }, func() error {
+				var err error
+				p.data, err = c.Get(limited, want.path, query, maxPartBytes)
+				return err
+			})
 			cancel()
 			if err == nil && left.Add(-int64(len(p.data))) < 0 {
 				err = fmt.Errorf("the parts before have %s, which is as much as a bundle takes", humanize.IBytes(maxBytes))

@@ -6,15 +6,17 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/diagnose"
 )
 
-// half is a cluster of which little is to be had.
-type half struct{}
+// half is a cluster of which little is to be had, and nothing at once.
+type half struct{ elections *atomic.Int32 }
 
 func (half) Status(context.Context, *apiv1.StatusRequest) (*apiv1.StatusResponse, error) {
 	return &apiv1.StatusResponse{Nodes: []*apiv1.Node{{Id: "c1"}, {Id: "gone"}}, Workers: []*apiv1.Worker{{Id: "../w 1"}}}, nil
@@ -32,11 +34,13 @@ func (half) ListModels(context.Context, *apiv1.ListModelsRequest) (*apiv1.ListMo
 	return &apiv1.ListModelsResponse{}, nil
 }
 
-func (half) Get(ctx context.Context, path string, query url.Values, _ int64) ([]byte, error) {
+func (h half) Get(ctx context.Context, path string, query url.Values, _ int64) ([]byte, error) {
 	if _, bounded := ctx.Deadline(); !bounded {
 		return nil, errors.New("it may take for ever")
 	}
 	switch node := query.Get("node"); {
+	case path == diagnose.LogsPath && h.elections.Add(1) == 1:
+		return nil, &thalweg.Error{Op: "get", Kind: thalweg.Unavailable, Subject: "coordinator"}
 	case node == "gone":
 		return nil, errors.New("it is gone")
 	case node == "c1" && path == diagnose.HeapPath:
@@ -47,7 +51,7 @@ func (half) Get(ctx context.Context, path string, query url.Values, _ int64) ([]
 
 // TestAMissingPartSaysWhy: and the others are there, below names that are those of files.
 func TestAMissingPartSaysWhy(t *testing.T) {
-	b, err := write(t.Context(), half{}, filepath.Join(t.TempDir(), "b.tar.gz"), time.Now())
+	b, err := write(t.Context(), half{new(atomic.Int32)}, filepath.Join(t.TempDir(), "b.tar.gz"), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
