@@ -109,8 +109,12 @@ func newPeer(t *testing.T, id string) (Peer, [2]net.Listener) {
 // start runs a node; without listeners it opens its own.
 func (c *cluster) start(id string, l [2]net.Listener) {
 	c.t.Helper()
+	election := 200 * time.Millisecond
+	if len(c.peers) == 1 {
+		election = 20 * time.Millisecond // nobody else can ask for one
+	}
 	cfg := Config{SpecCatalog: catalog.All(), ID: id, Stages: specStages, Records: c.records, Peers: c.peers, Dir: filepath.Join(c.dir, id), APIListener: l[0], RaftListener: l[1],
-		Raft:     raftnode.Timing{ElectionTimeout: 200 * time.Millisecond},
+		Raft:     raftnode.Timing{ElectionTimeout: election},
 		LeaseTTL: 600 * time.Millisecond}
 	if c.tune != nil {
 		c.tune(&cfg)

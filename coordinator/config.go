@@ -84,6 +84,10 @@ type Config struct {
 	// 30 s: what the longest takes at 1 MB/s.
 	BodyTimeout time.Duration
 
+	// RecordsTimeout bounds each look at the state bucket that a request waits for, default
+	// 4 s: there are two at most, and a client gives a node 10 s.
+	RecordsTimeout time.Duration
+
 	// CollectEvery is how often the leader looks for what nobody needs in the state
 	// bucket, default 1 min: a listing of the checkpoints, and a request for each run and
 	// each pipeline with a folder there.
@@ -115,6 +119,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.LookEvery = cmp.Or(c.LookEvery, 30*time.Second)
 	c.CollectEvery = cmp.Or(c.CollectEvery, time.Minute)
+	c.RecordsTimeout = cmp.Or(c.RecordsTimeout, 4*time.Second)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
 	i := slices.IndexFunc(c.Peers, func(p Peer) bool { return p.ID == c.ID })
 	if i >= 0 {

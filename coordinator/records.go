@@ -27,9 +27,6 @@ const (
 	// maxMoved bounds the runs that one log entry drops: after an outage of the
 	// store there may be more than an entry holds. The rest waits for the next tick.
 	maxMoved = 500
-	// recordsTimeout bounds each look at the state bucket that a request waits for;
-	// there are two at most, and a client gives a node 10 s.
-	recordsTimeout = 4 * time.Second
 )
 
 // record is what lists tell of a run that ended: when it started, and the objects
@@ -120,7 +117,7 @@ func (c *Coordinator) findRecord(ctx context.Context, id thalweg.RunID) (*state.
 	c.replica.view(func(s *state.State) { cluster = s.Cluster() })
 	pipeline := string(id.Pipeline())
 	if cluster != "" && pipeline != "" {
-		limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+		limited, cancel := context.WithTimeout(ctx, c.cfg.RecordsTimeout)
 		defer cancel()
 		b, err := c.cfg.Records(limited)
 		if err != nil {
@@ -165,7 +162,7 @@ func unanswered(ctx, limited context.Context, err error) error {
 		return err
 	}
 	return &thalweg.Error{Op: "read records of ended runs", Subject: "state bucket", Err: err,
-		Hint: fmt.Sprintf("the store did not answer within %v", recordsTimeout)}
+		Hint: "the store did not answer in time"}
 }
 
 // moveToRecords moves runs that ended long ago out of the state while this node

@@ -378,6 +378,7 @@ func TestAStateBucketThatNeverAnswersIsNamed(t *testing.T) {
 	t.Parallel()
 	var silent atomic.Pointer[string]
 	c := newCluster(t, 1, func(cfg *Config) {
+		cfg.RecordsTimeout = time.Second
 		open := cfg.Records
 		cfg.Records = func(ctx context.Context) (storage.Bucket, error) {
 			b, err := open(ctx)

@@ -36,7 +36,7 @@ func (s *service) ListAudit(ctx context.Context, req *apiv1.ListAuditRequest) (*
 	}); err != nil {
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+	limited, cancel := context.WithTimeout(ctx, s.c.cfg.RecordsTimeout)
 	defer cancel()
 	size := int(min(cmp.Or(req.PageSize, auditPage), maxAuditPage))
 	for r, err := range s.c.auditRecords(limited, cluster, tail, resp.HeadSeq, req) {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -100,7 +101,7 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 		page = page[:size]
 		resp.NextPageToken = cmp.Or(resp.NextPageToken, strconv.FormatUint(page[size-1].start, 10))
 	}
-	if err := readViews(ctx, bucket, page); err != nil {
+	if err := readViews(ctx, s.c.cfg.RecordsTimeout, bucket, page); err != nil {
 		return nil, err
 	}
 	for _, r := range page {
@@ -116,7 +117,7 @@ func (s *service) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*ap
 // an index of the log.
 func (c *Coordinator) listRecords(ctx context.Context, cluster string, pipelines []string, before uint64, n int) (
 	storage.Bucket, []listedRun, error) {
-	limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.RecordsTimeout)
 	defer cancel()
 	b, err := c.cfg.Records(limited)
 	if err != nil {
@@ -142,9 +143,9 @@ func (c *Coordinator) listRecords(ctx context.Context, cluster string, pipelines
 	return b, slices.Concat(found...), unanswered(ctx, limited, err)
 }
 
-// readViews reads the records of a page.
-func readViews(ctx context.Context, b storage.Bucket, page []listedRun) error {
-	limited, cancel := context.WithTimeout(ctx, recordsTimeout)
+// readViews reads the records of a page within a limit.
+func readViews(ctx context.Context, limit time.Duration, b storage.Bucket, page []listedRun) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var reads errgroup.Group
 	reads.SetLimit(recordReads)
