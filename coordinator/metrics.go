@@ -136,6 +136,7 @@ func (t timed) observe(label string, took time.Duration, err error) {
 type streamMetrics struct {
 	c                                                      *Coordinator
 	lag, lagSeconds, deadLetters, partitions, rate, wanted *prometheus.Desc
+	sent, sentLatency                                      *prometheus.Desc
 }
 
 func newStreamMetrics(c *Coordinator) *streamMetrics {
@@ -148,13 +149,15 @@ func newStreamMetrics(c *Coordinator) *streamMetrics {
 		wanted:      desc("thalweg_stream_wanted_workers", "Workers that the stream wants by scoring.scale of its spec, absent without one; the leader tells."),
 		deadLetters: desc("thalweg_stream_dead_letters", "Dead letters since the logs of the stream began; the leader tells."),
 		partitions:  desc("thalweg_stream_partitions", "Partitions by state: waiting, running, paused or stopped; the leader tells.", "state"),
+		sent:        desc("thalweg_stream_rows_sent", "Rows in the topic of rows since the workers that hold the partitions began, absent without such a topic; the leader tells."),
+		sentLatency: desc("thalweg_stream_sent_latency_seconds", "Time from an event's timestamp to when its row was committed to the topic of rows, by quantile, 0.5 or 0.99, of the partition where it is longest; the leader tells.", "quantile"),
 		rate:        desc("thalweg_stream_events_per_second", "Events that are scored in a second, as workers measured it last; the leader tells."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *streamMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.wanted, m.deadLetters, m.partitions, m.rate} {
+	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.wanted, m.deadLetters, m.sent, m.sentLatency, m.partitions, m.rate} {
 		ch <- d
 	}
 }
@@ -184,8 +187,8 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.wanted, float64(n), pipeline)
 	}
 	for pipeline, parts := range views {
-		var lag, dead int64
-		rate, behind := 0.0, -1.0
+		var lag, dead, sent int64
+		rate, behind, p50, p99, sends := 0.0, -1.0, 0.0, 0.0, false
 		states := make(map[string]int)
 		for _, p := range parts {
 			if p.End >= 0 && p.Scored >= 0 {
@@ -193,6 +196,8 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 			}
 			behind = max(behind, p.LagSeconds)
 			dead += p.DeadLetters
+			sends, sent = sends || p.RowsTopic != "", sent+p.RowsSent
+			p50, p99 = max(p50, p.SentP50Ms), max(p99, p.SentP99Ms)
 			rate += p.RowsPerSecond
 			states[p.State]++
 		}
@@ -201,6 +206,11 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(m.lagSeconds, behind, pipeline)
 		}
 		gauge(m.deadLetters, float64(dead), pipeline)
+		if sends {
+			gauge(m.sent, float64(sent), pipeline)
+			gauge(m.sentLatency, p50/1000, pipeline, "0.5")
+			gauge(m.sentLatency, p99/1000, pipeline, "0.99")
+		}
 		gauge(m.rate, rate, pipeline)
 		for state, n := range states {
 			gauge(m.partitions, float64(n), pipeline, state)

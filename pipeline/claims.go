@@ -23,6 +23,7 @@ const (
 	Dataset                    // a pattern of keys
 	Events                     // a topic
 	State                      // the bucket of checkpoints and results of runs
+	RowsSent                   // a topic: scored rows
 )
 
 // Claim is a place that a spec writes to or reads from: keys of a bucket, or a topic.
@@ -64,6 +65,9 @@ func (b *Body) claims() (claims []Claim) {
 	}
 	if s := b.Scoring; s != nil {
 		keys(Rows, "spec.scoring.sink.s3.path", s.Sink.Connection, s.Sink.S3)
+		if k := s.Sink.Kafka; k != nil {
+			claims = append(claims, Claim{Use: RowsSent, Field: "spec.scoring.sink.kafka.topic", Connection: k.Connection, Kind: kafkaConnection, Topic: k.Topic})
+		}
 		if d := s.DeadLetter.Delivery(); d != nil {
 			kind := s.DeadLetter.Topic.Name
 			claims = append(claims, Claim{Use: DeadLetters, Field: "spec.scoring.dead_letter." + kind + ".topic", Connection: d.Connection, Kind: kind, Topic: d.Topic})
@@ -139,6 +143,12 @@ func (c Claim) Conflict(o Claim, known Connections) (why, hint string) {
 		why, hint = fmt.Sprintf("dead letters would become events: %s is the topic that %s scores", c.Topic, o.owner(c)), another
 	case c.Use == Events && o.Use == DeadLetters:
 		why, hint = fmt.Sprintf("its events would be dead letters: %s is the topic that gets those of %s", c.Topic, o.owner(c)), another
+	case c.Use == RowsSent && o.Use == Events && c.Owner == o.Owner:
+		why, hint = fmt.Sprintf("scored rows would come back as events: %s is the topic of the events", c.Topic), another
+	case c.Use == RowsSent && o.Use == DeadLetters:
+		why, hint = fmt.Sprintf("scored rows would lie among dead letters: %s is the topic that gets those of %s", c.Topic, o.owner(c)), another
+	case c.Use == DeadLetters && o.Use == RowsSent:
+		why, hint = fmt.Sprintf("dead letters would lie among scored rows: %s is the topic that gets those of %s", c.Topic, o.owner(c)), another
 	default:
 		return "", ""
 	}
@@ -206,6 +216,7 @@ const (
 	StoreConnection    = "store"
 	RegistryConnection = "schema registry"
 	KeyConnection      = "key"
+	kafkaConnection    = "kafka"
 )
 
 // DefaultConnection is the one that is meant where a spec names none.
@@ -299,6 +310,9 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 		return
 	}
 	check("spec.scoring.sink.connection", StoreConnection, b.Scoring.Sink.Connection)
+	if k := b.Scoring.Sink.Kafka; k != nil {
+		check("spec.scoring.sink.kafka.connection", kafkaConnection, k.Connection)
+	}
 	if e := b.Sources.Events; e.Reading() != nil {
 		check("spec.sources.events.connection", e.Stream.Name, e.Connection)
 	}

@@ -179,6 +179,9 @@ func (b *Body) defaults(at Place, pipeline string) {
 	}
 	Default(at, "registry.model", &b.Registry.Model, pipeline)
 	Default(at, "registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
+	if s := b.Scoring; s != nil && s.Sink.Kafka != nil && b.Sources.Events != nil {
+		Default(at.in("scoring.sink.kafka"), "connection", &s.Sink.Kafka.Connection, b.Sources.Events.Connection)
+	}
 	if s := b.Scoring; s != nil && s.DeadLetter.Delivery() != nil && b.Sources.Events != nil {
 		Default(at.in("scoring.dead_letter").in(s.DeadLetter.Topic.Name), "connection", &s.DeadLetter.Delivery().Connection, b.Sources.Events.Connection)
 	}

@@ -259,6 +259,23 @@ func outputColumns(answer string, split bool, besides, origin []table.Column) []
 	return out
 }
 
+// RowsTopic is a topic of Kafka that gets each scored row, exactly once for readers of
+// committed records and in the order of its partition: as JSON, with the columns and the
+// values of the table, under the key of the event. Where columns have pii rows have no
+// key. A row is there some 50 ms after its event, and in the table a rolling period later.
+type RowsTopic struct {
+	// Connection names the brokers that an operator registered. Default: those of
+	// the events.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// Topic is the name of the topic, which must exist. It should have as many partitions
+	// as that of the events: rows of a partition go to the one of its number, modulo theirs.
+	Topic string `yaml:"topic" json:"topic" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,249}$" means:"a topic has letters, digits, dots, '_' and '-', at most 249"`
+	// Period is the time between two transactions of a partition: events that come
+	// meanwhile are scored and sent together, and a batching period that is longer does not
+	// delay them.
+	Period Duration `yaml:"period,omitempty" json:"period,omitempty" jsonschema:"exclusiveMinimum=0" default:"20ms"`
+}
+
 // MaxExplained bounds Explanations.Top.
 const MaxExplained = 20
 

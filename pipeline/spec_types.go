@@ -527,6 +527,8 @@ type Sink struct {
 	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
 	// S3 is the prefix that rows, log and dead letters are written under.
 	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
+	// Kafka is a topic that gets each row too, as soon as it is scored.
+	Kafka *RowsTopic `yaml:"kafka,omitempty" json:"kafka,omitempty"`
 	// Format is how scored rows are encoded.
 	Format Choice `yaml:"format" json:"format" catalog:"sink_formats" refused:"csv,jsonl,json,avro,arrow"`
 	// Rolling bounds a committed file.

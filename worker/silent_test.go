@@ -191,6 +191,10 @@ func (c silentConnections) Source(_ string, _ pipeline.Choice, what connectors.R
 
 func (silentConnections) Key(string) (table.Key, error) { return table.Key{}, nil }
 
+func (silentConnections) Appender(string, string, string, int) (connectors.Appender, error) {
+	return nil, nil
+}
+
 func (c silentConnections) Outbox(_, topic, _ string, _ int) (connectors.Outbox, error) {
 	return c.topic(topic), nil
 }

@@ -265,10 +265,22 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 		cfg.Outbox = outbox
 		s.topics = append(s.topics, outbox)
 	}
+	if cfg.Rows != nil {
+		k := sink.Kafka
+		rows, err := w.connections.Appender(k.Connection, k.Topic, cfg.Rows.Group, cfg.Partition)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Rows.Appender = rows
+		s.topics = append(s.topics, rows)
+	}
 	topic := source
 	if g := w.cfg.Gate; g != nil {
 		cfg.Hook, topic, bucket = g.Do, g.Source(source), g.Bucket(bucket)
 		cfg.Outbox = g.Outbox(cfg.Outbox)
+		if cfg.Rows != nil {
+			cfg.Rows.Appender = g.Appender(cfg.Rows.Appender)
+		}
 	}
 	if s.table, err = w.tables.join(w, spec, bucket, cfg); err != nil {
 		return nil, err
@@ -395,11 +407,14 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 		Pipeline: lease.Pipeline, Topic: topic, Partition: int32(lease.Index), Worker: string(t.worker.cfg.ID), State: s.State,
 		Committed: s.Committed, Scored: s.Scored, End: s.End, OldestUnixMs: oldest, ModelVersion: uint64(s.Model.Version),
 		ScoredRows: s.Rows, DeadLetters: s.DeadLetters, RowsPerSecond: s.RowsPerSecond, Message: s.Message, Partitions: int32(s.Partitions),
-		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes})
+		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes,
+		RowsTopic: s.RowsTopic, RowsSent: s.Sent, SentP50Ms: milliseconds(s.SentP50), SentP99Ms: milliseconds(s.SentP99)})
 	for _, r := range s.Refusals {
 		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(r.Model.Name), Version: uint64(r.Model.Version), Reason: r.Reason})
 	}
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // streams is what the partitions of a worker share. The poll loop needs the
 // mutex: nothing that may wait is done under it.

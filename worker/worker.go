@@ -66,6 +66,7 @@ type Gate interface {
 	Bucket(storage.Bucket) storage.Bucket
 	Source(connectors.Source) connectors.Source
 	Outbox(connectors.Outbox) connectors.Outbox
+	Appender(connectors.Appender) connectors.Appender
 }
 
 // Connections resolves the connection names of specs; "" is the default one.
@@ -76,6 +77,8 @@ type Connections interface {
 	// Outbox opens a topic for delivering. Whoever delivers under the same name,
 	// wherever, takes over from who did before.
 	Outbox(name, topic, as string, partition int) (connectors.Outbox, error)
+	// Appender opens a topic for appending, likewise.
+	Appender(name, topic, as string, partition int) (connectors.Appender, error)
 	// Schemas returns the client of a schema registry, which is shared.
 	Schemas(name string) (*registry.Client, error)
 	// Key returns a key that values are hashed with.

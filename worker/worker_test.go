@@ -41,8 +41,11 @@ func (stores) Source(string, pipeline.Choice, connectors.Reading) (connectors.So
 }
 func (stores) Key(string) (table.Key, error)                                 { return table.Key{}, nil }
 func (stores) Outbox(string, string, string, int) (connectors.Outbox, error) { return nil, nil }
-func (stores) Known() pipeline.Connections                                   { return nil }
-func (stores) Schemas(string) (*registry.Client, error)                      { return nil, nil }
+func (stores) Appender(string, string, string, int) (connectors.Appender, error) {
+	return nil, nil
+}
+func (stores) Known() pipeline.Connections              { return nil }
+func (stores) Schemas(string) (*registry.Client, error) { return nil, nil }
 
 // scripted is a coordinator that answers each poll by a function.
 type scripted struct {

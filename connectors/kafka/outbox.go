@@ -64,7 +64,7 @@ type Outbox struct {
 	line      string     // that the rest is of, "" if nothing is open
 	cluster   *cluster   // of the line's transactional id
 	partition int
-	next      int64 // group number after the last that was delivered, -1: none known
+	position  connectors.Position // Next is the group number after the last that was delivered
 }
 
 var _ connectors.Outbox = (*Outbox)(nil)
@@ -93,17 +93,16 @@ func (o *Outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.
 				return err
 			}
 		}
-		if o.next > int64(g.Seq) {
+		if o.position.Next > int64(g.Seq) {
 			return nil
 		}
-		if age := o.now().Sub(time.UnixMicro(g.BegunAtUS)); o.next < 0 && g.Seq > 0 && age > trustedAge {
+		if age := o.now().Sub(time.UnixMicro(g.BegunAtUS)); o.position.Next < 0 && g.Seq > 0 && age > trustedAge {
 			return &thalweg.Error{Op: "deliver", Kind: thalweg.Lost, Subject: fmt.Sprintf("%s, group %d (%s)", o.brokers.Topic, g.Seq, g.ID),
 				Hint: fmt.Sprintf("it was begun %v ago, and the brokers have forgotten (offsets.retention.minutes) whether it was delivered: look for %s in the topic; "+
 					"then set the offset of group %s in partition 0 of the topic to %d if it is there, to %d if not", age.Round(time.Hour), g.ID, o.id(g.Line), g.Seq+1, g.Seq)}
 		}
-		err := o.transact(ctx, g, messages)
+		err := o.transact(ctx, connectors.Position{Next: int64(g.Seq) + 1, Note: g.ID}, false, messages)
 		if err == nil {
-			o.next = int64(g.Seq) + 1
 			return nil
 		}
 		o.line = "" // whatever happened, the next beginning aborts it or finds it done
@@ -151,11 +150,11 @@ func (o *Outbox) open(ctx context.Context, line string) error {
 	if err != nil {
 		return err
 	}
-	next, err := c.committed(ctx, id)
+	o.position, err = c.committed(ctx, id)
 	if err != nil {
 		return err
 	}
-	o.line, o.next, o.partition = line, next, o.cfg.Partition%topic.Partitions
+	o.line, o.partition = line, o.cfg.Partition%topic.Partitions
 	return nil
 }
 
@@ -167,10 +166,10 @@ func stableOffsets() *kversion.Versions {
 	return v
 }
 
-// committed returns a group's offset in partition 0 of the topic, -1 if it has
-// none. There is no answer while a transaction that commits another is being
-// ended.
-func (c *cluster) committed(ctx context.Context, group string) (offset int64, err error) {
+// committed returns a group's offset in partition 0 of the topic and what was
+// noted with it. There is no answer while a transaction that commits another is
+// being ended.
+func (c *cluster) committed(ctx context.Context, group string) (at connectors.Position, err error) {
 	err = c.do(ctx, "read committed offset", fmt.Sprintf("%s/0 of group %s", c.cfg.Topic, group), 0, func(ctx context.Context) error {
 		req := kmsg.NewPtrOffsetFetchRequest()
 		req.Group, req.RequireStable = group, true
@@ -181,29 +180,33 @@ func (c *cluster) committed(ctx context.Context, group string) (offset int64, er
 		}
 		switch err := kerr.ErrorForCode(res.ErrorCode); {
 		case errors.Is(err, kerr.GroupIDNotFound):
-			offset = -1
+			at = connectors.Position{Next: -1}
 			return nil
 		case err != nil:
 			return err
 		case len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1:
 			return corruptResponse("not the partition that was asked for")
 		}
-		offset = res.Topics[0].Partitions[0].Offset
-		return kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode)
+		p := &res.Topics[0].Partitions[0]
+		if at = (connectors.Position{Next: p.Offset}); p.Metadata != nil {
+			at.Note = *p.Metadata
+		}
+		return kerr.ErrorForCode(p.ErrorCode)
 	})
-	return offset, err
+	return at, err
 }
 
-// transact writes the messages and the number after the group's in one
-// transaction. Without messages there is nothing to be known later.
-func (o *Outbox) transact(ctx context.Context, g connectors.Group, messages iter.Seq2[connectors.Message, error]) error {
-	c, id := o.cluster, o.id(g.Line)
+// transact writes the messages and the position that they lead to in one
+// transaction. Without messages there is nothing to be known later, unless always
+// says so.
+func (o *Outbox) transact(ctx context.Context, to connectors.Position, always bool, messages iter.Seq2[connectors.Message, error]) error {
+	c, id := o.cluster, o.id(o.line)
 	if err := c.client.BeginTransaction(); err != nil {
 		return c.translate(ctx, "begin transaction", id, err)
 	}
 	n, err := o.produce(ctx, messages)
-	if err == nil && n > 0 {
-		err = o.commitNumber(ctx, g)
+	if err == nil && (n > 0 || always) {
+		err = o.commitPosition(ctx, to)
 	}
 	if err != nil {
 		return err
@@ -213,16 +216,22 @@ func (o *Outbox) transact(ctx context.Context, g connectors.Group, messages iter
 	if err := c.client.EndTransaction(limited, kgo.TryCommit); err != nil {
 		return c.translate(ctx, "commit transaction", fmt.Sprintf("%s/%d", c.cfg.Topic, o.partition), err)
 	}
+	if n == 0 && always {
+		if err := o.commitAlone(ctx); err != nil {
+			return err
+		}
+	}
+	o.position = to
 	return nil
 }
 
-// commitNumber adds the number after the group's to the transaction: franz-go
-// does that for members of a group only.
-func (o *Outbox) commitNumber(ctx context.Context, g connectors.Group) error {
-	c, id := o.cluster, o.id(g.Line)
+// commitPosition adds the position to the transaction, as an offset of the line's
+// group: franz-go does that for members of a group only.
+func (o *Outbox) commitPosition(ctx context.Context, to connectors.Position) error {
+	c, id := o.cluster, o.id(o.line)
 	producer, epoch, err := c.client.ProducerID(ctx)
 	if err != nil {
-		return c.translate(ctx, "commit group number", id, err)
+		return c.translate(ctx, "commit position", id, err)
 	}
 	err = c.do(ctx, "add group to transaction", id, 0, func(ctx context.Context) error {
 		req := kmsg.NewPtrAddOffsetsToTxnRequest()
@@ -236,9 +245,9 @@ func (o *Outbox) commitNumber(ctx context.Context, g connectors.Group) error {
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, "commit group number", id, 0, func(ctx context.Context) error {
+	return c.do(ctx, "commit position", id, 0, func(ctx context.Context) error {
 		number := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		number.Offset, number.Metadata = int64(g.Seq)+1, &g.ID
+		number.Offset, number.Metadata = to.Next, &to.Note
 		req := kmsg.NewPtrTxnOffsetCommitRequest()
 		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = id, producer, epoch, id
 		req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: c.cfg.Topic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{number}}}
@@ -254,6 +263,25 @@ func (o *Outbox) commitNumber(ctx context.Context, g connectors.Group) error {
 			}
 		}
 		return nil
+	})
+}
+
+// commitAlone ends a transaction in which nothing was produced: to franz-go it is
+// none, and it would be left open.
+func (o *Outbox) commitAlone(ctx context.Context) error {
+	c, id := o.cluster, o.id(o.line)
+	producer, epoch, err := c.client.ProducerID(ctx)
+	if err != nil {
+		return c.translate(ctx, "commit transaction", id, err)
+	}
+	return c.do(ctx, "commit transaction", id, 0, func(ctx context.Context) error {
+		req := kmsg.NewPtrEndTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = id, producer, epoch, true
+		res, err := req.RequestWith(ctx, c.client)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(res.ErrorCode)
 	})
 }
 

@@ -16,7 +16,8 @@ const (
 )
 
 // fit cuts m to about size bytes and says so in its headers: the largest headers
-// go if all together take more than half of that, then the value is cut.
+// go if all together take more than half of that, then the value is cut, or what
+// is shorter stands for it.
 func fit(m connectors.Message, size int) connectors.Message {
 	if sizeOf(m) <= size {
 		return m
@@ -41,7 +42,11 @@ func fit(m connectors.Message, size int) connectors.Message {
 	}
 	if room := size - (sizeOf(m) - len(m.Value)); room < len(m.Value) {
 		say(TruncatedHeader, len(m.Value))
-		m.Value = m.Value[:max(room, 0)]
+		if m.Shorter != nil {
+			m.Value = m.Shorter()
+		} else {
+			m.Value = m.Value[:max(room, 0)]
+		}
 	}
 	return m
 }

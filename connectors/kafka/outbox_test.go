@@ -255,20 +255,26 @@ func TestWhereATopicCannotBeWrittenToTheErrorSaysSo(t *testing.T) {
 	}
 }
 
-func TestAMessageTooLargeForTheTopicIsCutAndSaysSo(t *testing.T) {
-	c := startOutboxCluster(t, kfake.SeedTopics(1, "small"))
+// limitMessages bounds the messages that a topic takes.
+func limitMessages(t *testing.T, c *kfake.Cluster, topic string, bytes int) {
+	t.Helper()
 	admin, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer admin.Close()
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	limit := "20000"
-	req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "small",
+	limit := fmt.Sprint(bytes)
+	req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: topic,
 		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "max.message.bytes", Value: &limit}}}}
 	if _, err := req.RequestWith(t.Context(), admin); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestAMessageTooLargeForTheTopicIsCutAndSaysSo(t *testing.T) {
+	c := startOutboxCluster(t, kfake.SeedTopics(1, "small"))
+	limitMessages(t, c, "small", 20_000)
 	o := newOutbox(t, c, "small")
 	large := func(seq uint64, headers ...connectors.Header) iter.Seq2[connectors.Message, error] {
 		return func(yield func(connectors.Message, error) bool) {

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Op is a set of the operations of a storage.Bucket, a connectors.Source and a
-// connectors.Outbox.
+// Op is a set of the operations of a storage.Bucket, a connectors.Source, a
+// connectors.Outbox and a connectors.Appender.
 type Op uint16
 
 // The operations.
@@ -33,14 +33,16 @@ const (
 	Fetch                      // connectors.Source.Fetch
 	Commit                     // connectors.Source.Commit
 	Deliver                    // connectors.Outbox.Deliver
+	Begin                      // connectors.Appender.Begin
+	Append                     // connectors.Appender.Append
 
 	Reads   = Get | GetRange | Head | List | Topic | Bounds | Fetch
-	Writes  = Put | PutIfAbsent | Delete | Commit | Deliver
-	OfTopic = Topic | Bounds | Fetch | Commit | Deliver
+	Writes  = Put | PutIfAbsent | Delete | Commit | Deliver | Begin | Append
+	OfTopic = Topic | Bounds | Fetch | Commit | Deliver | Begin | Append
 	Any     = Reads | Writes
 )
 
-var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete", "topic", "bounds", "fetch", "commit", "deliver"}
+var opNames = [...]string{"get", "get range", "put", "put if absent", "head", "list", "delete", "topic", "bounds", "fetch", "commit", "deliver", "begin", "append"}
 
 // String names a single operation.
 func (o Op) String() string { return opNames[bits.TrailingZeros16(uint16(o))] }

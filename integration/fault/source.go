@@ -153,3 +153,27 @@ func (o *outbox) Deliver(ctx context.Context, g connectors.Group, messages iter.
 			_ = o.Close() // as for Commit
 		}})
 }
+
+// InterceptAppender returns inner with its calls as by decides.
+func InterceptAppender(inner connectors.Appender, by Interceptor) connectors.Appender {
+	return &appender{inner, by}
+}
+
+type appender struct {
+	connectors.Appender
+	by Interceptor
+}
+
+// Begin implements connectors.Appender.
+func (a *appender) Begin(ctx context.Context, line string) (at connectors.Position, err error) {
+	err = a.by.Intercept(ctx, Call{Op: Begin, Make: func(ctx context.Context, _ Hit) (err error) {
+		at, err = a.Appender.Begin(ctx, line)
+		return err
+	}})
+	return at, err
+}
+
+// Append implements connectors.Appender.
+func (a *appender) Append(ctx context.Context, to connectors.Position, messages []connectors.Message) error {
+	return a.by.Intercept(ctx, Call{Op: Append, Make: func(ctx context.Context, _ Hit) error { return a.Appender.Append(ctx, to, messages) }})
+}

@@ -190,6 +190,16 @@ func (c *Set) Outbox(name, topic, as string, partition int) (connectors.Outbox, 
 	return kafka.NewOutbox(cfg, kafka.OutboxConfig{Name: as, Partition: partition})
 }
 
+// Appender implements worker.Connections.
+func (c *Set) Appender(name, topic, as string, partition int) (connectors.Appender, error) {
+	cfg, err := c.Kafka(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Topic = topic
+	return kafka.NewAppender(cfg, kafka.OutboxConfig{Name: as, Partition: partition})
+}
+
 // Schemas implements worker.Connections.
 func (c *Set) Schemas(name string) (*schemaregistry.Client, error) {
 	return named(c.schemas, pipeline.RegistryConnection, name)

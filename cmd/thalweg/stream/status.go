@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -21,15 +22,24 @@ func newStatus(g *verb.Globals) *cobra.Command {
 		RunE: g.Ask(func(cmd *cobra.Command, c *cluster.Client, args []string) (verb.Answer, error) {
 			res, err := c.StreamStatus(cmd.Context(), &apiv1.StreamStatusRequest{Pipeline: verb.Argument(args, 0)})
 			return verb.Answer{Value: res, Table: func(w io.Writer) {
-				terminal.Row(w, "PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "BEHIND", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S", "WORKER", "MESSAGE")
+				sends := slices.ContainsFunc(res.Partitions, func(p *apiv1.StreamPartition) bool { return p.RowsTopic != "" })
+				header := []any{"PIPELINE", "TOPIC", "PARTITION", "STATE", "COMMITTED", "SCORED", "END", "LAG", "BEHIND", "ROWS", "DEAD", "MISSING", "VERSION", "ROWS/S"}
+				if sends {
+					header = append(header, "SENT", "SENT P50", "SENT P99")
+				}
+				terminal.Row(w, append(header, "WORKER", "MESSAGE")...)
 				for _, p := range res.Partitions {
 					// Counts and speed are known with the log, of which committed is the end.
 					rows, dead, missing, speed := "", "", "", ""
 					if p.Committed >= 0 {
 						rows, dead, missing, speed = humanize.Comma(p.ScoredRows), humanize.Comma(p.DeadLetters), humanize.Comma(p.Missing), fmt.Sprintf("%.0f", p.RowsPerSecond)
 					}
-					terminal.Row(w, p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p), terminal.Seconds(p.LagSeconds),
-						rows, dead, missing, terminal.CountOrDash(p.ModelVersion), speed, p.Worker, p.Message)
+					cells := []any{p.Pipeline, p.Topic, p.Partition, p.State, offsetShown(p.Committed), offsetShown(p.Scored), offsetShown(p.End), lagShown(p), terminal.Seconds(p.LagSeconds),
+						rows, dead, missing, terminal.CountOrDash(p.ModelVersion), speed}
+					if sends {
+						cells = append(cells, humanize.Comma(p.RowsSent), fmt.Sprintf("%.1f ms", p.SentP50Ms), fmt.Sprintf("%.1f ms", p.SentP99Ms))
+					}
+					terminal.Row(w, append(cells, p.Worker, p.Message)...)
 				}
 			}}, err
 		}),

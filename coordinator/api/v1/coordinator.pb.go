@@ -3371,6 +3371,10 @@ type StreamPartition struct {
 	Lost          *SkipAuthorization     `protobuf:"bytes,20,opt,name=lost,proto3" json:"lost,omitempty"`                                        // what would authorize giving up what is lost; unset if nothing is
 	OldestUnixMs  int64                  `protobuf:"varint,21,opt,name=oldest_unix_ms,json=oldestUnixMs,proto3" json:"oldest_unix_ms,omitempty"` // timestamp, as the topic has it, of the first event that is not scored; 0: all are, -1: not known
 	LagSeconds    float64                `protobuf:"fixed64,22,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`        // how long ago that is; 0: all are scored, -1: not known
+	RowsTopic     string                 `protobuf:"bytes,23,opt,name=rows_topic,json=rowsTopic,proto3" json:"rows_topic,omitempty"`             // topic that rows are sent to too; empty: none
+	RowsSent      int64                  `protobuf:"varint,24,opt,name=rows_sent,json=rowsSent,proto3" json:"rows_sent,omitempty"`               // there since its holder began
+	SentP50Ms     float64                `protobuf:"fixed64,25,opt,name=sent_p50_ms,json=sentP50Ms,proto3" json:"sent_p50_ms,omitempty"`         // of the time from an event's timestamp to when its row was committed there; 0: none was yet
+	SentP99Ms     float64                `protobuf:"fixed64,26,opt,name=sent_p99_ms,json=sentP99Ms,proto3" json:"sent_p99_ms,omitempty"`         // likewise
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3555,6 +3559,34 @@ func (x *StreamPartition) GetOldestUnixMs() int64 {
 func (x *StreamPartition) GetLagSeconds() float64 {
 	if x != nil {
 		return x.LagSeconds
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetRowsTopic() string {
+	if x != nil {
+		return x.RowsTopic
+	}
+	return ""
+}
+
+func (x *StreamPartition) GetRowsSent() int64 {
+	if x != nil {
+		return x.RowsSent
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetSentP50Ms() float64 {
+	if x != nil {
+		return x.SentP50Ms
+	}
+	return 0
+}
+
+func (x *StreamPartition) GetSentP99Ms() float64 {
+	if x != nil {
+		return x.SentP99Ms
 	}
 	return 0
 }
@@ -6743,7 +6775,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x14StreamStatusResponse\x12G\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2'.thalweg.coordinator.v1.StreamPartitionR\n" +
-	"partitions\"\xb1\x05\n" +
+	"partitions\"\xad\x06\n" +
 	"\x0fStreamPartition\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x1c\n" +
@@ -6773,7 +6805,12 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x04lost\x18\x14 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04lost\x12$\n" +
 	"\x0eoldest_unix_ms\x18\x15 \x01(\x03R\foldestUnixMs\x12\x1f\n" +
 	"\vlag_seconds\x18\x16 \x01(\x01R\n" +
-	"lagSeconds\"\x0f\n" +
+	"lagSeconds\x12\x1d\n" +
+	"\n" +
+	"rows_topic\x18\x17 \x01(\tR\trowsTopic\x12\x1b\n" +
+	"\trows_sent\x18\x18 \x01(\x03R\browsSent\x12\x1e\n" +
+	"\vsent_p50_ms\x18\x19 \x01(\x01R\tsentP50Ms\x12\x1e\n" +
+	"\vsent_p99_ms\x18\x1a \x01(\x01R\tsentP99Ms\"\x0f\n" +
 	"\rStatusRequest\"\xbc\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +

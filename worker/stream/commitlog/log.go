@@ -75,6 +75,7 @@ type State struct {
 	TopicID    string // of the newest intent: which topic of that name the offsets are of; empty if not known
 	// LeaderEpoch is that of the newest intent: the term of the record before NextOffset.
 	LeaderEpoch int32
+	RowsTopic   string  // of the newest intent
 	Previous    string  // sha256 of the last done record; empty while there is none
 	Total       Counts  // summed over all finished slots
 	ScoredAtUS  int64   // of the last finished slot; 0 while there is none

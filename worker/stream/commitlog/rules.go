@@ -132,6 +132,8 @@ func (s State) checkNext(in Intent) error {
 		return fmt.Errorf("the offsets are of topic %s, not %s: only a skip leads from one to the other", s.TopicID, in.TopicID)
 	case in.Action == Compact && in.LeaderEpoch != s.LeaderEpoch:
 		return fmt.Errorf("the leader epoch of the record before offset %d is %d, not %d", in.From, s.LeaderEpoch, in.LeaderEpoch)
+	case (in.Action == Compact || in.Action == Skip) && in.RowsTopic != s.RowsTopic:
+		return fmt.Errorf("the topic of rows is %q, not %q", s.RowsTopic, in.RowsTopic)
 	case in.Missing[1]-in.Missing[0] > math.MaxInt64-s.Total.Missing:
 		return fmt.Errorf("%d offsets are missing already, so many more cannot be counted", s.Total.Missing)
 	case in.Action == Skip && !anew && (in.To != in.Missing[1] || in.To == in.From):
@@ -153,7 +155,7 @@ func (s State) after(in Intent, d Done, sum string) (State, error) {
 }
 
 func left(in Intent, d Done, sum string) State {
-	s := State{NextSeq: in.Seq + 1, NextOffset: in.To, LostFrom: in.To, TopicID: in.TopicID, LeaderEpoch: in.LeaderEpoch, Previous: sum, Total: d.Total, ScoredAtUS: in.ScoredAtUS}
+	s := State{NextSeq: in.Seq + 1, NextOffset: in.To, LostFrom: in.To, TopicID: in.TopicID, LeaderEpoch: in.LeaderEpoch, RowsTopic: in.RowsTopic, Previous: sum, Total: d.Total, ScoredAtUS: in.ScoredAtUS}
 	if d.Lost[1] == in.To && in.Action == Score {
 		s.LostFrom = in.From
 	}

@@ -110,6 +110,8 @@ func (in Intent) validateAction(fail func(field, format string, args ...any) err
 		return fail("missing", "means nothing to action %q", string(in.Action))
 	case in.LeaderEpoch < 0 || in.LeaderEpoch > 0 && (in.Action == Skip || in.Action == Replay):
 		return fail("leader_epoch", "%d means nothing to action %q", in.LeaderEpoch, string(in.Action))
+	case len(in.RowsTopic) > MaxNameBytes || in.RowsTopic != "" && in.Action == Replay:
+		return fail("rows_topic", "%.60q is too long, or means nothing to action %q", in.RowsTopic, string(in.Action))
 	case in.Where != "" && in.Action != Replay:
 		return fail("where", "means nothing to action %q", string(in.Action))
 	case in.Reread && in.Action != Replay:

@@ -12,23 +12,16 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
-// The headers of a dead letter in a topic, besides those of its record. Its
-// value is the event, its key topic/partition/offset.
+// The headers of a dead letter in a topic, besides those that scored rows have too
+// and those of its record. Its value is the event, its key topic/partition/offset.
 const (
-	headerTopic      = "thalweg.topic"
-	headerPartition  = "thalweg.partition"
-	headerOffset     = "thalweg.offset"
-	headerTimestamp  = "thalweg.timestamp_us" // of the record, microseconds since 1970 UTC
-	headerStage      = "thalweg.stage"
-	headerReason     = "thalweg.reason"
-	headerModel      = "thalweg.model"
-	headerVersion    = "thalweg.model_version"
-	headerGeneration = "thalweg.spec_generation"
-	headerIntent     = "thalweg.intent"
-	headerSize       = "thalweg.size"      // of the event
-	headerTruncated  = "thalweg.truncated" // the same, where the value is only its beginning
-	headerWithheld   = "thalweg.withheld"  // the same, where the value is what may be known of its columns
-	headerKey        = "thalweg.key"       // of the record, where it is kept
+	headerStage     = "thalweg.stage"
+	headerReason    = "thalweg.reason"
+	headerIntent    = "thalweg.intent"
+	headerSize      = "thalweg.size"      // of the event
+	headerTruncated = "thalweg.truncated" // the same, where the value is only its beginning
+	headerWithheld  = "thalweg.withheld"  // the same, where the value is what may be known of its columns
+	headerKey       = "thalweg.key"       // of the record, where it is kept
 )
 
 // Deliverer puts the dead letters of a log's pending slots into a topic. It is
@@ -91,15 +84,15 @@ func messageOf(d engine.DeadLetter, intent string) connectors.Message {
 		m.Headers = append(m.Headers, connectors.Header{Name: name, Value: []byte(value)})
 	}
 	number := func(name string, value int64) { add(name, strconv.FormatInt(value, 10)) }
-	add(headerTopic, d.Topic)
-	number(headerPartition, int64(d.Partition))
-	number(headerOffset, d.Offset)
-	number(headerTimestamp, d.TimestampUS)
+	add(engine.HeaderTopic, d.Topic)
+	number(engine.HeaderPartition, int64(d.Partition))
+	number(engine.HeaderOffset, d.Offset)
+	number(engine.HeaderTimestamp, d.TimestampUS)
 	add(headerStage, d.Stage)
 	add(headerReason, d.Reason)
-	add(headerModel, string(d.Model))
-	number(headerVersion, int64(d.ModelVersion))
-	number(headerGeneration, int64(d.SpecGeneration))
+	add(engine.HeaderModel, string(d.Model))
+	number(engine.HeaderVersion, int64(d.ModelVersion))
+	number(engine.HeaderGeneration, int64(d.SpecGeneration))
 	add(headerIntent, intent)
 	number(headerSize, int64(d.SizeBytes))
 	if d.Truncated {

@@ -189,6 +189,12 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	for step, n := range found.Unmatched {
 		dst.Notes["found no row in the table of step "+step] = n
 	}
+	if dst.Send != nil {
+		if err := e.send(b, pieces, dst); err != nil {
+			releaseAll(pieces)
+			return err
+		}
+	}
 	e.observeTests(found.Tests, lost)
 	return dst.Add(b, pieces, letters, lost)
 }

@@ -27,6 +27,8 @@ type Rows struct {
 	days        map[int64]struct{} // that there are rows of
 	Full        bool               // a row of one more day came: the span must not grow
 
+	Send *Outgoing // gets the rows of each batch; nil: they go to no topic
+
 	To             int64
 	FirstAvailable int64   // what a claim has before it is lost
 	Missing        []int64 // offsets of a replay's claim, in order, that the topic does not have any more

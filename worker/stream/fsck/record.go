@@ -38,6 +38,7 @@ type intentRecord struct {
 	Reread       bool          `json:"reread,omitempty"`
 	LeaderEpoch  int32         `json:"leader_epoch,omitempty"`
 	PartitionBy  string        `json:"partition_by,omitempty"`
+	RowsTopic    string        `json:"rows_topic,omitempty"`
 	Sum          string        `json:"sum"`
 }
 

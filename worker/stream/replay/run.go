@@ -130,7 +130,7 @@ func (r *Runner) watch() (stop func()) {
 func (r *Runner) partition(ctx context.Context, part Range) error {
 	m, cfg := r.manifest, r.cfg.Score
 	cfg.Pipeline, cfg.Generation, cfg.Topic, cfg.Partition, cfg.Prefix = m.Pipeline, m.Generation, m.Topic, part.Partition, r.prefix
-	cfg.Outbox, cfg.Finished, cfg.Memory = nil, nil, nil // the stream's own affairs
+	cfg.Outbox, cfg.Rows, cfg.Finished, cfg.Memory = nil, nil, nil, nil // the stream's own affairs
 	cfg.Compaction = compact.Config{}
 	cfg.OnLost = scorer.Fail
 	cfg.MaxDeadRate = 0 // what a version makes of the events is what is to be seen

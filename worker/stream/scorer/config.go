@@ -2,6 +2,7 @@ package scorer
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -94,6 +95,10 @@ type Config struct {
 	// not close it. Default nil: none does.
 	Outbox connectors.Outbox
 
+	// Rows is the topic that gets the scored rows too; a slot is not finished before
+	// its rows are there. Default nil: none does.
+	Rows *RowsTopic
+
 	// MaxEventBytes is the size above which an event is a dead letter, of which
 	// that much is kept. Default 1 MiB.
 	MaxEventBytes int
@@ -120,6 +125,18 @@ type Config struct {
 	Hook crash.Hook
 }
 
+// RowsTopic is a topic that gets scored rows besides the files.
+type RowsTopic struct {
+	Topic string // as intents name it
+	// Group is what remembers how far they are, but for the line.
+	Group string
+	// Period is the time between two transactions at least: what is scored meanwhile
+	// is sent together. Default 20 ms.
+	Period time.Duration
+	// Appender sends them. The Scorer does not close it.
+	Appender connectors.Appender
+}
+
 // maxBacklogEvents bounds the records in the backlog where they are tiny.
 const maxBacklogEvents = 1 << 20
 
@@ -137,6 +154,11 @@ func (c Config) withDefaults() Config {
 	c.StartOffset, c.OnLost = cmp.Or(c.StartOffset, Earliest), cmp.Or(c.OnLost, Fail)
 	c.Batching = c.Batching.withDefaults(Limits{Count: 5000, Bytes: 8 << 20, Period: 200 * time.Millisecond})
 	c.Rolling = c.Rolling.withDefaults(Limits{Count: 500_000, Bytes: 128 << 20, Period: time.Minute})
+	if c.Rows != nil {
+		rows := *c.Rows
+		rows.Period = cmp.Or(rows.Period, 20*time.Millisecond)
+		c.Rows = &rows
+	}
 	if c.Memory == nil {
 		c.Memory = budget.Unlimited()
 	}
@@ -185,6 +207,9 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 	}
 	if len(sink.PartitionBy) > 0 {
 		cfg.PartitionBy = sink.PartitionBy[0]
+	}
+	if k := sink.Kafka; k != nil {
+		cfg.Rows = &RowsTopic{Topic: k.Topic, Group: fmt.Sprintf("thalweg-%s-%s-%d-rows", cfg.Pipeline, cfg.Topic, partition), Period: time.Duration(k.Period)}
 	}
 	if c := sink.Compaction; c != nil {
 		cfg.Compaction = compact.Config{MinFiles: c.MinFiles, Bytes: int64(c.ByteSize), Retention: time.Duration(c.Retention)}

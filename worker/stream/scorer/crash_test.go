@@ -2,9 +2,12 @@ package scorer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,7 +47,9 @@ type crashWorld struct {
 	events int // produced so far
 	// delivered are the keys of the dead letters in their topic, at the end.
 	delivered []string
-	mu        struct {
+	// sent are the rows in their topic, at the end.
+	sent []string
+	mu   struct {
 		sync.Mutex
 		owners []*crashOwner
 	}
@@ -80,13 +85,16 @@ func newCrashWorld(t *testing.T, models *world, plans []crashtest.Plan) *crashWo
 	if err := w.producer.CreateTopic(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	letters, err := kafka.NewProducer(w.letters(), kafka.ProducerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer letters.Close()
-	if err := letters.CreateTopic(t.Context(), 2); err != nil {
-		t.Fatal(err)
+	for _, cfg := range []kafka.Config{w.letters(), w.rowsTopic()} {
+		p, err := kafka.NewProducer(cfg, kafka.ProducerConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.CreateTopic(t.Context(), 2)
+		p.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.config = Config{Pipeline: "flight-delays", Generation: 2, Topic: topic, Prefix: "scored/", Compression: "none",
 		Batching: Limits{Count: 20, Period: 5 * time.Millisecond}, Rolling: Limits{Count: 30, Period: 200 * time.Millisecond},
@@ -106,6 +114,13 @@ func (w *crashWorld) letters() kafka.Config {
 	return cfg
 }
 
+// rowsTopic is the topic of scored rows.
+func (w *crashWorld) rowsTopic() kafka.Config {
+	cfg := w.letters()
+	cfg.Topic = "flights.scored"
+	return cfg
+}
+
 // start adds an owner.
 func (w *crashWorld) start() {
 	o := &crashOwner{world: w, ended: make(chan struct{})}
@@ -120,7 +135,13 @@ func (w *crashWorld) start() {
 		w.t.Error(err)
 		return
 	}
+	rows, err := kafka.NewAppender(w.rowsTopic(), kafka.OutboxConfig{Name: "thalweg-test-rows"})
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
 	cfg := w.config
+	cfg.Rows = &RowsTopic{Topic: "flights.scored", Group: "thalweg-test-rows", Appender: o.gate.Appender(rows)}
 	cfg.Hook, cfg.Outbox = o.gate.Do, o.gate.Outbox(outbox)
 	if o.scorer, err = New(o.gate.Source(source), o.gate.Bucket(w.sink), w.registry, slog.New(slog.DiscardHandler), cfg); err != nil {
 		w.t.Error(err)
@@ -136,6 +157,7 @@ func (w *crashWorld) start() {
 		o.err = o.scorer.Run(ctx)
 		source.Close()
 		outbox.Close()
+		rows.Close()
 	}()
 }
 
@@ -260,16 +282,16 @@ func (w *crashWorld) play() {
 			w.t.Errorf("owner %d stopped: %v", i, o.err)
 		}
 	}
-	w.readLetters()
+	w.delivered = w.readTopic(w.letters(), func(r *connectors.Records, i int) string { return string(r.Key(i)) })
+	w.sent = w.readTopic(w.rowsTopic(), func(r *connectors.Records, i int) string { return string(r.Value(i)) })
 	w.producer.Close()
 	w.broker.Close()
 	w.net.Close()
 }
 
-// readLetters reads the topic of dead letters, as a reader of committed records
-// does.
-func (w *crashWorld) readLetters() {
-	source, err := kafka.New(w.letters())
+// readTopic reads a topic as a reader of committed records does.
+func (w *crashWorld) readTopic(cfg kafka.Config, text func(r *connectors.Records, i int) string) (all []string) {
+	source, err := kafka.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -280,13 +302,13 @@ func (w *crashWorld) readLetters() {
 			w.t.Fatal(err)
 		}
 		for i := range records.Offsets {
-			w.delivered = append(w.delivered, string(records.Key(i)))
+			all = append(all, text(&records, i))
 		}
 		if records.Next == records.End {
-			return
+			return all
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("the topic of dead letters cannot be read beyond %d of %d: a transaction is open", records.Next, records.End)
+			w.t.Fatalf("topic %s cannot be read beyond %d of %d: a transaction is open", cfg.Topic, records.Next, records.End)
 		}
 	}
 }
@@ -311,6 +333,7 @@ func (w *crashWorld) verdict() {
 	if want := len(letters); len(w.delivered) != want || len(slices.Compact(w.delivered)) != want {
 		w.t.Errorf("%d dead letters are in their topic %d times", want, len(w.delivered))
 	}
+	w.judgeSent(rows)
 	for at := range letters {
 		if at%10 != 3 {
 			w.t.Errorf("event %d is a dead letter: %+v", at, letters[at])
@@ -318,6 +341,34 @@ func (w *crashWorld) verdict() {
 	}
 	for _, call := range w.script.Unknown() {
 		w.t.Errorf("%q is a step that crashtest.Points does not name: nothing tries what happens when the process dies there", call)
+	}
+}
+
+// judgeSent compares the rows of the topic with those of the table, given by offset:
+// the same ones, in order, with the same values.
+func (w *crashWorld) judgeSent(rows map[int64]scoredRow) {
+	var sent []int64
+	for _, text := range w.sent {
+		var row struct {
+			Offset      int64   `json:"_offset"`
+			Version     int64   `json:"_model_version"`
+			Probability float64 `json:"probability"`
+			ScoredAt    string  `json:"_scored_at"`
+		}
+		if err := json.Unmarshal([]byte(text), &row); err != nil {
+			w.t.Errorf("a row in the topic: %v: %s", err, text)
+			continue
+		}
+		sent = append(sent, row.Offset)
+		cells := rows[row.Offset].cells
+		probability, _ := strconv.ParseFloat(cells["probability"], 64)
+		at, err := time.Parse(time.RFC3339, row.ScoredAt)
+		if stored, _ := time.Parse("2006-01-02 15:04:05.999999Z07:00", cells["_scored_at"]); err != nil || !stored.Equal(at) || row.Version != rows[row.Offset].version || row.Probability != probability {
+			w.t.Errorf("the table has %v, the topic %s", cells, text)
+		}
+	}
+	if want := slices.Sorted(maps.Keys(rows)); !slices.Equal(sent, want) {
+		w.t.Errorf("the topic has rows of offsets %v, the table of %v", sent, want)
 	}
 }
 

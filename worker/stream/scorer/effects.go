@@ -44,7 +44,11 @@ func (r *runner) carryOut(e effect) {
 			if err == nil && state.Pending != nil {
 				err = r.cfg.Hook.Do(ctx, crash.Recover, func() error { return nil })
 			}
-			return logOpened{state, err}
+			var generation thalweg.Generation
+			if err == nil {
+				generation, err = r.openedRows(ctx, state)
+			}
+			return logOpened{state, generation, err}
 		})
 	case findStart:
 		at := e.at
@@ -92,6 +96,16 @@ func (r *runner) carryOut(e effect) {
 		})
 	case sweep:
 		r.sweep(e)
+	case reachRows:
+		r.reachRows(e)
+	case sendRows:
+		r.sendRows(e)
+	case forgetRows:
+		for _, s := range []*span{r.machine.slots.open, r.machine.slots.closing} {
+			if s != nil {
+				s.outgoing.DropBefore(e.before)
+			}
+		}
 	case stop:
 		r.stopped, r.err = true, e.err
 	}
@@ -186,6 +200,10 @@ func (r *runner) score(e score) {
 	if rows.Model != s.model {
 		rows.Model, rows.Engine = s.model, r.engines[s.model] // there are no events in it yet
 	}
+	rows.Send = nil
+	if s.sends {
+		rows.Send = &engine.Outgoing{ScoredAt: s.scoredAt, From: max(r.machine.rows.sent, 0)}
+	}
 	b := r.backlog.Take(e.cut)
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
@@ -221,6 +239,10 @@ func (r *runner) score(e score) {
 					r.newest = times[len(times)-1]
 				}
 				r.backlog.Drop(ev.records)
+				if rows.Send != nil {
+					ev.unsent = rows.Send.Bytes
+					s.outgoing.Append(rows.Send)
+				}
 				before := s.rowBytes
 				s.rowBytes = rows.SizeBytes()
 				r.cfg.Memory.Scored(b.Bytes, s.rowBytes-before)

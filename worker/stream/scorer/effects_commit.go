@@ -29,6 +29,9 @@ func (r *runner) commit(e commit) {
 			began := r.traceClock()
 			won, _, err := r.logbook.Claim(ctx, *in)
 			r.traceCommit(e.job, "claim", began, err)
+			if won && in.Seq == 0 {
+				r.line.Store(&in.ID)
+			}
 			return slotClaimed{won, err}
 		})
 	case opPublish:
@@ -66,6 +69,7 @@ func (r *runner) intentOf(job slotJob) *commitlog.Intent {
 	case *span:
 		in.From, in.To, in.Model, in.ModelVersion, in.Checkpoint = j.from, j.to, j.model.Name, j.model.Version, j.model.Checkpoint
 		in.SpecGeneration, in.PartitionBy, in.TopicID, in.LeaderEpoch = j.generation, j.partitionBy, j.topicID, j.leaderEpoch
+		in.RowsTopic = r.machine.rowsTopicOf(j, state.RowsTopic)
 		if j.skip {
 			in.Action, in.Missing = commitlog.Skip, j.missing
 		}
@@ -75,7 +79,7 @@ func (r *runner) intentOf(job slotJob) *commitlog.Intent {
 		}
 		in.Action, in.From, in.To, in.Slots = commitlog.Compact, state.NextOffset, state.NextOffset, j.work.Slots
 		in.SpecGeneration, in.PartitionBy, in.TopicID = j.work.Generation, j.work.PartitionBy, state.TopicID
-		in.LeaderEpoch = state.LeaderEpoch
+		in.LeaderEpoch, in.RowsTopic = state.LeaderEpoch, state.RowsTopic
 	}
 	return in
 }

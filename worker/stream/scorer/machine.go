@@ -29,6 +29,7 @@ type partition struct {
 	versions versions
 	loss     losses
 	merges   merges
+	rows     rowsTopic
 	rate     deadRate
 	yield    yield
 
@@ -41,6 +42,10 @@ func newPartition(cfg Config, rng *rand.Rand) *partition {
 		merges: merges{Planner: compact.Planner{Config: cfg.Compaction}}, rate: deadRate{most: cfg.MaxDeadRate}}
 	if cfg.Range != nil {
 		m.until = cfg.Range.To
+	}
+	m.rows.forget()
+	if cfg.Rows != nil {
+		m.rows.topic, m.rows.period = cfg.Rows.Topic, cfg.Rows.Period
 	}
 	return m
 }
@@ -102,6 +107,10 @@ func (m *partition) handle(ev event) {
 		m.onMerged(ev)
 	case swept:
 		m.onSwept(ev)
+	case rowsReached:
+		m.onReached(ev)
+	case rowsSent:
+		m.onSent(ev)
 	case modelsOffered:
 		m.versions.candidates = ev.candidates
 	case asked:
@@ -120,8 +129,10 @@ func (m *partition) handle(ev event) {
 }
 
 func (m *partition) advance() {
+	waits := m.settleDoubt()
 	m.settleLoss()
 	switch {
+	case waits:
 	case !m.slots.opened:
 		if m.Idle(opOpen) && !m.draining && !m.halted {
 			m.start(opOpen, openLog{})
@@ -137,6 +148,7 @@ func (m *partition) advance() {
 	case !m.halted:
 		m.loadVersion()
 		m.closeSpan()
+		m.sendMore()
 		m.commitSlot()
 		m.scoreMore()
 		m.fetchMore()
@@ -179,6 +191,10 @@ func (m *partition) restart(offset int64, leaderEpoch int32) {
 	m.epoch++
 	m.stopFetching()
 	m.source.seek(offset, leaderEpoch)
+	m.rows.queue = nil
+	if m.Busy(opSend) {
+		m.rows.forget() // what it leads to must be asked for
+	}
 	dropped := m.slots.drop()
 	if job := m.merges.reset(); job != nil {
 		dropped = append(dropped, job)
@@ -190,6 +206,7 @@ func (m *partition) restart(offset int64, leaderEpoch int32) {
 // be true, so it reads the log again and goes on from where that stands.
 func (m *partition) reopen() {
 	m.slots.opened, m.slots.claim = false, nil
+	m.rows.forget()
 	m.restart(m.slots.committed, 0) // the log tells
 }
 
@@ -200,7 +217,11 @@ func (m *partition) onOpened(ev logOpened) {
 	s, in := &m.slots, ev.Pending
 	s.opened, s.fresh, s.claim, s.ready = true, ev.NextOffset < 0, in, false
 	s.totals, s.committed, s.leaderEpoch = ev.Total, ev.NextOffset, ev.LeaderEpoch
-	s.scoredAt = max(s.scoredAt, ev.ScoredAtUS)
+	s.scoredAt, s.loggedAt = max(s.scoredAt, ev.ScoredAtUS), max(s.loggedAt, ev.ScoredAtUS)
+	m.rows.ahead = m.rows.on() && ev.RowsTopic == m.rows.topic
+	if m.isStale(ev.RowsTopic, ev.generation) || in != nil && in.Action == commitlog.Score && m.isStale(in.RowsTopic, in.SpecGeneration) {
+		return
+	}
 	m.source.topicID, m.source.placed = ev.TopicID, ev.NextOffset >= 0 && ev.TopicID != ""
 	m.loss.found, m.loss.from = nil, ev.LostFrom
 	if in == nil {
@@ -212,11 +233,11 @@ func (m *partition) onOpened(ev logOpened) {
 	}
 	m.loss.from = in.From
 	s.committed, m.source.topicID = in.From, in.TopicID
-	s.scoredAt = max(s.scoredAt, in.ScoredAtUS)
+	s.scoredAt, s.loggedAt = max(s.scoredAt, in.ScoredAtUS), max(s.loggedAt, in.ScoredAtUS)
 	switch in.Action {
 	case commitlog.Score:
 		m.restart(in.From, ev.LeaderEpoch)
-		s.recover(in.From, ev.LeaderEpoch)
+		s.recover(in.From, ev.LeaderEpoch, m.rows.topic)
 	case commitlog.Skip: // the authorization is in the claim
 		m.restart(in.To, 0)
 		s.ready = true
@@ -273,7 +294,7 @@ func (m *partition) fatal(o op) bool {
 	switch kind := thalweg.KindOf(r.Err); o {
 	case opCommit, opSweep:
 		return false // nothing depends on the group's offset, nor on what is too much in the store
-	case opDeliver:
+	case opDeliver, opReach, opSend:
 		return false // the topic may be made, or permitted, later
 	case opStart, opFetch:
 		// A topic may be made later, or be seen again after its brokers moved.
@@ -296,6 +317,12 @@ func (m *partition) wake() (at time.Duration, ok bool) {
 			at, ok = t, true
 		}
 	}
+	if m.rows.opened && !m.Busy(opSend) {
+		earlier(m.rows.last + renewEvery)
+		if m.unsentSpan() != nil {
+			earlier(m.rows.last + m.rows.period)
+		}
+	}
 	if m.running() {
 		_, again := m.versions.retry(m.Now.Mono)
 		earlier(again)
@@ -303,6 +330,9 @@ func (m *partition) wake() (at time.Duration, ok bool) {
 		earlier(m.merges.restUntil)
 		if !m.Busy(opScore) && m.source.next != m.slots.scoredTo() && m.rate.tripped == "" {
 			earlier(m.source.since + m.cfg.Batching.Period)
+			if m.mayLeadNext() && !m.Busy(opSend) {
+				earlier(m.rows.last + m.rows.period)
+			}
 		}
 		if !m.slots.blank() && m.slots.closing == nil {
 			earlier(m.slots.open.since + m.cfg.Rolling.Period)

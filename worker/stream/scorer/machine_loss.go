@@ -90,7 +90,7 @@ func (m *partition) loseClaim(l *loss) {
 	}
 	m.loss.found = nil
 	m.restart(firstAvailable, 0)
-	m.slots.recover(firstAvailable, 0)
+	m.slots.recover(firstAvailable, 0, m.rows.topic)
 }
 
 // settleLoss deals with what is lost, once everything before it is committed:
@@ -134,7 +134,7 @@ func (m *partition) settleLoss() {
 	if anew {
 		topicID = lost.Accept
 	}
-	s.open, s.closing = nil, s.newSpan(span{slotState: slotState{stage: opClaim, scoredAt: s.stamp(m.Now.Wall, 0)}, from: s.committed, to: next,
+	s.open, s.closing = nil, s.newSpan(span{slotState: slotState{stage: opClaim, scoredAt: m.stampBetween()}, from: s.committed, to: next,
 		generation: m.cfg.Generation, skip: true, missing: [2]int64{lost.From, lost.To}, topicID: topicID})
 }
 

@@ -164,7 +164,7 @@ func (m *partition) letMergeIn() {
 	}
 	untried := s != nil && s.stage == opClaim && !m.Busy(opClaim) && m.Retry(opClaim).Failures == 0
 	if s == nil || untried && c.job.passed >= mergePatience {
-		c.job.committing, c.job.scoredAt = true, m.slots.stamp(m.Now.Wall, 0)
+		c.job.committing, c.job.scoredAt = true, m.stampBetween()
 	}
 }
 
@@ -176,7 +176,7 @@ func (m *partition) finishMerge(ev slotFinished) {
 	if c.Config.On() {
 		c.sweepAt = m.Now.Mono // from when on what was replaced is kept
 	}
-	if s := m.slots.closing; s != nil { // its claim comes after this slot's
+	if s := m.slots.closing; s != nil && !s.sends { // its claim comes after this slot's
 		s.scoredAt = m.slots.stamp(m.Now.Wall, 0)
 	}
 }

@@ -18,7 +18,8 @@ type slots struct {
 	open        *span             // is being scored into
 	closing     *span             // is being committed
 	made        uint64            // spans so far
-	scoredAt    int64             // of the last claim
+	scoredAt    int64             // of the last claim, or of a span that is to be sent before it is claimed
+	loggedAt    int64             // of the last claim that is known
 	lag         int64             // group offset to write, -1: none
 	short       bool              // the open span is to be committed for its memory
 	dayBatch    int               // events to score at once after a batch was cut, 0: any
@@ -69,11 +70,13 @@ func (s *slots) newSpan(n span) *span {
 }
 
 // recover begins the span of the claim, of which the topic has what is from
-// firstAvailable on, given the leader's term of the record before that.
-func (s *slots) recover(firstAvailable int64, leaderEpoch int32) {
+// firstAvailable on, given the leader's term of the record before that, and the topic
+// that rows are sent to.
+func (s *slots) recover(firstAvailable int64, leaderEpoch int32, rowsTopic string) {
 	in := s.claim
 	s.open = s.newSpan(span{from: in.From, to: firstAvailable, firstAvailable: firstAvailable, model: engine.ModelOf(in), generation: in.SpecGeneration,
-		partitionBy: in.PartitionBy, topicID: in.TopicID, leaderEpoch: leaderEpoch})
+		partitionBy: in.PartitionBy, topicID: in.TopicID, leaderEpoch: leaderEpoch,
+		sends: in.RowsTopic != "" && in.RowsTopic == rowsTopic})
 	s.open.limit, s.open.scoredAt = in.To, in.ScoredAtUS
 }
 
@@ -95,22 +98,24 @@ func (s *span) full(rolling Limits) bool {
 
 func (m *partition) scoreMore() {
 	s := &m.slots
-	if !m.Idle(opScore) || m.source.next == s.scoredTo() || m.ended() || !m.batchDue() || s.closing != nil && s.closing.skip {
+	if !m.Idle(opScore) || m.source.next == s.scoredTo() || m.ended() || !m.batchDue() || m.rows.unsent() >= maxUnsentBytes || s.closing != nil && s.closing.skip {
 		return
 	}
 	switch {
 	case s.claim != nil:
-		if !s.ready || s.open == nil || s.open.to >= s.open.limit {
+		if !s.ready || s.open == nil || s.open.to >= s.open.limit || s.open.sends && m.rows.sent < 0 {
 			return
 		}
-	case m.versions.current == nil || m.rate.tripped != "":
+	case m.rate.tripped != "" || m.rows.ahead && m.rows.sent < 0:
 		return
-	case s.open == nil:
-		from, with := s.scoredTo(), m.versions.current
-		s.open = s.newSpan(span{from: from, to: from, model: with.Model, registered: with.RegisteredAtUS, generation: m.cfg.Generation,
-			partitionBy: m.cfg.PartitionBy, topicID: m.source.topicID, leaderEpoch: s.scoredEpoch()})
-	case s.open.full(m.cfg.Rolling):
-		return
+	default:
+		open := m.beginSpan()
+		if open == nil || open.full(m.cfg.Rolling) || open.pinned() && open.to >= open.upTo {
+			return
+		}
+		if open.sends && open.events == 0 && !open.pinned() { // from now on it must not change: its rows may be sent
+			open.scoredAt = s.stamp(m.Now.Wall, open.registered)
+		}
 	}
 	m.source.asked = m.source.next
 	m.start(opScore, score{m.epoch, s.open, m.cut(s.open)})
@@ -120,7 +125,7 @@ func (m *partition) scoreMore() {
 // what comes next.
 func (m *partition) batchDue() bool {
 	s, l := &m.source, m.cfg.Batching
-	return m.paused || m.draining || m.loss.found != nil || m.recovering() || s.records >= l.Count || s.bytes >= l.Bytes || m.Now.Mono >= s.since+l.Period
+	return m.eager() || m.paused || m.draining || m.loss.found != nil || m.recovering() || s.records >= l.Count || s.bytes >= l.Bytes || m.Now.Mono >= s.since+l.Period
 }
 
 // cut says how much of the backlog may go into a span at once. A recovered span
@@ -143,6 +148,9 @@ func (m *partition) cut(s *span) engine.Cut {
 	if m.until > 0 {
 		c.UpTo = m.until
 	}
+	if s.pinned() {
+		c.UpTo = s.upTo
+	}
 	return c
 }
 
@@ -160,6 +168,9 @@ func (m *partition) onScored(ev batchScored) {
 	m.source.scored(ev)
 	m.yield.observe(ev)
 	s := m.slots.open
+	if s.sends {
+		m.rows.queue = append(m.rows.queue, queued{ev.to, ev.unsent})
+	}
 	if s.events == 0 && ev.records > 0 {
 		s.since = m.Now.Mono
 	}
@@ -185,7 +196,7 @@ func (m *partition) onScored(ev batchScored) {
 // due reports whether the open span, which has events, is to be committed.
 func (m *partition) due() bool {
 	s := m.slots.open
-	if s.full(m.cfg.Rolling) || m.slots.short || m.ended() || m.versions.next != nil || m.Now.Mono >= s.since+m.cfg.Rolling.Period || m.rate.tripped != "" {
+	if s.full(m.cfg.Rolling) || s.pinned() && s.to >= s.upTo || s.sends && !m.rows.ahead || m.slots.short || m.ended() || m.versions.next != nil || m.Now.Mono >= s.since+m.cfg.Rolling.Period || m.rate.tripped != "" {
 		return true
 	}
 	// What is in the backlog belongs to the last file before a rest.
@@ -217,7 +228,9 @@ func (m *partition) closeSpan() {
 	if m.cfg.Range != nil {
 		now = m.cfg.Range.ScoredAtUS
 	}
-	s.scoredAt = m.slots.stamp(now, s.registered)
+	if !s.sends {
+		s.scoredAt = m.slots.stamp(now, s.registered)
+	}
 	if m.versions.next != nil {
 		m.loadVersion()
 	}
@@ -229,7 +242,8 @@ const stuckTries = 5
 
 // stuck reports whether the log is taken by a slot that goes no further.
 func (m *partition) stuck() bool {
-	return m.slots.closing != nil && m.Retry(m.slots.closing.stage).Failures >= stuckTries
+	s := m.slots.closing
+	return s != nil && (m.Retry(s.stage).Failures >= stuckTries || m.awaitsRows(s) && m.cannotSend())
 }
 
 // committing returns what the log belongs to, nil for nothing.
@@ -250,6 +264,9 @@ func (m *partition) commitSlot() {
 	if job == nil || !m.Idle(job.slot().stage) {
 		return
 	}
+	if s, ok := job.(*span); ok && m.awaitsRows(s) {
+		return
+	}
 	m.start(job.slot().stage, commit{job.slot().stage, job})
 }
 
@@ -259,7 +276,8 @@ func (m *partition) onClaimed(ev slotClaimed) {
 	case !ev.won:
 		m.reopen()
 	default:
-		m.committing().slot().stage = opPublish
+		job := m.committing().slot()
+		job.stage, m.slots.loggedAt = opPublish, job.scoredAt
 	}
 }
 
@@ -298,6 +316,8 @@ func (m *partition) onFinished(ev slotFinished) {
 	s := m.slots.closing
 	m.slots.closing = nil
 	m.slots.committed, m.slots.leaderEpoch, m.slots.fresh, m.slots.cutShort = s.to, ev.entry.Intent.LeaderEpoch, false, nil
+	m.rows.ahead = m.rows.on() && ev.entry.Intent.RowsTopic == m.rows.topic
+	m.rows.committed(s)
 	m.loss.from = s.to
 	if e := &ev.entry; e.Done.Lost[1] == s.to && e.Done.Lost != [2]int64{} {
 		m.loss.from = s.from

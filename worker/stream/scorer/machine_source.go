@@ -98,7 +98,7 @@ func (m *partition) fetchMore() {
 // waits for. What is fetched is then dropped: it may be more than was asked for,
 // and the turn to hold such a batch is what others wait for.
 func (m *partition) blocked() bool {
-	return m.slots.claim == nil && m.stuck() && m.slots.open != nil && m.slots.open.full(m.cfg.Rolling)
+	return m.slots.claim == nil && (m.stuck() && m.slots.open != nil && m.slots.open.full(m.cfg.Rolling) || m.rows.unsent() >= maxUnsentBytes && m.cannotSend())
 }
 
 // refetch drops the backlog, whose records lack what a version needs or are not

@@ -74,6 +74,9 @@ func (m *partition) loadVersion() {
 		}
 		return
 	}
+	if m.loadPinned() {
+		return
+	}
 	switch want := v.wanted(); {
 	case want == nil, v.current != nil && v.current.Model == want.Model:
 		v.next = nil
@@ -87,7 +90,7 @@ func (m *partition) loadVersion() {
 		}
 	case m.slots.blank() && !m.Busy(opScore):
 		v.current, v.next = v.next, nil
-		if s := m.slots.open; s != nil {
+		if s := m.slots.open; s != nil && !s.pinned() {
 			s.model, s.registered = v.current.Model, v.current.RegisteredAtUS
 		}
 	}
@@ -113,6 +116,8 @@ func (m *partition) onLoaded(ev modelLoaded) {
 			m.halt(&thalweg.Error{Op: "carry out a claim", Kind: thalweg.KindOf(refused), Subject: ev.model.String(), Err: refused,
 				Hint: "the slot was claimed for this version and can be finished by no other: restore its checkpoint"})
 		}
+	case in == nil && ev.claimed:
+		m.onPinnedLoaded(ev, refused)
 	case refused != nil:
 		m.refuse(ev.model, refused)
 	case want != nil && want.Model == ev.model && !ev.claimed:
@@ -123,6 +128,6 @@ func (m *partition) onLoaded(ev modelLoaded) {
 // needs reports whether a version scores, or is about to.
 func (m *partition) needs(model engine.Model) bool {
 	v, s := &m.versions, &m.slots
-	return v.current != nil && v.current.Model == model || v.next != nil && v.next.Model == model ||
+	return m.rows.ready == model || v.current != nil && v.current.Model == model || v.next != nil && v.next.Model == model ||
 		s.open != nil && s.open.model == model || s.claim != nil && engine.ModelOf(s.claim) == model
 }

@@ -22,6 +22,7 @@ type (
 		Slots          [2]int
 		TopicID        string `json:"topic_id"`
 		Missing        [2]int64
+		RowsTopic      string `json:"rows_topic"`
 	}
 	simDone struct {
 		Objects []struct {

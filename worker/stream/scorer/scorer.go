@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -35,6 +36,7 @@ type Scorer struct {
 	models  engine.Models
 	log     *slog.Logger
 	latency latency
+	sent    sentRows
 	clock   func() time.Time // tells what is written down and measured; timers are the runtime's
 	nudge   chan struct{}    // paused or resumed has changed
 	mu      struct {
@@ -149,6 +151,7 @@ type runner struct {
 	newID          func() string // of an intent
 	files          compact.Files
 	outbox         deadletter.Deliverer
+	line           atomic.Pointer[string] // that rows are sent in: the ID of the log's first intent; nil while there is none
 	stopped        bool
 	err            error
 
@@ -171,6 +174,9 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 		// a goroutine can always end.
 		results: make(chan func() event, nOps+1), memoryPressure: make(chan struct{}, 1), memoryWait: make(chan struct{}, 1)}
 	r.backlog.Share = s.cfg.Memory
+	if s.cfg.Rows != nil {
+		r.backlog.Want |= connectors.Keys // rows have them
+	}
 	r.spawn = func(work func(ctx context.Context) (apply func() event)) {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
@@ -283,10 +289,10 @@ func (r *runner) settle() {
 	m := r.machine
 	h := budget.Holding{Backlog: r.backlog.SizeBytes(), Unscored: m.source.bytes}
 	if s := m.slots.open; s != nil {
-		h.Span, h.Recovering, h.Open = s.id, s.limit >= 0, s.rowBytes
+		h.Span, h.Recovering, h.Open = s.id, s.limit >= 0, s.rowBytes+s.outgoing.Bytes
 	}
 	if s := m.slots.closing; s != nil {
-		h.Stuck, h.Closing = m.Retry(s.stage).Failures > 0, s.rowBytes
+		h.Stuck, h.Closing = m.Retry(s.stage).Failures > 0, s.rowBytes+s.outgoing.Bytes
 	}
 	r.cfg.Memory.Settle(h)
 }

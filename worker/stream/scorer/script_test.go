@@ -136,7 +136,7 @@ func (s *script) do(t *testing.T, command string) []string {
 	var ev event
 	switch words[0] {
 	case "opened":
-		o := logOpened{commitlog.State{LeaderEpoch: term, NextOffset: number("next", -1), LostFrom: number("lost-from", number("next", -1))}, err}
+		o := logOpened{State: commitlog.State{LeaderEpoch: term, NextOffset: number("next", -1), LostFrom: number("lost-from", number("next", -1))}, err: err}
 		if o.NextOffset >= 0 {
 			o.TopicID = word("topic", "T1")
 		}

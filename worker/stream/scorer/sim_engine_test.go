@@ -39,6 +39,9 @@ func (e *simEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Rows) 
 			lost = append(lost, engine.Reject{Offset: offset})
 		} else {
 			good = append(good, at)
+			if out := dst.Send; out != nil && offset >= out.From {
+				out.Add(connectors.Message{Value: fmt.Appendf(nil, "row %d %d %d %d\n", at, e.version, dst.Generation, out.ScoredAt)}, offset, 1)
+			}
 		}
 	}
 	if err := dst.Add(b, nil, letters.Bytes(), lost); err != nil {

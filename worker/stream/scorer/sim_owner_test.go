@@ -43,12 +43,14 @@ func (s *sim) spawn() *simOwner {
 		client = s.wrong.client(o)
 	}
 	o.source = fault.NewSource(simSource{s}, s.topicFaults())
+	generation := thalweg.Generation(1 + len(s.owners)/3)
 	scorer, err := New(o.source, client, nil, slog.New(slog.DiscardHandler), Config{
-		Pipeline: "p", Generation: thalweg.Generation(1 + len(s.owners)/3), Topic: "t", Prefix: "x/",
+		Pipeline: "p", Generation: generation, Topic: "t", Prefix: "x/",
 		Batching:   Limits{Count: 1 + s.rng.IntN(5), Bytes: 100, Period: time.Duration(s.rng.IntN(3)) * time.Millisecond},
 		Rolling:    Limits{Count: 1 + s.rng.IntN(12), Bytes: 1000, Period: time.Duration(1+s.rng.IntN(20)) * time.Millisecond},
 		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
 		Outbox:     &simOutbox{owner: o, unasked: s.wrong != nil && s.wrong.unasked},
+		Rows:       s.rowsConfig(o, generation),
 		Compaction: s.compaction(),
 	})
 	if err != nil {
@@ -94,7 +96,7 @@ func (o *simOwner) step(ev event) {
 	o.runner.stepAt(now, ev)
 	if o.runner.stopped {
 		o.dead = true
-		if err := o.runner.err; err != nil && !o.stoppedByALoss() && o.sim.stopped == nil {
+		if err := o.runner.err; err != nil && !o.stoppedByALoss() && !o.stoppedAsStale() && o.sim.stopped == nil {
 			o.sim.stopped = fmt.Errorf("owner %d stopped: %w", o.id, err)
 		}
 	}

@@ -43,6 +43,7 @@ type sim struct {
 	between    bool // others act in the middle of what is not atomic
 	stopped    error
 	letters    *simLetters
+	rows       *simRows
 	tally      map[string]int // of what happened, for the summary
 }
 
@@ -64,6 +65,7 @@ type simActor interface {
 var simActors = []func(*sim) simActor{
 	newSimReader,
 	newSimLetters,
+	newSimRows,
 	newSimFollower,
 	newSimOperator,
 }

@@ -160,6 +160,9 @@ func (c simSource) Fetch(ctx context.Context, _ int, offset int64, _ time.Durati
 			dst.Ends = append(dst.Ends, len(dst.Values))
 			dst.Offsets = append(dst.Offsets, dst.Next)
 			dst.Timestamps = append(dst.Timestamps, 1)
+			if dst.Want&connectors.Keys != 0 {
+				dst.KeyEnds, dst.NullKeys = append(dst.KeyEnds, 0), append(dst.NullKeys, true)
+			}
 		}
 		dst.Next++
 	}

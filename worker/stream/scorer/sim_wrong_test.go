@@ -25,6 +25,9 @@ type wrong struct {
 	unasked bool
 	// merge says how files are merged; each merge begins with a copy.
 	merge *simMerger
+	// unpinned takes no notice of as what rows were sent, and unfenced has several
+	// send at once.
+	unpinned, unfenced bool
 	// byName has the topic read by its name, whichever topic has it.
 	byName bool
 }
@@ -42,6 +45,9 @@ var wrongs = []wrong{
 	{name: "goes on at the next slot with the range that it lost", bend: goesOnAfterLosing},
 	{name: "delivers dead letters without asking whether they were", unasked: true},
 	{name: "takes dead letters for delivered when the topic is away", bend: goesOnUndelivered},
+	{name: "scores rows that were sent with its own version", unpinned: true},
+	{name: "sends rows although another has taken over", unfenced: true},
+	{name: "takes rows for sent when their topic is away", bend: goesOnUnsent},
 	{name: "deletes the files that it merged before the record is there", bend: deletesInputsEarly},
 	{name: "deletes the files of a compaction that was only claimed", bend: sweepsClaims},
 	{name: "deletes replaced files at once", bend: sweepsAtOnce},
@@ -145,6 +151,14 @@ func trustsIntent(_ *simOwner, ev event) event {
 func goesOnUndelivered(_ *simOwner, ev event) event {
 	if _, ok := ev.(deadLettersDelivered); ok {
 		return deadLettersDelivered{}
+	}
+	return ev
+}
+
+func goesOnUnsent(_ *simOwner, ev event) event {
+	if ev, ok := ev.(rowsSent); ok {
+		ev.err = nil
+		return ev
 	}
 	return ev
 }

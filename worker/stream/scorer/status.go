@@ -44,6 +44,12 @@ type Status struct {
 	// P50 and P99 are quantiles of the time from an event's timestamp to its
 	// prediction, since Run began, to within 10 %.
 	P50, P99 time.Duration
+	// RowsTopic is the topic that rows are sent to, empty for none, and Sent how many are
+	// there since Run began. SentP50 and SentP99 are quantiles of the time from an event's
+	// timestamp to when its row was committed there.
+	RowsTopic        string
+	Sent             int64
+	SentP50, SentP99 time.Duration
 }
 
 // Refusal is a version that was not taken, and why.
@@ -59,6 +65,10 @@ func (s *Scorer) Status() Status {
 	status := s.mu.status
 	status.Refusals = slices.Clone(status.Refusals)
 	status.P50, status.P99 = s.latency.quantile(0.5), s.latency.quantile(0.99)
+	if s.cfg.Rows != nil {
+		status.RowsTopic, status.Sent = s.cfg.Rows.Topic, s.sent.rows.Load()
+		status.SentP50, status.SentP99 = s.sent.latency.quantile(0.5), s.sent.latency.quantile(0.99)
+	}
 	return status
 }
 

@@ -28,7 +28,7 @@ func holder(t *testing.T, cfg Config) (m *partition, step func(ev event) []effec
 	}
 	model := engine.Model{Name: "m", Version: 1}
 	step(modelsOffered{[]engine.Candidate{{Model: model}}})
-	step(logOpened{commitlog.State{NextOffset: 20, TopicID: "T"}, nil})
+	step(logOpened{State: commitlog.State{NextOffset: 20, TopicID: "T"}})
 	step(modelLoaded{model: model})
 	runs := []compact.Run{{Slots: [2]uint64{0, 1}, Offsets: [2]int64{0, 10}, Slot: 0, Bytes: 100, Rows: 10, Generation: 1, TopicID: "T"},
 		{Slots: [2]uint64{1, 2}, Offsets: [2]int64{10, 20}, Slot: 1, Bytes: 100, Rows: 10, Generation: 1, TopicID: "T"}}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -26,10 +27,12 @@ const (
 	opCommit
 	opMerge
 	opSweep
+	opReach
+	opSend
 	nOps
 )
 
-var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "deliver", "finish", "commit offset", "merge files", "sweep files"}
+var opNames = [nOps]string{"open log", "find start", "load model", "fetch", "score", "claim", "publish", "deliver", "finish", "commit offset", "merge files", "sweep files", "learn which rows are in their topic", "send rows"}
 
 func (o op) String() string { return opNames[o] }
 
@@ -41,7 +44,8 @@ type (
 	// logOpened answers openLog.
 	logOpened struct {
 		commitlog.State
-		err error
+		generation thalweg.Generation // of the newest slot that scored, where its rows go to another topic
+		err        error
 	}
 	// startFound answers findStart.
 	startFound struct {
@@ -80,6 +84,7 @@ type (
 		notes       map[string]int64 // events that fail data tests of severity warn, and the like, by what they do
 		gaps        int              // runs of offsets without a record that the span has grown by
 		cut         bool             // the batch was ended early, because the span can take no more days
+		unsent      int64            // bytes of rows that are to be sent
 		// needsRefetch: nothing is in the span, since the version needs parts of
 		// records that no fetch has asked for. The next ones do.
 		needsRefetch bool
@@ -122,6 +127,19 @@ type (
 		boundary uint64
 		moved    bool
 		err      error
+	}
+	// rowsReached answers reachRows: how far rows are in their topic, by the group that
+	// remembers it.
+	rowsReached struct {
+		epoch uint64
+		at    connectors.Position
+		group string
+		err   error
+	}
+	// rowsSent answers sendRows.
+	rowsSent struct {
+		epoch uint64
+		err   error
 	}
 	// swept answers sweep. again: something was deleted, or is to be later.
 	swept struct {
@@ -202,6 +220,18 @@ type (
 	// sweep deletes objects that were replaced before now minus retention, as far
 	// as this runner has seen.
 	sweep struct{ now, retention time.Duration }
+	// reachRows takes the topic of rows over from whoever sent to it, and asks how far
+	// they got.
+	reachRows struct{ epoch uint64 }
+	// sendRows commits what a span has to be sent, and the position that it leads to;
+	// without a span that alone.
+	sendRows struct {
+		epoch uint64
+		span  *span
+		to    connectors.Position
+	}
+	// forgetRows drops rows before an offset, which are in their topic.
+	forgetRows struct{ before int64 }
 	// stop ends the scorer; a nil err is an orderly end.
 	stop struct{ err error }
 )
@@ -243,9 +273,12 @@ type span struct {
 	leaderEpoch    int32    // of the last record before to
 	skip           bool     // nothing is scored: offsets are given up
 	missing        [2]int64 // of a skip
+	sends          bool     // its rows go to a topic too
+	upTo           int64    // end of rows that were sent as this span is, before it began here; 0: none were
 
 	// What the shell holds of it. The machine does not look at it.
-	rows     *engine.Rows // nil: nothing was scored
-	rowBytes int64        // of rows, as the budget knows it
-	began    time.Time    // when its first records were fetched; zero: there are no traces
+	rows     *engine.Rows    // nil: nothing was scored
+	rowBytes int64           // of rows, as the budget knows it
+	began    time.Time       // when its first records were fetched; zero: there are no traces
+	outgoing engine.Outgoing // rows that are to be sent
 }

@@ -63,7 +63,7 @@ func Compact(t testing.TB, bucket storage.Bucket, cfg commitlog.Config, a, b uin
 	}
 	check(t, w.Close())
 	in := commitlog.Intent{Seq: state.NextSeq, ID: commitlog.NewID(), Pipeline: cfg.Pipeline, Topic: cfg.Topic, Partition: cfg.Partition, From: state.NextOffset,
-		To: state.NextOffset, Action: commitlog.Compact, Slots: [2]uint64{a, b}, TopicID: state.TopicID, LeaderEpoch: state.LeaderEpoch, SpecGeneration: generation,
+		To: state.NextOffset, Action: commitlog.Compact, Slots: [2]uint64{a, b}, TopicID: state.TopicID, LeaderEpoch: state.LeaderEpoch, RowsTopic: state.RowsTopic, SpecGeneration: generation,
 		ScoredAtUS: claimed, Previous: state.Previous}
 	if won, _, err := log.Claim(t.Context(), in); err != nil || !won {
 		t.Fatalf("claim a compaction: %t, %v", won, err)

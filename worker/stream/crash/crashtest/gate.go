@@ -80,6 +80,14 @@ func (g *Gate) Outbox(o connectors.Outbox) connectors.Outbox {
 	return fault.InterceptOutbox(o, g)
 }
 
+// Appender returns a as the process sees it; nil stays nil.
+func (g *Gate) Appender(a connectors.Appender) connectors.Appender {
+	if a == nil {
+		return nil
+	}
+	return fault.InterceptAppender(a, g)
+}
+
 // Do implements crash.Hook.
 func (g *Gate) Do(ctx context.Context, p crash.Point, effect func() error) error {
 	return g.pass(ctx, step{seam: ofItself, point: p,

@@ -28,6 +28,8 @@ const (
 	PublishRows        crash.Point = "publish-rows"
 	PublishDeadLetters crash.Point = "publish-dead-letters"
 	DeliverDeadLetters crash.Point = "deliver-dead-letters"
+	BeginRows          crash.Point = "begin-rows"
+	SendRows           crash.Point = "send-rows"
 	Finish             crash.Point = "finish"
 	CommitTable        crash.Point = "commit-table"
 )
@@ -94,6 +96,8 @@ func Points() []Step {
 		{Stream, PublishRows, "rows are written", creates(isRows), nil},
 		{Stream, PublishDeadLetters, "dead letters are written", creates(isLetters), nil},
 		{Stream, DeliverDeadLetters, "dead letters are put into their topic", op(fault.Deliver), nil},
+		{Stream, BeginRows, "the topic of rows is taken over, and asked how far they are", op(fault.Begin), nil},
+		{Stream, SendRows, "rows and the position that they lead to are committed", op(fault.Append), nil},
 		{Stream, Finish, "a slot is finished", creates(isDone), nil},
 		{Stream, "commit-offset", "the group's offset is written", op(fault.Commit), nil},
 		{Stream, crash.Pause, "a pause is requested or ended", nil, nil},
