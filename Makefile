@@ -137,6 +137,7 @@ integration-deps: build
 	@integration/maven.sh flink dependency:copy-dependencies
 	@integration/python.sh readers
 	@integration/python.sh onnx
+	@integration/python.sh serve
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...

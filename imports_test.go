@@ -84,6 +84,7 @@ var ranks = map[string]int{
 	"coordinator/backup":        3,
 	"coordinator/membership":    5,
 	"coordinator/schedule":      3,
+	"coordinator/serving":       1,
 	"coordinator/liveness":      4,
 	"coordinator/view":          5,
 	"pipeline":                  3,

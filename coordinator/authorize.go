@@ -29,12 +29,12 @@ func routes(handlers map[string]http.Handler) http.Handler {
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, ok := handlers[r.URL.Path]
+		policy, _ := auth.PolicyOf(r.URL.Path)
+		h, ok := handlers[policy.Route]
 		if !ok {
 			http.NotFound(w, r)
 			return
 		}
-		policy, _ := auth.PolicyOf(r.URL.Path)
 		most := int64(policy.Bytes())
 		if r.ContentLength > most {
 			refuse(w, r, tooLarge(r, most))

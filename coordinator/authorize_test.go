@@ -159,6 +159,10 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		call + "GetRun":          {auth.Reader, scoped, message(`{"runId": "NAME-1-1"}`)},
 		call + "ListModels":      {auth.Reader, unscoped, message(`{}`)},
 		call + "StreamStatus":    {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
+		call + "ListEndpoints":   {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
+		"/v1/score/":             {auth.Reader, scoped, message(`{}`)},
+		"/v2":                    {auth.Reader, unscoped, nil},
+		"/v2/":                   {auth.Reader, scoped, nil},
 		call + "ListJobs":        {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
 		call + "GetJob":          {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
 		call + "ReadJob":         {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
@@ -207,9 +211,10 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		route := routes[path]
 		for _, k := range callers {
 			for _, name := range []string{"flights-none", "other"} {
-				req := httptest.NewRequestWithContext(c.atPort(), http.MethodGet, "http://127.0.0.1:7070"+path+"?seconds=0", nil) // refused once it is served
+				at := path + map[string]string{"/v1/score/": name, "/v2/": "models/" + name + "/ready"}[path]
+				req := httptest.NewRequestWithContext(c.atPort(), http.MethodGet, "http://127.0.0.1:7070"+at+"?seconds=0", nil) // refused once it is served
 				if route.body != nil {
-					req = httptest.NewRequestWithContext(c.atPort(), http.MethodPost, "http://127.0.0.1:7070"+path, strings.NewReader(route.body(name)))
+					req = httptest.NewRequestWithContext(c.atPort(), http.MethodPost, "http://127.0.0.1:7070"+at, strings.NewReader(route.body(name)))
 					req.Header.Set("Content-Type", "application/json")
 				}
 				req.TLS = by(k.certificate)
@@ -246,7 +251,7 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 					want = "403"
 				}
 				got := fmt.Sprint(w.Code)
-				if w.Code != 401 && w.Code != 403 && !(w.Code == 404 && !strings.Contains(w.Body.String(), "not_found")) {
+				if w.Code != 401 && w.Code != 403 && !(w.Code == 404 && strings.Contains(w.Body.String(), "page not found")) {
 					got = "served"
 				}
 				if got != want {

@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/membership"
 	"github.com/thalweg/thalweg/coordinator/raftnode"
+	"github.com/thalweg/thalweg/coordinator/serving"
 	"github.com/thalweg/thalweg/diagnose"
 )
 
@@ -67,6 +68,8 @@ type Coordinator struct {
 	peers *http.Transport
 	auth  *auth.Authenticator // nil: nobody has to say who it is
 	proxy http.Handler
+	// predictions passes requests for predictions on to workers.
+	predictions *serving.Proxy
 
 	// node is set before anything is served.
 	node    *raftnode.Node
@@ -95,6 +98,7 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	}
 	c.replica = newReplica(c.changes)
 	c.metrics = newMetrics(c)
+	c.predictions = serving.New(servingCluster{c}, c.cfg.Version, c.metrics.serving)
 	if c.cfg.Auth != nil {
 		var err error
 		if c.auth, err = auth.New(c.log, *c.cfg.Auth, c.tokenOf); err != nil {
@@ -129,6 +133,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	c.peers = api.NewTransport(c.cfg.peerTLS())
 	defer c.peers.CloseIdleConnections()
+	defer c.predictions.Close()
 	c.proxy = c.newProxy()
 	if len(c.cfg.Peers) == 0 {
 		c.cluster = membership.New(c.log, c.node, c.membership())

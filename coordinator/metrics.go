@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
+	"github.com/thalweg/thalweg/coordinator/serving"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/coordinator/view"
 	"github.com/thalweg/thalweg/tracing"
@@ -25,6 +26,7 @@ type metrics struct {
 	collectedObjects, collectedBytes prometheus.Counter
 	restarts                         *prometheus.CounterVec // by reason
 	flaps                            prometheus.Counter
+	serving                          *serving.Metrics
 }
 
 // Why a task is leased again.
@@ -40,6 +42,7 @@ func newMetrics(c *Coordinator) *metrics {
 	r := prometheus.NewRegistry()
 	m := &metrics{
 		registry: r,
+		serving:  serving.NewMetrics(r),
 		requests: newTimed(r, "thalweg_coordinator_request", "verb",
 			"Requests served by this node, by verb and outcome.", "Time to answer, by verb; a poll waits for work."),
 		commands: newTimed(r, "thalweg_coordinator_command", "command",

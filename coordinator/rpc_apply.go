@@ -93,6 +93,9 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 	if scoring := spec.Spec.Scoring; scoring != nil && scoring.Scale != nil {
 		cmd.Scale = &state.Scale{Min: uint32(scoring.Scale.Min), Max: uint32(scoring.Scale.Max), TargetMS: int64(1000 * scoring.Scale.TargetLagSeconds)}
 	}
+	if k := spec.Spec.Serving; k != nil && k.Enabled {
+		cmd.Serving = &state.Serving{Workers: uint32(k.Workers), RequestsPerSecond: k.RateLimit.RequestsPerSecond}
+	}
 	if r := spec.Spec.Resources; r != nil {
 		cmd.WorkerBytes = int64(r.Worker.Memory)
 	}

@@ -35,3 +35,26 @@ func (s *service) StreamStatus(ctx context.Context, req *apiv1.StreamStatusReque
 	}
 	return resp, err
 }
+
+// ListEndpoints lists the workers that answer for one pipeline, or for all.
+func (s *service) ListEndpoints(ctx context.Context, req *apiv1.ListEndpointsRequest) (*apiv1.ListEndpointsResponse, error) {
+	lead, err := s.c.waitLeading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &apiv1.ListEndpointsResponse{}
+	known, hint := req.Pipeline == "", ""
+	err = s.c.read(func(st *state.State) {
+		for p := range st.Pipelines() {
+			if req.Pipeline == "" && sees(ctx, p.Name) || string(p.Name) == req.Pipeline {
+				known = true
+				resp.Endpoints = append(resp.Endpoints, view.Endpoints(st, p, lead.liveness)...)
+			}
+		}
+		hint = nearestPipeline(ctx, st, req.Pipeline)
+	})
+	if err == nil && !known {
+		err = &thalweg.Error{Op: "list endpoints", Kind: thalweg.NotFound, Subject: "pipeline " + req.Pipeline, Hint: hint}
+	}
+	return resp, err
+}

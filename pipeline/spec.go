@@ -7,6 +7,7 @@ package pipeline
 
 import (
 	"slices"
+	"time"
 
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -104,6 +105,9 @@ type Body struct {
 	Registry Registry `yaml:"registry,omitempty" json:"registry,omitempty"`
 	// Scoring is the stream half: events scored with the newest champion.
 	Scoring *Scoring `yaml:"scoring,omitempty" json:"scoring,omitempty"`
+	// Serving is a service that answers for rows over HTTP and gRPC, as the stream half scores
+	// events. Default: none.
+	Serving *Serving `yaml:"serving,omitempty" json:"serving,omitempty"`
 	// Output is where cleaned rows go, as a table: a pipeline with it has no features and no
 	// model, and its runs end once the rows are written. They are those of the training data
 	// after all cleaning steps that apply to training. Steps that learn learn from the rows
@@ -218,4 +222,33 @@ func (s *Spec) HidesValues() bool { return s.Spec.Schema.Private() || s.NoiseKey
 // Private reports whether columns have values that must not leave their reader.
 func (s *SchemaSpec) Private() bool {
 	return s != nil && slices.ContainsFunc(s.Columns, func(c ColumnSpec) bool { return c.PII != "" })
+}
+
+// maxServingDelay bounds serving.max_delay.
+const maxServingDelay = time.Second
+
+// Serving is the service of a pipeline: workers that answer for rows with the version that
+// registry.alias names, over the Open Inference Protocol and POST /v1/score. Coordinators pass
+// requests on to them.
+type Serving struct {
+	// Enabled: there is a service.
+	Enabled bool `yaml:"enabled" json:"enabled"`
+	// Workers is how many workers answer; no more than there are.
+	Workers int `yaml:"workers,omitempty" json:"workers,omitempty" jsonschema:"minimum=1,maximum=64" default:"2"`
+	// MaxBatch is how many rows are scored at once, at most.
+	MaxBatch int `yaml:"max_batch,omitempty" json:"max_batch,omitempty" jsonschema:"minimum=1,maximum=65536" default:"256"`
+	// MaxDelay is how long rows wait for those of requests that have begun, at most.
+	MaxDelay Duration `yaml:"max_delay,omitempty" json:"max_delay,omitempty" jsonschema:"minimum=0" default:"1ms"`
+	// RateLimit bounds what one client may ask of each coordinator.
+	RateLimit RateLimit `yaml:"rate_limit,omitempty" json:"rate_limit,omitempty"`
+}
+
+// RateLimit bounds how often somebody is served. What a second allows may come at once.
+type RateLimit struct {
+	// RequestsPerSecond is how many requests of one client are answered; others are refused
+	// with 429, and when to come again.
+	RequestsPerSecond float64 `yaml:"requests_per_second,omitempty" json:"requests_per_second,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000" default:"2000"`
+	// By says what counts as one: a client is a token or a certificate, an address where
+	// nobody has to say who it is.
+	By string `yaml:"by,omitempty" json:"by,omitempty" jsonschema:"enum=client" default:"client"`
 }

@@ -510,6 +510,9 @@ func (b *Body) checkModel(at Place) {
 	if b.Scoring != nil && b.Sources.Events == nil {
 		at.Problem("scoring.source", "add "+at.path+".sources.events", "there is no source %s", b.Scoring.Source)
 	}
+	if b.Serving != nil && b.Serving.MaxDelay > Duration(maxServingDelay) {
+		at.Problem("serving.max_delay", "no more than "+maxServingDelay.String(), "clients wait for it")
+	}
 	if b.Scoring != nil && b.Scoring.Scale != nil && b.Scoring.Scale.Max < b.Scoring.Scale.Min {
 		at.Problem("scoring.scale.max", "min or more", "%d workers at most and %d at least", b.Scoring.Scale.Max, b.Scoring.Scale.Min)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/worker/serve"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // Stage is one stage of a run: what the coordinator plans with, and what a
@@ -105,11 +107,32 @@ func (c StageCatalog) Plan(spec *pipeline.Spec, verb string, arguments map[strin
 	return plan, nil
 }
 
+// serveKind is the kind of the lease of a pipeline's endpoint.
+const serveKind = "serve"
+
+// serveTask is such a lease.
+type serveTask struct{ *serve.Lease }
+
+func newServeTask(w *Worker, lease *apiv1.Lease) (runner, error) {
+	t, err := serve.NewLease(serve.Host{Server: w.served, Metrics: w.metrics.served, Spec: w.spec,
+		Registry: func(model string) *engine.Registry { return w.streams.registry(w, model) },
+		Failed: func(pipeline, test, severity string, rows int64) {
+			w.metrics.testFailed(pipeline, inService, test, severity, rows)
+		}}, lease, w.logOf(lease))
+	return serveTask{t}, err
+}
+
+func (t serveTask) run(ctx context.Context) *apiv1.TaskReport { t.Run(ctx); return nil }
+func (t serveTask) update(lease *apiv1.Lease)                 { t.Update(lease) }
+func (t serveTask) fill(req *apiv1.PollRequest)               { t.Fill(req) }
+
 // begin returns what carries a lease out.
 func (c StageCatalog) begin(w *Worker, lease *apiv1.Lease) (runner, error) {
 	switch {
 	case lease.JobId != "" && w.cfg.Jobs != nil:
 		return newTask(w, lease, w.cfg.Jobs), nil
+	case lease.Kind == serveKind && lease.RunId == "":
+		return newServeTask(w, lease)
 	case lease.RunId == "" && lease.JobId == "":
 		return newScoreTask(w, lease)
 	}

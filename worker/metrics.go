@@ -7,6 +7,7 @@ import (
 
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/tracing"
+	"github.com/thalweg/thalweg/worker/serve"
 )
 
 // metrics are one worker's, in a registry of its own so that several workers can
@@ -20,6 +21,7 @@ type metrics struct {
 	polls    prometheus.Counter     // that failed
 	epochs   prometheus.Counter
 	rounds   prometheus.Counter
+	served   *serve.Metrics
 	series   struct {
 		sync.Mutex
 		of map[[4]string]bool // that failed has
@@ -30,6 +32,8 @@ type metrics struct {
 const (
 	inStream = "stream"
 	inRuns   = "runs"
+	// inService: what clients asked about.
+	inService = "service"
 )
 
 // maxTestSeries bounds the series of data tests, since tests come and go with specs.
@@ -80,7 +84,8 @@ func newMetrics(cfg Config, tables *tables, leases func() int) *metrics {
 		ConstLabels: labels}, func() float64 { return float64(leases()) })
 	m.registry.MustRegister(m.tasks, m.polls, m.epochs, m.rounds, held)
 	m.series.of = make(map[[4]string]bool)
-	m.registry.MustRegister(m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(cfg.Credentials, labels), tracing.Collector(cfg.Traces))
+	m.served = serve.NewMetrics(labels)
+	m.registry.MustRegister(m.served, m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(cfg.Credentials, labels), tracing.Collector(cfg.Traces))
 	return m
 }
 

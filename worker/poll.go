@@ -128,6 +128,7 @@ const leaveTimeout = time.Second
 // leave drains the tasks and gives the leases back, so that others need not
 // wait for them to expire.
 func (w *Worker) leave() error {
+	w.served.Drain()
 	w.tasks.drain(w.cfg.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()

@@ -36,6 +36,7 @@ import (
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker/average"
+	"github.com/thalweg/thalweg/worker/serve"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/crash"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -216,6 +217,7 @@ type Worker struct {
 	lines       *diagnose.Ring // the newest of log
 	metrics     *metrics
 	tasks       *taskManager
+	served      *serve.Server // answers for the pipelines whose endpoints are leased
 	trainings   trainings
 	datasets    recent[*data]
 	models      recent[*artifact.Artifact]
@@ -263,6 +265,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.trainings.mu.byRun = make(map[string]*training)
 	w.tasks = newTaskManager(w)
 	w.metrics = newMetrics(cfg, &w.tables, w.tasks.len)
+	w.served = serve.NewServer(cfg.Version, w.metrics.served)
 	return w, nil
 }
 
@@ -281,11 +284,16 @@ func (w *Worker) ExchangeAddress() string {
 // handler serves the exchange of parameters, and what operators ask for.
 func (w *Worker) handler() http.Handler {
 	mux := http.NewServeMux()
+	served := w.served.Handler()
 	exchange, metrics := http.Handler(w.exchange), promhttp.HandlerFor(w.metrics.registry, promhttp.HandlerOpts{})
 	if w.cfg.Credentials != nil {
 		exchange, metrics = pki.Require(exchange, pki.Worker), pki.Require(metrics)
+		served = pki.Require(served, pki.Coordinator) // which know who may ask, and how often
 	}
 	mux.Handle("/", exchange)
+	for _, path := range serve.Paths {
+		mux.Handle(path, served)
+	}
 	mux.Handle("GET /metrics", metrics)
 	for path, serve := range diagnose.Handlers(diagnose.Process{Version: w.cfg.Version, Logs: w.lines, Metrics: w.metrics.registry, Facts: w.facts}) {
 		h := http.Handler(serve)
@@ -341,6 +349,10 @@ func (w *Worker) exchangeConfig() average.Config {
 // operating system.
 const giveBackEvery = 5 * time.Second
 
+// answerTimeout is how long a worker that has given its leases back waits for answers that it
+// has begun.
+const answerTimeout = time.Second
+
 // Run works until ctx ends, then drains: streams commit what they have scored,
 // leases are given back. When it returns, nothing of the worker is left.
 func (w *Worker) Run(ctx context.Context) error {
@@ -362,7 +374,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		defer server.Close()
-		return w.poll(ctx)
+		err := w.poll(ctx)
+		answered, cancel := context.WithTimeout(context.Background(), answerTimeout)
+		defer cancel()
+		_ = server.Shutdown(answered) // what has begun to be answered is, but the exchange may go on for ever
+		return err
 	})
 	g.Go(func() error {
 		w.look(ctx)

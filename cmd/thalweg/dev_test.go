@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +29,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/storage/checkpoint"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/cluster"
@@ -306,7 +309,7 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	cl := client(t, c)
 	body := fewFlights(t, 30_000)
 	upload(t, c, body)
-	run := applyAndWait(t, cl, strings.Replace(demoSpec(t), "scoring:\n", "scoring:\n    scale: {max: 4}\n", 1))
+	run := applyAndWait(t, cl, strings.Replace(demoSpec(t), "scoring:\n", "serving: {enabled: true}\n  scoring:\n    scale: {max: 4}\n", 1))
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
@@ -317,6 +320,47 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	metricsAreServed(t, cl)
 
 	sameBits(t, c, run, file, n, got)
+	served(t, c, file, got)
+}
+
+// served asks the service about the first rows of the file, by way of a coordinator, and
+// holds its answers against those of the stream.
+func served(t *testing.T, c *embedded.Cluster, file string, got map[string]uint64) {
+	t.Helper()
+	local, err := localdata.OpenFiles(t.Context(), file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	if err := local.Each(t.Context(), func(batch arrow.Record) error {
+		rows, body := min(500, int(batch.NumRows())), []byte{'['}
+		for i := range rows {
+			body = append(event.AppendJSON(body, batch, i), ',')
+		}
+		body[len(body)-1] = ']'
+		res, err := http.Post("http://"+c.Endpoints.API[0]+"/v1/score/flight-delays", "application/json", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		var answers []struct{ Probability float64 }
+		if err := json.NewDecoder(res.Body).Decode(&answers); err != nil || len(answers) != rows {
+			return fmt.Errorf("%s: %d answers to %d rows: %w", res.Status, len(answers), rows, err)
+		}
+		for i, a := range answers {
+			if bits, ok := got[key(batch, i)]; ok {
+				if compared++; math.Float64bits(a.Probability) != bits {
+					t.Fatalf("flight %s: service %v, stream %v", key(batch, i), a.Probability, math.Float64frombits(bits))
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if compared == 0 {
+		t.Fatal("no flight was compared")
+	}
 }
 
 // sameBits holds what the stream gave for n events against what the model of a

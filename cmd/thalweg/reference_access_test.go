@@ -16,7 +16,7 @@ import (
 // accessReference is the table of who may call what.
 func accessReference() string {
 	var b strings.Builder
-	b.WriteString("# Who may call what\n\n" + generatedMark + "\nCalls are POSTs to `/" + apiv1.CoordinatorServiceName + "/…`; what begins with `/` is a GET. A user has roles for\n" +
+	b.WriteString("# Who may call what\n\n" + generatedMark + "\nCalls are POSTs to `/" + apiv1.CoordinatorServiceName + "/…`; what begins with `/` is a path of its\nown, and all below it if it ends with `/`. A user has roles for\n" +
 		"pipelines ([security](../security.md)); \"about\" says which of them a call needs its role for. What is\nnot in the table is refused to everybody.\n\n")
 	tableHead(&b, slices.Concat([]string{"Route"}, auth.RoleNames(), []string{pki.Worker, "without credentials", "KiB of body", "About"})...)
 	for _, p := range auth.Policies() {

@@ -101,6 +101,12 @@ func printStatus(w io.Writer, s *apiv1.StatusResponse, now time.Time) {
 		terminal.Row(w, cells...)
 	}
 	terminal.PrintTimetables(w, s.Pipelines)
+	if len(s.Endpoints) > 0 {
+		terminal.Row(w, "\nSERVICE", "WORKER", "ADDRESS", "STATE", "VERSION", "MESSAGE")
+	}
+	for _, e := range s.Endpoints {
+		terminal.Row(w, e.Pipeline, cmp.Or(e.Worker, "-"), cmp.Or(e.Address, "-"), e.State, terminal.CountOrDash(e.ModelVersion), e.Message)
+	}
 }
 
 // runWaits says for which workers the run of a pipeline waits, "" if it does not.

@@ -13,6 +13,10 @@ const (
 	ReadyPath   = "/readyz"
 	MetricsPath = "/metrics"
 	OpenAPIPath = "/openapi.yaml"
+	// Requests for predictions are passed on to workers: rows, and those of the Open
+	// Inference Protocol.
+	ScorePath     = "/v1/score/"
+	InferencePath = "/v2"
 	// Coordinators find each other and become members by these.
 	HelloPath   = "/cluster/hello"
 	ConsentPath = "/cluster/consent"
@@ -42,6 +46,9 @@ var jobs = [...]struct {
 // with escapes.
 const withText = 1 << 20
 
+// withRows bounds requests for predictions, as workers do.
+const withRows = 32 << 20
+
 // policies say who may call what. A route that is not here is refused to everybody, and
 // the server has no other way to add one. docs/reference/access.md comes of the table.
 var policies = [...]Policy{
@@ -49,6 +56,11 @@ var policies = [...]Policy{
 	{Route: ReadyPath, Open: true, Unlimited: true},
 	{Route: MetricsPath, Role: Reader, Over: OverCluster},
 	{Route: OpenAPIPath, Role: Reader},
+
+	// Who may read a pipeline may ask its model: an answer tells no more than a scored row.
+	{Route: ScorePath, Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: withRows},
+	{Route: InferencePath, Role: Reader, Unlimited: true},
+	{Route: InferencePath + "/", Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: withRows},
 
 	{Route: apiv1.CoordinatorServiceStatusProcedure, Role: Reader},
 	{Route: apiv1.CoordinatorServiceNodeStatusProcedure, Role: Reader, Nodes: []string{pki.Coordinator}},
@@ -58,6 +70,8 @@ var policies = [...]Policy{
 	{Route: apiv1.CoordinatorServiceGetRunProcedure, Role: Reader, Nodes: jobsRead, Over: OverRun, Name: field((*apiv1.GetRunRequest).GetRunId)},
 	{Route: apiv1.CoordinatorServiceListModelsProcedure, Role: Reader, Nodes: jobsRead, Over: OverList},
 	{Route: apiv1.CoordinatorServiceStreamStatusProcedure, Role: Reader, Nodes: jobsRead, Over: OverList, Name: field((*apiv1.StreamStatusRequest).GetPipeline)},
+
+	{Route: apiv1.CoordinatorServiceListEndpointsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListEndpointsRequest).GetPipeline)},
 
 	{Route: apiv1.CoordinatorServiceListJobsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListJobsRequest).GetPipeline)},
 	{Route: apiv1.CoordinatorServiceGetJobProcedure, Role: Reader, Over: OverJob, Name: field((*apiv1.GetJobRequest).GetJobId)},

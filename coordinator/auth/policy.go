@@ -44,7 +44,7 @@ func (o Over) String() string { return overs[min(int(o), len(overs)-1)] }
 
 // Policy is who may call a route.
 type Policy struct {
-	// Route is the path, of an RPC or of a GET.
+	// Route is the path, of an RPC or of a GET; all paths below it where it ends with a slash.
 	Route string
 	// Role is the least that a user needs; NoRole: users may not call it.
 	Role Role
@@ -72,7 +72,9 @@ func (p Policy) Bytes() int { return cmp.Or(p.MaxBytes, small) }
 // PolicyOf returns the policy of a path; false where there is none, which nobody may
 // call.
 func PolicyOf(path string) (Policy, bool) {
-	i := slices.IndexFunc(policies[:], func(p Policy) bool { return p.Route == path })
+	i := slices.IndexFunc(policies[:], func(p Policy) bool {
+		return p.Route == path || strings.HasSuffix(p.Route, "/") && strings.HasPrefix(path, p.Route)
+	})
 	if i < 0 {
 		return Policy{}, false
 	}

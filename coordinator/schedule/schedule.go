@@ -35,6 +35,7 @@ type Round struct {
 	late    map[thalweg.PipelineName]bool // streams that are to catch up
 	jobs    []*state.Task                 // that wait
 	streams *tasks                        // partitions; nil: not looked at yet
+	serves  map[*load]int                 // endpoints that workers hold; nil: not looked at yet
 	taken   map[*state.Task]bool          // granted by this round
 	most    *load                         // who holds most partitions; nil: not looked at yet
 	moved   bool                          // it has taken a partition from a worker
@@ -207,6 +208,7 @@ func (p *Round) ofWorker(w Worker) {
 	p.takeJobs()
 	p.batchTasks()
 	p.replicas()
+	p.endpoints()
 	moves := p.partitions() == 0
 	if slow := p.straggler(); slow != nil {
 		p.taken[slow] = true
@@ -225,8 +227,11 @@ func (p *Round) ofWorker(w Worker) {
 
 // takesSlot tells tasks that run to their end and count against a worker's slots
 // from those that have to run side by side: all replicas of a training wait for
-// each other in every round, a partition's scorer never ends, and somebody waits for a job.
-func takesSlot(t *state.Task) bool { return !t.IsReplica() && !t.IsPartition() && t.Job == nil }
+// each other in every round, a partition's scorer and an endpoint never end, and somebody
+// waits for a job.
+func takesSlot(t *state.Task) bool {
+	return !t.IsReplica() && !t.IsPartition() && !t.IsEndpoint() && t.Job == nil
+}
 
 // take grants tasks that wait to the polling worker, n at most and no more than an
 // answer can name partials for, and returns how many.

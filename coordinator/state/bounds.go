@@ -60,6 +60,7 @@ const (
 	MaxJobParameters = 64 << 10 // bytes: names and expressions, or a small event
 
 	MaxPartitions   = 4096    // of one topic
+	MaxEndpoints    = 64      // of one pipeline
 	MaxTopicIDBytes = 64      // 32 hex digits, and room for other brokers' ideas
 	MaxVersions     = 100_000 // of one model
 	MaxAliases      = 64      // of one model

@@ -35,6 +35,8 @@ type ApplySpec struct {
 	WarmStart int64 `json:"warm_start,omitempty"`
 	// Scale is that of the stream half; nil: none.
 	Scale *Scale `json:"scale,omitempty"`
+	// Serving is its service; nil: none.
+	Serving *Serving `json:"serving,omitempty"`
 	// WorkerBytes is what its runs need of a worker's memory; 0: any worker will do.
 	WorkerBytes int64 `json:"worker_bytes,omitempty"`
 	// Timetable is when runs start by themselves, before any has; nil: never.
@@ -77,6 +79,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if flaw := c.Scale.flaw(); flaw != "" || c.WorkerBytes < 0 {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), cmp.Or(flaw, "negative memory"))
 	}
+	if flaw := c.Serving.flaw(); flaw != "" {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
+	}
 	if flaw := c.Timetable.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
@@ -101,7 +106,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
 		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Keep: c.Keep, Since: first,
-		WarmStart: c.WarmStart, Scale: c.Scale, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
+		WarmStart: c.WarmStart, Scale: c.Scale, Serving: c.Serving, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()
@@ -138,6 +143,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 		s.setPartitions(p, 1)
 	}
 	p.Wanted, p.WantedMS = p.Within(p.Wanted), s.timeMS
+	s.setEndpoints(p, c.Serving)
 	if !trains {
 		return Answer{Pipeline: p.Name, Generation: spec.Generation, Changed: true}
 	}

@@ -50,6 +50,7 @@ func (c *DeletePipeline) apply(s *State) Answer {
 		}
 		p.Deletion = d
 	}
+	s.setEndpoints(p, nil)
 	s.advanceDeletion(p)
 	return answer
 }

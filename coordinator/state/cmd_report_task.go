@@ -37,6 +37,8 @@ func (c *ReportTask) apply(s *State) Answer {
 	case t.Partition != nil:
 		c.scorer(s, t)
 		s.advanceDeletion(t.Partition.Pipeline)
+	case t.Endpoint != nil:
+		c.endpoint(s, t)
 	case t.Job != nil && c.Failure != nil:
 		c.failed(s, t)
 	case t.Job != nil:

@@ -62,6 +62,16 @@ func (m *Model) Version(v thalweg.ModelVersion) *ModelVersion {
 	return m.Versions[v-m.Before-1]
 }
 
+// AliasesOf returns the aliases that point to a version, in order.
+func (m *Model) AliasesOf(v thalweg.ModelVersion) (names []string) {
+	for _, name := range sortedKeys(m.Aliases) {
+		if m.Aliases[name].Version == v {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // last returns the number of the newest version.
 func (m *Model) last() thalweg.ModelVersion {
 	return m.Before + thalweg.ModelVersion(len(m.Versions))

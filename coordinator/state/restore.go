@@ -92,6 +92,9 @@ func (s *State) restorePipeline(p *Pipeline) error {
 			return err
 		}
 	}
+	if err := s.restoreEndpoints(subject, p); err != nil {
+		return err
+	}
 	s.pipelines[p.Name] = p
 	return nil
 }

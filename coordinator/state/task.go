@@ -9,7 +9,7 @@ import (
 )
 
 // Task is one piece of work that a worker holds by lease: one of a run's stage, a
-// topic partition to score, or a job.
+// topic partition to score, an endpoint that answers for a pipeline, or a job.
 type Task struct {
 	ID     thalweg.TaskID `json:"id"`
 	Reduce bool           `json:"reduce,omitempty"`
@@ -43,10 +43,11 @@ type Task struct {
 	Checkpoint string `json:"checkpoint,omitempty"`
 
 	// Run and Stage are those of a stage's task, Partition that of a topic
-	// partition's, and Job that of a job's; the others are nil.
+	// partition's, Endpoint that of an endpoint's, and Job that of a job's; the others are nil.
 	Run       *Run       `json:"-"`
 	Stage     *Stage     `json:"-"`
 	Partition *Partition `json:"-"`
+	Endpoint  *Endpoint  `json:"-"`
 	Job       *Job       `json:"-"`
 	// Of is the task that a backup repeats, nil for all others.
 	Of *Task `json:"-"`
@@ -72,12 +73,14 @@ type TaskFailure struct {
 // scoreKind is the kind of a topic partition's task.
 const scoreKind = "score"
 
-// Kind returns the name of the task's stage, the kind of its job, or score for a topic
-// partition.
+// Kind returns the name of the task's stage, the kind of its job, score for a topic
+// partition, or serve for an endpoint.
 func (t *Task) Kind() string {
 	switch {
 	case t.Job != nil:
 		return t.Job.Kind
+	case t.Endpoint != nil:
+		return serveKind
 	case t.Stage == nil:
 		return scoreKind
 	}

@@ -43,6 +43,8 @@ func Leases(s *state.State, alive int, id thalweg.WorkerID, known string) (lease
 			completeRun(s, t, l)
 		case t.Job != nil:
 			l.JobId, l.Pipeline, l.Parameters = string(t.Job.ID), string(t.Job.Pipeline), t.Job.Parameters
+		case t.Endpoint != nil:
+			l.Spec = t.Endpoint.Pipeline.Newest().Text
 		default:
 			completeStream(s, t, l)
 		}
@@ -57,6 +59,10 @@ func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 		for _, peer := range t.Stage.Tasks {
 			l.Peers = append(l.Peers, &apiv1.Peer{Replica: peer.Index, Worker: string(peer.Worker), Address: peer.Address})
 		}
+	}
+	if t.IsEndpoint() {
+		completeEndpoint(s, t.Endpoint.Pipeline, l)
+		return l
 	}
 	if !t.IsPartition() {
 		return l

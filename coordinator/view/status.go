@@ -69,6 +69,9 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 			v.Streams = append(v.Streams, sum)
 			a.stream(sum, pipe)
 		}
+		endpoints := Endpoints(s, pipe, l)
+		v.Endpoints = append(v.Endpoints, endpoints...)
+		a.service(endpoints)
 		if p.Deletion != "" && pipe.Deletion.Failed != "" {
 			a.add(severe, "pipeline "+p.Name, "its deletion does not get on: %s", shorten(p.Deletion))
 		}
@@ -198,6 +201,21 @@ func (a *attention) memory(r *state.Run, p *state.Pipeline, workers []*apiv1.Wor
 	}
 	if largest < spec.WorkerBytes {
 		a.add(severe, "run "+string(r.ID), "waits for a worker with %d MiB of memory, resources.worker.memory: the largest has %d MiB", spec.WorkerBytes>>20, largest>>20)
+	}
+}
+
+// service tells of a pipeline for which nobody answers although there is a version.
+func (a *attention) service(endpoints []*apiv1.Endpoint) {
+	for _, e := range endpoints {
+		if e.State == EndpointServing && e.Message == "" {
+			return
+		}
+	}
+	for _, e := range endpoints {
+		if e.Worker != "" && e.Message != "" {
+			a.add(warning, "service "+e.Pipeline, "worker %s: %s", e.Worker, shorten(e.Message))
+			return
+		}
 	}
 }
 

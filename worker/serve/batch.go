@@ -73,6 +73,7 @@ type batcher struct {
 		idle      []scorer
 		gathering bool // somebody waits for a batch to fill
 		arriving  int  // requests that are read, and will add rows
+		last      int  // calls of the last batch: as many are likely to come again
 	}
 }
 
@@ -93,7 +94,7 @@ func (b *batcher) arrive() {
 func (b *batcher) arrived() {
 	b.mu.Lock()
 	b.mu.arriving--
-	wake := b.mu.arriving == 0 && b.mu.gathering
+	wake := b.mu.gathering && b.fullLocked()
 	b.mu.Unlock()
 	if wake {
 		b.wake()
@@ -118,15 +119,22 @@ func (b *batcher) add(c *call) error {
 	b.mu.queue = append(b.mu.queue, c)
 	b.mu.rows += len(c.ends)
 	b.mu.bytes += len(c.values)
-	s, gathering := b.startLocked(), b.mu.gathering
+	s := b.startLocked()
+	wake := s == nil && b.mu.gathering && b.fullLocked()
 	b.mu.Unlock()
 	switch {
 	case s != nil:
 		go b.run(s)
-	case gathering:
+	case wake:
 		b.wake()
 	}
 	return nil
+}
+
+// fullLocked reports whether a batch need not wait for more: it is full, or nobody is about to
+// add rows and there are as many requests as the last time.
+func (b *batcher) fullLocked() bool {
+	return b.mu.rows >= b.limits.MaxBatch || b.mu.arriving == 0 && len(b.mu.queue) >= b.mu.last
 }
 
 // startLocked returns an idle scorer if somebody is to gather a batch and nobody does.
@@ -169,7 +177,7 @@ func (b *batcher) gather(calls []*call) []*call {
 	var timer *time.Timer
 	for {
 		b.mu.Lock()
-		if b.mu.rows >= b.limits.MaxBatch || b.mu.arriving == 0 || b.limits.MaxDelay == 0 {
+		if b.limits.MaxDelay == 0 || b.fullLocked() {
 			break
 		}
 		b.mu.Unlock()
@@ -200,7 +208,7 @@ func (b *batcher) gather(calls []*call) []*call {
 	b.mu.rows -= rows
 	left := copy(b.mu.queue, b.mu.queue[n:])
 	clear(b.mu.queue[left:])
-	b.mu.queue, b.mu.gathering = b.mu.queue[:left], false
+	b.mu.queue, b.mu.gathering, b.mu.last = b.mu.queue[:left], false, n
 	s := b.startLocked()
 	b.mu.Unlock()
 	if s != nil {

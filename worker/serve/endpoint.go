@@ -49,8 +49,10 @@ type Endpoint struct {
 	metrics *Metrics
 	log     *slog.Logger
 	current atomic.Pointer[Version]
-	stats   stats
-	mu      struct {
+	// inherited is the version of an endpoint before, which answers by an earlier spec.
+	inherited *Version
+	stats     stats
+	mu        struct {
 		sync.Mutex
 		offered []Offered
 		pinned  []*pinned // the most recently used last
@@ -124,7 +126,7 @@ func (e *Endpoint) follow(ctx context.Context, candidates []engine.Candidate) bo
 	for _, c := range candidates {
 		v := e.current.Load()
 		var err error
-		if v == nil || v.Model != c.Model {
+		if v == nil || v.Model != c.Model || v == e.inherited {
 			v, err = e.load(ctx, c.Model)
 		}
 		if err == nil {
@@ -139,6 +141,13 @@ func (e *Endpoint) follow(ctx context.Context, candidates []engine.Candidate) bo
 	e.mu.why, e.mu.refused = why, refused
 	e.mu.Unlock()
 	return first
+}
+
+// takeOver has an endpoint answer as another does until it has a version of its own. It is
+// called before Run.
+func (e *Endpoint) takeOver(from *Endpoint) {
+	e.inherited = from.current.Load()
+	e.current.Store(e.inherited)
 }
 
 // load makes a version ready to answer.

@@ -26,6 +26,9 @@ const (
 	TimeoutHeader = "Thalweg-Timeout-Ms"
 )
 
+// Paths are where a server answers: all below them is its own.
+var Paths = []string{"/v1/score/", "/v2", "/v2/"}
+
 // Server answers requests for the pipelines whose endpoints it has.
 type Server struct {
 	build    string // the version of the program

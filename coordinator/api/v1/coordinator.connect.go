@@ -91,6 +91,9 @@ const (
 	// CoordinatorServiceStreamStatusProcedure is the fully-qualified name of the CoordinatorService's
 	// StreamStatus RPC.
 	CoordinatorServiceStreamStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/StreamStatus"
+	// CoordinatorServiceListEndpointsProcedure is the fully-qualified name of the CoordinatorService's
+	// ListEndpoints RPC.
+	CoordinatorServiceListEndpointsProcedure = "/thalweg.coordinator.v1.CoordinatorService/ListEndpoints"
 	// CoordinatorServiceStatusProcedure is the fully-qualified name of the CoordinatorService's Status
 	// RPC.
 	CoordinatorServiceStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/Status"
@@ -164,6 +167,8 @@ type CoordinatorServiceClient interface {
 	SetSchedule(context.Context, *SetScheduleRequest) (*SetScheduleResponse, error)
 	// StreamStatus tells the position of each partition.
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
+	// ListEndpoints lists the workers that answer for one pipeline, or for all.
+	ListEndpoints(context.Context, *ListEndpointsRequest) (*ListEndpointsResponse, error)
 	// Status tells the nodes, the leader and the workers.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// NodeStatus tells of the coordinator that is asked. It is not passed on to the leader.
@@ -309,6 +314,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("StreamStatus")),
 			connect.WithClientOptions(opts...),
 		),
+		listEndpoints: connect.NewClient[ListEndpointsRequest, ListEndpointsResponse](
+			httpClient,
+			baseURL+CoordinatorServiceListEndpointsProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ListEndpoints")),
+			connect.WithClientOptions(opts...),
+		),
 		status: connect.NewClient[StatusRequest, StatusResponse](
 			httpClient,
 			baseURL+CoordinatorServiceStatusProcedure,
@@ -392,6 +403,7 @@ type coordinatorServiceClient struct {
 	setStream      *connect.Client[SetStreamRequest, SetStreamResponse]
 	setSchedule    *connect.Client[SetScheduleRequest, SetScheduleResponse]
 	streamStatus   *connect.Client[StreamStatusRequest, StreamStatusResponse]
+	listEndpoints  *connect.Client[ListEndpointsRequest, ListEndpointsResponse]
 	status         *connect.Client[StatusRequest, StatusResponse]
 	nodeStatus     *connect.Client[NodeStatusRequest, NodeStatusResponse]
 	backup         *connect.Client[BackupRequest, BackupResponse]
@@ -566,6 +578,15 @@ func (c *coordinatorServiceClient) StreamStatus(ctx context.Context, req *Stream
 	return nil, err
 }
 
+// ListEndpoints calls thalweg.coordinator.v1.CoordinatorService.ListEndpoints.
+func (c *coordinatorServiceClient) ListEndpoints(ctx context.Context, req *ListEndpointsRequest) (*ListEndpointsResponse, error) {
+	response, err := c.listEndpoints.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Status calls thalweg.coordinator.v1.CoordinatorService.Status.
 func (c *coordinatorServiceClient) Status(ctx context.Context, req *StatusRequest) (*StatusResponse, error) {
 	response, err := c.status.CallUnary(ctx, connect.NewRequest(req))
@@ -699,6 +720,8 @@ type CoordinatorServiceHandler interface {
 	SetSchedule(context.Context, *SetScheduleRequest) (*SetScheduleResponse, error)
 	// StreamStatus tells the position of each partition.
 	StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error)
+	// ListEndpoints lists the workers that answer for one pipeline, or for all.
+	ListEndpoints(context.Context, *ListEndpointsRequest) (*ListEndpointsResponse, error)
 	// Status tells the nodes, the leader and the workers.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// NodeStatus tells of the coordinator that is asked. It is not passed on to the leader.
@@ -840,6 +863,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("StreamStatus")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceListEndpointsHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceListEndpointsProcedure,
+		svc.ListEndpoints,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ListEndpoints")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceStatusHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceStatusProcedure,
 		svc.Status,
@@ -938,6 +967,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceSetScheduleHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStreamStatusProcedure:
 			coordinatorServiceStreamStatusHandler.ServeHTTP(w, r)
+		case CoordinatorServiceListEndpointsProcedure:
+			coordinatorServiceListEndpointsHandler.ServeHTTP(w, r)
 		case CoordinatorServiceStatusProcedure:
 			coordinatorServiceStatusHandler.ServeHTTP(w, r)
 		case CoordinatorServiceNodeStatusProcedure:
@@ -1037,6 +1068,10 @@ func (UnimplementedCoordinatorServiceHandler) SetSchedule(context.Context, *SetS
 
 func (UnimplementedCoordinatorServiceHandler) StreamStatus(context.Context, *StreamStatusRequest) (*StreamStatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.StreamStatus is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ListEndpoints(context.Context, *ListEndpointsRequest) (*ListEndpointsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListEndpoints is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Status(context.Context, *StatusRequest) (*StatusResponse, error) {

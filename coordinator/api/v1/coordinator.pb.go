@@ -3648,6 +3648,7 @@ type StatusResponse struct {
 	ActiveRunsTotal uint32           `protobuf:"varint,11,opt,name=active_runs_total,json=activeRunsTotal,proto3" json:"active_runs_total,omitempty"` // of those that the caller may see
 	Pipelines       []*Pipeline      `protobuf:"bytes,12,rep,name=pipelines,proto3" json:"pipelines,omitempty"`                                       // without their specs
 	Level           uint32           `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`                                              // how the cluster acts: by the newest level that all coordinators have known
+	Endpoints       []*Endpoint      `protobuf:"bytes,14,rep,name=endpoints,proto3" json:"endpoints,omitempty"`                                       // of all pipelines that are served
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -3773,6 +3774,196 @@ func (x *StatusResponse) GetLevel() uint32 {
 	return 0
 }
 
+func (x *StatusResponse) GetEndpoints() []*Endpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+// Endpoint is a worker that answers for a pipeline.
+type Endpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Index         uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Worker        string                 `protobuf:"bytes,3,opt,name=worker,proto3" json:"worker,omitempty"`                                  // empty while none has taken it
+	Address       string                 `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`                                // of the worker; coordinators pass requests on to it
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`                                    // serving, or waiting
+	ModelVersion  uint64                 `protobuf:"varint,6,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"` // that answers; 0 for none, or where it is not known
+	Message       string                 `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`                                // why no version answers, or not the one that is wanted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endpoint) Reset() {
+	*x = Endpoint{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoint) ProtoMessage() {}
+
+func (x *Endpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
+func (*Endpoint) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Endpoint) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *Endpoint) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Endpoint) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Endpoint) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Endpoint) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Endpoint) GetModelVersion() uint64 {
+	if x != nil {
+		return x.ModelVersion
+	}
+	return 0
+}
+
+func (x *Endpoint) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// ListEndpointsRequest asks for the endpoints of one pipeline, or of all.
+type ListEndpointsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"` // empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointsRequest) Reset() {
+	*x = ListEndpointsRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointsRequest) ProtoMessage() {}
+
+func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ListEndpointsRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+// ListEndpointsResponse is the endpoints in order of pipelines.
+type ListEndpointsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Endpoints     []*Endpoint            `protobuf:"bytes,1,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointsResponse) Reset() {
+	*x = ListEndpointsResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointsResponse) ProtoMessage() {}
+
+func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListEndpointsResponse) GetEndpoints() []*Endpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
 // Attention is something that somebody should look at.
 type Attention struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3785,7 +3976,7 @@ type Attention struct {
 
 func (x *Attention) Reset() {
 	*x = Attention{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3988,7 @@ func (x *Attention) String() string {
 func (*Attention) ProtoMessage() {}
 
 func (x *Attention) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +4001,7 @@ func (x *Attention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attention.ProtoReflect.Descriptor instead.
 func (*Attention) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Attention) GetSeverity() string {
@@ -3855,7 +4046,7 @@ type StreamSummary struct {
 
 func (x *StreamSummary) Reset() {
 	*x = StreamSummary{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3867,7 +4058,7 @@ func (x *StreamSummary) String() string {
 func (*StreamSummary) ProtoMessage() {}
 
 func (x *StreamSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3880,7 +4071,7 @@ func (x *StreamSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSummary.ProtoReflect.Descriptor instead.
 func (*StreamSummary) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *StreamSummary) GetPipeline() string {
@@ -3976,7 +4167,7 @@ type NodeStatusRequest struct {
 
 func (x *NodeStatusRequest) Reset() {
 	*x = NodeStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4179,7 @@ func (x *NodeStatusRequest) String() string {
 func (*NodeStatusRequest) ProtoMessage() {}
 
 func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4192,7 @@ func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatusRequest.ProtoReflect.Descriptor instead.
 func (*NodeStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
 }
 
 // NodeStatusResponse is the coordinator that was asked.
@@ -4014,7 +4205,7 @@ type NodeStatusResponse struct {
 
 func (x *NodeStatusResponse) Reset() {
 	*x = NodeStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4217,7 @@ func (x *NodeStatusResponse) String() string {
 func (*NodeStatusResponse) ProtoMessage() {}
 
 func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4230,7 @@ func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatusResponse.ProtoReflect.Descriptor instead.
 func (*NodeStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *NodeStatusResponse) GetNode() *Node {
@@ -4071,7 +4262,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4083,7 +4274,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4096,7 +4287,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Node) GetId() string {
@@ -4193,7 +4384,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4205,7 +4396,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4218,7 +4409,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RemoveMemberRequest) GetId() string {
@@ -4238,7 +4429,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4250,7 +4441,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4263,7 +4454,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RemoveMemberResponse) GetMembers() []string {
@@ -4294,7 +4485,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4306,7 +4497,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4319,7 +4510,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Worker) GetId() string {
@@ -4415,7 +4606,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4427,7 +4618,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4440,7 +4631,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
 }
 
 // BackupResponse is a backup.
@@ -4454,7 +4645,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4466,7 +4657,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4479,7 +4670,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BackupResponse) GetBackup() []byte {
@@ -4506,7 +4697,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4709,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4722,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RestoreRequest) GetBackup() []byte {
@@ -4553,7 +4744,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4565,7 +4756,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4578,7 +4769,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RestoreResponse) GetPipelines() uint64 {
@@ -4630,7 +4821,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4642,7 +4833,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4655,7 +4846,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -4804,7 +4995,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4816,7 +5007,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4829,7 +5020,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -4872,7 +5063,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +5075,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +5088,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Connection) GetKind() string {
@@ -4929,15 +5120,16 @@ type Progress struct {
 	RowsDone      int64                  `protobuf:"varint,3,opt,name=rows_done,json=rowsDone,proto3" json:"rows_done,omitempty"`
 	RowsTotal     int64                  `protobuf:"varint,4,opt,name=rows_total,json=rowsTotal,proto3" json:"rows_total,omitempty"`
 	Message       string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	Checkpoint    string                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // replica: the newest one saved, key#sha256
-	Exchange      uint64                 `protobuf:"varint,7,opt,name=exchange,proto3" json:"exchange,omitempty"`    // replica: the number of the one that training has come to
+	Checkpoint    string                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                          // replica: the newest one saved, key#sha256
+	Exchange      uint64                 `protobuf:"varint,7,opt,name=exchange,proto3" json:"exchange,omitempty"`                             // replica: the number of the one that training has come to
+	ModelVersion  uint64                 `protobuf:"varint,8,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"` // endpoint: the version that answers; 0 for none yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4949,7 +5141,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4962,7 +5154,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -5014,6 +5206,13 @@ func (x *Progress) GetExchange() uint64 {
 	return 0
 }
 
+func (x *Progress) GetModelVersion() uint64 {
+	if x != nil {
+		return x.ModelVersion
+	}
+	return 0
+}
+
 // TaskReport is how a task ended.
 type TaskReport struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -5043,7 +5242,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5055,7 +5254,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5068,7 +5267,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -5160,7 +5359,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5172,7 +5371,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5185,7 +5384,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -5224,7 +5423,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5236,7 +5435,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5249,7 +5448,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -5292,7 +5491,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5304,7 +5503,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5317,7 +5516,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Look) GetPipeline() string {
@@ -5368,19 +5567,21 @@ type Lease struct {
 	Parameters         string                 `protobuf:"bytes,29,opt,name=parameters,proto3" json:"parameters,omitempty"`                                                                         // of a job, JSON
 	RunStartedAtUnixMs int64                  `protobuf:"varint,27,opt,name=run_started_at_unix_ms,json=runStartedAtUnixMs,proto3" json:"run_started_at_unix_ms,omitempty"`                        // the same for all tasks of a run, whenever they run
 	// score:
-	Models        []*ModelVersion    `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
-	Paused        bool               `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing; a replica begins no round
-	Drain         bool               `protobuf:"varint,26,opt,name=drain,proto3" json:"drain,omitempty"`     // commit what is scored and report the task as done: the stream ends
-	Resumes       uint64             `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
-	Skip          *SkipAuthorization `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // the newest authorization to give up lost offsets
-	Grown         bool               `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
+	Models  []*ModelVersion    `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`    // the champion first, then what it replaced, newest first
+	Paused  bool               `protobuf:"varint,15,opt,name=paused,proto3" json:"paused,omitempty"`   // keep the lease, score nothing; a replica begins no round
+	Drain   bool               `protobuf:"varint,26,opt,name=drain,proto3" json:"drain,omitempty"`     // commit what is scored and report the task as done: the stream ends
+	Resumes uint64             `protobuf:"varint,16,opt,name=resumes,proto3" json:"resumes,omitempty"` // how often the stream was resumed: a new number lets a tripped scorer go on
+	Skip    *SkipAuthorization `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // the newest authorization to give up lost offsets
+	Grown   bool               `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
+	// serve:
+	Versions      []*NamedVersion `protobuf:"bytes,30,rep,name=versions,proto3" json:"versions,omitempty"` // that can be asked for, newest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5392,7 +5593,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5405,7 +5606,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -5611,6 +5812,74 @@ func (x *Lease) GetGrown() bool {
 	return false
 }
 
+func (x *Lease) GetVersions() []*NamedVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// NamedVersion is a version of a model, and the aliases that point to it.
+type NamedVersion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Checkpoint    string                 `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // key#sha256
+	Aliases       []string               `protobuf:"bytes,3,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedVersion) Reset() {
+	*x = NamedVersion{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedVersion) ProtoMessage() {}
+
+func (x *NamedVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedVersion.ProtoReflect.Descriptor instead.
+func (*NamedVersion) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *NamedVersion) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *NamedVersion) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *NamedVersion) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
 // Peer is who holds a replica of a training.
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5623,7 +5892,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5635,7 +5904,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5648,7 +5917,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -5687,7 +5956,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5699,7 +5968,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5712,7 +5981,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -5765,7 +6034,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5777,7 +6046,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5790,7 +6059,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *CreateTokenRequest) GetRequestId() string {
@@ -5844,7 +6113,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5856,7 +6125,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5869,7 +6138,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
 }
 
 // ListTokensRequest asks for all tokens.
@@ -5881,7 +6150,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5893,7 +6162,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5906,7 +6175,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
 }
 
 // ListTokensResponse is the tokens, in order of their names.
@@ -5919,7 +6188,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5931,7 +6200,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5944,7 +6213,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -5969,7 +6238,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5981,7 +6250,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5994,7 +6263,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Token) GetName() string {
@@ -6050,7 +6319,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6062,7 +6331,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6075,7 +6344,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RevokeTokenRequest) GetRequestId() string {
@@ -6101,7 +6370,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6113,7 +6382,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6126,7 +6395,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{86}
 }
 
 // ListAuditRequest asks for records of the audit log.
@@ -6146,7 +6415,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6158,7 +6427,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6171,7 +6440,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListAuditRequest) GetAfter() uint64 {
@@ -6243,7 +6512,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6255,7 +6524,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6268,7 +6537,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListAuditResponse) GetRecords() []*AuditRecord {
@@ -6324,7 +6593,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6336,7 +6605,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6349,7 +6618,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *AuditRecord) GetSeq() uint64 {
@@ -6811,7 +7080,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\trows_sent\x18\x18 \x01(\x03R\browsSent\x12\x1e\n" +
 	"\vsent_p50_ms\x18\x19 \x01(\x01R\tsentP50Ms\x12\x1e\n" +
 	"\vsent_p99_ms\x18\x1a \x01(\x01R\tsentP99Ms\"\x0f\n" +
-	"\rStatusRequest\"\xbc\x04\n" +
+	"\rStatusRequest\"\xfc\x04\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.thalweg.coordinator.v1.NodeR\x05nodes\x128\n" +
@@ -6827,7 +7096,20 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	" \x03(\v2%.thalweg.coordinator.v1.StreamSummaryR\astreams\x12*\n" +
 	"\x11active_runs_total\x18\v \x01(\rR\x0factiveRunsTotal\x12>\n" +
 	"\tpipelines\x18\f \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\x12\x14\n" +
-	"\x05level\x18\r \x01(\rR\x05level\"[\n" +
+	"\x05level\x18\r \x01(\rR\x05level\x12>\n" +
+	"\tendpoints\x18\x0e \x03(\v2 .thalweg.coordinator.v1.EndpointR\tendpoints\"\xc3\x01\n" +
+	"\bEndpoint\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12\x16\n" +
+	"\x06worker\x18\x03 \x01(\tR\x06worker\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12#\n" +
+	"\rmodel_version\x18\x06 \x01(\x04R\fmodelVersion\x12\x18\n" +
+	"\amessage\x18\a \x01(\tR\amessage\"2\n" +
+	"\x14ListEndpointsRequest\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\"W\n" +
+	"\x15ListEndpointsResponse\x12>\n" +
+	"\tendpoints\x18\x01 \x03(\v2 .thalweg.coordinator.v1.EndpointR\tendpoints\"[\n" +
 	"\tAttention\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
@@ -6931,7 +7213,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"Connection\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
-	"\taddresses\x18\x03 \x03(\tR\taddresses\"\xcb\x01\n" +
+	"\taddresses\x18\x03 \x03(\tR\taddresses\"\xf0\x01\n" +
 	"\bProgress\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x1b\n" +
@@ -6942,7 +7224,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\tR\n" +
 	"checkpoint\x12\x1a\n" +
-	"\bexchange\x18\a \x01(\x04R\bexchange\"\xf4\x04\n" +
+	"\bexchange\x18\a \x01(\x04R\bexchange\x12#\n" +
+	"\rmodel_version\x18\b \x01(\x04R\fmodelVersion\"\xf4\x04\n" +
 	"\n" +
 	"TaskReport\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
@@ -6982,7 +7265,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04spec\x18\x03 \x01(\tR\x04spec\"\xc8\b\n" +
+	"\x04spec\x18\x03 \x01(\tR\x04spec\"\x8a\t\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -7019,13 +7302,20 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x05drain\x18\x1a \x01(\bR\x05drain\x12\x18\n" +
 	"\aresumes\x18\x10 \x01(\x04R\aresumes\x12=\n" +
 	"\x04skip\x18\x11 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04skip\x12\x14\n" +
-	"\x05grown\x18\x12 \x01(\bR\x05grown\x1a9\n" +
+	"\x05grown\x18\x12 \x01(\bR\x05grown\x12@\n" +
+	"\bversions\x18\x1e \x03(\v2$.thalweg.coordinator.v1.NamedVersionR\bversions\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eArgumentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
+	"\fNamedVersion\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\tR\n" +
+	"checkpoint\x12\x18\n" +
+	"\aaliases\x18\x03 \x03(\tR\aaliases\"R\n" +
 	"\x04Peer\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\rR\areplica\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x18\n" +
@@ -7096,7 +7386,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\asubject\x18\r \x01(\tR\asubject\x12\x18\n" +
 	"\aoutcome\x18\x0e \x01(\tR\aoutcome\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\tR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\tR\x04hash2\xf5\x15\n" +
+	"\x04hash\x18\x10 \x01(\tR\x04hash2\xe5\x16\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -7116,7 +7406,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aPromote\x12&.thalweg.coordinator.v1.PromoteRequest\x1a'.thalweg.coordinator.v1.PromoteResponse\"\x00\x12b\n" +
 	"\tSetStream\x12(.thalweg.coordinator.v1.SetStreamRequest\x1a).thalweg.coordinator.v1.SetStreamResponse\"\x00\x12h\n" +
 	"\vSetSchedule\x12*.thalweg.coordinator.v1.SetScheduleRequest\x1a+.thalweg.coordinator.v1.SetScheduleResponse\"\x00\x12k\n" +
-	"\fStreamStatus\x12+.thalweg.coordinator.v1.StreamStatusRequest\x1a,.thalweg.coordinator.v1.StreamStatusResponse\"\x00\x12Y\n" +
+	"\fStreamStatus\x12+.thalweg.coordinator.v1.StreamStatusRequest\x1a,.thalweg.coordinator.v1.StreamStatusResponse\"\x00\x12n\n" +
+	"\rListEndpoints\x12,.thalweg.coordinator.v1.ListEndpointsRequest\x1a-.thalweg.coordinator.v1.ListEndpointsResponse\"\x00\x12Y\n" +
 	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12e\n" +
 	"\n" +
 	"NodeStatus\x12).thalweg.coordinator.v1.NodeStatusRequest\x1a*.thalweg.coordinator.v1.NodeStatusResponse\"\x00\x12Y\n" +
@@ -7142,7 +7433,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -7197,170 +7488,179 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*StreamPartition)(nil),        // 50: thalweg.coordinator.v1.StreamPartition
 	(*StatusRequest)(nil),          // 51: thalweg.coordinator.v1.StatusRequest
 	(*StatusResponse)(nil),         // 52: thalweg.coordinator.v1.StatusResponse
-	(*Attention)(nil),              // 53: thalweg.coordinator.v1.Attention
-	(*StreamSummary)(nil),          // 54: thalweg.coordinator.v1.StreamSummary
-	(*NodeStatusRequest)(nil),      // 55: thalweg.coordinator.v1.NodeStatusRequest
-	(*NodeStatusResponse)(nil),     // 56: thalweg.coordinator.v1.NodeStatusResponse
-	(*Node)(nil),                   // 57: thalweg.coordinator.v1.Node
-	(*RemoveMemberRequest)(nil),    // 58: thalweg.coordinator.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 59: thalweg.coordinator.v1.RemoveMemberResponse
-	(*Worker)(nil),                 // 60: thalweg.coordinator.v1.Worker
-	(*BackupRequest)(nil),          // 61: thalweg.coordinator.v1.BackupRequest
-	(*BackupResponse)(nil),         // 62: thalweg.coordinator.v1.BackupResponse
-	(*RestoreRequest)(nil),         // 63: thalweg.coordinator.v1.RestoreRequest
-	(*RestoreResponse)(nil),        // 64: thalweg.coordinator.v1.RestoreResponse
-	(*PollRequest)(nil),            // 65: thalweg.coordinator.v1.PollRequest
-	(*Looked)(nil),                 // 66: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 67: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 68: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 69: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 70: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 71: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 72: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 73: thalweg.coordinator.v1.Lease
-	(*Peer)(nil),                   // 74: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 75: thalweg.coordinator.v1.ErrorDetail
-	(*CreateTokenRequest)(nil),     // 76: thalweg.coordinator.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),    // 77: thalweg.coordinator.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),      // 78: thalweg.coordinator.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),     // 79: thalweg.coordinator.v1.ListTokensResponse
-	(*Token)(nil),                  // 80: thalweg.coordinator.v1.Token
-	(*RevokeTokenRequest)(nil),     // 81: thalweg.coordinator.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),    // 82: thalweg.coordinator.v1.RevokeTokenResponse
-	(*ListAuditRequest)(nil),       // 83: thalweg.coordinator.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),      // 84: thalweg.coordinator.v1.ListAuditResponse
-	(*AuditRecord)(nil),            // 85: thalweg.coordinator.v1.AuditRecord
-	nil,                            // 86: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 87: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 88: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 89: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 90: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 91: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 92: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 93: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 94: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 95: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 96: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 97: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 98: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 99: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*Endpoint)(nil),               // 53: thalweg.coordinator.v1.Endpoint
+	(*ListEndpointsRequest)(nil),   // 54: thalweg.coordinator.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),  // 55: thalweg.coordinator.v1.ListEndpointsResponse
+	(*Attention)(nil),              // 56: thalweg.coordinator.v1.Attention
+	(*StreamSummary)(nil),          // 57: thalweg.coordinator.v1.StreamSummary
+	(*NodeStatusRequest)(nil),      // 58: thalweg.coordinator.v1.NodeStatusRequest
+	(*NodeStatusResponse)(nil),     // 59: thalweg.coordinator.v1.NodeStatusResponse
+	(*Node)(nil),                   // 60: thalweg.coordinator.v1.Node
+	(*RemoveMemberRequest)(nil),    // 61: thalweg.coordinator.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),   // 62: thalweg.coordinator.v1.RemoveMemberResponse
+	(*Worker)(nil),                 // 63: thalweg.coordinator.v1.Worker
+	(*BackupRequest)(nil),          // 64: thalweg.coordinator.v1.BackupRequest
+	(*BackupResponse)(nil),         // 65: thalweg.coordinator.v1.BackupResponse
+	(*RestoreRequest)(nil),         // 66: thalweg.coordinator.v1.RestoreRequest
+	(*RestoreResponse)(nil),        // 67: thalweg.coordinator.v1.RestoreResponse
+	(*PollRequest)(nil),            // 68: thalweg.coordinator.v1.PollRequest
+	(*Looked)(nil),                 // 69: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 70: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 71: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 72: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 73: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 74: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 75: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 76: thalweg.coordinator.v1.Lease
+	(*NamedVersion)(nil),           // 77: thalweg.coordinator.v1.NamedVersion
+	(*Peer)(nil),                   // 78: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 79: thalweg.coordinator.v1.ErrorDetail
+	(*CreateTokenRequest)(nil),     // 80: thalweg.coordinator.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),    // 81: thalweg.coordinator.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),      // 82: thalweg.coordinator.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),     // 83: thalweg.coordinator.v1.ListTokensResponse
+	(*Token)(nil),                  // 84: thalweg.coordinator.v1.Token
+	(*RevokeTokenRequest)(nil),     // 85: thalweg.coordinator.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),    // 86: thalweg.coordinator.v1.RevokeTokenResponse
+	(*ListAuditRequest)(nil),       // 87: thalweg.coordinator.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 88: thalweg.coordinator.v1.ListAuditResponse
+	(*AuditRecord)(nil),            // 89: thalweg.coordinator.v1.AuditRecord
+	nil,                            // 90: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 91: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 92: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 93: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 94: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 95: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 96: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 97: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 98: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 99: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 100: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 101: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 102: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 103: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
-	5,  // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
-	4,  // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
-	6,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
-	5,  // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	86, // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	19, // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
-	19, // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
-	23, // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	87, // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	88, // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	89, // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	90, // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
-	20, // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
-	21, // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
-	22, // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
-	24, // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
-	35, // 16: thalweg.coordinator.v1.ListJobsResponse.jobs:type_name -> thalweg.coordinator.v1.Job
-	35, // 17: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
-	38, // 18: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
-	40, // 19: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	91, // 20: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	92, // 21: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	93, // 22: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	94, // 23: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	44, // 24: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	50, // 25: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	44, // 26: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	57, // 27: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	60, // 28: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	53, // 29: thalweg.coordinator.v1.StatusResponse.attention:type_name -> thalweg.coordinator.v1.Attention
-	19, // 30: thalweg.coordinator.v1.StatusResponse.active_runs:type_name -> thalweg.coordinator.v1.Run
-	54, // 31: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
-	5,  // 32: thalweg.coordinator.v1.StatusResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
-	57, // 33: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
-	68, // 34: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	69, // 35: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	50, // 36: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	70, // 37: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	67, // 38: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	66, // 39: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	74, // 40: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
-	95, // 41: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	96, // 42: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	97, // 43: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	73, // 44: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	72, // 45: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	98, // 46: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	74, // 47: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	99, // 48: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	40, // 49: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	44, // 50: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	80, // 51: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
-	85, // 52: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
-	39, // 53: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,  // 54: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,  // 55: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	7,  // 56: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	9,  // 57: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	11, // 58: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	13, // 59: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	15, // 60: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	17, // 61: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	25, // 62: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
-	27, // 63: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
-	29, // 64: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
-	31, // 65: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
-	33, // 66: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
-	36, // 67: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	41, // 68: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	43, // 69: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	46, // 70: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	48, // 71: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	51, // 72: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	55, // 73: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
-	61, // 74: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
-	63, // 75: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
-	58, // 76: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
-	76, // 77: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
-	78, // 78: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
-	81, // 79: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
-	83, // 80: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
-	65, // 81: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,  // 82: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,  // 83: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,  // 84: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10, // 85: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12, // 86: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14, // 87: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16, // 88: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18, // 89: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26, // 90: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
-	28, // 91: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
-	30, // 92: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
-	32, // 93: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
-	34, // 94: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
-	37, // 95: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	42, // 96: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	45, // 97: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	47, // 98: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	49, // 99: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	52, // 100: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	56, // 101: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
-	62, // 102: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
-	64, // 103: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
-	59, // 104: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
-	77, // 105: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
-	79, // 106: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
-	82, // 107: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
-	84, // 108: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
-	71, // 109: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	82, // [82:110] is the sub-list for method output_type
-	54, // [54:82] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	5,   // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
+	4,   // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
+	6,   // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
+	5,   // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
+	90,  // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	19,  // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
+	19,  // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
+	23,  // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
+	91,  // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	92,  // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	93,  // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	94,  // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	20,  // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
+	21,  // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
+	22,  // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
+	24,  // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
+	35,  // 16: thalweg.coordinator.v1.ListJobsResponse.jobs:type_name -> thalweg.coordinator.v1.Job
+	35,  // 17: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
+	38,  // 18: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
+	40,  // 19: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
+	95,  // 20: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	96,  // 21: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	97,  // 22: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	98,  // 23: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	44,  // 24: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	50,  // 25: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	44,  // 26: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	60,  // 27: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	63,  // 28: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	56,  // 29: thalweg.coordinator.v1.StatusResponse.attention:type_name -> thalweg.coordinator.v1.Attention
+	19,  // 30: thalweg.coordinator.v1.StatusResponse.active_runs:type_name -> thalweg.coordinator.v1.Run
+	57,  // 31: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
+	5,   // 32: thalweg.coordinator.v1.StatusResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
+	53,  // 33: thalweg.coordinator.v1.StatusResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
+	53,  // 34: thalweg.coordinator.v1.ListEndpointsResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
+	60,  // 35: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
+	71,  // 36: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	72,  // 37: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	50,  // 38: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	73,  // 39: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	70,  // 40: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	69,  // 41: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	78,  // 42: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
+	99,  // 43: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	100, // 44: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	101, // 45: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	76,  // 46: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	75,  // 47: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	102, // 48: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	78,  // 49: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	103, // 50: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	40,  // 51: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	44,  // 52: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	77,  // 53: thalweg.coordinator.v1.Lease.versions:type_name -> thalweg.coordinator.v1.NamedVersion
+	84,  // 54: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
+	89,  // 55: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
+	39,  // 56: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,   // 57: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,   // 58: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	7,   // 59: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	9,   // 60: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	11,  // 61: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	13,  // 62: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	15,  // 63: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	17,  // 64: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	25,  // 65: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
+	27,  // 66: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
+	29,  // 67: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
+	31,  // 68: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
+	33,  // 69: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
+	36,  // 70: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	41,  // 71: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	43,  // 72: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	46,  // 73: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	48,  // 74: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	54,  // 75: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:input_type -> thalweg.coordinator.v1.ListEndpointsRequest
+	51,  // 76: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	58,  // 77: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
+	64,  // 78: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	66,  // 79: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	61,  // 80: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
+	80,  // 81: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
+	82,  // 82: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
+	85,  // 83: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
+	87,  // 84: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
+	68,  // 85: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,   // 86: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,   // 87: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	8,   // 88: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	10,  // 89: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	12,  // 90: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	14,  // 91: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	16,  // 92: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	18,  // 93: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	26,  // 94: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
+	28,  // 95: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
+	30,  // 96: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
+	32,  // 97: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
+	34,  // 98: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
+	37,  // 99: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	42,  // 100: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	45,  // 101: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	47,  // 102: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	49,  // 103: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	55,  // 104: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:output_type -> thalweg.coordinator.v1.ListEndpointsResponse
+	52,  // 105: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	59,  // 106: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
+	65,  // 107: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	67,  // 108: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	62,  // 109: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
+	81,  // 110: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
+	83,  // 111: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
+	86,  // 112: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
+	88,  // 113: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
+	74,  // 114: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	86,  // [86:115] is the sub-list for method output_type
+	57,  // [57:86] is the sub-list for method input_type
+	57,  // [57:57] is the sub-list for extension type_name
+	57,  // [57:57] is the sub-list for extension extendee
+	0,   // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -7375,7 +7675,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   104,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
