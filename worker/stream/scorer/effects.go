@@ -200,6 +200,7 @@ func (r *runner) score(e score) {
 	if rows.Model != s.model {
 		rows.Model, rows.Engine = s.model, r.engines[s.model] // there are no events in it yet
 	}
+	rows.Generation = s.generation // likewise: it changes with a pin that is over
 	rows.Send = nil
 	if s.sends {
 		rows.Send = &engine.Outgoing{ScoredAt: s.scoredAt, From: max(r.machine.rows.sent, 0)}
