@@ -133,6 +133,8 @@ func (h *history) do(client int, input any, call func() (any, error)) {
 // of returns the operations of one part; one that was cut off and only looked is of
 // no account.
 func (h *history) of(part func(any) bool) (ops []porcupine.Operation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, op := range h.ops {
 		_, looked := op.Input.(resolve)
 		_, asked := op.Input.(active)
@@ -168,7 +170,8 @@ func playLinear(t *testing.T, seed uint64) {
 			}
 		})
 	}
-	for range 4 {
+	// Where clients are starved they get longer: a short history proves nothing.
+	for times := 0; (times < 4 || len(h.of(onAlias)) < least || len(h.of(onRun)) < least) && c.ctx().Err() == nil; times++ {
 		disturb(c, wires, random)
 	}
 	end()
@@ -176,7 +179,7 @@ func playLinear(t *testing.T, seed uint64) {
 
 	check := func(what string, model porcupine.NondeterministicModel, part func(any) bool) {
 		ops := h.of(part)
-		if len(ops) < 10 {
+		if len(ops) < least {
 			t.Errorf("seed %d: only %d operations on %s", seed, len(ops), what)
 		}
 		if result := porcupine.CheckOperationsTimeout(model.ToModel(), ops, time.Minute); result != porcupine.Ok {
@@ -186,16 +189,24 @@ func playLinear(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	onAlias := func(input any) bool {
-		switch input.(type) {
-		case promote, resolve:
-			return true
-		}
-		return false
-	}
 	check("the alias", aliasModel, onAlias)
-	check("the active run", runModel, func(input any) bool { return !onAlias(input) })
+	check("the active run", runModel, onRun)
 }
+
+// least is how many operations on each part a history has.
+const least = 10
+
+// onAlias reports whether an operation is on the alias.
+func onAlias(input any) bool {
+	switch input.(type) {
+	case promote, resolve:
+		return true
+	}
+	return false
+}
+
+// onRun reports whether it is on the active run.
+func onRun(input any) bool { return !onAlias(input) }
 
 // linearClient returns a client that is soon out of patience, so that histories have
 // operations whose outcome is unknown.

@@ -2,6 +2,7 @@ package feature
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -117,11 +118,14 @@ func TestBatchBoundariesDoNotChangeAPartialOfLists(t *testing.T) {
 			f := NewFitter(plan)
 			for _, b := range batches {
 				if err := f.Observe(b, make([]uint8, b.NumRows())); err != nil {
-					rt.Fatal(err)
+					if !errors.As(err, new(*table.RowError)) {
+						rt.Fatal(err)
+					}
+					return "refused" // for a number that is too large: which one is met first depends on the batches
 				}
 			}
 			p, err := f.Partial()
-			return fmt.Sprint(string(p), err) // of large numbers the variance overflows
+			return fmt.Sprint(string(p), err)
 		}
 		if got, want := partialOf(tabletest.Split(rt, rec)...), partialOf(rec); got != want {
 			rt.Fatalf("in pieces\n%s\nas a whole\n%s", got, want)
