@@ -239,12 +239,12 @@ func TestClientLeavesANodeThatVanished(t *testing.T) {
 	up := &fake{answer: func(int, *apiv1.StartRunRequest) (*apiv1.StartRunResponse, error) {
 		return &apiv1.StartRunResponse{}, nil
 	}}
-	c, err := NewClient(Config{Addresses: []string{vanishing(t, serve(t, gone), asked), serve(t, up)}, Silence: 100 * time.Millisecond, AttemptTimeout: time.Hour})
+	c, err := NewClient(Config{Addresses: []string{vanishing(t, serve(t, gone), asked), serve(t, up)}, Silence: time.Second, AttemptTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil || len(up.ids) != 1 {
+	if _, err := c.StartRun(t.Context(), &apiv1.StartRunRequest{}); err != nil || len(up.ids) == 0 {
 		t.Errorf("%v", err)
 	}
 }

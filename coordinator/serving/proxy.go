@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/retry"
 )
@@ -29,11 +31,14 @@ const (
 	timeoutHeader = "Thalweg-Timeout-Ms"
 	// longest is how long a request is worked on that names no time.
 	longest = 30 * time.Second
-	// tryTimeout is how long one worker gets before another is asked: it may be cut off.
+	// tryTimeout is how long one worker gets before another is asked: it may be cut off. In
+	// each round it gets twice the time of the one before: it may have much to do.
 	tryTimeout = 5 * time.Second
 	// avoidFor is how long a worker that did not answer is asked after the others.
 	avoidFor = 2 * time.Second
-	// maxAnswerBytes bounds an answer, which is kept until it is whole.
+	// maxBodyBytes and maxAnswerBytes bound a request and its answer, which are kept until they
+	// are whole. The table of policies has the former.
+	maxBodyBytes   = 32 << 20
 	maxAnswerBytes = 64 << 20
 	// maxWorkers bounds the workers to which connections are kept.
 	maxWorkers = 1024
@@ -78,7 +83,8 @@ type Proxy struct {
 	build   string
 	metrics *Metrics
 	limits  limits
-	next    atomic.Uint64 // whom to ask first
+	held    *semaphore.Weighted // bytes of bodies and answers
+	next    atomic.Uint64       // whom to ask first
 	mu      struct {
 		sync.Mutex
 		transports map[string]http.RoundTripper
@@ -88,7 +94,7 @@ type Proxy struct {
 
 // New returns a proxy of a coordinator of the given build.
 func New(cluster Cluster, build string, metrics *Metrics) *Proxy {
-	p := &Proxy{cluster: cluster, build: build, metrics: metrics}
+	p := &Proxy{cluster: cluster, build: build, metrics: metrics, held: semaphore.NewWeighted(maxHeldBytes)}
 	p.mu.transports, p.mu.failed = make(map[string]http.RoundTripper), make(map[Worker]time.Time)
 	return p
 }
@@ -97,10 +103,12 @@ func New(cluster Cluster, build string, metrics *Metrics) *Proxy {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
-	case slices.Contains(parts[1:], "") || slices.Contains(parts, "..") || slices.Contains(parts, "."):
+	case r.URL.RawPath != "" || slices.Contains(parts[1:], "") || slices.Contains(parts, "..") || slices.Contains(parts, "."):
 		http.NotFound(w, r)
 	case len(parts) >= 3 && (parts[0] == "v1" && parts[1] == "score" || parts[0] == "v2" && parts[1] == "models"):
-		a, err := p.pass(w, r, parts[2])
+		held := &hold{of: p.held}
+		defer held.release()
+		a, err := p.pass(w, r, parts[2], held)
 		if err != nil {
 			refuse(w, err)
 			return
@@ -159,7 +167,7 @@ func (a *answer) write(w http.ResponseWriter) {
 }
 
 // pass has a worker answer a request about a pipeline.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string) (*answer, error) {
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, held *hold) (*answer, error) {
 	client, err := p.cluster.Permit(r, pipeline)
 	if err != nil {
 		return nil, err
@@ -172,6 +180,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string) (*
 		p.metrics.throttled.Inc()
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Subject: client, Err: errors.New("it asks too often"), Hint: "serving.rate_limit"}
+	}
+	if err := held.take(r.ContentLength, maxBodyBytes); err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -186,11 +197,11 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string) (*
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	return p.persist(ctx, r, service, body)
+	return p.persist(ctx, r, service, body, held)
 }
 
 // persist asks one worker after the other, in rounds, until one answers or the time is over.
-func (p *Proxy) persist(ctx context.Context, r *http.Request, service Service, body []byte) (*answer, error) {
+func (p *Proxy) persist(ctx context.Context, r *http.Request, service Service, body []byte, held *hold) (*answer, error) {
 	var last error
 	for rounds := 1; ; rounds++ {
 		changed := p.cluster.Changed()
@@ -203,13 +214,15 @@ func (p *Proxy) persist(ctx context.Context, r *http.Request, service Service, b
 			if i > 0 || rounds > 1 {
 				p.metrics.retries.Inc()
 			}
-			a, err := p.try(ctx, worker, r, body)
+			a, err := p.try(ctx, worker, r, body, held, tryTimeout<<min(rounds-1, 3))
 			switch {
 			case err == nil && a.status == http.StatusTooManyRequests:
 				busy = a // another one may have room
 				continue
 			case err == nil:
 				return a, nil
+			case thalweg.Is(err, thalweg.Throttled): // there is no room here
+				return nil, err
 			}
 			if last = err; ctx.Err() != nil {
 				break
@@ -255,9 +268,13 @@ func (p *Proxy) order(workers []Worker) []Worker {
 	return turn
 }
 
-// try asks one worker. An error is one after which another is to be asked.
-func (p *Proxy) try(ctx context.Context, worker Worker, r *http.Request, body []byte) (a *answer, err error) {
+// try asks one worker, for a while. An error is one after which another is to be asked, but
+// for Throttled.
+func (p *Proxy) try(whole context.Context, worker Worker, r *http.Request, body []byte, held *hold, patience time.Duration) (a *answer, err error) {
 	defer func() {
+		if err != nil && (whole.Err() != nil || thalweg.Is(err, thalweg.Throttled)) {
+			return // that says nothing of the worker
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		switch {
@@ -270,7 +287,7 @@ func (p *Proxy) try(ctx context.Context, worker Worker, r *http.Request, body []
 			p.mu.failed[worker] = time.Now()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	ctx, cancel := context.WithTimeout(whole, patience)
 	defer cancel()
 	url := *r.URL
 	url.Scheme, url.Host = p.cluster.Scheme(), worker.Address
@@ -292,6 +309,9 @@ func (p *Proxy) try(ctx context.Context, worker Worker, r *http.Request, body []
 		return nil, err
 	}
 	defer res.Body.Close()
+	if err := held.take(res.ContentLength, maxAnswerBytes); err != nil {
+		return nil, err
+	}
 	a = &answer{status: res.StatusCode, header: res.Header}
 	if a.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes+1)); err != nil {
 		return nil, err
@@ -300,7 +320,7 @@ func (p *Proxy) try(ctx context.Context, worker Worker, r *http.Request, body []
 		return &answer{status: http.StatusRequestEntityTooLarge, body: []byte(`{"error":"the answer is too large: ask in several requests"}`)}, nil
 	}
 	switch a.status {
-	case http.StatusServiceUnavailable, http.StatusBadGateway:
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return nil, fmt.Errorf("worker %s: %.400s", worker.ID, bytes.TrimSpace(a.body))
 	}
 	return a, nil

@@ -193,13 +193,13 @@ func TestWhatIsNotAllowedIsRefusedBeforeAWorkerIsAsked(t *testing.T) {
 		t.Errorf("who may not ask: %d %s", w.Code, w.Body)
 	}
 	good := start(t, "127.0.0.1:0", func() int { return 200 })
-	c.set(func(s *Service) { s.Workers, s.RequestsPerSecond = []Worker{{"a", good.address}}, 2 })
+	c.set(func(s *Service) { s.Workers, s.RequestsPerSecond = []Worker{{"a", good.address}}, 0.001 })
 	codes := make(map[int]int)
 	for range 5 {
 		codes[ask(p, "POST", "/v1/score/p", "x", "Authorization", "one").Code]++
 	}
 	w := ask(p, "POST", "/v1/score/p", "x", "Authorization", "another")
-	if codes[429] < 2 || codes[200] < 2 || w.Code != 200 {
+	if codes[429] != 4 || codes[200] != 1 || w.Code != 200 {
 		t.Errorf("of five requests %v, of another client %d", codes, w.Code)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/v1/score/p", http.MaxBytesReader(nil, io.NopCloser(strings.NewReader("xxx")), 2))
@@ -224,7 +224,34 @@ func TestTheProxyTellsOfItself(t *testing.T) {
 	c.set(func(s *Service) { s.Missing = "no" })
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("gone"))
-	if _, err := p.persist(ctx, httptest.NewRequest(http.MethodPost, "/v1/score/p", http.NoBody), Service{Pipeline: "p"}, nil); !thalweg.Is(err, thalweg.Unavailable) {
+	if _, err := p.persist(ctx, httptest.NewRequest(http.MethodPost, "/v1/score/p", http.NoBody), Service{Pipeline: "p"}, nil, &hold{of: p.held}); !thalweg.Is(err, thalweg.Unavailable) {
 		t.Error(err)
+	}
+}
+
+// TestWhatTheProxyKeepsIsBounded: bodies and answers of all requests at once.
+func TestWhatTheProxyKeepsIsBounded(t *testing.T) {
+	t.Parallel()
+	p, c := newProxy(t)
+	good := start(t, "127.0.0.1:0", func() int { return 200 })
+	c.set(func(s *Service) { s.Workers = []Worker{{"a", good.address}} })
+	others := &hold{of: p.held}
+	if err := others.take(maxHeldBytes, maxHeldBytes); err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(p, "POST", "/v1/score/p", "x", "Authorization", "one"); w.Code != 429 {
+		t.Errorf("without room: %d %s", w.Code, w.Body)
+	}
+	others.release()
+	for range 3 {
+		if w := ask(p, "POST", "/v1/score/p", "x", "Authorization", "one"); w.Code != 200 {
+			t.Errorf("with room: %d %s", w.Code, w.Body)
+		}
+	}
+	if !p.held.TryAcquire(maxHeldBytes) {
+		t.Error("requests that are answered keep something")
+	}
+	if w := ask(p, "POST", "/v1/score/p%2Fq", "x", "Authorization", "one"); w.Code != 404 {
+		t.Errorf("a name with a slash: %d %s", w.Code, w.Body)
 	}
 }

@@ -31,7 +31,8 @@ func completeEndpoint(s *state.State, p *state.Pipeline, l *apiv1.Lease) {
 	}
 	for i, v := range slices.Backward(m.Versions) {
 		aliases := m.AliasesOf(v.Version)
-		if !v.Collected && !v.Retired && (len(aliases) > 0 || len(m.Versions)-i <= maxServed) {
+		// Who may ask this pipeline may not see what others have trained.
+		if v.Pipeline == p.Name && !v.Collected && !v.Retired && (len(aliases) > 0 || len(m.Versions)-i <= maxServed) {
 			l.Versions = append(l.Versions, &apiv1.NamedVersion{Version: uint64(v.Version), Checkpoint: v.Checkpoint, Aliases: aliases})
 		}
 	}

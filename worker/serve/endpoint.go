@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -99,18 +100,17 @@ func (e *Endpoint) Run(ctx context.Context) {
 			failures++
 			wait = loadBackoff.Delay(failures, nil)
 		}
-		var again <-chan time.Time
-		if wait > 0 {
-			timer := time.NewTimer(wait)
-			again = timer.C
-			defer timer.Stop()
+		again := time.NewTimer(wait)
+		if wait == 0 {
+			again.Stop()
 		}
 		select {
 		case <-changed:
 			failures = 0
-		case <-again:
+		case <-again.C:
 		case <-ctx.Done():
 		}
+		again.Stop()
 	}
 }
 
@@ -144,8 +144,11 @@ func (e *Endpoint) follow(ctx context.Context, candidates []engine.Candidate) bo
 }
 
 // takeOver has an endpoint answer as another does until it has a version of its own. It is
-// called before Run.
+// called before Run. Where a new spec may protect more, nothing is taken over.
 func (e *Endpoint) takeOver(from *Endpoint) {
+	if e.cfg.Schema.Private() && !reflect.DeepEqual(e.cfg.Schema, from.cfg.Schema) {
+		return
+	}
 	e.inherited = from.current.Load()
 	e.current.Store(e.inherited)
 }
@@ -235,10 +238,15 @@ func (e *Endpoint) pin(ctx context.Context, m engine.Model) (*Version, error) {
 		p = e.mu.pinned[i]
 		e.mu.pinned = slices.Delete(e.mu.pinned, i, i+1)
 	} else {
-		p = &pinned{model: m, loaded: make(chan struct{})}
 		if len(e.mu.pinned) == maxPinned {
-			e.mu.pinned = slices.Delete(e.mu.pinned, 0, 1)
+			oldest := slices.IndexFunc(e.mu.pinned, (*pinned).isLoaded)
+			if oldest < 0 {
+				e.mu.Unlock()
+				return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Throttled, Subject: m.String(), Err: fmt.Errorf("%d other versions are being loaded", maxPinned)}
+			}
+			e.mu.pinned = slices.Delete(e.mu.pinned, oldest, oldest+1)
 		}
+		p = &pinned{model: m, loaded: make(chan struct{})}
 		go e.fill(context.WithoutCancel(ctx), p)
 	}
 	e.mu.pinned = append(e.mu.pinned, p)
@@ -248,6 +256,16 @@ func (e *Endpoint) pin(ctx context.Context, m engine.Model) (*Version, error) {
 		return p.Version, p.err
 	case <-ctx.Done():
 		return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Canceled, Subject: m.String(), Err: context.Cause(ctx)}
+	}
+}
+
+// isLoaded reports whether its load has ended.
+func (p *pinned) isLoaded() bool {
+	select {
+	case <-p.loaded:
+		return true
+	default:
+		return false
 	}
 }
 

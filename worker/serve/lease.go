@@ -91,18 +91,20 @@ func (t *Lease) Run(ctx context.Context) {
 
 // Update takes over a newer form of the lease.
 func (t *Lease) Update(lease *apiv1.Lease) {
-	t.offer(lease)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	changed := lease.Generation != t.mu.lease.Generation
 	t.mu.lease = lease
 	if !changed {
+		t.offer(lease)
 		t.mu.endpoint.Offer(t.versions(lease))
 		return
 	}
 	spec, err := t.host.Spec(lease)
 	var e *Endpoint
-	if err == nil {
+	if err == nil { // the lease's versions may be of another model now
+		t.model, t.of = thalweg.ModelName(spec.Spec.Registry.Model), t.host.Registry(spec.Spec.Registry.Model)
+		t.offer(lease)
 		e, err = t.endpoint(lease, spec)
 	}
 	if err != nil {
