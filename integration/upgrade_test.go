@@ -151,12 +151,12 @@ func (u *upgrade) replace(t *testing.T, m *member) {
 			return err
 		}
 		for _, n := range res.Nodes {
-			if n.Id == m.name && n.Version == "v2" && n.AppliedIndex+100 >= res.AppliedIndex {
+			if n.Id == m.name && strings.HasPrefix(n.Version, "v2") && n.AppliedIndex+100 >= res.AppliedIndex {
 				return nil
 			}
 		}
 		for _, w := range res.Workers {
-			if w.Id == m.name && w.Version == "v2" && w.State == "alive" {
+			if w.Id == m.name && strings.HasPrefix(w.Version, "v2") && w.State == "alive" {
 				return nil
 			}
 		}
