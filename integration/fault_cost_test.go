@@ -71,7 +71,7 @@ func TestFaultsCostLittle(t *testing.T) {
 	spec := func(epochs int) string { return strings.Replace(costSpec, "EPOCHS", fmt.Sprint(epochs), 1) }
 	const tried = 30
 	trial := c.faultCost(t, apply(t, c, spec(tried)), 0, 0)
-	epochs := max(tried, int(tried*float64(seconds)/trial.took.Seconds()))
+	epochs := max(tried+1, int(tried*float64(seconds)/trial.took.Seconds()))
 	plain := c.faultCost(t, apply(t, c, spec(epochs)), 0, 0)
 	faulty := c.faultCost(t, startRun(t, c, "cost"), every, time.Duration(away)*time.Second)
 	if faulty.model != plain.model {
