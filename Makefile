@@ -37,7 +37,7 @@ test: ## run all unit tests: of the stream's protocol a sample of seeds and cras
 	go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 10m $(PACKAGES) # many tests wait: one package more than cores
 
 race: ## run all unit tests once more, in random order and with the race detector (a C compiler needed)
-	go test -race -shuffle=on -timeout 20m $(PACKAGES)
+	go test -race -shuffle=on -timeout 40m $(PACKAGES)
 
 check: fmt vet lint generated ranks nodev fused tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, rounding, go.mod
 
