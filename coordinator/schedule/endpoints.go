@@ -3,7 +3,6 @@ package schedule
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/thalweg/thalweg/coordinator/state"
 )
@@ -18,7 +17,7 @@ func (p *Round) endpoints() {
 		}
 		var waiting []*state.Task
 		for _, e := range pipe.Endpoints {
-			if e.Task.State == state.TaskWaiting && !p.taken[e.Task] && p.mayServe(e) {
+			if e.Task.State == state.TaskWaiting && !p.taken[e.Task] && p.mayRetry(e.Failing) {
 				waiting = append(waiting, e.Task)
 			}
 		}
@@ -42,10 +41,4 @@ func (p *Round) idlest(pipe *state.Pipeline, n int) []*load {
 	})
 	slices.SortStableFunc(free, func(a, b *load) int { return cmp.Compare(p.serves[a], p.serves[b]) })
 	return free[:min(n, len(free))]
-}
-
-// mayServe reports whether an endpoint's wait after a failure is over.
-func (p *Round) mayServe(e *state.Endpoint) bool {
-	since := p.now.Sub(time.UnixMilli(e.FailedMS))
-	return e.Failures == 0 || since < 0 || since >= partitionBackoff.Longest(int(e.Failures))
 }

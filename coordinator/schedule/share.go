@@ -169,7 +169,7 @@ func (p *Round) waitingPartitions() *tasks {
 				continue
 			}
 			total++
-			if part.Task.State == state.TaskWaiting && part.Task.Backup == nil && p.mayRetry(part) {
+			if part.Task.State == state.TaskWaiting && part.Task.Backup == nil && p.mayRetry(part.Failing) {
 				all.waiting = append(all.waiting, part.Task)
 			}
 		}
@@ -178,11 +178,11 @@ func (p *Round) waitingPartitions() *tasks {
 	return all
 }
 
-// mayRetry reports whether a partition's wait after a failure is over. A failure
-// in the future is another leader's clock, and not waited for.
-func (p *Round) mayRetry(part *state.Partition) bool {
-	since := p.now.Sub(time.UnixMilli(part.FailedMS))
-	return part.Failures == 0 || since < 0 || since >= partitionBackoff.Longest(int(part.Failures))
+// mayRetry reports whether the wait after a failure is over. A failure in the future is
+// another leader's clock, and not waited for.
+func (p *Round) mayRetry(f state.Failing) bool {
+	since := p.now.Sub(time.UnixMilli(f.FailedMS))
+	return f.Failures == 0 || since < 0 || since >= partitionBackoff.Longest(int(f.Failures))
 }
 
 // share is an even share of some tasks. Each live worker that may hold any, and most of them,

@@ -28,11 +28,7 @@ func (c *GrantLeases) apply(s *State) Answer {
 		}
 		t.State, t.Worker, t.Incarnation, t.Address, t.Token = TaskLeased, c.Worker, c.Incarnation, c.Address, thalweg.Token(s.index)
 		t.Attempts++
-		if t.Partition != nil {
-			t.Partition.LeasedMS = s.timeMS
-		} else {
-			t.LeasedMS = s.timeMS
-		}
+		t.LeasedMS = s.timeMS
 		s.hold(t)
 		answer.Changed = true
 	}

@@ -84,11 +84,8 @@ func (c *ReportTask) scorer(s *State, t *Task) {
 		return
 	}
 	p := t.Partition
-	if s.timeMS-p.LeasedMS > CalmMS {
-		p.Failures = 0
-	}
-	p.Failures++
-	p.FailedMS, p.LastError = s.timeMS, clip(quoted(c.Failure.Error))
+	p.fail(s.timeMS, t)
+	p.LastError = clip(quoted(c.Failure.Error))
 	if c.Failure.Permanent {
 		p.Stopped = p.LastError
 	}

@@ -31,8 +31,7 @@ type Task struct {
 	LostAt   uint64        `json:"lost_at,omitempty"`
 	Failures []TaskFailure `json:"failures,omitempty"`
 	Results
-	// LeasedMS is when a stage's task was leased last, and TookMS how long the lease took
-	// that did it.
+	// LeasedMS is when it was leased last, and TookMS how long the lease took that did it.
 	LeasedMS int64 `json:"leased_ms,omitempty"`
 	TookMS   int64 `json:"took_ms,omitempty"`
 	// Backup is the same task, leased to a second worker because it takes long; Backups
