@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"net"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/throttle"
 )
 
 const (
@@ -27,17 +24,15 @@ const (
 	maxRate = 1_000_000
 	// burstSeconds is how much of a rate may come at once.
 	burstSeconds = 5
-	// maxLimited bounds the clients that a limiter knows, twice.
-	maxLimited = 4096
 )
 
 // Limits bound how often a client is served: a name once it has proved who it is, an
 // address while it has not. They may be used concurrently.
-type Limits struct{ calls, mutations, failures buckets }
+type Limits struct{ calls, mutations, failures bucket }
 
 func newLimits(c Config) *Limits {
 	calls := cmp.Or(c.Rate, defaultRate)
-	return &Limits{calls: buckets{rate: calls}, mutations: buckets{rate: calls / mutationsPart}, failures: buckets{rate: cmp.Or(c.FailureRate, defaultFailures)}}
+	return &Limits{calls: bucket{rate: calls}, mutations: bucket{rate: calls / mutationsPart}, failures: bucket{rate: cmp.Or(c.FailureRate, defaultFailures)}}
 }
 
 // Take counts a request of a client, and returns how long it has to wait if it asks too
@@ -60,35 +55,17 @@ func (l *Limits) TakeFailure(remote string, now time.Time) (wait time.Duration, 
 	return l.failures.take(host, "address "+host, now)
 }
 
-// buckets are token buckets by client. When there are too many, those that were not
-// used since the last time are forgotten, so that they are full again.
-type buckets struct {
-	rate float64 // a second
-	mu   struct {
-		sync.Mutex
-		used, before map[string]*rate.Limiter
-	}
+// bucket limits each client to so many requests a second.
+type bucket struct {
+	rate    float64
+	buckets throttle.Buckets
 }
 
-func (b *buckets) take(client, subject string, now time.Time) (time.Duration, error) {
-	b.mu.Lock()
-	limiter := b.mu.used[client]
-	if limiter == nil {
-		if limiter = b.mu.before[client]; limiter == nil {
-			limiter = rate.NewLimiter(rate.Limit(b.rate), int(math.Ceil(b.rate*burstSeconds)))
-		}
-		if b.mu.used == nil || len(b.mu.used) >= maxLimited {
-			b.mu.before, b.mu.used = b.mu.used, make(map[string]*rate.Limiter)
-		}
-		b.mu.used[client] = limiter
-	}
-	b.mu.Unlock()
-	r := limiter.ReserveN(now, 1)
-	wait := r.DelayFrom(now)
+func (b *bucket) take(client, subject string, now time.Time) (time.Duration, error) {
+	wait := b.buckets.Take(client, b.rate, burstSeconds, now)
 	if wait == 0 {
 		return 0, nil
 	}
-	r.CancelAt(now)
 	return wait, &thalweg.Error{Op: "serve request", Kind: thalweg.Throttled, Subject: subject,
 		Hint: fmt.Sprintf("try again in %v", wait.Round(time.Millisecond)), Err: errors.New("it asks too often")}
 }

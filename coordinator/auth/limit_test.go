@@ -48,13 +48,3 @@ func TestThoseWhoFailAreLimitedByAddressWhateverThePort(t *testing.T) {
 		t.Errorf("another address: %v", err)
 	}
 }
-
-func TestKnownClientsAreBounded(t *testing.T) {
-	l := newLimits(Config{})
-	for n := range 3 * maxLimited {
-		_, _ = l.TakeFailure(fmt.Sprint(n), time.Unix(1_000, 0))
-	}
-	if n := len(l.failures.mu.used) + len(l.failures.mu.before); n > 2*maxLimited {
-		t.Errorf("%d clients are known", n)
-	}
-}

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/throttle"
 	"github.com/thalweg/thalweg/retry"
 )
 
@@ -82,7 +83,7 @@ type Proxy struct {
 	cluster Cluster
 	build   string
 	metrics *Metrics
-	limits  limits
+	asked   throttle.Buckets    // by pipeline and client
 	held    *semaphore.Weighted // bytes of bodies and answers
 	next    atomic.Uint64       // whom to ask first
 	mu      struct {
@@ -176,7 +177,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, he
 	if !known {
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.NotFound, Subject: fmt.Sprintf("pipeline %.64q", pipeline), Hint: "`thalweg status` lists those that are served"}
 	}
-	if wait := p.limits.take(client, service, time.Now()); wait > 0 {
+	if wait := p.wait(client, service); wait > 0 {
 		p.metrics.throttled.Inc()
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Subject: client, Err: errors.New("it asks too often"), Hint: "serving.rate_limit"}
@@ -198,6 +199,14 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, he
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	return p.persist(ctx, r, service, body, held)
+}
+
+// wait counts a request, and returns how long its client has to wait if it asks too often.
+func (p *Proxy) wait(client string, of Service) time.Duration {
+	if of.RequestsPerSecond <= 0 {
+		return 0
+	}
+	return p.asked.Take(of.Pipeline+"/"+client, of.RequestsPerSecond, 1, time.Now())
 }
 
 // persist asks one worker after the other, in rounds, until one answers or the time is over.

@@ -236,3 +236,25 @@ func failureText(t *Task) string {
 	}
 	return fmt.Sprintf("%s failed %s", t.ID, strings.Join(attempts, "; before that "))
 }
+
+// StageState is how far a stage of a run has come.
+type StageState string
+
+// The states of a stage; the last two are final.
+const (
+	StageWaiting StageState = "waiting"
+	StageRunning StageState = "running"
+	StageDone    StageState = "done"
+	StageFailed  StageState = "failed"
+)
+
+// RunState is how far a run has come.
+type RunState string
+
+// The states of a run; all but the first are final.
+const (
+	RunRunning   RunState = "running"
+	RunSucceeded RunState = "succeeded"
+	RunFailed    RunState = "failed"
+	RunCanceled  RunState = "canceled"
+)

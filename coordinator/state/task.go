@@ -159,3 +159,30 @@ func (s *State) hold(t *Task) {
 	}
 	held[t.ID] = t
 }
+
+// TaskState is how far a task has come.
+type TaskState string
+
+// The states of a task. One that is done or has failed is never leased again.
+const (
+	TaskWaiting TaskState = "waiting"
+	TaskLeased  TaskState = "leased"
+	TaskDone    TaskState = "done"
+	TaskFailed  TaskState = "failed"
+)
+
+// Failing counts failed attempts in a row, the last of which was at FailedMS: the next lease
+// waits the longer, the more there were.
+type Failing struct {
+	Failures uint32 `json:"failures,omitempty"`
+	FailedMS int64  `json:"failed_ms,omitempty"`
+}
+
+// fail counts a failure of a task, the first again if it had been calm.
+func (f *Failing) fail(nowMS int64, t *Task) {
+	if nowMS-t.LeasedMS > CalmMS {
+		f.Failures = 0
+	}
+	f.Failures++
+	f.FailedMS = nowMS
+}
