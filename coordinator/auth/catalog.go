@@ -46,9 +46,6 @@ var jobs = [...]struct {
 // with escapes.
 const withText = 1 << 20
 
-// withRows bounds requests for predictions, as workers do.
-const withRows = 32 << 20
-
 // policies say who may call what. A route that is not here is refused to everybody, and
 // the server has no other way to add one. docs/reference/access.md comes of the table.
 var policies = [...]Policy{
@@ -58,9 +55,9 @@ var policies = [...]Policy{
 	{Route: OpenAPIPath, Role: Reader},
 
 	// Who may read a pipeline may ask its model: an answer tells no more than a scored row.
-	{Route: ScorePath, Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: withRows},
+	{Route: ScorePath, Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: api.MaxPredictionBytes},
 	{Route: InferencePath, Role: Reader, Unlimited: true},
-	{Route: InferencePath + "/", Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: withRows},
+	{Route: InferencePath + "/", Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: api.MaxPredictionBytes},
 
 	{Route: apiv1.CoordinatorServiceStatusProcedure, Role: Reader},
 	{Route: apiv1.CoordinatorServiceNodeStatusProcedure, Role: Reader, Nodes: []string{pki.Coordinator}},

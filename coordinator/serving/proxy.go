@@ -23,13 +23,12 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/throttle"
 	"github.com/thalweg/thalweg/retry"
 )
 
 const (
-	// timeoutHeader is how many milliseconds a client waits, as workers read it.
-	timeoutHeader = "Thalweg-Timeout-Ms"
 	// longest is how long a request is worked on that names no time.
 	longest = 30 * time.Second
 	// tryTimeout is how long one worker gets before another is asked: it may be cut off. In
@@ -37,9 +36,7 @@ const (
 	tryTimeout = 5 * time.Second
 	// avoidFor is how long a worker that did not answer is asked after the others.
 	avoidFor = 2 * time.Second
-	// maxBodyBytes and maxAnswerBytes bound a request and its answer, which are kept until they
-	// are whole. The table of policies has the former.
-	maxBodyBytes   = 32 << 20
+	// maxAnswerBytes bounds an answer, which is kept until it is whole.
 	maxAnswerBytes = 64 << 20
 	// maxWorkers bounds the workers to which connections are kept.
 	maxWorkers = 1024
@@ -182,7 +179,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, he
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Subject: client, Err: errors.New("it asks too often"), Hint: "serving.rate_limit"}
 	}
-	if err := held.take(r.ContentLength, maxBodyBytes); err != nil {
+	if err := held.take(r.ContentLength, api.MaxPredictionBytes); err != nil {
 		return nil, err
 	}
 	body, err := io.ReadAll(r.Body)
@@ -193,7 +190,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, he
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: err}
 	}
 	patience := longest
-	if ms, err := strconv.ParseUint(r.Header.Get(timeoutHeader), 10, 32); err == nil && ms > 0 {
+	if ms, err := strconv.ParseUint(r.Header.Get(api.TimeoutHeader), 10, 32); err == nil && ms > 0 {
 		patience = min(patience, time.Duration(ms)*time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -311,7 +308,7 @@ func (p *Proxy) try(whole context.Context, worker Worker, r *http.Request, body 
 		}
 	}
 	if until, ok := ctx.Deadline(); ok {
-		out.Header.Set(timeoutHeader, strconv.FormatInt(max(1, time.Until(until).Milliseconds()), 10))
+		out.Header.Set(api.TimeoutHeader, strconv.FormatInt(max(1, time.Until(until).Milliseconds()), 10))
 	}
 	res, err := p.transport(worker.ID).RoundTrip(out)
 	if err != nil {
@@ -366,13 +363,9 @@ func (p *Proxy) closeLocked() {
 	clear(p.mu.transports)
 }
 
-// statuses are those of errors, as workers have them.
-var statuses = map[thalweg.Kind]int{thalweg.Invalid: 400, thalweg.Unauthenticated: 401, thalweg.Forbidden: 403, thalweg.NotFound: 404,
-	thalweg.Exhausted: 413, thalweg.Throttled: 429, thalweg.Unavailable: 503, thalweg.Canceled: 504}
-
 // refuse answers with an error in the form of workers.
 func refuse(w http.ResponseWriter, err error) {
-	status := cmp.Or(statuses[thalweg.KindOf(err)], http.StatusInternalServerError)
+	status := api.HTTPStatus(err)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}

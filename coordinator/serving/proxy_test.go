@@ -18,6 +18,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/broadcast"
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -172,7 +173,7 @@ func TestARequestIsAnsweredByWhoCan(t *testing.T) {
 		t.Errorf("all have too much to do: %d %s", w.Code, w.Body)
 	}
 	set(draining)
-	if w := ask(p, "POST", "/v1/score/p", "x", timeoutHeader, "50"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+	if w := ask(p, "POST", "/v1/score/p", "x", api.TimeoutHeader, "50"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("nobody answers in time: %d %s", w.Code, w.Body)
 	}
 	c.set(func(s *Service) { s.Missing = "no champion of model m yet" })

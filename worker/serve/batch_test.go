@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 // recorder notes the sizes of its batches, which take a time.
@@ -95,10 +96,10 @@ func TestWhatIsTooMuchIsRefusedAndWhoGivesUpIsLeftOut(t *testing.T) {
 		lost, kept := callOf(impatient, 3), callOf(t.Context(), 3)
 		check(t, b.add(lost))
 		check(t, b.add(kept))
-		if err := b.add(callOf(t.Context(), 1)); !thalweg.Is(err, thalweg.Throttled) || statusOf(err) != 429 {
+		if err := b.add(callOf(t.Context(), 1)); !thalweg.Is(err, thalweg.Throttled) || api.HTTPStatus(err) != 429 {
 			t.Errorf("a row too many: %v", err)
 		}
-		if err := lost.wait(); !errors.Is(err, context.DeadlineExceeded) || statusOf(err) != 504 {
+		if err := lost.wait(); !errors.Is(err, context.DeadlineExceeded) || api.HTTPStatus(err) != 504 {
 			t.Errorf("a deadline that is over: %v", err)
 		}
 		check(t, running.wait())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/worker/stream/engine"
+
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 // FuzzSplitRows holds the splitter against encoding/json: an array that is valid is taken
@@ -64,7 +66,7 @@ func FuzzInfer(f *testing.F) {
 		var req inferRequest
 		values, ends, err := parseInfer(v, header, body, &req)
 		if err != nil {
-			if status := statusOf(err); status != 400 && status != 413 {
+			if status := api.HTTPStatus(err); status != 400 && status != 413 {
 				t.Fatalf("%q: %d %v", body, status, err)
 			}
 			return

@@ -14,16 +14,13 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 const (
-	// MaxBodyBytes bounds a request, and what it is taken apart to.
-	MaxBodyBytes = 32 << 20
 	// maxWait is how long a request is worked on if it names no time itself: nobody waits
 	// longer for an answer.
 	maxWait = 30 * time.Second
-	// TimeoutHeader is how many milliseconds a client waits for its answer.
-	TimeoutHeader = "Thalweg-Timeout-Ms"
 )
 
 // Paths are where a server answers: all below them is its own.
@@ -153,13 +150,13 @@ func (s *Server) answering(protocol string, serve func(x *exchange) error) http.
 
 // waitOf returns how long a client waits for its answer.
 func waitOf(r *http.Request) (time.Duration, error) {
-	text := r.Header.Get(TimeoutHeader)
+	text := r.Header.Get(api.TimeoutHeader)
 	if text == "" {
 		return maxWait, nil
 	}
 	ms, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || ms == 0 {
-		return 0, invalid(TimeoutHeader, fmt.Sprintf("%.20q is no number of milliseconds", text))
+		return 0, invalid(api.TimeoutHeader, fmt.Sprintf("%.20q is no number of milliseconds", text))
 	}
 	return min(maxWait, time.Duration(ms)*time.Millisecond), nil
 }
@@ -168,28 +165,9 @@ func invalid(subject, why string) error {
 	return &thalweg.Error{Op: "read request", Kind: thalweg.Invalid, Subject: subject, Err: errors.New(why)}
 }
 
-// statusOf returns the HTTP status of an error.
-func statusOf(err error) int {
-	switch thalweg.KindOf(err) {
-	case thalweg.Invalid, thalweg.Unsupported:
-		return http.StatusBadRequest
-	case thalweg.NotFound, thalweg.Lost:
-		return http.StatusNotFound
-	case thalweg.Exhausted:
-		return http.StatusRequestEntityTooLarge
-	case thalweg.Throttled:
-		return http.StatusTooManyRequests
-	case thalweg.Unavailable:
-		return http.StatusServiceUnavailable
-	case thalweg.Canceled:
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusInternalServerError
-}
-
 // refuse answers with an error; writing can only fail when the caller is gone.
 func refuse(w http.ResponseWriter, err error) {
-	status := statusOf(err)
+	status := api.HTTPStatus(err)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
@@ -229,7 +207,7 @@ func (x *exchange) read() ([]byte, error) {
 }
 
 func readBody(r *http.Request) ([]byte, error) {
-	if r.ContentLength > MaxBodyBytes {
+	if r.ContentLength > api.MaxPredictionBytes {
 		return nil, tooLarge()
 	}
 	// A byte more tells the end without growing; what a client only says of its size is not believed.
@@ -238,7 +216,7 @@ func readBody(r *http.Request) ([]byte, error) {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
-		case len(body) > MaxBodyBytes:
+		case len(body) > api.MaxPredictionBytes:
 			return nil, tooLarge()
 		case err == io.EOF:
 			return body, nil
@@ -251,5 +229,5 @@ func readBody(r *http.Request) ([]byte, error) {
 }
 
 func tooLarge() error {
-	return &thalweg.Error{Op: "read request", Kind: thalweg.Exhausted, Subject: "body", Err: fmt.Errorf("it has more than %d bytes", MaxBodyBytes), Hint: "ask in several requests"}
+	return &thalweg.Error{Op: "read request", Kind: thalweg.Exhausted, Subject: "body", Err: fmt.Errorf("it has more than %d bytes", api.MaxPredictionBytes), Hint: "ask in several requests"}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/worker/stream/engine"
+
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 const aFlight = `{"date":"2001-03-04 05:06:07","distance":70,"origin":"A1"}`
@@ -33,8 +35,8 @@ func TestRequestsThatCannotBeAnsweredSayWhy(t *testing.T) {
 		{"POST", "/v1/score/flights", "[" + aFlight, nil, 400, "neither a comma nor the end"},
 		{"POST", "/v1/score/flights", aFlight, []string{"Content-Type", "text/csv"}, 400, "application/x-ndjson"},
 		{"POST", "/v1/score/flights", aFlight, []string{"Content-Encoding", "br"}, 400, "send it as it is"},
-		{"POST", "/v1/score/flights", aFlight, []string{TimeoutHeader, "soon"}, 400, "no number of milliseconds"},
-		{"POST", "/v1/score/flights", strings.Repeat(" ", MaxBodyBytes+1), nil, 413, "several requests"},
+		{"POST", "/v1/score/flights", aFlight, []string{api.TimeoutHeader, "soon"}, 400, "no number of milliseconds"},
+		{"POST", "/v1/score/flights", strings.Repeat(" ", api.MaxPredictionBytes+1), nil, 413, "several requests"},
 		{"GET", "/v1/score/flights", "", nil, 405, ""},
 		{"POST", "/v2/models/flights/infer", `{`, nil, 400, "unexpected end"},
 		{"POST", "/v2/models/flights/infer", `{"inputs":[]}`, nil, 400, "one tensor for each column"},

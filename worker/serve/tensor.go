@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/thalweg/thalweg/pipeline/table"
+
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 // The datatypes of the Open Inference Protocol that columns have.
@@ -86,19 +88,19 @@ func newTensor(inputs table.Schema, name, datatype string, shape []int64) (*tens
 		return nil, invalid(of, fmt.Sprintf("a shape of %d dimensions, the first is that of rows", len(shape)))
 	}
 	for i, n := range shape {
-		if n < 0 || n > MaxBodyBytes {
+		if n < 0 || n > api.MaxPredictionBytes {
 			return nil, invalid(of, fmt.Sprintf("its shape has %d", n))
 		}
 		if i == 0 {
 			t.rows = int(n)
-		} else if t.width *= int(n); t.width > MaxBodyBytes {
+		} else if t.width *= int(n); t.width > api.MaxPredictionBytes {
 			return nil, invalid(of, "its rows are too large")
 		}
 	}
 	if t.column.Type.Element() == "" && t.width != 1 {
 		return nil, invalid(of, fmt.Sprintf("%d elements a row, for a column that has one: a shape is [rows] or [rows, 1]", t.width))
 	}
-	if t.rows > 0 && t.width > MaxBodyBytes/t.rows {
+	if t.rows > 0 && t.width > api.MaxPredictionBytes/t.rows {
 		return nil, invalid(of, "it is too large")
 	}
 	return t, nil
@@ -151,7 +153,7 @@ func rowsOf(tensors []*tensor) (values []byte, ends []int, err error) {
 			}
 		}
 		values = append(values, '}')
-		if len(values) > 2*MaxBodyBytes {
+		if len(values) > 2*api.MaxPredictionBytes {
 			return nil, nil, tooLarge()
 		}
 		ends[i] = len(values)
