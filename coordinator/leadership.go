@@ -61,7 +61,7 @@ func (c *Coordinator) followLeadership(ctx context.Context) {
 	defer planners.Wait()
 	tick := time.NewTicker(c.cfg.LeaseTTL / ticksPerTTL)
 	defer tick.Stop()
-	wall := clock.Watch{Now: c.cfg.Now}
+	wall := clock.NewWatch(c.cfg.Now)
 	for {
 		select {
 		case <-ctx.Done():

@@ -11,19 +11,24 @@ const enough = 5 * time.Second
 // Watch compares the wall clock with the time that the process has run. It is of one
 // goroutine.
 type Watch struct {
-	// Now is the wall clock.
-	Now        func() time.Time
-	wall, mono time.Time // when it was last asked, by either clock
+	now        func() time.Time // the wall clock
+	wall, mono time.Time        // when it was last asked, by either clock
+}
+
+// NewWatch returns a watch of a wall clock from now on.
+func NewWatch(now func() time.Time) *Watch {
+	w := &Watch{now: now}
+	w.Jumped()
+	return w
 }
 
 // Jumped returns by how much the wall clock has jumped since it was last asked, 0 if it has
 // not.
 func (w *Watch) Jumped() time.Duration {
-	wall, mono := w.Now().Round(0), time.Now() // Round takes the monotonic clock's part away
+	wall, mono := w.now().Round(0), time.Now() // Round takes the monotonic clock's part away
 	jump := wall.Sub(w.wall) - mono.Sub(w.mono)
-	first := w.mono.IsZero()
 	w.wall, w.mono = wall, mono
-	if first || jump.Abs() < enough {
+	if jump.Abs() < enough {
 		return 0
 	}
 	return jump
