@@ -12,71 +12,15 @@ import (
 // platform names what carries models out, as the protocol wants it.
 const platform = "thalweg"
 
-// extensions of the protocol that the server has.
-var extensions = []string{"binary_tensor_data", "model_repository", "statistics"}
-
-// inferenceRoutes are those of the Open Inference Protocol. A model of it is a pipeline.
+// inferenceRoutes are those of the Open Inference Protocol that are about a model, which is a
+// pipeline. Those about the server coordinators answer.
 func (s *Server) inferenceRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v2", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, map[string]any{"name": platform, "version": s.build, "extensions": extensions})
-	})
-	live := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, map[string]bool{"live": true}) }
-	mux.HandleFunc("GET /v2/health/live", live)
-	mux.HandleFunc("GET /v2/health/ready", s.ready)
-	mux.HandleFunc("POST /v2/repository/index", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.index()) })
 	for _, model := range []string{"/v2/models/{pipeline}", "/v2/models/{pipeline}/versions/{version}"} {
 		mux.Handle("POST "+model+"/infer", s.answering("oip", s.infer))
 		mux.HandleFunc("GET "+model, s.ofModel(func(e *Endpoint, v *Version) any { return metadataOf(e, v) }))
 		mux.HandleFunc("GET "+model+"/ready", s.ofModel(func(e *Endpoint, v *Version) any { return map[string]any{"name": e.cfg.Pipeline, "ready": true} }))
 		mux.HandleFunc("GET "+model+"/stats", s.ofModel(func(e *Endpoint, v *Version) any { return e.statistics(v) }))
 	}
-}
-
-// ready answers 200 while all endpoints of this worker answer.
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	ready := !s.draining.Load()
-	for _, m := range s.index() {
-		ready = ready && m.State == stateReady
-	}
-	if !ready {
-		body, _ := json.Marshal(map[string]bool{"ready": false})
-		write(w, jsonType, http.StatusServiceUnavailable, body)
-		return
-	}
-	writeJSON(w, map[string]bool{"ready": true})
-}
-
-// The states of a model.
-const (
-	stateReady       = "READY"
-	stateUnavailable = "UNAVAILABLE"
-)
-
-// indexed is a model of the repository index.
-type indexed struct {
-	Name    string `json:"name"`
-	Version string `json:"version,omitempty"`
-	State   string `json:"state"`
-	Reason  string `json:"reason"`
-}
-
-// index lists the pipelines that are served here, with the version that answers.
-func (s *Server) index() []indexed {
-	all := []indexed{}
-	for _, name := range s.Pipelines() {
-		e, err := s.endpoint(name)
-		if err != nil {
-			all = append(all, indexed{Name: name, State: stateUnavailable, Reason: err.Error()})
-			continue
-		}
-		m := indexed{Name: name, State: stateUnavailable}
-		version, why := e.Status()
-		if m.Reason = why; version > 0 {
-			m.State, m.Version = stateReady, strconv.FormatUint(uint64(version), 10)
-		}
-		all = append(all, m)
-	}
-	return all
 }
 
 // ofModel serves what is asked of a model and a version.

@@ -42,7 +42,10 @@ func (v *Version) outputsOf(names []string, a *Answer) ([]*output, error) {
 		names = append(slices.Clip(names), errorOutput)
 	}
 	var outputs []*output
-	for _, name := range names {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return nil, invalid(fmt.Sprintf("output %.64q", name), "it is asked for twice")
+		}
 		o := &output{name: name, datatype: bytesType, shape: []int64{int64(a.Len())}, column: -1}
 		if name != errorOutput {
 			if o.column = slices.IndexFunc(v.answers.columns, func(c table.Column) bool { return c.Name == name }); o.column < 0 {

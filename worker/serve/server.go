@@ -24,11 +24,10 @@ const (
 )
 
 // Paths are where a server answers: all below them is its own.
-var Paths = []string{"/v1/score/", "/v2", "/v2/"}
+var Paths = []string{"/v1/score/", "/v2/models/"}
 
 // Server answers requests for the pipelines whose endpoints it has.
 type Server struct {
-	build    string // the version of the program
 	metrics  *Metrics
 	draining atomic.Bool
 	mu       struct {
@@ -38,8 +37,8 @@ type Server struct {
 }
 
 // NewServer returns a server without endpoints.
-func NewServer(build string, metrics *Metrics) *Server {
-	s := &Server{build: build, metrics: metrics}
+func NewServer(metrics *Metrics) *Server {
+	s := &Server{metrics: metrics}
 	s.mu.endpoints = make(map[string]*Endpoint)
 	return s
 }
@@ -64,18 +63,6 @@ func (s *Server) Remove(e *Endpoint) {
 
 // Drain has new requests be answered with 503, so that they go to another worker.
 func (s *Server) Drain() { s.draining.Store(true) }
-
-// Pipelines returns the names of the pipelines with an endpoint, in order.
-func (s *Server) Pipelines() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	names := make([]string, 0, len(s.mu.endpoints))
-	for name := range s.mu.endpoints {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
 
 // endpoint returns the endpoint of a pipeline. Where there is none, another worker may have
 // one.

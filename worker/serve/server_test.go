@@ -45,6 +45,7 @@ func TestRequestsThatCannotBeAnsweredSayWhy(t *testing.T) {
 		{"POST", "/v2/models/flights/infer", `{"inputs":[{"name":"distance","datatype":"INT64","shape":[2,2],"data":[1,2,3,4]}]}`, nil, 400, "[rows] or [rows, 1]"},
 		{"POST", "/v2/models/flights/infer", `{"inputs":[{"name":"distance","datatype":"INT64","shape":[3],"data":[1,2]}]}`, nil, 400, "2 elements, its shape 3"},
 		{"POST", "/v2/models/flights/infer", `{"inputs":[{"name":"distance","datatype":"INT64","shape":[1],"data":[1]}]}`, nil, 400, `row 0: decode: field \"date\": missing`},
+		{"POST", "/v2/models/flights/infer", `{"inputs":[{"name":"date","datatype":"BYTES","shape":[1],"data":["2001-03-04 05:06:07"]}],"outputs":[{"name":"probability"},{"name":"probability"}]}`, nil, 400, "it is asked for twice"},
 		{"POST", "/v2/models/flights/infer", `{"inputs":[{"name":"date","datatype":"BYTES","shape":[1],"data":["2001-03-04 05:06:07"]}],"outputs":[{"name":"no"}]}`, nil, 400, "there are error, prediction, probability"},
 	} {
 		status, body, _ := ask(t, s, c.method, c.path, c.body, c.headers...)
@@ -59,29 +60,19 @@ func TestAModelTellsWhatItTakesAndGives(t *testing.T) {
 	s := serving(t, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Limits{})
 	ask(t, s, "POST", "/v1/score/flights", aFlight)
 	for path, want := range map[string]string{
-		"/v2":                            `{"extensions":["binary_tensor_data","model_repository","statistics"],"name":"thalweg","version":"test"}`,
-		"/v2/health/live":                `{"live":true}`,
-		"/v2/health/ready":               `{"ready":true}`,
 		"/v2/models/flights/ready":       `{"name":"flights","ready":true}`,
 		"/v2/models/flights/versions/3":  `"inputs":[{"name":"date","datatype":"BYTES","shape":[-1]},{"name":"distance","datatype":"INT64","shape":[-1]},{"name":"origin","datatype":"BYTES","shape":[-1]}]`,
 		"/v2/models/flights":             `"outputs":[{"name":"prediction","datatype":"BOOL","shape":[-1]},{"name":"probability","datatype":"FP64","shape":[-1]},{"name":"_model_version","datatype":"INT64","shape":[-1]}]`,
 		"/v2/models/flights/stats":       `"success":{"count":1,`,
-		"POST /v2/repository/index":      `[{"name":"flights","version":"3","state":"READY","reason":""}]`,
 		"/v2/models/flights/versions/no": `not found`,
 	} {
-		method, at, named := strings.Cut(path, " ")
-		if !named {
-			method, at = "GET", path
-		}
-		if _, got, _ := ask(t, s, method, at, ""); !strings.Contains(got, want) {
+		if _, got, _ := ask(t, s, "GET", path, ""); !strings.Contains(got, want) {
 			t.Errorf("%s is %s, not %s", path, got, want)
 		}
 	}
 	s.Drain()
-	for _, path := range []string{"/v2/health/ready", "/v2/models/flights/ready"} {
-		if status, _, _ := ask(t, s, "GET", path, ""); status != 503 {
-			t.Errorf("%s of a worker that stops is %d", path, status)
-		}
+	if status, _, _ := ask(t, s, "GET", "/v2/models/flights/ready", ""); status != 503 {
+		t.Errorf("a model is ready of a worker that stops: %d", status)
 	}
 }
 
@@ -122,7 +113,7 @@ func TestAVersionThatCannotBeLoadedLeavesTheOneBefore(t *testing.T) {
 	a := artifacttest.TrainFlights(t, artifacttest.Flights, 1)
 	fixed := &engine.Fixed{Candidate: engine.Candidate{Model: flights}, Artifact: a}
 	e := NewEndpoint(EndpointConfig{Pipeline: "flights", Alias: "champion"}, fixed, nil, slog.New(slog.DiscardHandler))
-	s := NewServer("test", nil)
+	s := NewServer(nil)
 	s.Add(e)
 	if status, body, _ := ask(t, s, "POST", "/v1/score/flights", aFlight); status != 503 || !strings.Contains(body, "its model is being loaded") {
 		t.Errorf("before it has a version: %d %s", status, body)
