@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 )
 
 // TestAClockThatJumpsMovesNoWork: the leader's wall clock jumps an hour ahead, then two back,
@@ -25,14 +23,7 @@ func TestAClockThatJumpsMovesNoWork(t *testing.T) {
 	client := c.client()
 	run := c.apply(client, "flights", 1).RunId
 	hold := make(chan struct{})
-	busy := func(l *apiv1.Lease) bool {
-		select {
-		case <-hold:
-			return false
-		default:
-			return l.Kind == "train"
-		}
-	}
+	busy := trainingUntil(hold)
 	robots := []*robot{newRobot(c, "w1", busy), newRobot(c, "w2", busy)}
 	c.employ(robots...)
 	tokens := func() map[string]uint64 {

@@ -15,20 +15,25 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 )
 
+// trainingUntil is for robots that go on with trainings until a channel is closed.
+func trainingUntil(closed <-chan struct{}) func(*apiv1.Lease) bool {
+	return func(l *apiv1.Lease) bool {
+		select {
+		case <-closed:
+			return false
+		default:
+			return l.Kind == "train"
+		}
+	}
+}
+
 func TestLeaderStopsMidRun(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, nil)
 	client := c.client()
 	applied := c.apply(client, "flights", 1)
 	hold := make(chan struct{})
-	busy := func(l *apiv1.Lease) bool {
-		select {
-		case <-hold:
-			return false
-		default:
-			return l.Kind == "train"
-		}
-	}
+	busy := trainingUntil(hold)
 	w1, w2 := newRobot(c, "w1", busy), newRobot(c, "w2", busy)
 	c.employ(w1, w2)
 	trains := func(r *robot) bool { l := r.leases(); return len(l) == 1 && l[0].Kind == "train" }

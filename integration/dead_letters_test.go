@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -149,18 +148,7 @@ func TestDeadLetters(t *testing.T) {
 		return slices.ContainsFunc(all, func(p *apiv1.StreamPartition) bool { return strings.Contains(p.Message, "flights.dlq") })
 	})
 	bus.CreateTopic(t, "flights.dlq", 3, nil)
-	waitStream(t, client, "all partitions to be committed", all(partitions, func(p *apiv1.StreamPartition) bool { return p.Committed > 0 }))
-	for range 2 {
-		victim := someWork(t, c)
-		c.KillWorker(victim)
-		waitStream(t, client, "the killed worker's partitions to be taken over", all(partitions, heldByOther(victim)))
-		c.RestartWorker(t, victim)
-	}
-	zombie := someWork(t, c)
-	c.SignalWorker(t, zombie, syscall.SIGSTOP)
-	waitStream(t, client, "the frozen worker's partitions to be taken over", all(partitions, heldByOther(zombie)))
-	waitStream(t, client, "what came before it froze", committedTo(f.ends()))
-	c.SignalWorker(t, zombie, syscall.SIGCONT)
+	loseWorkers(t, c, func() { waitStream(t, client, "what came before it froze", committedTo(f.ends())) })
 	stop()
 	waitStream(t, client, "all to be committed", committedTo(f.ends()))
 	verdict := judge(t, client, lake)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors/kafka/kafkatest"
-	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	apache "github.com/thalweg/thalweg/integration/kafka"
 	"github.com/thalweg/thalweg/integration/minio"
 	"github.com/thalweg/thalweg/pipeline/event"
@@ -48,17 +46,7 @@ func TestScoredRowsAreInTheirTopicOnce(t *testing.T) {
 
 	f := newFeed(t, bus.Brokers(), topic, partitions)
 	stop := f.flow(t)
-	waitStream(t, client, "all partitions to be committed", all(partitions, func(p *apiv1.StreamPartition) bool { return p.Committed > 0 }))
-	for range 2 {
-		victim := someWork(t, c)
-		c.KillWorker(victim)
-		waitStream(t, client, "the killed worker's partitions to be taken over", all(partitions, heldByOther(victim)))
-		c.RestartWorker(t, victim)
-	}
-	zombie := someWork(t, c)
-	c.SignalWorker(t, zombie, syscall.SIGSTOP)
-	waitStream(t, client, "the frozen worker's partitions to be taken over", all(partitions, heldByOther(zombie)))
-	c.SignalWorker(t, zombie, syscall.SIGCONT)
+	loseWorkers(t, c, func() {})
 	stop()
 	waitStream(t, client, "all to be committed", committedTo(f.ends()))
 	verdict := judge(t, client, lake)

@@ -102,6 +102,24 @@ func heldByOther(worker int) func(p *apiv1.StreamPartition) bool {
 	return func(p *apiv1.StreamPartition) bool { return p.Worker != "" && !held(p) }
 }
 
+// loseWorkers kills two workers that have work, one after the other, which come back, and
+// freezes a third until others have its partitions and thaw has returned.
+func loseWorkers(t *testing.T, c *cluster, thaw func()) {
+	t.Helper()
+	waitStream(t, c.Client(), "all partitions to be committed", all(partitions, func(p *apiv1.StreamPartition) bool { return p.Committed > 0 }))
+	for range 2 {
+		victim := someWork(t, c)
+		c.KillWorker(victim)
+		waitStream(t, c.Client(), "the killed worker's partitions to be taken over", all(partitions, heldByOther(victim)))
+		c.RestartWorker(t, victim)
+	}
+	zombie := someWork(t, c)
+	c.SignalWorker(t, zombie, syscall.SIGSTOP)
+	waitStream(t, c.Client(), "the frozen worker's partitions to be taken over", all(partitions, heldByOther(zombie)))
+	thaw()
+	c.SignalWorker(t, zombie, syscall.SIGCONT)
+}
+
 // models returns the registered versions as fsck wants them.
 func models(t *testing.T, client *api.Client) (registered []fsck.Model) {
 	t.Helper()
