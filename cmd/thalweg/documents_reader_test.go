@@ -52,7 +52,7 @@ func newReader(t *testing.T) *reader {
 		t.Fatal(err)
 	}
 	put(t, filepath.Join(r.files, "flights.parquet"), string(fewFlights(t, 20_000)))
-	spec := demoSpec(t) + "  schedule: {cron: \"0 3 1 1 *\"}\n"
+	spec := demoSpec(t) + "  schedule: {cron: \"0 3 1 1 *\"}\n  serving: {enabled: true}\n"
 	put(t, filepath.Join(r.files, "flights.yaml"), spec)
 	put(t, filepath.Join(r.files, "flights-avro.yaml"), strings.Replace(spec, "{type: json}", `{type: avro, schema_file: "s3://lake/flight.avsc"}`, 1))
 	put(t, filepath.Join(r.files, "flight.avsc"), avroFile)
