@@ -11,14 +11,18 @@ import (
 // that of the batch, and none behind the last.
 func TestTheTimeOfARecordIsToldWithoutFetchingIt(t *testing.T) {
 	c := newCluster(t, 1)
-	cl := newFranz(t, c)
+	cl := newFranz(t, c, kgo.ManualFlushing()) // so that a batch has all the records of a turn
 	begin := time.UnixMilli(1_700_000_000_000)
 	for i, values := range [][]string{numbered(0, 3), numbered(3, 1)} {
-		var records []*kgo.Record
 		for j, v := range values {
-			records = append(records, &kgo.Record{Value: []byte(v), Timestamp: begin.Add(time.Duration(10*i+j) * time.Second)})
+			r := &kgo.Record{Value: []byte(v), Timestamp: begin.Add(time.Duration(10*i+j) * time.Second)}
+			cl.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		if err := cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		if err := cl.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -126,6 +126,18 @@ func (c *answerColumns) take(rec arrow.Record) (answers arrow.Record, rows []int
 	columns := make([]arrow.Array, len(c.at))
 	for i, at := range c.at {
 		columns[i] = rec.Column(at)
+		makeWords(columns[i])
 	}
 	return array.NewRecord(c.schema, columns, rec.NumRows()), rec.Column(c.offset).(*array.Int64).Int64Values()
+}
+
+// makeWords makes the words of a column of strings or of lists of them, which Arrow does when
+// it is first asked for them: several requests read the answers of a batch at once.
+func makeWords(column arrow.Array) {
+	switch c := column.(type) {
+	case *array.Dictionary:
+		c.Dictionary()
+	case *array.List:
+		makeWords(c.ListValues())
+	}
 }
