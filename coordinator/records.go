@@ -171,19 +171,31 @@ func (c *Coordinator) moveToRecords(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.LeaseTTL)
 	defer tick.Stop()
 	collected := time.Now()
+	failed := false // the store is tried again at the next tick
+	moveAudit := func() {
+		err := c.moveAudit(ctx)
+		if failed = err != nil; failed {
+			c.log.Warn("audit records cannot be moved to the state bucket; they are kept in the log, and when it has no room for more, nothing can be changed", keyError, err)
+		}
+	}
 	for {
+		changed := c.changes.Changed()
+		lead := c.leading()
+		if lead != nil && !failed && c.manyAuditRecords() {
+			moveAudit() // now: a leader may not live until the tick, and there is room for few ticks' records
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-changed:
+			continue
 		case <-tick.C:
 		}
-		lead := c.leading()
 		if lead == nil {
 			continue
 		}
-		if err := c.moveAudit(ctx); err != nil {
-			c.log.Warn("audit records cannot be moved to the state bucket; they are kept in the log, and when it has no room for more, nothing can be changed", keyError, err)
-		}
+		moveAudit()
 		if time.Since(collected) >= c.cfg.CollectEvery {
 			collected = time.Now()
 			if err := c.collect(ctx, lead); err != nil {

@@ -116,6 +116,12 @@ func recordView(r audit.Record) *apiv1.AuditRecord {
 		Pipeline: r.Pipeline, Subject: r.Subject, Outcome: r.Outcome, Previous: r.Previous, Hash: r.Hash}
 }
 
+// manyAuditRecords reports whether those in the log are enough for an object.
+func (c *Coordinator) manyAuditRecords() (many bool) {
+	c.replica.view(func(s *state.State) { many = len(s.AuditRecords()) >= auditMany })
+	return many
+}
+
 // moveAudit moves audit records to the state bucket once they are many or old, and
 // then drops them: what fails in between is done again, by this leader or the next.
 func (c *Coordinator) moveAudit(ctx context.Context) error {

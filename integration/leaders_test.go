@@ -92,6 +92,11 @@ func changesOverAKill(t *testing.T, c *cluster) (wait time.Duration) {
 		failed <- nil
 	}()
 	process.Until(t, "changes to flow", func(context.Context) error {
+		select {
+		case err := <-failed:
+			t.Fatal(err)
+		default:
+		}
 		if changes.Load() < 20 {
 			return errors.New("not yet")
 		}
