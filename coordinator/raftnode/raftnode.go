@@ -82,9 +82,10 @@ type Config struct {
 // Timing is how patient a node is, and how much of the log it keeps.
 type Timing struct {
 	// ElectionTimeout is how long a follower waits for its leader at least before it
-	// asks for an election, and then for votes, default 250 ms: up to three times as
-	// long goes by before a leader that died is missed. A leader goes on for as long
-	// without hearing from a majority.
+	// asks for an election, and then for votes, default 500 ms: up to three times as
+	// long goes by before a leader that stands still or cannot be reached is missed.
+	// One whose process is gone is missed at once. A leader goes on for as long without
+	// hearing from a majority.
 	ElectionTimeout time.Duration
 	// CommitTimeout is how long a command waits for a majority that answers the leader
 	// and takes no entries, default 8 s: below what a client waits for one node.
@@ -156,6 +157,7 @@ func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) 
 	if cfg.FreeBytes == nil {
 		cfg.FreeBytes = disk.Free
 	}
+	cfg.ElectionTimeout = cmp.Or(cfg.ElectionTimeout, 500*time.Millisecond)
 	n := &Node{cfg: cfg, log: log, book: newAddressBook(cfg), ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
 	n.wire = newStream(listener, cfg.Credentials)
@@ -184,8 +186,7 @@ func (n *Node) open() error {
 	conf.Logger = logger
 	conf.BatchApplyCh = true
 	conf.NoLegacyTelemetry = true
-	conf.ElectionTimeout = cmp.Or(n.cfg.ElectionTimeout, 250*time.Millisecond)
-	conf.HeartbeatTimeout, conf.LeaderLeaseTimeout = conf.ElectionTimeout, conf.ElectionTimeout
+	conf.ElectionTimeout, conf.HeartbeatTimeout, conf.LeaderLeaseTimeout = n.cfg.ElectionTimeout, n.cfg.ElectionTimeout, n.cfg.ElectionTimeout
 	conf.SnapshotInterval, conf.SnapshotThreshold = snapshotEvery, snapshotAfter
 	conf.TrailingLogs = cmp.Or(n.cfg.TrailingLogs, 2048)
 
@@ -205,6 +206,7 @@ func (n *Node) open() error {
 	}
 	n.book.raft.Store(n.raft)
 	n.guards.Go(func() { n.observe(ctx) })
+	n.guards.Go(func() { n.missLeader(ctx, transport.calls) })
 	if n.fixed() {
 		return n.checkMembers()
 	}

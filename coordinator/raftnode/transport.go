@@ -42,6 +42,8 @@ type stream struct {
 	certs  *pki.Credentials // nil: without TLS
 	closed atomic.Bool
 	open   sync.Map // of *conn
+	// ended has something in it once a connection that a peer made has ended.
+	ended chan struct{}
 }
 
 // newStream takes over the listener.
@@ -49,7 +51,7 @@ func newStream(listener net.Listener, certs *pki.Credentials) *stream {
 	if certs != nil {
 		listener = pki.NewListener(listener, certs.Server(pki.Coordinator))
 	}
-	return &stream{Listener: listener, certs: certs}
+	return &stream{Listener: listener, certs: certs, ended: make(chan struct{}, 1)}
 }
 
 // Dial connects to a peer, id@host:port.
@@ -69,7 +71,13 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 }
 
 // Accept waits for a peer.
-func (s *stream) Accept() (net.Conn, error) { return s.track(s.Listener.Accept()) }
+func (s *stream) Accept() (net.Conn, error) {
+	c, err := s.track(s.Listener.Accept())
+	if err != nil {
+		return nil, err
+	}
+	return &accepted{c, s.ended}, nil
+}
 
 func (s *stream) track(c net.Conn, err error) (net.Conn, error) {
 	if err != nil {
@@ -102,5 +110,20 @@ type conn struct {
 // Close ends the connection.
 func (c *conn) Close() error {
 	c.of.open.Delete(c)
+	return c.Conn.Close()
+}
+
+// accepted is a connection that a peer made.
+type accepted struct {
+	net.Conn
+	ended chan<- struct{}
+}
+
+// Close ends the connection, and tells of it.
+func (c *accepted) Close() error {
+	select {
+	case c.ended <- struct{}{}:
+	default: // somebody is about to look
+	}
 	return c.Conn.Close()
 }
