@@ -14,6 +14,10 @@ import (
 // split among them.
 const turns = 4
 
+// askedAgain bounds how often it is asked within an election timeout whether the leader is
+// gone.
+const askedAgain = 20
+
 // missLeader stands for election at once where the leader's process is gone, until ctx ends.
 // A kernel closes the connections of a process that died, and refuses new ones: that is
 // known long before an election timeout has passed, so the timeout can be long enough for a
@@ -21,15 +25,21 @@ const turns = 4
 // timeouts alone decide. Any member may stand at any time: at worst an election is held that
 // was not needed.
 func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
+	var leader known // the last: an election that somebody lost makes this node forget who it was
 	for {
+		changed := n.leaders.Changed()
+		if now := n.raftLeader(); now.id != "" {
+			leader = now
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-changed:
+			continue
 		case <-n.wire.ended:
 		}
-		leader := n.raftLeader()
 		turn, votes := n.turn(leader.id)
-		if leader.id == "" || leader.id == raft.ServerID(n.cfg.ID) || !votes || !n.refused(leader) {
+		if leader.id == "" || leader.id == raft.ServerID(n.cfg.ID) || !votes || !n.refused(ctx, leader) {
 			continue
 		}
 		select {
@@ -37,7 +47,7 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 			return
 		case <-time.After(time.Duration(turn) * n.cfg.ElectionTimeout / turns):
 		}
-		if now := n.raftLeader(); now.id != "" && now != leader || n.raft.State() != raft.Follower || !n.refused(leader) {
+		if now := n.raftLeader(); now.id != "" && now != leader || n.raft.State() != raft.Follower || !n.refused(ctx, leader) {
 			continue
 		}
 		n.log.Info("the leader is gone: this node stands for election", "leader", leader.id)
@@ -79,15 +89,28 @@ func (n *Node) turn(leader raft.ServerID) (before int, votes bool) {
 	return min(before, turns), votes
 }
 
-// refused reports whether nobody listens at the leader's address any more.
-func (n *Node) refused(leader known) bool {
+// refused reports whether nobody listens at the leader's address any more. A process that
+// dies may close its connections before its listener, so that what is neither an answer nor a
+// refusal is asked again.
+func (n *Node) refused(ctx context.Context, leader known) bool {
 	address, err := n.book.ServerAddr(leader.id)
 	if err != nil {
 		return false
 	}
-	c, err := n.wire.Dial(address, n.cfg.ElectionTimeout)
-	if err == nil {
-		c.Close()
+	for range askedAgain {
+		c, err := n.wire.Dial(address, n.cfg.ElectionTimeout)
+		if err == nil {
+			c.Close()
+			return false
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(n.cfg.ElectionTimeout / askedAgain):
+		}
 	}
-	return errors.Is(err, syscall.ECONNREFUSED)
+	return false
 }

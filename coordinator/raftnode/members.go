@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -191,6 +193,28 @@ func (g *guarded) SetHeartbeatHandler(handle func(raft.RPC)) {
 
 // Consumer delivers the calls that may be answered.
 func (g *guarded) Consumer() <-chan raft.RPC { return g.calls }
+
+// RequestVote asks over another connection where one had ended: the transport keeps those to
+// a member that was restarted since, and a vote that is not asked for costs an election.
+func (g *guarded) RequestVote(id raft.ServerID, at raft.ServerAddress, ask *raft.RequestVoteRequest, answer *raft.RequestVoteResponse) error {
+	return overConns(func() error { return g.NetworkTransport.RequestVote(id, at, ask, answer) })
+}
+
+// RequestPreVote is as RequestVote.
+func (g *guarded) RequestPreVote(id raft.ServerID, at raft.ServerAddress, ask *raft.RequestPreVoteRequest, answer *raft.RequestPreVoteResponse) error {
+	return overConns(func() error { return g.NetworkTransport.RequestPreVote(id, at, ask, answer) })
+}
+
+// overConns makes a call, again where its connection had ended: each takes one out of the
+// pool.
+func overConns(call func() error) (err error) {
+	for range pooledConns + 1 {
+		if err = call(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			break
+		}
+	}
+	return err
+}
 
 // guard passes calls on until ctx ends.
 func (n *Node) guard(ctx context.Context, g *guarded) {
