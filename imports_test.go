@@ -121,6 +121,7 @@ var ranks = map[string]int{
 	"pipeline/search":   5,
 
 	"pipeline/optim/boosting": 6,
+	"pipeline/monitor":        6,
 
 	"coordinator":         7,
 	"pipeline/artifact":   7,
@@ -144,6 +145,7 @@ var ranks = map[string]int{
 	"worker/stream/deadletter":  9,
 	"worker/product":            9,
 	"worker/stream/purge":       9,
+	"worker/stream/sketch":      9,
 	"worker/stream/tablewriter": 9,
 
 	"worker/stream/scorer": 10,

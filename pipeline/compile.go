@@ -46,6 +46,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 		c.removals()
 	}
 	c.outputColumns()
+	c.watching()
 	c.cleanedColumns()
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
 	c.bindScoring()

@@ -396,7 +396,7 @@ func (p Place) sinkOrTable() string {
 }
 
 // modelHalf are the parts of a spec that a pipeline with output does not have.
-var modelHalf = []string{"input_features", "output_features", "crosses", "model", "trainer", "evaluation", "registry", "defaults", "scoring", "serving", "search"}
+var modelHalf = []string{"input_features", "output_features", "crosses", "model", "trainer", "evaluation", "registry", "defaults", "scoring", "serving", "monitoring", "search"}
 
 // checkHalves checks that a spec trains a model or writes a table of cleaned rows.
 func (b *Body) checkHalves(at Place) {

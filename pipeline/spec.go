@@ -108,6 +108,8 @@ type Body struct {
 	// Serving is a service that answers for rows over HTTP and gRPC, as the stream half scores
 	// events. Default: none.
 	Serving *Serving `yaml:"serving,omitempty" json:"serving,omitempty"`
+	// Monitoring is how the stream half is watched.
+	Monitoring *Monitoring `yaml:"monitoring,omitempty" json:"monitoring,omitempty"`
 	// Output is where cleaned rows go, as a table: a pipeline with it has no features and no
 	// model, and its runs end once the rows are written. They are those of the training data
 	// after all cleaning steps that apply to training. Steps that learn learn from the rows
@@ -146,6 +148,9 @@ type SchemaSpec struct {
 	// Timezone is where timestamps without a zone were written down, and the one
 	// that hour(…), day(…) and their like read. Default UTC.
 	Timezone string `yaml:"timezone,omitempty" json:"timezone,omitempty" default:"UTC"`
+	// EventTime names a timestamp column, as cleaning leaves it, that the windows of
+	// monitoring go by. Default: the time that Kafka has of an event.
+	EventTime string `yaml:"event_time,omitempty" json:"event_time,omitempty" jsonschema:"minLength=1"`
 	// PIIKey names the key that columns with pii: hash are hashed with, which an operator
 	// registers among the connections (pii-2026: {key: {secret: {file: …}}}). Another secret
 	// is another key of another name: a change trains anew. Default pii, where a column is

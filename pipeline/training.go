@@ -34,7 +34,8 @@ func trainingText(s *Spec) string {
 		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Explanations: scoring.Explanations, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
-	c.Spec.Schedule, c.Spec.Resources, c.Spec.Serving = nil, nil, nil
+	c.Spec.Schedule, c.Spec.Resources, c.Spec.Serving, c.Spec.Monitoring = nil, nil, nil, nil
+	c.Spec.Schema = c.Spec.Schema.timeless()
 	c.Spec.Trainer.Distributed.Straggler, c.Spec.Trainer.Distributed.MinWorkers = Straggler{}, 0
 	c.Spec.Tests = slices.Clone(c.Spec.Tests)
 	for i := range c.Spec.Tests {
@@ -91,7 +92,8 @@ func FittingHash(s *Spec) string {
 	c := *s
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
-	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output, c.Spec.Search, c.Spec.Serving = nil, nil, nil, nil, nil
+	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output, c.Spec.Search, c.Spec.Serving, c.Spec.Monitoring = nil, nil, nil, nil, nil, nil
+	c.Spec.Schema = c.Spec.Schema.timeless()
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	c.Spec.Sources.Train.OnBadShard = OnBadShard{} // which shards are read, not what is in them
 	return hashOf(fieldsText(c))
@@ -114,6 +116,16 @@ func (s TrainSource) ageless() TrainSource {
 		s.Freshness = &Freshness{Column: s.Freshness.Column}
 	}
 	return s
+}
+
+// timeless is a schema without what says which window a row is counted in.
+func (s *SchemaSpec) timeless() *SchemaSpec {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.EventTime = ""
+	return &c
 }
 
 // TestsHash returns the sha256 in hex of what data tests look for in cleaned rows, without

@@ -7,6 +7,7 @@ import (
 
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/table"
 )
 
 const bothHalves = `
@@ -65,6 +66,7 @@ func TestTrainingHashLeavesOutHowTheStreamRuns(t *testing.T) {
 		{true, "rolling: {period: 5s}", "partition_by: [date]"}, // only a run knows whether there is such a column
 		{true, "rolling: {period: 5s}}", "rolling: {period: 5s}}\n    output_columns: {exclude: [passenger]}"},
 		{false, "rolling: {period: 5s}}", "rolling: {period: 5s}}\n    output_columns: {include: all}"},
+		{false, "  scoring:", "  monitoring: {drift: {window: 24h, one_in: 1}, skew_sample: 1%}\n  scoring:"},
 		{true, bothHalves[strings.Index(bothHalves, "  scoring:"):], ""},
 	} {
 		changed := strings.Replace(bothHalves, tc.old, tc.new, 1)
@@ -257,6 +259,59 @@ func TestModelsOfBalancedRowsAreNotJudgedByTheLogLoss(t *testing.T) {
 		}
 		if got := s.Spec.Trainer.ValidationMetric; got != tc.want {
 			t.Errorf("%+v: judged by %s", tc, got)
+		}
+	}
+}
+
+// A stream is watched unless the spec says otherwise, by bounds that suit the metric.
+func TestMonitoringHasDefaultsAndRefusesWhatCannotBe(t *testing.T) {
+	spec := func(part string) (*pipeline.Spec, error) {
+		return pipeline.Parse(catalog.All(), "", []byte(strings.Replace(bothHalves, "  scoring:", part+"\n  scoring:", 1)))
+	}
+	for part, want := range map[string]string{
+		"":                                     "true 1h psi 0.1 0.25 1000 16",
+		"  monitoring: {drift: {window: 24h}}": "true 24h psi 0.1 0.25 1000 16",
+		"  monitoring: {skew_sample: 1%}":      "true 1h psi 0.1 0.25 1000 16",
+		"  monitoring: {drift: {warn: 0}}":     "true 1h psi 0 0.25 1000 16",
+		"  monitoring: {drift: {one_in: 1, enabled: false, metric: jensen_shannon, min_rows: 5}}": "false 1h jensen_shannon 0.02 0.05 5 1",
+	} {
+		s, err := spec(part)
+		if err != nil {
+			t.Errorf("%s: %v", part, err)
+			continue
+		}
+		d := s.Drift()
+		if got := strings.TrimSpace(fmt.Sprintln(d.On(), d.Window, d.Metric, *d.Warn, *d.Error, d.MinRows, d.OneIn)); got != want {
+			t.Errorf("%s is %s, want %s", part, got, want)
+		}
+	}
+	for part, want := range map[string]string{
+		"  monitoring: {drift: {window: 7h}}":         "7h is no window",
+		"  monitoring: {drift: {window: 1s}}":         "1s is no window",
+		"  monitoring: {drift: {warn: 0.3}}":          "it is an error above 0.25 anyway",
+		"  monitoring: {drift: {metric: kolmogorov}}": "metric",
+		"  monitoring: {drift: {one_in: 0}}":          "one_in",
+		"  monitoring: {drift: {widnow: 1h}}":         "window",
+		"  monitoring: {skew_sample: 0%}":             "skew_sample",
+	} {
+		if _, err := spec(part); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", part, err, want)
+		}
+	}
+	columns := table.Schema{Columns: []table.Column{{Name: "delay", Type: table.Int64}, {Name: "distance", Type: table.Int64, Nullable: true}, {Name: "date", Type: table.Timestamp}}}
+	for part, want := range map[string]string{
+		"  schema: {event_time: date}":                        "",
+		"  schema: {event_time: dat}":                         "there is no column dat",
+		"  schema: {event_time: distance}":                    "column distance is int64",
+		"  monitoring: {drift: {ignore: [distance]}}":         "",
+		"  monitoring: {drift: {ignore: [distance, season]}}": "there is no feature season",
+	} {
+		s, err := spec(part)
+		if err == nil {
+			_, err = pipeline.Compile(s, columns)
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", part, err, want)
 		}
 	}
 }

@@ -13,17 +13,17 @@ import (
 // that struct, and a line less here.
 var unsupportedFields = map[string]map[string]any{
 	"Body": {
-		"rollout":    nil,
-		"monitoring": nil,
+		"rollout": nil,
+	},
+	"Monitoring": {
+		"labels": nil,
+		"alerts": nil,
 	},
 	"TrainSource": {
 		"query": instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
 	},
 	"EventSource": {
 		"freshness": instead("events are scored when they come: thalweg stream status shows how far behind the stream is"),
-	},
-	"SchemaSpec": {
-		"event_time": nil,
 	},
 	"Preprocessing": {
 		"balance": instead("it is a cleaning step, the last one: clean: [{balance: {by: origin, method: downsample}}]"),

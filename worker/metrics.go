@@ -8,6 +8,7 @@ import (
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker/serve"
+	"github.com/thalweg/thalweg/worker/stream/sketch"
 )
 
 // metrics are one worker's, in a registry of its own so that several workers can
@@ -22,6 +23,7 @@ type metrics struct {
 	epochs   prometheus.Counter
 	rounds   prometheus.Counter
 	served   *serve.Metrics
+	drift    *sketch.Watchers
 	series   struct {
 		sync.Mutex
 		of map[[4]string]bool // that failed has
@@ -85,7 +87,8 @@ func newMetrics(cfg Config, tables *tables, leases func() int) *metrics {
 	m.registry.MustRegister(m.tasks, m.polls, m.epochs, m.rounds, held)
 	m.series.of = make(map[[4]string]bool)
 	m.served = serve.NewMetrics(labels)
-	m.registry.MustRegister(m.served, m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(cfg.Credentials, labels), tracing.Collector(cfg.Traces))
+	m.drift = sketch.NewWatchers(labels)
+	m.registry.MustRegister(m.drift, m.served, m.rows, m.kept, m.failed, newTableMetrics(labels, tables), pki.ExpiryGauge(cfg.Credentials, labels), tracing.Collector(cfg.Traces))
 	return m
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/kernel"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/onnx"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -53,6 +54,8 @@ type evaluated struct {
 	Drawn *evaluation.PermutationRows `json:"drawn,omitempty"`
 	// Alone is by feature, in the first shard.
 	Alone map[string]alone `json:"alone,omitempty"`
+	// Seen is the values and scores of some of the rows of these splits.
+	Seen *monitor.Seen `json:"seen,omitempty"`
 }
 
 // artifact loads and verifies a checkpoint of the state bucket.
@@ -164,6 +167,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 	}
 	half := d.halves(shard)
 	drawn := d.toShuffle(trained, fit)
+	watched := d.toWatch(trained, fit, shard)
 	for scored, err := range d.scored(ctx, scorer, fit, shard, &lone, evaluatedSplits[:]...) {
 		if err != nil {
 			return out, err
@@ -177,6 +181,9 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 			lone.observe(scorer.Parts(), labels, valid)
 		}
 		numbers := table.Rows(rows)
+		if err := watched.Observe(rows, func(row int) bool { return splits[row] == split.Validation || splits[row] == split.Test }, predictions); err != nil {
+			return out, err
+		}
 		for i, s := range evaluatedSplits {
 			c := &some[i]
 			from := len(c.labels)
@@ -228,7 +235,7 @@ func (d *data) evaluate(ctx context.Context, trained *artifact.Artifact, champio
 		return out, err
 	}
 	drawn.Cut()
-	out.Drawn = drawn
+	out.Drawn, out.Seen = drawn, watched.Seen
 	out.Alone = lone.strengths(d.plan.Label.Type == model.Binary)
 	if out.Groups, err = json.Marshal(groups); err != nil {
 		return out, err
@@ -244,6 +251,17 @@ func (d *data) toShuffle(of *artifact.Artifact, fit *fitted) *evaluation.Permuta
 		rows += by[d.cuts.Judged()]
 	}
 	return evaluation.NewPermutationRows(of.Model.Shape(), len(of.Inputs().Names), rows)
+}
+
+// toWatch returns what keeps the values and scores of some of the evaluated rows of a shard,
+// chosen by their hash, so that they are the same on any worker.
+func (d *data) toWatch(of *artifact.Artifact, fit *fitted, shard int) *monitor.Sample {
+	var rows int64
+	for _, by := range fit.Rows {
+		rows += by[split.Validation] + by[split.Test]
+	}
+	seed := d.plan.Spec.Spec.Trainer.Seed
+	return monitor.NewSample(of.Plan(), of.Transform, of.Answer(), of.Model.Outputs(), rows, func(row int64) uint64 { return metric.RowHash(seed, shard, row) })
 }
 
 // scoredRows are prepared rows with their predictions.
@@ -324,6 +342,7 @@ type totals struct {
 	slices, groups *evaluation.Slices
 	compared       *comparisons
 	drawn          *evaluation.PermutationRows
+	seen           *monitor.Seen
 	unknown        int64            // classes
 	alone          map[string]alone // of the first shard
 }
@@ -343,7 +362,7 @@ func (t *Task) totals(ctx context.Context, d *data, trained *artifact.Artifact, 
 	if out.compared, err = t.newComparisons(ctx, d, trained); err != nil {
 		return nil, err
 	}
-	out.drawn = d.toShuffle(trained, fit)
+	out.drawn, out.seen = d.toShuffle(trained, fit), monitor.NewSeen(trained.Plan())
 	return out, nil
 }
 
@@ -363,7 +382,7 @@ func (t *totals) add(p *evaluated) error {
 	if t.alone == nil {
 		t.alone = p.Alone
 	}
-	return cmp.Or(t.slices.Merge(p.Slices), t.groups.Merge(p.Groups), t.compared.add(p), t.drawn.Merge(p.Drawn))
+	return cmp.Or(t.slices.Merge(p.Slices), t.groups.Merge(p.Groups), t.compared.add(p), t.drawn.Merge(p.Drawn), t.seen.Merge(p.Seen))
 }
 
 // reduceEvaluate merges the sums in shard order into the run's metrics.
@@ -452,7 +471,21 @@ func reduceEvaluate(ctx context.Context, t *Task) error {
 		t.warn("%d validation and test rows are not measured: their class is none that a training row has", all.unknown)
 	}
 	t.warnOfEvaluation(d.plan, judged, values[judged], all.alone)
-	return t.saveEvaluation(ctx, d, &doc)
+	return cmp.Or(t.saveReference(ctx, all.seen.Reference()), t.saveEvaluation(ctx, d, &doc))
+}
+
+// saveReference keeps what a version's stream is held against beside the checkpoint that it is
+// of, for as long as that is kept. Whoever does the task again writes the same bytes.
+func (t *Task) saveReference(ctx context.Context, reference *monitor.Reference) error {
+	of, err := thalweg.ParseObjectRef(t.Lease.Inputs["checkpoint"])
+	if err != nil || reference == nil {
+		return err
+	}
+	body, err := json.Marshal(reference)
+	if err == nil {
+		_, err = t.worker.state.Put(ctx, path.Join(path.Dir(of.Key), monitor.ObjectName), body)
+	}
+	return err
 }
 
 // saveEvaluation keeps the document beside the checkpoint that it is of, for as long

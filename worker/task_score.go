@@ -17,12 +17,14 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/scorer"
+	"github.com/thalweg/thalweg/worker/stream/sketch"
 )
 
 const (
@@ -72,7 +74,8 @@ type stream struct {
 	*scorer.Scorer
 	table  *member // its share in the sink's table, nil for none
 	topics []io.Closer
-	target time.Duration // how far behind it may be; 0: nobody said
+	target time.Duration             // how far behind it may be; 0: nobody said
+	drift  func(ctx context.Context) // looks for it until ctx ends; nil: somebody else does
 }
 
 // lookEvery is how often it is looked whether a stream is late: some times within half of the
@@ -178,16 +181,19 @@ func (t *scoreTask) score(ctx context.Context, lease *apiv1.Lease) outcome {
 	stream.Pause(t.mu.lease.Paused)
 	stream.Skip(authorizationOf(t.mu.lease.Skip))
 	t.mu.Unlock()
+	watch, done := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer done()
+	if stream.drift != nil {
+		watching.Go(func() { stream.drift(watch) })
+	}
 	if stream.target > 0 {
-		watch, done := context.WithCancel(ctx)
-		var watching sync.WaitGroup
 		watching.Go(func() {
 			for retry.Sleep(watch, lookEvery) == nil {
 				share.Late(isLate(stream.Status(), stream.target, time.Now()))
 			}
 		})
-		defer watching.Wait()
-		defer done()
 	}
 	err = stream.Run(ctx)
 	t.mu.Lock()
@@ -288,10 +294,45 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	if s.table != nil {
 		cfg.Finished = s.table.finished
 	}
+	if cfg.Watch != nil && cfg.Partition == 0 {
+		s.drift = t.drift(spec, cfg, source, bucket)
+	}
 	if s.Scorer, err = scorer.New(topic, bucket, t.registry, w.log, cfg); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// drift returns what looks for drift in all partitions of a stream, which whoever scores the
+// first one does.
+func (t *scoreTask) drift(spec *pipeline.Spec, cfg scorer.Config, topic connectors.Source, bucket storage.Bucket) func(ctx context.Context) {
+	want := spec.Drift()
+	reference := func(ctx context.Context, version thalweg.ModelVersion) (*monitor.Reference, error) {
+		candidates, _ := t.registry.Candidates()
+		for _, c := range candidates {
+			if c.Version == version {
+				a, err := t.registry.Load(ctx, c.Model)
+				if err != nil {
+					return nil, err
+				}
+				return a.Monitoring, nil
+			}
+		}
+		return nil, nil
+	}
+	return func(ctx context.Context) {
+		t.worker.metrics.drift.Watch(ctx, t.worker.log, string(cfg.Pipeline), want, func(ctx context.Context, windows int) (*monitor.Report, error) {
+			is, err := topic.Topic(ctx)
+			if err != nil {
+				return nil, err
+			}
+			logs := make([]commitlog.Config, is.Partitions)
+			for p := range logs {
+				logs[p] = commitlog.Config{Prefix: cfg.Prefix, Pipeline: cfg.Pipeline, Topic: cfg.Topic, Partition: p}
+			}
+			return sketch.Report(ctx, bucket, logs, want, windows, func(v thalweg.ModelVersion) (*monitor.Reference, error) { return reference(ctx, v) })
+		})
+	}
 }
 
 // outbox opens the topic of dead letters of a partition, nil if the spec has

@@ -309,7 +309,7 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 	cl := client(t, c)
 	body := fewFlights(t, 30_000)
 	upload(t, c, body)
-	run := applyAndWait(t, cl, strings.Replace(demoSpec(t), "scoring:\n", "serving: {enabled: true}\n  scoring:\n    scale: {max: 4}\n", 1))
+	run := applyAndWait(t, cl, strings.Replace(demoSpec(t), "scoring:\n", "serving: {enabled: true}\n  monitoring: {drift: {one_in: 1, window: 24h}, skew_sample: 1%}\n  scoring:\n    scale: {max: 4}\n", 1))
 	file := filepath.Join(t.TempDir(), "flights.parquet")
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
@@ -321,6 +321,7 @@ func TestBatchAndStreamGiveTheSameBits(t *testing.T) {
 
 	sameBits(t, c, run, file, n, got)
 	served(t, c, file, got)
+	watched(t, c, n)
 }
 
 // served asks the service about the first rows of the file, by way of a coordinator, and

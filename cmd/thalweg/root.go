@@ -63,6 +63,7 @@ var commands = []struct {
 	{newDiff, verb.Asks},
 	{newLineage, verb.Scores},
 	{dlq.New, verb.Asks},
+	{newDrift, verb.Asks},
 	{newVerify, verb.Asks},
 	{newFsck, verb.Asks},
 	{jobs.New, verb.Asks},

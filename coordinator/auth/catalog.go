@@ -40,6 +40,7 @@ var jobs = [...]struct {
 	{"verify", Reader},
 	{"checkpoint", Reader},
 	{"evaluation", Reader},
+	{"drift", Reader},
 }
 
 // withText bounds requests with a spec of 256 KiB or the arguments of a job, written as JSON

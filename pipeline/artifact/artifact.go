@@ -16,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/feature"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/optim"
 	"github.com/thalweg/thalweg/pipeline/split"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -42,6 +43,10 @@ type Artifact struct {
 	// References are the values of columns that training saw, where a test of the spec
 	// compares later rows with them; else nil.
 	References map[string]*drift.Reference
+	// Monitoring is the values and scores of the rows that it was evaluated on, which evaluation
+	// keeps beside the checkpoint: whoever loads an artifact to watch what it scores sets it. Nil
+	// where there is none.
+	Monitoring *monitor.Reference
 	// EventSchema is the Avro schema of events, where the spec names a file that it
 	// was read from; else empty.
 	EventSchema string

@@ -23,7 +23,12 @@ type Applier struct {
 	hashes map[int][]uint32
 	hashed []Memo
 	blank  table.Mask // of the last batch
+	see    func(feature int, values arrow.Array)
 }
+
+// See has each Apply show the values of every feature, as they are before they are encoded.
+// They are the callee's until it returns.
+func (a *Applier) See(see func(feature int, values arrow.Array)) { a.see = see }
 
 // NewApplier returns an Applier of t.
 func (t *Transform) NewApplier() *Applier {
@@ -129,6 +134,9 @@ func (a *Applier) encode(i int, batch arrow.Record, out Slots, n *Tally) error {
 	if values.Len() != int(batch.NumRows()) {
 		return &thalweg.Error{Op: "evaluate", Kind: thalweg.Other, Subject: from.what,
 			Err: fmt.Errorf("%d values for %d rows", values.Len(), batch.NumRows())}
+	}
+	if a.see != nil {
+		a.see(i, values)
 	}
 	if err := a.transform.encodings[i].Encode(values, out, &a.memos[i], n); err != nil {
 		return err

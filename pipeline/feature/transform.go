@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/thalweg/thalweg/pipeline"
@@ -159,6 +160,12 @@ func (t *Transform) Shape() kernel.Shape { return t.shape }
 // Features returns the data of each feature in the order of the spec. The
 // caller must not change it.
 func (t *Transform) Features() []Feature { return t.data.Features }
+
+// Values returns those of the feature at a place, for each row of a cleaned batch, before they
+// are encoded. The caller releases them.
+func (t *Transform) Values(feature int, batch arrow.Record) (arrow.Array, error) {
+	return t.sources[feature].read(batch)
+}
 
 // Crosses returns the data of the crosses. The caller must not change it.
 func (t *Transform) Crosses() []CrossData { return t.data.Crosses }

@@ -29,5 +29,6 @@ func Kinds() []Kind {
 		{"verify", with(runVerify)},
 		{"checkpoint", with(runCheckpoint)},
 		{"evaluation", with(runEvaluation)},
+		{"drift", with(runDrift)},
 	}
 }

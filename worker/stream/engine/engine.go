@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/quality"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -76,6 +77,8 @@ type artifactEngine struct {
 	ends    []int             // of the batch that is decoded
 	output  *artifact.Scorer  // lays out rows while scorer scores the next
 	fields  connectors.Fields // that columns come from
+	counter *monitor.Counter  // used as output is
+	outputs int               // of the model for a row
 	private bool              // columns have pii: no event is kept as it is
 	tests   map[string]string // severities by name
 }
@@ -106,6 +109,8 @@ func (e *artifactEngine) prepare(a *artifact.Artifact) error {
 	}
 	e.scorer, e.tests = scorer, scorer.Tests().Severities()
 	e.output, err = a.NewScorer(pipeline.InScoring)
+	e.outputs = a.Model.Outputs()
+	e.counter = monitor.NewCounter(a.Plan(), a.Transform, a.Answer(), a.Monitoring)
 	return err
 }
 
@@ -131,7 +136,8 @@ func (e *artifactEngine) Prepare(ctx context.Context, b *Batch, partition int) (
 type Reject struct {
 	Offset        int64
 	Stage, Reason string
-	shapes        map[string]string // as events.Reject has them
+	cause         string            // as events.Reject has it
+	shapes        map[string]string // likewise
 }
 
 func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err error) {
@@ -156,7 +162,7 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	}
 	lost := make([]Reject, 0, len(rejects))
 	for _, r := range rejects {
-		c := Reject{r.Row, stageDecode, r.Reason, r.Shapes}
+		c := Reject{r.Row, stageDecode, r.Reason, r.Cause, r.Shapes}
 		if why, ok := b.Records.Unreadable[b.first+r.Index]; ok {
 			c.Stage, c.Reason = stageFetch, why
 		}

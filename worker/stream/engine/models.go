@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -267,8 +269,28 @@ func (r *Registry) load(ctx context.Context, m Model) (*artifact.Artifact, error
 				Hint: "give this worker the key in the file of --connections, and start it again"}
 		}
 	}
+	if a.Monitoring, err = reference(ctx, r.bucket, m.Checkpoint, a.Plan()); err != nil {
+		if !thalweg.Is(err, thalweg.Corrupt) {
+			return nil, fail(err)
+		}
+		if r.Log != nil { // rows can be scored without
+			r.Log.Warn("rows are not held against what the version was evaluated on", slog.String("model", m.String()), slog.String("reason", err.Error()))
+		}
+	}
 	r.watch(m, a)
 	return a, nil
+}
+
+// reference returns what a version was evaluated on; nil if that is not known.
+func reference(ctx context.Context, bucket storage.Bucket, of thalweg.CheckpointRef, plan *pipeline.Plan) (*monitor.Reference, error) {
+	body, _, err := bucket.Get(ctx, path.Join(path.Dir(of.Key), monitor.ObjectName))
+	if thalweg.Is(err, thalweg.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return monitor.Decode(plan, body)
 }
 
 // watch tells the log of columns that are null in every event because the

@@ -27,7 +27,9 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 	if r.Scored > 0 && r.encoded == nil {
 		var files []File
 		err := memory.Encode(ctx, r.SizeBytes(), func() (err error) {
-			files, err = r.Engine.Encode(*pending, r)
+			if files, err = r.Engine.Encode(*pending, r); err == nil {
+				r.count()
+			}
 			return err
 		})
 		if err != nil {

@@ -64,7 +64,7 @@ func (s *RequestScorer) Score(ctx context.Context, rows events.Events, from arti
 	}
 	lost = slices.Grow(lost, len(rejects))
 	for _, r := range rejects {
-		lost = append(lost, Reject{r.Row, stageDecode, r.Reason, r.Shapes})
+		lost = append(lost, Reject{r.Row, stageDecode, r.Reason, r.Cause, r.Shapes})
 	}
 	return lost, nil
 }

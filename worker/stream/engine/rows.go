@@ -11,6 +11,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -26,6 +27,12 @@ type Rows struct {
 	PartitionBy string             // column by whose days the rows are split, "" for none
 	days        map[int64]struct{} // that there are rows of
 	Full        bool               // a row of one more day came: the span must not grow
+
+	Watch   *monitor.Config // how rows are counted; nil: they are not
+	chosen  []chosenEvent   // in the order of offsets
+	counts  monitor.Sketch  // of what is dead and, once the rows are encoded, of all
+	counted bool
+	flaw    error // why rows were not counted
 
 	Send *Outgoing // gets the rows of each batch; nil: they go to no topic
 
@@ -99,7 +106,7 @@ func (r *Rows) DeadLetters() []byte {
 
 // SizeBytes returns the memory that the rows take.
 func (r *Rows) SizeBytes() int64 {
-	n := int64(r.dead.Cap() + r.scratch.Cap() + cap(r.adopted))
+	n := int64(r.dead.Cap()+r.scratch.Cap()+cap(r.adopted)) + int64(cap(r.chosen))*chosenBytes
 	for i := range r.encoded {
 		n += int64(cap(r.encoded[i].Body))
 	}
@@ -138,6 +145,7 @@ func (r *Rows) Add(b *Batch, pieces []piece, letters []byte, lost []Reject) erro
 	}
 	r.dead.Write(letters)
 	r.Rejected += int64(len(lost))
+	r.watch(b, lost)
 	if n := len(lost); n > 0 {
 		r.LastReason = lost[n-1].Reason
 	}

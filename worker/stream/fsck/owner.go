@@ -21,7 +21,7 @@ func (j *judge) others(ctx context.Context) error {
 				return err
 			}
 			dir, _, _ := strings.Cut(strings.TrimPrefix(info.Key, j.prefix), "/")
-			if dir == "data" || dir == "_log" || dir == "_dead" || dir == "_delta_log" {
+			if dir == "data" || dir == "_log" || dir == "_dead" || dir == "_monitor" || dir == "_delta_log" {
 				after, more = j.prefix+dir+"/\U0010ffff", true // behind all that is in it
 				break
 			}

@@ -18,8 +18,9 @@ import (
 // The names that streams give to directories and objects. Nothing else is removed,
 // whatever lies beside it.
 var (
-	logName  = regexp.MustCompile(`^[^/]+/\d{5}(?:-replay)?/\d{12}\.(?:intent|done)\.json$`)
-	slotName = regexp.MustCompile(`^\d{12}-\d{19}-\d{19}-[0-9a-f]{32}-\d\d(?:\.parquet|\.jsonl|/[^/]+/rows\.parquet)$`)
+	logName    = regexp.MustCompile(`^[^/]+/\d{5}(?:-replay)?/\d{12}\.(?:intent|done)\.json$`)
+	countsName = regexp.MustCompile(`^\d{12}\.json$`)
+	slotName   = regexp.MustCompile(`^\d{12}-\d{19}-\d{19}-[0-9a-f]{32}-\d\d(?:\.parquet|\.jsonl|/[^/]+/rows\.parquet)$`)
 )
 
 // first is the record that tells whose a log is, the last that is removed.
@@ -46,6 +47,9 @@ func Sink(ctx context.Context, b storage.Bucket, prefix string, pipeline thalweg
 		for _, log := range logs {
 			remove(prefix+kind+log, slotName.MatchString)
 		}
+	}
+	for _, log := range logs {
+		remove(prefix+"_monitor/"+log, countsName.MatchString)
 	}
 	isRecord := func(log string, last bool) func(string) bool {
 		return func(name string) bool { return logName.MatchString(log+name) && (name == first) == last }

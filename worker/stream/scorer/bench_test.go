@@ -6,20 +6,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/thalweg/thalweg/connectors/devbroker"
 	"github.com/thalweg/thalweg/connectors/kafka"
+	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/table"
+	"github.com/thalweg/thalweg/pipeline/table/tabletest"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -64,13 +69,33 @@ func flightEvent(i int) []byte {
 		1+i/40000%12, 1+i/1500%28, i/60%24, i%60, i*7%90-20, 100+i*13%2500, airport(i*31%200), airport(i*17%200))
 }
 
-func flightArtifact(b *testing.B) *artifact.Artifact {
+// flightArtifact returns a version, and the reference that its stream is held against.
+func flightArtifact(b *testing.B) (a *artifact.Artifact, reference []byte) {
 	b.Helper()
 	var rows [][]any
 	for i := range int64(20_000) {
 		rows = append(rows, []any{i * 1800e6, i*7%90 - 20, 100 + i*13%2500, airport(int(i) * 31 % 200), airport(int(i) * 17 % 200)})
 	}
-	return artifacttest.Train(b, flights, flightColumns, 1, rows...)
+	a = artifacttest.Train(b, flights, flightColumns, 1, rows...)
+	batch := tabletest.Batch(memory.DefaultAllocator, flightColumns, 0, rows...)
+	defer batch.Release()
+	s, err := a.NewScorer(pipeline.InScoring)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cleaned, predictions, err := s.Score(b.Context(), batch, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cleaned.Release()
+	seen := monitor.NewSample(a.Plan(), a.Transform, a.Answer(), a.Model.Outputs(), cleaned.NumRows(), func(row int64) uint64 { return uint64(row) })
+	if err = seen.Observe(cleaned, func(int) bool { return true }, predictions); err == nil {
+		reference, err = json.Marshal(seen.Reference())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return a, reference
 }
 
 // cpu returns the processor time that this process has used.
@@ -98,7 +123,11 @@ func newBed(b *testing.B) *bed {
 		b.Fatal(err)
 	}
 	b.Cleanup(t.broker.Close)
-	t.model = saved(b, t.state, 1, flightArtifact(b))
+	a, reference := flightArtifact(b)
+	t.model = saved(b, t.state, 1, a)
+	if _, err := t.state.Put(b.Context(), path.Join(path.Dir(t.model.Checkpoint.Key), monitor.ObjectName), reference); err != nil {
+		b.Fatal(err)
+	}
 	if t.producer, err = kafka.NewProducer(t.kafka(), kafka.ProducerConfig{}); err != nil {
 		b.Fatal(err)
 	}
@@ -188,15 +217,18 @@ func BenchmarkStream(b *testing.B) {
 			b.ReportMetric(events/b.Elapsed().Seconds()/1e6, "Mevents/s")
 		})
 	}
-	whole := func(t *bed) func(b *testing.B) {
+	whole := func(t *bed, watch *monitor.Config) func(b *testing.B) {
 		return func(b *testing.B) {
-			s, _, stop := t.start(b, Config{Batching: Limits{Period: time.Millisecond}, Rolling: Limits{Count: benchEvents / 2, Bytes: 512 << 20}})
+			s, _, stop := t.start(b, Config{Batching: Limits{Period: time.Millisecond}, Rolling: Limits{Count: benchEvents / 2, Bytes: 512 << 20}, Watch: watch})
 			reach(b, s, benchEvents)
 			stop()
 		}
 	}
-	measure("thalweg", whole(t))
-	measure("thalweg, 1 % poison", whole(poisoned))
+	standard := &monitor.Config{Window: time.Hour, OneIn: 16}
+	measure("thalweg", whole(t, standard))
+	measure("thalweg, not watched", whole(t, nil))
+	measure("thalweg, all rows counted", whole(t, &monitor.Config{Window: time.Hour, OneIn: 1}))
+	measure("thalweg, 1 % poison", whole(poisoned, standard))
 	measure("obvious", func(b *testing.B) { t.obvious(b) })
 }
 

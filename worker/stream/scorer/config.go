@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/storage/dataset"
 	"github.com/thalweg/thalweg/tracing"
 	"github.com/thalweg/thalweg/worker/stream/budget"
@@ -76,6 +77,9 @@ type Config struct {
 
 	// TestFailed is as engine.Config.Failed. nil: nobody asks.
 	TestFailed func(test, severity string, events int64)
+
+	// Watch says how rows are counted, for drift to be found. nil: they are not.
+	Watch *monitor.Config
 
 	// Schema has the columns with pii, which no version that scores new events may leave
 	// as they are. nil: none.
@@ -201,6 +205,7 @@ func ConfigOf(spec *pipeline.Spec, generation thalweg.Generation, partition int)
 		Rolling:     Limits{Count: rolling.Count, Bytes: int64(rolling.ByteSize), Period: time.Duration(rolling.Period)},
 		Compression: dataset.Compression(parquet.Compression),
 		Schema:      body.Schema,
+		Watch:       monitor.ConfigOf(spec),
 	}
 	if d := body.Scoring.DeadLetter; d != nil {
 		cfg.MaxDeadRate = d.MaxRate.Share()

@@ -197,6 +197,9 @@ func (r *runner) score(e score) {
 		s.rows = &engine.Rows{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Generation: s.generation, PartitionBy: s.partitionBy, To: e.cut.From}
 	}
 	rows := s.rows
+	if rows.Watch = r.cfg.Watch; r.cfg.Range != nil { // what is replayed was counted
+		rows.Watch = nil
+	}
 	if rows.Model != s.model {
 		rows.Model, rows.Engine = s.model, r.engines[s.model] // there are no events in it yet
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -96,6 +97,9 @@ func (r *runner) publish(s *span) {
 	r.spawn(func(ctx context.Context) func() event {
 		began := r.traceClock()
 		done, err := rows.Publish(ctx, r.logbook, r.cfg.Memory)
+		if err == nil {
+			err = r.keepCounts(ctx, rows)
+		}
 		s.done = done
 		r.traceCommit(s, "write", began, err)
 		return func() event {
@@ -107,6 +111,23 @@ func (r *runner) publish(s *span) {
 			return ev
 		}
 	})
+}
+
+// keepCounts keeps what was counted of the rows of the pending intent before that is finished.
+// A stream goes on without counts where they cannot be kept for good.
+func (r *runner) keepCounts(ctx context.Context, rows *engine.Rows) error {
+	counts, flaw := rows.Counts()
+	if pending := r.logbook.State().Pending; counts != nil && pending != nil {
+		if err := r.counts.Add(ctx, pending.Seq, counts); thalweg.IsTransient(err) || thalweg.Is(err, thalweg.Canceled) {
+			return err
+		} else if flaw == nil {
+			flaw = err
+		}
+	}
+	if flaw != nil {
+		r.log.Warn("rows are not counted: drift in them is not found", slog.String(keyError, flaw.Error()))
+	}
+	return nil
 }
 
 func (r *runner) finish(job slotJob) {

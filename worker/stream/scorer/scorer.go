@@ -26,6 +26,7 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/deadletter"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/machine"
+	"github.com/thalweg/thalweg/worker/stream/sketch"
 )
 
 // Scorer scores one partition of a topic.
@@ -151,6 +152,7 @@ type runner struct {
 	newID          func() string // of an intent
 	files          compact.Files
 	outbox         deadletter.Deliverer
+	counts         *sketch.Store          // used by the publication under way
 	line           atomic.Pointer[string] // that rows are sent in: the ID of the log's first intent; nil while there is none
 	stopped        bool
 	err            error
@@ -181,6 +183,7 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 		r.work.Go(func() { r.results <- work(r.ctx) })
 	}
 	r.files = compact.Files{Log: log, Bucket: s.bucket, NewMerger: func(room int64) compact.Merger { return compact.NewParquetMerger(s.cfg.Compression, room) }}
+	r.counts = sketch.NewStore(s.bucket, commitlog.Config{Prefix: s.cfg.Prefix, Topic: s.cfg.Topic, Partition: s.cfg.Partition})
 	r.sweeper = compact.Sweeper{Bucket: s.bucket, Log: log}
 	r.prepare = func(ctx context.Context, m engine.Model) (e engine.Engine, err error) {
 		err = s.cfg.Hook.Do(ctx, crash.LoadModel, func() error {
