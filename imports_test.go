@@ -30,6 +30,8 @@ var ranks = map[string]int{
 	"coordinator/level":      0,
 	"worker/stream/crash":    0,
 
+	"coordinator/api/inference": 0,
+
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,
 
@@ -85,7 +87,7 @@ var ranks = map[string]int{
 	"coordinator/membership":    5,
 	"coordinator/schedule":      3,
 	"coordinator/throttle":      1,
-	"coordinator/serving":       2,
+	"coordinator/serving":       3,
 	"coordinator/liveness":      4,
 	"coordinator/view":          5,
 	"pipeline":                  3,

@@ -16,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/inference"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth"
 	"github.com/thalweg/thalweg/coordinator/auth/authtest"
@@ -163,6 +166,10 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		"/v1/score/":             {auth.Reader, scoped, message(`{}`)},
 		"/v2":                    {auth.Reader, unscoped, nil},
 		"/v2/":                   {auth.Reader, scoped, nil},
+		auth.GRPCPath: {auth.Reader, scoped, func(name string) string {
+			body, _ := proto.Marshal(&inference.ModelMetadataRequest{Name: name})
+			return string(body)
+		}},
 		call + "ListJobs":        {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
 		call + "GetJob":          {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
 		call + "ReadJob":         {auth.Reader, scoped, message(`{"jobId": "NAME-j1"}`)},
@@ -211,11 +218,11 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		route := routes[path]
 		for _, k := range callers {
 			for _, name := range []string{"flights-none", "other"} {
-				at := path + map[string]string{"/v1/score/": name, "/v2/": "models/" + name + "/ready"}[path]
+				at := path + map[string]string{"/v1/score/": name, "/v2/": "models/" + name + "/ready", auth.GRPCPath: "ModelMetadata"}[path]
 				req := httptest.NewRequestWithContext(c.atPort(), http.MethodGet, "http://127.0.0.1:7070"+at+"?seconds=0", nil) // refused once it is served
 				if route.body != nil {
 					req = httptest.NewRequestWithContext(c.atPort(), http.MethodPost, "http://127.0.0.1:7070"+at, strings.NewReader(route.body(name)))
-					req.Header.Set("Content-Type", "application/json")
+					req.Header.Set("Content-Type", map[bool]string{true: "application/proto", false: "application/json"}[path == auth.GRPCPath])
 				}
 				req.TLS = by(k.certificate)
 				if k.token != "" {

@@ -98,7 +98,7 @@ func New(log *slog.Logger, cfg Config) (*Coordinator, error) {
 	}
 	c.replica = newReplica(c.changes)
 	c.metrics = newMetrics(c)
-	c.predictions = serving.New(servingCluster{c}, c.cfg.Version, c.metrics.serving)
+	c.predictions = serving.New(servingCluster{c}, c.cfg.Version, c.metrics.serving, c.cfg.Traces)
 	if c.cfg.Auth != nil {
 		var err error
 		if c.auth, err = auth.New(c.log, *c.cfg.Auth, c.tokenOf); err != nil {

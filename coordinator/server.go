@@ -52,7 +52,7 @@ func (c *Coordinator) newServer() *http.Server {
 		connect.WithInterceptors(connect.UnaryInterceptorFunc(c.intercept)),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			policy, _ := auth.PolicyOf(spec.Procedure)
-			return api.Bounded(policy.Bytes())
+			return api.Bounded(policy.Bytes(), api.MaxParts)
 		}),
 		connect.WithCompressMinBytes(compressAbove),
 		connect.WithRecover(c.recovered))
@@ -87,6 +87,7 @@ func (c *Coordinator) newServer() *http.Server {
 	for _, path := range []string{auth.ScorePath, auth.InferencePath, auth.InferencePath + "/"} {
 		handlers[path] = c.authorized(c.predictions)
 	}
+	handlers[auth.GRPCPath] = c.authorized(c.predictions.GRPC())
 	all := routes(handlers)
 	if c.cfg.Credentials == nil {
 		all = pki.Local(all)

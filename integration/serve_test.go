@@ -17,13 +17,13 @@ import (
 	"github.com/thalweg/thalweg/integration/process"
 )
 
-// TestClientsOfTheOpenInferenceProtocolRunUnchanged: Triton's client gets from a coordinator
-// what it gets from Triton, and requests that come while the champion is swapped are answered,
+// TestClientsOfTheOpenInferenceProtocolRunUnchanged: the clients of Triton and KServe get from a
+// coordinator by REST and gRPC what they get from Triton, and requests that come while the champion is swapped are answered,
 // each by one version and as that version answers it.
 func TestClientsOfTheOpenInferenceProtocolRunUnchanged(t *testing.T) {
 	python := filepath.Join(process.Root(t), ".cache", "python", "serve", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
-		t.Fatalf("no Triton client in %s: run make integration-deps", python)
+		t.Fatalf("no clients in %s: run make integration-deps", python)
 	}
 	d := startDev(t, t.TempDir(), "dev")
 	demo := filepath.Join(process.Root(t), "deploy", "demo")
@@ -38,9 +38,11 @@ func TestClientsOfTheOpenInferenceProtocolRunUnchanged(t *testing.T) {
 	}
 	d.run(t, "apply", "-f", spec, "--wait")
 	api := strings.TrimPrefix(d.process.Line(t, `^ *API +(http://\S+)`)[1], "http://")
-	client := exec.Command(python, filepath.Join(process.Root(t), "integration", "serve", "client.py"), api, "flight-delays")
-	if out, err := client.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, library := range []string{"triton", "kserve"} {
+		client := exec.Command(python, filepath.Join(process.Root(t), "integration", "serve", "client.py"), library, api, "flight-delays")
+		if out, err := client.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 
 	d.run(t, "runs", "start", "flight-delays", "--wait")

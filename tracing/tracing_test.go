@@ -234,3 +234,27 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// TestASpanIsCarriedToAnotherProcess, if it is sampled.
+func TestASpanIsCarriedToAnotherProcess(t *testing.T) {
+	t.Parallel()
+	of := NewRemote()
+	if back, sampled := ParseRemote(of.String()); !sampled || back != of {
+		t.Errorf("%s is %v", of, back)
+	}
+	if child := of.Child(); child.Trace != of.Trace || child.Span == of.Span {
+		t.Errorf("a child of %v: %v", of, child)
+	}
+	const known = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-"
+	if of, sampled := ParseRemote(known + "01"); !sampled || of.String() != known+"01" {
+		t.Errorf("%v, %v", of, sampled)
+	}
+	for _, text := range []string{"", known + "00", known + "01-x", "ff" + known[2:] + "01", strings.Replace(known, "4", "g", 1) + "01", "00-" + strings.Repeat("0", 32) + known[35:] + "01", known} {
+		if of, sampled := ParseRemote(text); sampled {
+			t.Errorf("%q is %v", text, of)
+		}
+	}
+	if _, sampled := ParseRemote("cc" + known[2:] + "01-what-comes"); !sampled {
+		t.Error("a later version is not read")
+	}
+}

@@ -265,7 +265,7 @@ func New(ctx context.Context, coordinator Coordinator, connections Connections, 
 	w.trainings.mu.byRun = make(map[string]*training)
 	w.tasks = newTaskManager(w)
 	w.metrics = newMetrics(cfg, &w.tables, w.tasks.len)
-	w.served = serve.NewServer(w.metrics.served)
+	w.served = serve.NewServer(w.metrics.served, cfg.Traces)
 	return w, nil
 }
 

@@ -13,20 +13,23 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxParts bounds the fields of one request that take memory of their own: an empty message of
+// MaxParts bounds the fields of one request that take memory of their own: an empty message of
 // two bytes becomes some two hundred. The poll of a worker with 4,096 tasks has 16,000.
-const maxParts = 32 << 10
+const MaxParts = 32 << 10
+
+// MaxElements is MaxParts of requests for predictions, where parts are the texts of tensors.
+const MaxElements = 1 << 20
 
 // Bounded returns the options of a handler that reads requests of at most so many bytes, also
-// once they are decompressed, and of at most maxParts parts.
-func Bounded(bytes int) []connect.HandlerOption {
+// once they are decompressed, and of at most so many parts.
+func Bounded(bytes, parts int) []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithReadMaxBytes(bytes),
 		connect.WithCompression("gzip", func() connect.Decompressor { return &boundedGzip{most: bytes} },
 			func() connect.Compressor { return gzip.NewWriter(io.Discard) }),
-		connect.WithCodec(boundedCodec{name: "proto"}),
-		connect.WithCodec(boundedCodec{name: "json"}),
-		connect.WithCodec(boundedCodec{name: "json; charset=utf-8"}),
+		connect.WithCodec(boundedCodec{name: "proto", parts: parts}),
+		connect.WithCodec(boundedCodec{name: "json", parts: parts}),
+		connect.WithCodec(boundedCodec{name: "json; charset=utf-8", parts: parts}),
 	}
 }
 
@@ -54,7 +57,10 @@ func (g *boundedGzip) Read(p []byte) (int, error) {
 
 // boundedCodec reads and writes messages as the library's codec of the name does, but counts the
 // parts of one before it reads it.
-type boundedCodec struct{ name string }
+type boundedCodec struct {
+	name  string
+	parts int
+}
 
 // Name implements connect.Codec.
 func (c boundedCodec) Name() string { return c.name }
@@ -83,17 +89,12 @@ func (c boundedCodec) Unmarshal(data []byte, message any) error {
 	if !ok {
 		return notMessage(message)
 	}
-	var parts int
 	if c.binary() {
-		parts = countParts(data, m.ProtoReflect().Descriptor())
-	} else {
-		parts = countValues(data)
+		return Unmarshal(data, m, c.parts)
 	}
 	switch {
-	case parts > maxParts:
-		return fmt.Errorf("the request has more than %d fields, texts and items", maxParts)
-	case c.binary():
-		return proto.Unmarshal(data, m)
+	case countValues(data) > c.parts:
+		return tooMany(c.parts)
 	case len(data) == 0:
 		return errors.New("no bytes are no JSON object")
 	}
@@ -103,36 +104,48 @@ func (c boundedCodec) Unmarshal(data []byte, message any) error {
 	return nil
 }
 
+// Unmarshal reads a message that has at most so many parts.
+func Unmarshal(data []byte, m proto.Message, parts int) error {
+	if left := parts; !counted(data, m.ProtoReflect().Descriptor(), &left) {
+		return tooMany(parts)
+	}
+	return proto.Unmarshal(data, m)
+}
+
+func tooMany(parts int) error {
+	return fmt.Errorf("the request has more than %d fields, texts and items", parts)
+}
+
 func notMessage(message any) error { return fmt.Errorf("%T is no message", message) }
 
-// countParts counts the texts, bytes and messages in a message, until there are too many. What
-// is malformed ends the count: the library refuses it.
-func countParts(data []byte, of protoreflect.MessageDescriptor) (parts int) {
-	for len(data) > 0 && parts <= maxParts {
+// counted takes the texts, bytes and messages in a message off what is left, until there are too
+// many. What is malformed ends the count: the library refuses it.
+func counted(data []byte, of protoreflect.MessageDescriptor, left *int) bool {
+	for len(data) > 0 && *left >= 0 {
 		number, typ, n := protowire.ConsumeTag(data)
 		if n < 0 {
-			return parts
+			break
 		}
 		data = data[n:]
 		if typ != protowire.BytesType {
 			if n = protowire.ConsumeFieldValue(number, typ, data); n < 0 {
-				return parts
+				break
 			}
 			data = data[n:]
 			continue
 		}
 		value, n := protowire.ConsumeBytes(data)
 		if n < 0 {
-			return parts
+			break
 		}
 		data = data[n:]
-		parts++
+		*left--
 		// What requests hold is never of its own kind, so that the depth is that of the schema.
 		if f := of.Fields().ByNumber(number); f != nil && f.Message() != nil {
-			parts += countParts(value, f.Message())
+			counted(value, f.Message(), left)
 		}
 	}
-	return parts
+	return *left >= 0
 }
 
 // countValues counts the values in a text of JSON by what stands before each.

@@ -127,7 +127,7 @@ func hostileBodies(t testing.TB) map[string]hostileBody {
 }
 
 func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
-	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes)...)
+	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes, MaxParts)...)
 	for name, c := range hostileBodies(t) {
 		answer, n := post(handler, c.contentType, c.encoding, c.body)
 		said := answer.Body.String() + answer.Header().Get("Grpc-Status") + answer.Result().Trailer.Get("Grpc-Status")
@@ -145,7 +145,7 @@ func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
 
 // BenchmarkHostileBodies shows the time of each; none takes 50 ms.
 func BenchmarkHostileBodies(b *testing.B) {
-	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes)...)
+	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes, MaxParts)...)
 	bodies := hostileBodies(b)
 	for _, name := range slices.Sorted(maps.Keys(bodies)) {
 		c := bodies[name]
@@ -160,7 +160,7 @@ func BenchmarkHostileBodies(b *testing.B) {
 
 // What is within the bounds is read as the library's own codecs do.
 func TestBoundedCodecsReadWhatTheyWrite(t *testing.T) {
-	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes)...)
+	_, handler := apiv1.NewCoordinatorServiceHandler(poller{}, Bounded(requestBytes, MaxParts)...)
 	poll := &apiv1.PollRequest{WorkerId: "wörker, {[\"", Incarnation: "i", Reports: []*apiv1.TaskReport{{TaskId: "t", Outputs: map[string]string{"a": "b"}}}}
 	for range 4096 {
 		poll.Progress = append(poll.Progress, &apiv1.Progress{TaskId: "run/task", Message: "epoch 1, {", Checkpoint: "k#s"})
@@ -184,7 +184,7 @@ func TestBoundedCodecsReadWhatTheyWrite(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []boundedCodec{{"proto"}, {"json"}} {
+	for _, c := range []boundedCodec{{"proto", MaxParts}, {"json", MaxParts}} {
 		data, err := c.Marshal(poll)
 		back := new(apiv1.PollRequest)
 		if err := c.Unmarshal(data, back); err != nil || !proto.Equal(poll, back) {
@@ -200,7 +200,7 @@ func TestBoundedCodecsReadWhatTheyWrite(t *testing.T) {
 func FuzzUnmarshal(f *testing.F) {
 	poll := &apiv1.PollRequest{WorkerId: "w", Incarnation: "i", Slots: 2, Progress: []*apiv1.Progress{{TaskId: "t"}},
 		Reports: []*apiv1.TaskReport{{TaskId: "t", Partials: []string{"a"}, Metrics: map[string]float64{"loss": 1}}}}
-	for _, c := range []boundedCodec{{"proto"}, {"json"}} {
+	for _, c := range []boundedCodec{{"proto", MaxParts}, {"json", MaxParts}} {
 		data, err := c.Marshal(poll)
 		if err != nil {
 			f.Fatal(err)
@@ -208,7 +208,7 @@ func FuzzUnmarshal(f *testing.F) {
 		f.Add(data, c.binary())
 	}
 	f.Fuzz(func(t *testing.T, data []byte, binary bool) {
-		c := boundedCodec{name: "json"}
+		c := boundedCodec{"json", MaxParts}
 		if binary {
 			c.name = "proto"
 		}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/coordinator/api/inference"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/diagnose"
@@ -17,6 +18,7 @@ const (
 	// Inference Protocol.
 	ScorePath     = "/v1/score/"
 	InferencePath = "/v2"
+	GRPCPath      = "/" + inference.GRPCInferenceServiceName + "/"
 	// Coordinators find each other and become members by these.
 	HelloPath   = "/cluster/hello"
 	ConsentPath = "/cluster/consent"
@@ -59,6 +61,7 @@ var policies = [...]Policy{
 	{Route: ScorePath, Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: api.MaxPredictionBytes},
 	{Route: InferencePath, Role: Reader, Unlimited: true},
 	{Route: InferencePath + "/", Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: api.MaxPredictionBytes},
+	{Route: GRPCPath, Role: Reader, Over: OverPipeline, Unlimited: true, MaxBytes: api.MaxPredictionBytes + small},
 
 	{Route: apiv1.CoordinatorServiceStatusProcedure, Role: Reader},
 	{Route: apiv1.CoordinatorServiceNodeStatusProcedure, Role: Reader, Nodes: []string{pki.Coordinator}},

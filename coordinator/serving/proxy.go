@@ -26,11 +26,14 @@ import (
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/throttle"
 	"github.com/thalweg/thalweg/retry"
+	"github.com/thalweg/thalweg/tracing"
 )
 
 const (
 	// longest is how long a request is worked on that names no time.
 	longest = 30 * time.Second
+	// look is the same of a request that scores nothing.
+	look = 2 * time.Second
 	// tryTimeout is how long one worker gets before another is asked: it may be cut off. In
 	// each round it gets twice the time of the one before: it may have much to do.
 	tryTimeout = 5 * time.Second
@@ -80,6 +83,7 @@ type Proxy struct {
 	cluster Cluster
 	build   string
 	metrics *Metrics
+	spans   *spans              // nil: there are none
 	asked   throttle.Buckets    // by pipeline and client
 	held    *semaphore.Weighted // bytes of bodies and answers
 	next    atomic.Uint64       // whom to ask first
@@ -90,9 +94,9 @@ type Proxy struct {
 	}
 }
 
-// New returns a proxy of a coordinator of the given build.
-func New(cluster Cluster, build string, metrics *Metrics) *Proxy {
-	p := &Proxy{cluster: cluster, build: build, metrics: metrics, held: semaphore.NewWeighted(maxHeldBytes)}
+// New returns a proxy of a coordinator of the given build. traces may be nil.
+func New(cluster Cluster, build string, metrics *Metrics, traces *tracing.Tracer) *Proxy {
+	p := &Proxy{cluster: cluster, build: build, metrics: metrics, spans: newSpans(traces), held: semaphore.NewWeighted(maxHeldBytes)}
 	p.mu.transports, p.mu.failed = make(map[string]http.RoundTripper), make(map[Worker]time.Time)
 	return p
 }
@@ -106,7 +110,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(parts) >= 3 && (parts[0] == "v1" && parts[1] == "score" || parts[0] == "v2" && parts[1] == "models"):
 		held := &hold{of: p.held}
 		defer held.release()
-		a, err := p.pass(w, r, parts[2], held)
+		a, err := p.pass(w.Header(), r, parts[2], held)
 		if err != nil {
 			refuse(w, err)
 			return
@@ -121,29 +125,45 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) own(w http.ResponseWriter, r *http.Request, path string) {
 	switch method := r.Method + " " + path; method {
 	case "GET v2":
-		writeJSON(w, map[string]any{"name": "thalweg", "version": p.build, "extensions": []string{"binary_tensor_data", "model_repository", "statistics"}})
+		writeJSON(w, map[string]any{"name": serverName, "version": p.build, "extensions": extensions()})
 	case "GET v2/health/live":
 		writeJSON(w, map[string]bool{"live": true})
 	case "GET v2/health/ready":
 		writeJSON(w, map[string]bool{"ready": true})
 	case "POST v2/repository/index":
-		type model struct {
-			Name   string `json:"name"`
-			State  string `json:"state"`
-			Reason string `json:"reason"`
-		}
-		all := []model{}
-		for _, s := range p.cluster.Services(r.Context()) {
-			m := model{s.Pipeline, "READY", s.Missing}
-			if s.Missing != "" || len(s.Workers) == 0 {
-				m.State, m.Reason = "UNAVAILABLE", cmp.Or(s.Missing, "no worker answers yet")
-			}
-			all = append(all, m)
-		}
-		writeJSON(w, all)
+		writeJSON(w, p.models(r.Context()))
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// What a server of the Open Inference Protocol tells of itself.
+const (
+	serverName       = "thalweg"
+	stateReady       = "READY"
+	stateUnavailable = "UNAVAILABLE"
+)
+
+func extensions() []string { return []string{"binary_tensor_data", "model_repository", "statistics"} }
+
+// model is what the index tells of one.
+type model struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+}
+
+// models lists those that who asks may see.
+func (p *Proxy) models(ctx context.Context) []model {
+	all := []model{}
+	for _, s := range p.cluster.Services(ctx) {
+		m := model{s.Pipeline, stateReady, s.Missing}
+		if s.Missing != "" || len(s.Workers) == 0 {
+			m.State, m.Reason = stateUnavailable, cmp.Or(s.Missing, "no worker answers yet")
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // answer is a worker's answer, whole.
@@ -164,8 +184,9 @@ func (a *answer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-// pass has a worker answer a request about a pipeline.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, held *hold) (*answer, error) {
+// pass has a worker answer a request about a pipeline. Of one that is refused header says when
+// to try again.
+func (p *Proxy) pass(header http.Header, r *http.Request, pipeline string, held *hold) (a *answer, err error) {
 	client, err := p.cluster.Permit(r, pipeline)
 	if err != nil {
 		return nil, err
@@ -176,7 +197,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, he
 	}
 	if wait := p.wait(client, service); wait > 0 {
 		p.metrics.throttled.Inc()
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Subject: client, Err: errors.New("it asks too often"), Hint: "serving.rate_limit"}
 	}
 	if err := held.take(r.ContentLength, api.MaxPredictionBytes); err != nil {
@@ -190,12 +211,17 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, pipeline string, he
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: err}
 	}
 	patience := longest
+	if r.Method == http.MethodGet { // it asks how things are now
+		patience = look
+	}
 	if ms, err := strconv.ParseUint(r.Header.Get(api.TimeoutHeader), 10, 32); err == nil && ms > 0 {
 		patience = min(patience, time.Duration(ms)*time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	return p.persist(ctx, r, service, body, held)
+	of := p.spans.begin(r.Header.Get(tracing.Header), pipeline)
+	defer func() { of.end(a, err) }()
+	return p.persist(of.in(ctx), r, service, body, held)
 }
 
 // wait counts a request, and returns how long its client has to wait if it asks too often.
@@ -295,6 +321,8 @@ func (p *Proxy) try(whole context.Context, worker Worker, r *http.Request, body 
 	}()
 	ctx, cancel := context.WithTimeout(whole, patience)
 	defer cancel()
+	of := spanOf(whole).child(worker.ID)
+	defer func() { of.end(a, err) }()
 	url := *r.URL
 	url.Scheme, url.Host = p.cluster.Scheme(), worker.Address
 	out, err := http.NewRequestWithContext(ctx, r.Method, url.String(), bytes.NewReader(body))
@@ -309,6 +337,9 @@ func (p *Proxy) try(whole context.Context, worker Worker, r *http.Request, body 
 	}
 	if until, ok := ctx.Deadline(); ok {
 		out.Header.Set(api.TimeoutHeader, strconv.FormatInt(max(1, time.Until(until).Milliseconds()), 10))
+	}
+	if of != nil {
+		out.Header.Set(tracing.Header, of.remote.String())
 	}
 	res, err := p.transport(worker.ID).RoundTrip(out)
 	if err != nil {

@@ -92,7 +92,7 @@ func start(t testing.TB, address string, status func() int) *worker {
 
 func newProxy(t testing.TB) (*Proxy, *cluster) {
 	c := &cluster{service: Service{Pipeline: "p"}}
-	p := New(c, "test", NewMetrics(prometheus.NewRegistry()))
+	p := New(c, "test", NewMetrics(prometheus.NewRegistry()), nil)
 	t.Cleanup(p.Close)
 	return p, c
 }

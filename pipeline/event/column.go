@@ -104,6 +104,10 @@ func (c *column) place() string {
 		return ""
 	case c.ordinal:
 		return fmt.Sprintf(" in position %d", c.at)
+	case c.element > 0 && c.at == nowhere:
+		return fmt.Sprintf(" as element %d", c.element-1)
+	case c.at == nowhere:
+		return ""
 	case c.element > 0:
 		return fmt.Sprintf(" as element %d, at byte %d", c.element-1, c.at)
 	}

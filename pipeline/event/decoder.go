@@ -101,18 +101,30 @@ func (d *Decoder) event(b []byte, e *Events, i int) {
 		d.reject(e.Offsets[i], i, d.reason, d.cause)
 		return
 	}
-	if !d.cfg.Sparse && d.foreign() {
-		if reason, cause := d.none(d.format.FieldNames(b)); reason != "" {
-			d.reject(e.Offsets[i], i, reason, cause)
-			return
-		}
+	if !d.cfg.Sparse && d.foreign() && d.refuseForeign(e.Offsets[i], i, d.format.FieldNames(b)) {
+		return
 	}
 	if len(d.around) > 0 {
 		d.surround(e, i)
 	}
-	if d.filled < d.fields && !d.settle(e.Offsets[i], i) {
+	d.accept(e.Offsets[i], i)
+}
+
+// refuseForeign rejects an event with fields of these names, of which none is a column's; false
+// where settle says more.
+func (d *Decoder) refuseForeign(row int64, index int, names []string) bool {
+	reason, cause := d.none(names)
+	if reason != "" {
+		d.reject(row, index, reason, cause)
+	}
+	return reason != ""
+}
+
+// accept makes what was read row d.rows, or rejects it.
+func (d *Decoder) accept(row int64, index int) {
+	if d.filled < d.fields && !d.settle(row, index) {
 		return
 	}
-	d.rowIDs[d.rows] = e.Offsets[i]
+	d.rowIDs[d.rows] = row
 	d.rows++
 }

@@ -193,6 +193,7 @@ type arrowMessages struct {
 	r      io.Reader
 	left   int64
 	memory *bounded // of what is made of a message; may be nil
+	most   int64    // bytes of that; 0: maxArrowBytes less those of the message
 	// behind is the bytes of r in which dictionaries are passed over: those of a file
 	// come before.
 	behind int64
@@ -280,6 +281,9 @@ func (m *arrowMessages) next() (*ipc.Message, error) {
 	}
 	if m.memory != nil {
 		m.memory.left = min(maxArrowBytes-f.body, f.body*arrowRatio) + arrowSlack
+		if m.most > 0 {
+			m.memory.left = min(m.memory.left, m.most)
+		}
 	}
 	return ipc.NewMessage(memory.NewBufferBytes(f.meta), memory.NewBufferBytes(body)), nil
 }

@@ -25,8 +25,9 @@ func withoutViews(t arrow.DataType) arrow.DataType {
 }
 
 // sound returns a column of rows as it was read, or with its strings copied, once it is
-// seen that what it says of itself fits together: then reading its values cannot fail.
-func sound(a arrow.Array, rows int) (arrow.Array, error) {
+// seen that what it says of itself fits together: then reading its values cannot fail. With
+// repair bytes that are no UTF-8 are replaced.
+func sound(a arrow.Array, rows int, repair bool) (arrow.Array, error) {
 	data := a.Data()
 	if a.Len() != rows || data.Offset() != 0 {
 		return nil, fmt.Errorf("it has %d rows, its batch %d", a.Len(), rows)
@@ -36,24 +37,24 @@ func sound(a arrow.Array, rows int) (arrow.Array, error) {
 	}
 	switch a := a.(type) {
 	case *array.Dictionary:
-		return soundDictionary(a)
+		return soundDictionary(a, repair)
 	case *array.List:
 		offsets := arrow.Int32Traits.CastFromBytes(bufferOf(data, 1))
 		if rows > 0 && len(offsets) < rows+1 || !ascending(offsets, rows, a.ListValues().Len()) {
 			return nil, errors.New("lists that do not lie in their elements")
 		}
-		_, err := sound(a.ListValues(), a.ListValues().Len())
+		_, err := sound(a.ListValues(), a.ListValues().Len(), repair)
 		return a, err
 	case *array.String:
 		if !ascending(arrow.Int32Traits.CastFromBytes(bufferOf(data, 1)), rows, len(bufferOf(data, 2))) {
 			return nil, errors.New("strings that do not lie in their bytes")
 		}
-		return legible(a, a.Value), nil
+		return legible(a, a.Value, repair), nil
 	case *array.LargeString:
 		if !ascending(arrow.Int64Traits.CastFromBytes(bufferOf(data, 1)), rows, len(bufferOf(data, 2))) {
 			return nil, errors.New("strings that do not lie in their bytes")
 		}
-		return legible(a, a.Value), nil
+		return legible(a, a.Value, repair), nil
 	case *array.StringView:
 		return copied(a, a.Value), nil
 	case *array.Null:
@@ -63,7 +64,10 @@ func sound(a arrow.Array, rows int) (arrow.Array, error) {
 	if fixed, ok := a.DataType().(arrow.FixedWidthDataType); ok {
 		bits = fixed.BitWidth()
 	}
-	if bits == 0 || (rows*bits+7)/8 > len(bufferOf(data, 1)) {
+	if bits == 0 {
+		return nil, fmt.Errorf("no column is of type %s", a.DataType())
+	}
+	if (rows*bits+7)/8 > len(bufferOf(data, 1)) {
 		return nil, fmt.Errorf("%d rows of %s in %d bytes", rows, a.DataType(), len(bufferOf(data, 1)))
 	}
 	return a, nil
@@ -108,9 +112,9 @@ func ascending[T int32 | int64](offsets []T, rows, size int) bool {
 	return true
 }
 
-// legible returns a column of strings, a copy of it where bytes are no UTF-8.
-func legible(a arrow.Array, value func(int) string) arrow.Array {
-	for i := range a.Len() {
+// legible returns a column of strings, with repair a copy of it where bytes are no UTF-8.
+func legible(a arrow.Array, value func(int) string, repair bool) arrow.Array {
+	for i := 0; repair && i < a.Len(); i++ {
 		if !utf8.ValidString(value(i)) {
 			return copied(a, value)
 		}
@@ -134,8 +138,8 @@ func copied(a arrow.Array, value func(int) string) arrow.Array {
 
 // soundDictionary checks the indices of a column, and gives those of nulls, and a column
 // without words, a word that is there.
-func soundDictionary(a *array.Dictionary) (arrow.Array, error) {
-	words, err := sound(a.Dictionary(), a.Dictionary().Len())
+func soundDictionary(a *array.Dictionary, repair bool) (arrow.Array, error) {
+	words, err := sound(a.Dictionary(), a.Dictionary().Len(), repair)
 	if err != nil {
 		return nil, err
 	}

@@ -98,6 +98,7 @@ type answerColumns struct {
 	at      []int // in what a scorer yields
 	offset  int   // where the row's number is
 	schema  *arrow.Schema
+	sent    *arrow.Schema // of answers as streams of records
 }
 
 // of events, which a row that somebody asks about is not.
@@ -117,7 +118,7 @@ func answerColumnsOf(s *engine.RequestScorer) *answerColumns {
 		out.columns, out.at = append(out.columns, c), append(out.at, first+i)
 		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type.ArrowType(), Nullable: c.Nullable})
 	}
-	out.schema = arrow.NewSchema(fields, nil)
+	out.schema, out.sent = arrow.NewSchema(fields, nil), sentSchema(out.columns)
 	return out
 }
 

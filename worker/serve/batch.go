@@ -6,23 +6,62 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg"
 )
 
+// rows are what a request asks about: JSON objects that lie end to end or, where record is
+// set, rows of that.
+type rows struct {
+	values []byte
+	start  int   // where the first begins in values
+	ends   []int // where each ends
+	record arrow.Record
+}
+
+func (r *rows) len() int {
+	if r.record != nil {
+		return int(r.record.NumRows())
+	}
+	return len(r.ends)
+}
+
+// bytes is what the rows take, about.
+func (r *rows) bytes() int {
+	switch {
+	case r.record != nil:
+		return 8 * r.len() * int(r.record.NumCols())
+	case len(r.ends) == 0:
+		return 0
+	}
+	return r.ends[len(r.ends)-1] - r.start
+}
+
+// cut takes the first n rows away.
+func (r *rows) cut(n int) (first rows) {
+	if r.record != nil {
+		first.record, r.record = r.record.NewSlice(0, int64(n)), r.record.NewSlice(int64(n), r.record.NumRows())
+		return first
+	}
+	first = rows{values: r.values, start: r.start, ends: r.ends[:n]}
+	r.start, r.ends = r.ends[n-1], r.ends[n:]
+	return first
+}
+
 // call is rows of one request on their way through a batcher.
 type call struct {
-	ctx    context.Context
-	values []byte // the rows, JSON objects end to end
-	ends   []int  // where each ends
-	done   chan struct{}
+	rows
+	ctx  context.Context
+	done chan struct{}
 
 	// Set before done is closed.
 	answer Answer
 	err    error
 }
 
-func newCall(ctx context.Context, values []byte, ends []int) *call {
-	return &call{ctx: ctx, values: values, ends: ends, done: make(chan struct{})}
+func newCall(ctx context.Context, of rows) *call {
+	return &call{rows: of, ctx: ctx, done: make(chan struct{})}
 }
 
 // Limits bound the micro-batches of a version, and what waits for one.
@@ -60,7 +99,7 @@ type scorer interface {
 }
 
 // batcher gathers the rows of requests to micro-batches. It has goroutines only while rows
-// wait: who adds the first starts one, which scores until there are none.
+// wait: who adds the first scores a batch or starts who does, until there are none.
 type batcher struct {
 	limits Limits
 	// more wakes who gathers a batch: a call was added, or nobody is about to add one.
@@ -108,27 +147,53 @@ func (b *batcher) wake() {
 	}
 }
 
+// maxOwnDelay bounds the MaxDelay with which requests gather batches themselves: one that does
+// is deaf to its deadline meanwhile.
+const maxOwnDelay = 5 * time.Millisecond
+
+// ask queues a call, and returns once it is answered or its context has ended. Where nobody
+// gathers a batch the caller does: no other goroutine has to wake for one request.
+func (b *batcher) ask(c *call) error {
+	s, err := b.queue(c)
+	switch {
+	case err != nil:
+		return err
+	case s != nil && b.limits.MaxDelay <= maxOwnDelay:
+		s = b.batch(s, nil)
+	}
+	if s != nil {
+		go b.run(s)
+	}
+	return c.wait()
+}
+
 // add queues a call, of MaxBatch rows at most; Throttled if too much waits.
 func (b *batcher) add(c *call) error {
+	s, err := b.queue(c)
+	if s != nil {
+		go b.run(s)
+	}
+	return err
+}
+
+// queue queues a call, and returns a scorer if the caller is to have a batch scored.
+func (b *batcher) queue(c *call) (scorer, error) {
 	b.mu.Lock()
-	if len(b.mu.queue) > 0 && (b.mu.rows+len(c.ends) > b.limits.MaxQueued || b.mu.bytes+len(c.values) > b.limits.MaxQueuedBytes) {
+	if len(b.mu.queue) > 0 && (b.mu.rows+c.len() > b.limits.MaxQueued || b.mu.bytes+c.bytes() > b.limits.MaxQueuedBytes) {
 		rows := b.mu.rows
 		b.mu.Unlock()
-		return &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Err: errBusy(rows), Hint: "try again in a second, or have more workers serve: serving.workers"}
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Err: errBusy(rows), Hint: "try again in a second, or have more workers serve: serving.workers"}
 	}
 	b.mu.queue = append(b.mu.queue, c)
-	b.mu.rows += len(c.ends)
-	b.mu.bytes += len(c.values)
+	b.mu.rows += c.len()
+	b.mu.bytes += c.bytes()
 	s := b.startLocked()
 	wake := s == nil && b.mu.gathering && b.fullLocked()
 	b.mu.Unlock()
-	switch {
-	case s != nil:
-		go b.run(s)
-	case wake:
+	if wake {
 		b.wake()
 	}
-	return nil
+	return s, nil
 }
 
 // fullLocked reports whether a batch need not wait for more: it is full, or nobody is about to
@@ -151,29 +216,40 @@ func (b *batcher) startLocked() scorer {
 // run scores batches until no rows wait.
 func (b *batcher) run(s scorer) {
 	var calls []*call
-	for {
-		calls = b.gather(calls[:0])
-		if len(calls) > 0 {
-			s.score(calls)
-			for _, c := range calls {
-				close(c.done)
-			}
-			clear(calls)
-		}
-		b.mu.Lock()
-		b.mu.idle = append(b.mu.idle, s)
-		next := b.startLocked()
-		b.mu.Unlock()
-		if next == nil {
-			return
-		}
-		s = next
+	for s != nil {
+		s = b.batch(s, &calls)
 	}
+}
+
+// batch gathers and scores one, and returns a scorer if the caller is to do so again. kept, if
+// not nil, is memory for the calls of a batch.
+func (b *batcher) batch(s scorer, kept *[]*call) (next scorer) {
+	var calls []*call
+	if kept != nil {
+		calls = (*kept)[:0]
+	}
+	if calls = b.gather(calls); len(calls) > 0 {
+		s.score(calls)
+		for _, c := range calls {
+			close(c.done)
+		}
+		clear(calls)
+	}
+	if kept != nil {
+		*kept = calls
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.idle = append(b.mu.idle, s)
+	return b.startLocked()
 }
 
 // gather returns the calls of the next batch, without those that nobody waits for any more.
 // The caller is the one who gathers.
 func (b *batcher) gather(calls []*call) []*call {
+	// Requests that can be read already are, and add their rows first: to score a row more costs
+	// a fraction of what a batch does.
+	runtime.Gosched()
 	var timer *time.Timer
 	for {
 		b.mu.Lock()
@@ -194,10 +270,10 @@ func (b *batcher) gather(calls []*call) []*call {
 		break
 	}
 	n, rows := 0, 0
-	for n < len(b.mu.queue) && (n == 0 || rows+len(b.mu.queue[n].ends) <= b.limits.MaxBatch) {
+	for n < len(b.mu.queue) && (n == 0 || rows+b.mu.queue[n].len() <= b.limits.MaxBatch) {
 		c := b.mu.queue[n]
-		rows += len(c.ends)
-		b.mu.bytes -= len(c.values)
+		rows += c.len()
+		b.mu.bytes -= c.bytes()
 		if n++; c.ctx.Err() == nil {
 			calls = append(calls, c)
 		} else {

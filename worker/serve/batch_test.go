@@ -24,15 +24,24 @@ func (r *recorder) score(calls []*call) {
 	time.Sleep(r.takes) // of a bubble's clock
 	rows := 0
 	for _, c := range calls {
-		rows += len(c.ends)
+		rows += c.len()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.batches = append(r.batches, rows)
 }
 
+// rowsOfBytes are n rows of a byte each.
+func rowsOfBytes(n int) rows {
+	of := rows{values: make([]byte, n)}
+	for i := range n {
+		of.ends = append(of.ends, i+1)
+	}
+	return of
+}
+
 func callOf(ctx context.Context, rows int) *call {
-	return newCall(ctx, make([]byte, rows), make([]int, rows))
+	return newCall(ctx, rowsOfBytes(rows))
 }
 
 func TestRowsThatComeWhileABatchIsScoredAreTheNextOne(t *testing.T) {

@@ -45,7 +45,7 @@ func serving(t testing.TB, a *artifact.Artifact, limits Limits) *Server {
 		t.Fatal(why)
 	}
 	e.Offer([]Offered{{flights, []string{"champion", "blue"}}})
-	s := NewServer(e.metrics)
+	s := NewServer(e.metrics, nil)
 	s.Add(e)
 	return s
 }

@@ -2,12 +2,14 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api"
 )
 
 // binaryHeader says how many bytes of JSON are before the binary data of tensors.
@@ -42,6 +44,9 @@ type parameters struct {
 
 // infer answers POST /v2/models/{pipeline}[/versions/{version}]/infer.
 func (s *Server) infer(x *exchange) error {
+	if x.r.Header.Get("Content-Type") == api.MessageType {
+		return x.inferMessage()
+	}
 	var req inferRequest
 	var values []byte
 	var ends []int
@@ -51,11 +56,8 @@ func (s *Server) infer(x *exchange) error {
 	}); err != nil {
 		return err
 	}
-	answer, err := x.version.Score(x.r.Context(), values, ends)
+	answer, err := x.scoreTensors(values, ends)
 	if err != nil {
-		return err
-	}
-	if err := allRejected(answer); err != nil {
 		return err
 	}
 	wanted := make([]string, len(req.Outputs))
@@ -76,12 +78,16 @@ func (s *Server) infer(x *exchange) error {
 	return nil
 }
 
-// allRejected is the error of a request of which no row was scored.
-func allRejected(a *Answer) error {
-	if n := a.rejected(); n == 0 || n < a.Len() {
-		return nil
+// scoreTensors answers for rows that came as tensors. That no row was scored is an error.
+func (x *exchange) scoreTensors(values []byte, ends []int) (*Answer, error) {
+	a, err := x.score(rows{values: values, ends: ends})
+	if err != nil {
+		return nil, err
 	}
-	return &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: "row 0", Err: fmt.Errorf("%s", a.errorOf(0))}
+	if n := a.rejected(); n > 0 && n == a.Len() {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: "row 0", Err: errors.New(a.errorOf(0))}
+	}
+	return a, nil
 }
 
 // parseInfer takes a request apart: JSON, and behind it the binary data of tensors, in their

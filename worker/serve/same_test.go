@@ -98,8 +98,8 @@ func anyFlight(rt *rapid.T) flight {
 	}
 }
 
-// inference is an answer of the protocol.
-type inference struct {
+// inferred is an answer of the protocol.
+type inferred struct {
 	ID           string `json:"id"`
 	ModelVersion string `json:"model_version"`
 	Outputs      []struct {
@@ -139,7 +139,7 @@ func TestTensorsAnswerWhatTheStreamWrites(t *testing.T) {
 		raw := fmt.Sprintf(`{"parameters":{"binary_data_output":true},"inputs":[{"name":"date","datatype":"BYTES","shape":[%d],"parameters":{"binary_data_size":%d}},{"name":"origin","datatype":"BYTES","shape":[%d],"parameters":{"binary_data_size":%d}},{"name":"distance","datatype":"FP32","shape":[%d],"parameters":{"binary_data_size":%d}}],%s}`,
 			n, len(rawDates), n, len(rawOrigins), n, len(rawDistances), outputs)
 		status, body, _ := ask(t, s, "POST", "/v2/models/flights/infer", text)
-		var got inference
+		var got inferred
 		if failed := !slices.ContainsFunc(want, func(w string) bool { return !strings.HasPrefix(w, `{"error"`) }); failed {
 			if status != 400 {
 				t.Fatalf("%d of rows that cannot be scored", status)
@@ -152,7 +152,7 @@ func TestTensorsAnswerWhatTheStreamWrites(t *testing.T) {
 		status, body, header := ask(t, s, "POST", "/v2/models/flights/versions/3/infer", raw+string(rawDates)+string(rawOrigins)+string(rawDistances), binaryHeader, fmt.Sprint(len(raw)))
 		var size int
 		fmt.Sscan(header.Get(binaryHeader), &size)
-		var binaries inference
+		var binaries inferred
 		if err := json.Unmarshal([]byte(body[:size]), &binaries); err != nil || status != 200 {
 			t.Fatalf("%d %v %s", status, err, body)
 		}

@@ -17,6 +17,7 @@ import (
 const (
 	jsonType   = "application/json"
 	ndjsonType = "application/x-ndjson"
+	arrowType  = "application/vnd.apache.arrow.stream"
 )
 
 // scoreRows answers POST /v1/score/{pipeline}: each row is answered with the columns that
@@ -26,9 +27,11 @@ func (s *Server) scoreRows(x *exchange) error {
 	switch {
 	case form == ndjsonType:
 		return x.scoreLines()
+	case form == arrowType:
+		return x.scoreRecords()
 	case err == nil && form != jsonType && form != "application/x-www-form-urlencoded" && form != "text/plain": // what curl says unasked
 		return &thalweg.Error{Op: "read request", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("Content-Type %.64q", form),
-			Hint: "one of " + jsonType + ", " + ndjsonType}
+			Hint: "one of " + jsonType + ", " + ndjsonType + ", " + arrowType}
 	}
 	return x.scoreJSON()
 }
@@ -51,7 +54,7 @@ func (x *exchange) scoreJSON() error {
 	}); err != nil {
 		return err
 	}
-	answer, err := x.version.Score(x.r.Context(), values, ends)
+	answer, err := x.score(rows{values: values, ends: ends})
 	if err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ func (x *exchange) scoreLines() error {
 
 // scorePatiently scores lines of a stream, and returns what reading found if that goes well.
 func (x *exchange) scorePatiently(values []byte, ends []int, read error) (*Answer, error) {
-	answer, err := x.version.Score(x.r.Context(), values, ends)
+	answer, err := x.score(rows{values: values, ends: ends})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
+	"github.com/thalweg/thalweg/tracing"
 )
 
 const (
@@ -29,6 +30,7 @@ var Paths = []string{"/v1/score/", "/v2/models/"}
 // Server answers requests for the pipelines whose endpoints it has.
 type Server struct {
 	metrics  *Metrics
+	traces   *tracing.Tracer // nil: off
 	draining atomic.Bool
 	mu       struct {
 		sync.RWMutex
@@ -36,9 +38,10 @@ type Server struct {
 	}
 }
 
-// NewServer returns a server without endpoints.
-func NewServer(metrics *Metrics) *Server {
-	s := &Server{metrics: metrics}
+// NewServer returns a server without endpoints. Requests that carry a trace have spans in
+// traces, which may be nil.
+func NewServer(metrics *Metrics, traces *tracing.Tracer) *Server {
+	s := &Server{metrics: metrics, traces: traces}
 	s.mu.endpoints = make(map[string]*Endpoint)
 	return s
 }
@@ -95,7 +98,11 @@ type exchange struct {
 	r        *http.Request
 	endpoint *Endpoint
 	version  *Version
+	protocol string // of metrics
 	status   int
+	rows     int // asked about
+	// asked and scored are when the first rows were, and the last.
+	asked, scored time.Time
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -111,7 +118,7 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (s *Server) answering(protocol string, serve func(x *exchange) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, pipeline := time.Now(), r.PathValue("pipeline")
-		x := &exchange{ResponseWriter: w, r: r, status: http.StatusOK}
+		x := &exchange{ResponseWriter: w, r: r, protocol: protocol, status: http.StatusOK}
 		wait, err := waitOf(r)
 		if err == nil {
 			ctx, cancel := context.WithTimeout(r.Context(), wait)
@@ -129,10 +136,46 @@ func (s *Server) answering(protocol string, serve func(x *exchange) error) http.
 			refuse(x, err)
 		}
 		if x.endpoint != nil { // else the name may be anything
-			s.metrics.request(pipeline, protocol, strconv.Itoa(x.status), time.Since(began))
+			s.metrics.request(pipeline, x.protocol, strconv.Itoa(x.status), time.Since(began))
 			x.endpoint.stats.request(time.Since(began), x.status < 400)
+			if s.traces != nil {
+				s.trace(x, began, err)
+			}
 		}
 	})
+}
+
+// trace records what a request took, if it carries a trace: from its headers to its answer and,
+// of that, from its last byte to the answers to its rows.
+func (s *Server) trace(x *exchange, began time.Time, err error) {
+	parent, sampled := tracing.ParseRemote(x.r.Header.Get(tracing.Header))
+	if !sampled {
+		return
+	}
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+	}
+	attributes := []tracing.Attribute{tracing.Pipeline.String(x.endpoint.cfg.Pipeline), tracing.Rows.Int(int64(x.rows))}
+	if x.version != nil {
+		attributes = append(attributes, tracing.Version.Int(int64(x.version.Model.Version)))
+	}
+	of := parent.Child()
+	s.traces.Record(tracing.Span{Trace: of.Trace, ID: of.Span, Parent: parent.Span, Name: "answer", From: began, To: time.Now(), Err: failure, Attributes: attributes})
+	if !x.asked.IsZero() {
+		s.traces.Record(tracing.Span{Trace: of.Trace, Parent: of.Span, Name: "score", From: x.asked, To: x.scored})
+	}
+}
+
+// score has the version that answers score rows.
+func (x *exchange) score(of rows) (*Answer, error) {
+	if x.rows == 0 {
+		x.asked = time.Now()
+	}
+	x.rows += of.len()
+	a, err := x.version.score(x.r.Context(), of)
+	x.scored = time.Now()
+	return a, err
 }
 
 // waitOf returns how long a client waits for its answer.

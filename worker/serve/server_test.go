@@ -113,7 +113,7 @@ func TestAVersionThatCannotBeLoadedLeavesTheOneBefore(t *testing.T) {
 	a := artifacttest.TrainFlights(t, artifacttest.Flights, 1)
 	fixed := &engine.Fixed{Candidate: engine.Candidate{Model: flights}, Artifact: a}
 	e := NewEndpoint(EndpointConfig{Pipeline: "flights", Alias: "champion"}, fixed, nil, slog.New(slog.DiscardHandler))
-	s := NewServer(nil)
+	s := NewServer(nil, nil)
 	s.Add(e)
 	if status, body, _ := ask(t, s, "POST", "/v1/score/flights", aFlight); status != 503 || !strings.Contains(body, "its model is being loaded") {
 		t.Errorf("before it has a version: %d %s", status, body)

@@ -53,16 +53,13 @@ func inputsOf(a *artifact.Artifact) table.Schema {
 	return in
 }
 
-// Score answers for rows, JSON objects that lie end to end. The rows must not change until it
-// returns without an error, or ever if it returns one.
-func (v *Version) Score(ctx context.Context, values []byte, ends []int) (*Answer, error) {
+// score answers for rows. They must not change until it returns without an error, or ever if
+// it returns one.
+func (v *Version) score(ctx context.Context, of rows) (*Answer, error) {
 	most := v.batcher.limits.MaxBatch
-	if len(ends) <= most {
-		c := newCall(ctx, values, ends)
-		if err := v.batcher.add(c); err != nil {
-			return nil, err
-		}
-		return &c.answer, c.wait()
+	if of.len() <= most {
+		c := newCall(ctx, of)
+		return &c.answer, v.batcher.ask(c)
 	}
 	// Two micro-batches at a time: one is scored while the next one waits.
 	whole, calls := new(Answer), make([]*call, 0, 2)
@@ -76,22 +73,15 @@ func (v *Version) Score(ctx context.Context, values []byte, ends []int) (*Answer
 		}
 		return nil
 	}
-	for start := 0; len(ends) > 0; {
-		n := min(most, len(ends))
-		end := ends[n-1]
-		part := make([]int, n)
-		for i, e := range ends[:n] {
-			part[i] = e - start
-		}
+	for of.len() > 0 {
 		if err := finish(1); err != nil {
 			return nil, err
 		}
-		c := newCall(ctx, values[start:end], part)
+		c := newCall(ctx, of.cut(min(most, of.len())))
 		if err := v.batcher.add(c); err != nil {
 			return nil, err
 		}
 		calls = append(calls, c)
-		start, ends = end, ends[n:]
 	}
 	return whole, finish(0)
 }
@@ -112,26 +102,58 @@ type rowScorer struct {
 // maxKeptBytes is what a scorer keeps of the memory of a batch for the next one.
 const maxKeptBytes = 4 << 20
 
-// score implements scorer.
+// score implements scorer. Rows of JSON are scored together, those of each record by
+// themselves: who sends records sends many.
 func (s *rowScorer) score(calls []*call) {
-	values, ends := calls[0].values, calls[0].ends
-	if len(calls) > 1 {
-		s.values, s.ends = s.values[:0], s.ends[:0]
-		for _, c := range calls {
-			for _, end := range c.ends {
-				s.ends = append(s.ends, len(s.values)+end)
-			}
-			s.values = append(s.values, c.values...)
-		}
-		values, ends = s.values, s.ends
+	texts := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.record != nil })
+	if len(texts) > 0 {
+		rows := s.joined(texts)
+		s.answer(texts, len(rows.ends), func(yield func(arrow.Record) error) ([]engine.Reject, error) {
+			return s.scorer.Score(context.Background(), event.Events{Values: rows.values, Ends: rows.ends, Offsets: s.numbers(len(rows.ends))}, s.origin, yield)
+		})
 	}
-	for i := len(s.offsets); i < len(ends); i++ {
+	for _, c := range calls {
+		if c.record != nil {
+			s.answer([]*call{c}, c.len(), func(yield func(arrow.Record) error) ([]engine.Reject, error) {
+				return s.scorer.ScoreRows(context.Background(), c.record, s.numbers(c.len()), s.origin, yield)
+			})
+		}
+	}
+}
+
+// joined returns the rows of calls, end to end.
+func (s *rowScorer) joined(calls []*call) rows {
+	if len(calls) == 1 && calls[0].start == 0 {
+		return calls[0].rows
+	}
+	s.values, s.ends = s.values[:0], s.ends[:0]
+	for _, c := range calls {
+		for _, end := range c.ends {
+			s.ends = append(s.ends, len(s.values)+end-c.start)
+		}
+		s.values = append(s.values, c.values[c.start:c.start+c.bytes()]...)
+	}
+	all := rows{values: s.values, ends: s.ends}
+	if cap(s.values) > maxKeptBytes {
+		s.values = nil
+	}
+	return all
+}
+
+// numbers returns those of n rows, from 0.
+func (s *rowScorer) numbers(n int) []int64 {
+	for i := len(s.offsets); i < n; i++ {
 		s.offsets = append(s.offsets, int64(i))
 	}
-	began, at := time.Now(), make([]place, len(ends))
+	return s.offsets[:n]
+}
+
+// answer scores n rows, and gives each of the calls that they are of its part.
+func (s *rowScorer) answer(calls []*call, n int, score func(yield func(arrow.Record) error) ([]engine.Reject, error)) {
+	at := make([]place, n)
 	var records []arrow.Record
-	s.origin.ScoredAt = began.UnixMicro()
-	rejects, err := s.scorer.Score(context.Background(), event.Events{Values: values, Ends: ends, Offsets: s.offsets[:len(ends)]}, s.origin, func(rec arrow.Record) error {
+	s.origin.ScoredAt = time.Now().UnixMicro()
+	rejects, err := score(func(rec arrow.Record) error {
 		answers, rows := s.of.answers.take(rec)
 		for i, row := range rows {
 			at[row] = place{int32(len(records)), int32(i)}
@@ -142,17 +164,14 @@ func (s *rowScorer) score(calls []*call) {
 	for i, r := range rejects {
 		at[r.Offset] = place{-1, int32(i)}
 	}
-	if cap(s.values) > maxKeptBytes {
-		s.values = nil
-	}
-	s.metrics.batch(s.pipeline, len(ends), len(rejects), err)
+	s.metrics.batch(s.pipeline, n, len(rejects), err)
 	from := 0
 	for _, c := range calls {
 		if err != nil {
 			c.err = fmt.Errorf("score with %s: %w", s.of.Model, err)
 			continue
 		}
-		to := from + len(c.ends)
+		to := from + c.len()
 		c.answer = Answer{records: records, rejects: rejects, at: at[from:to:to]}
 		from = to
 	}

@@ -46,13 +46,22 @@ func (s *RequestScorer) Added() (columns []table.Column, at int) {
 // Score scores rows, each of which becomes a scored one or a Reject. It yields the scored
 // ones in one part or several, which are the caller's until yield returns; their offsets are
 // those of the rows.
-func (s *RequestScorer) Score(ctx context.Context, rows events.Events, from artifact.Origin, yield func(arrow.Record) error) (lost []Reject, err error) {
+func (s *RequestScorer) Score(ctx context.Context, rows events.Events, from artifact.Origin, yield func(arrow.Record) error) ([]Reject, error) {
+	return s.score(ctx, func() (arrow.Record, []events.Reject, error) { return s.decoder.Decode(ctx, rows) }, from, yield)
+}
+
+// ScoreRows is Score of rows that are a record of Arrow, as event.Decoder.DecodeRows reads them.
+func (s *RequestScorer) ScoreRows(ctx context.Context, rows arrow.Record, offsets []int64, from artifact.Origin, yield func(arrow.Record) error) ([]Reject, error) {
+	return s.score(ctx, func() (arrow.Record, []events.Reject, error) { return s.decoder.DecodeRows(rows, offsets) }, from, yield)
+}
+
+func (s *RequestScorer) score(ctx context.Context, decode func() (arrow.Record, []events.Reject, error), from artifact.Origin, yield func(arrow.Record) error) (lost []Reject, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("scoring %d rows panicked: %v", rows.Len(), p)
+			err = fmt.Errorf("scoring rows panicked: %v", p)
 		}
 	}()
-	rec, rejects, err := s.decoder.Decode(ctx, rows)
+	rec, rejects, err := decode()
 	if err != nil {
 		return nil, err
 	}
