@@ -44,6 +44,7 @@ var ranks = map[string]int{
 	"pipeline/crontab":  1,
 	"pipeline/kernel":   1,
 	"pipeline/table":    1,
+	"pipeline/rollout":  1,
 	"pipeline/text":     1,
 	"reach":             1,
 	"storage":           1,
@@ -178,6 +179,7 @@ var ranks = map[string]int{
 	"cmd/thalweg/profile": 14,
 	"cmd/thalweg/runs":    15,
 	"cmd/thalweg/stream":  14,
+	"cmd/thalweg/rollout": 14,
 	"integration/kafka":   14,
 	"integration/minio":   14,
 	"integration/network": 14,
@@ -229,7 +231,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/debug", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
-		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/audit", "cmd/thalweg/token", "cmd/thalweg/stream", "cmd/thalweg/jobs", "cmd/thalweg/verb"}},
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/audit", "cmd/thalweg/token", "cmd/thalweg/stream", "cmd/thalweg/rollout", "cmd/thalweg/jobs", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

@@ -49,6 +49,7 @@ type leadership struct {
 	term     uint64
 	liveness *liveness.Liveness
 	looks    liveness.Looks
+	rollouts *liveness.Rollouts
 	planning planning
 	end      context.CancelFunc
 	// gaveWay is of the goroutine that follows leaderships.
@@ -89,7 +90,7 @@ func (c *Coordinator) beginLeadership(ctx context.Context, planners *sync.WaitGr
 		return
 	}
 	ctx, end := context.WithCancel(ctx)
-	lead := &leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), end: end}
+	lead := &leadership{term: term, liveness: liveness.New(c.cfg.LeaseTTL), rollouts: liveness.NewRollouts(c.cfg.Now().UnixMilli()), end: end}
 	lead.planning.asks = together.NewDesk[thalweg.WorkerID, int]()
 	planners.Go(func() {
 		lead.planning.asks.Serve(ctx, func(polls []thalweg.WorkerID) outcome { return c.planFor(lead, polls) })
@@ -203,6 +204,13 @@ func (c *Coordinator) tick(ctx context.Context) {
 	}
 	if err := c.startScheduled(ctx, lead); err != nil && !thalweg.KindOf(err).Transient() && ctx.Err() == nil {
 		c.log.Warn("a run could not be started by its schedule", keyError, err)
+	}
+	var verdicts []*state.JudgeRollout
+	c.replica.view(func(s *state.State) { verdicts = lead.rollouts.Due(s, time.Now()) })
+	for _, v := range verdicts {
+		if err := c.carryOut(v); err != nil {
+			c.log.Debug("a verdict on a rollout was put off", keyError, err)
+		}
 	}
 	if _, err := c.advance(ctx, lead, ""); err != nil {
 		c.log.Debug("planning was put off", keyError, err)
@@ -336,6 +344,8 @@ func (c *Coordinator) carryOut(cmd state.Command) error {
 		}
 	case *state.TripStream:
 		c.log.Warn("stream paused: too many dead letters", keyPipeline, cmd.Pipeline, keyPartition, cmd.Partition, keyReason, cmd.Reason)
+	case *state.JudgeRollout:
+		c.log.Info("rollout judged", keyModel, cmd.Model, keyVersion, answer.Version, "percent", cmd.Verdict.Percent, "outcome", cmd.Verdict.Outcome, keyReason, cmd.Verdict.Why)
 	case *state.RegisterModel:
 		c.log.Info("model version registered", keyRun, answer.Run, keyVersion, answer.Version)
 		c.logStage(answer.Run, answer.Stage)

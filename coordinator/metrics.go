@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -139,7 +140,7 @@ func (t timed) observe(label string, took time.Duration, err error) {
 type streamMetrics struct {
 	c                                                      *Coordinator
 	lag, lagSeconds, deadLetters, partitions, rate, wanted *prometheus.Desc
-	sent, sentLatency                                      *prometheus.Desc
+	sent, sentLatency, share, bad                          *prometheus.Desc
 }
 
 func newStreamMetrics(c *Coordinator) *streamMetrics {
@@ -154,13 +155,15 @@ func newStreamMetrics(c *Coordinator) *streamMetrics {
 		partitions:  desc("thalweg_stream_partitions", "Partitions by state: waiting, running, paused or stopped; the leader tells.", "state"),
 		sent:        desc("thalweg_stream_rows_sent", "Rows in the topic of rows since the workers that hold the partitions began, absent without such a topic; the leader tells."),
 		sentLatency: desc("thalweg_stream_sent_latency_seconds", "Time from an event's timestamp to when its row was committed to the topic of rows, by quantile, 0.5 or 0.99, of the partition where it is longest; the leader tells.", "quantile"),
+		share:       desc("thalweg_rollout_percent", "Share of the rows that the candidate of the pipeline's rollout has, absent while none goes on; the leader tells.", "candidate"),
+		bad:         desc("thalweg_rollout_bad_verdicts", "Bad verdicts on the candidate of the pipeline's rollout, absent while none goes on; the leader tells.", "candidate"),
 		rate:        desc("thalweg_stream_events_per_second", "Events that are scored in a second, as workers measured it last; the leader tells."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *streamMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.wanted, m.deadLetters, m.sent, m.sentLatency, m.partitions, m.rate} {
+	for _, d := range []*prometheus.Desc{m.lag, m.lagSeconds, m.wanted, m.deadLetters, m.sent, m.sentLatency, m.share, m.bad, m.partitions, m.rate} {
 		ch <- d
 	}
 }
@@ -173,19 +176,24 @@ func (m *streamMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	views, now := make(map[string][]*apiv1.StreamPartition), time.Now()
 	wanted := make(map[string]uint32)
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
 	m.c.replica.view(func(s *state.State) {
 		for p := range s.Pipelines() {
 			if p.Wanted > 0 {
 				wanted[string(p.Name)] = p.Wanted
+			}
+			if r := s.Rollout(p); r.Going() {
+				candidate := strconv.FormatUint(uint64(r.Candidate), 10)
+				gauge(m.share, float64(r.Percent()), string(p.Name), candidate)
+				gauge(m.bad, float64(r.Failures), string(p.Name), candidate)
 			}
 			for _, part := range p.Partitions {
 				views[string(p.Name)] = append(views[string(p.Name)], view.Partition(s, p, part, lead.liveness, now))
 			}
 		}
 	})
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	}
 	for pipeline, n := range wanted {
 		gauge(m.wanted, float64(n), pipeline)
 	}

@@ -96,10 +96,25 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 	if k := spec.Spec.Serving; k != nil && k.Enabled {
 		cmd.Serving = &state.Serving{Workers: uint32(k.Workers), RequestsPerSecond: k.RateLimit.RequestsPerSecond}
 	}
+	cmd.Rollout = rolloutOf(spec.Spec.Rollout)
 	if r := spec.Spec.Resources; r != nil {
 		cmd.WorkerBytes = int64(r.Worker.Memory)
 	}
 	return cmd, spec, nil
+}
+
+// rolloutOf returns what the state needs to know of the rollout of a spec; nil: versions take
+// over at once.
+func rolloutOf(r *pipeline.Rollout) *state.RolloutPolicy {
+	if r == nil || r.Strategy == pipeline.Immediate {
+		return nil
+	}
+	k := &state.RolloutPolicy{Shadow: r.Strategy == pipeline.Shadow, By: r.By, IntervalMS: time.Duration(r.Interval).Milliseconds(), MinRows: int64(r.MinRows),
+		FailureLimit: uint32(r.FailureLimit), OnInconclusive: r.OnInconclusive, Conditions: r.Conditions()}
+	for _, step := range r.Steps {
+		k.Steps = append(k.Steps, uint32(step))
+	}
+	return k
 }
 
 // sinkOf returns where rows of a spec go, scored or cleaned; nil: nowhere.

@@ -9,6 +9,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
+	"github.com/thalweg/thalweg/coordinator/view"
 	"github.com/thalweg/thalweg/pipeline/spelling"
 )
 
@@ -25,6 +26,9 @@ func (s *service) GetPipeline(ctx context.Context, req *apiv1.GetPipelineRequest
 		if spec := p.Spec(thalweg.Generation(req.Generation)); spec != nil {
 			resp.Pipeline = pipelineView(lead, st, p, spec)
 			resp.Pipeline.RenderedSpec = spec.Text
+			if r := resp.Pipeline.Rollout; r != nil {
+				r.Verdicts = view.Rollout(st, p).Verdicts
+			}
 		}
 	})
 	if err == nil && resp.Pipeline == nil {

@@ -34,13 +34,20 @@ func (s *service) ListPipelines(ctx context.Context, _ *apiv1.ListPipelinesReque
 // and what was found of its data, a leader alone knows; lead is nil elsewhere.
 func pipelineView(lead *leadership, st *state.State, p *state.Pipeline, spec *state.Spec) *apiv1.Pipeline {
 	message, waiting := "", ""
+	rollout := view.Rollout(st, p)
+	if n := len(rollout.GetVerdicts()); n > 0 { // a list has the last one
+		rollout.Verdicts = rollout.Verdicts[n-1:]
+	}
 	if lead != nil {
 		_, message = lead.looks.Of(p)
 		if r := st.Run(p.ActiveRun); r != nil {
 			waiting = view.Waiting(r, lead.liveness)
 		}
+		if rollout != nil {
+			rollout.Arms = lead.rollouts.Arms(rollout.Salt)
+		}
 	}
 	return &apiv1.Pipeline{Name: string(p.Name), Generation: uint64(spec.Generation), AppliedAtUnixMs: spec.AppliedMS,
 		Model: string(spec.Model), StreamPaused: p.Paused, StreamPauseReason: p.PauseReason,
-		Deletion: deletionOf(p), Timetable: view.Timetable(p.Timetable, message), Waiting: waiting}
+		Deletion: deletionOf(p), Timetable: view.Timetable(p.Timetable, message), Waiting: waiting, Rollout: rollout}
 }

@@ -63,6 +63,7 @@ func (s *service) Poll(ctx context.Context, msg *apiv1.PollRequest) (*apiv1.Poll
 			keyModel, r.Model, keyVersion, r.Version, keyError, r.Reason)
 	}
 	lead.looks.Note(msg.Looked)
+	lead.rollouts.Note(msg, time.Now())
 	if noted.Others {
 		c.changes.Notify()
 	}
@@ -310,6 +311,8 @@ func checkPoll(msg *apiv1.PollRequest) error {
 		return invalid(fmt.Sprintf("%d slots", msg.Slots), fmt.Sprintf("at most %d", maxSlots))
 	case len(msg.Looked) > maxPollItems:
 		return invalid("looked", fmt.Sprintf("at most %d", maxPollItems))
+	case len(msg.Rollouts) > maxPollItems:
+		return invalid("rollouts", fmt.Sprintf("at most %d", maxPollItems))
 	case len(msg.Unreachable) > maxPollItems:
 		return invalid("unreachable", fmt.Sprintf("at most %d", maxPollItems))
 	case len(msg.Progress) > maxPollItems || len(msg.Reports) > maxPollItems || len(msg.Streams) > maxPollItems || len(msg.Refusals) > maxRefusals:
@@ -325,6 +328,11 @@ func checkPoll(msg *apiv1.PollRequest) error {
 	for _, f := range msg.Looked {
 		if len(f.Objects) > state.MaxHashBytes || len(f.Error) > state.MaxTextBytes {
 			return invalid(fmt.Sprintf("objects of %.64q", f.Pipeline), "its hash or error is too long")
+		}
+	}
+	for _, r := range msg.Rollouts {
+		if len(r.Failure) > state.MaxTextBytes {
+			return invalid(fmt.Sprintf("rollout %.64q", r.Salt), "its failure is too long")
 		}
 	}
 	for _, p := range msg.Streams {

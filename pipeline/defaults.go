@@ -179,6 +179,14 @@ func (b *Body) defaults(at Place, pipeline string) {
 	}
 	Default(at, "registry.model", &b.Registry.Model, pipeline)
 	Default(at, "registry.alias", &b.Registry.Alias, thalweg.DefaultAlias)
+	if r := b.Rollout; r != nil && r.Strategy != Immediate {
+		steps := []int{5, 25, 100}
+		if r.Strategy == Shadow {
+			steps = []int{100}
+		}
+		DefaultList(at, "rollout.steps", &r.Steps, steps...)
+		DefaultList(at, "rollout.rollback_if", &r.RollbackIf, "error_rate_increase > 1%", "psi(score) > 0.25")
+	}
 	if s := b.Scoring; s != nil && s.Sink.Kafka != nil && b.Sources.Events != nil {
 		Default(at.in("scoring.sink.kafka"), "connection", &s.Sink.Kafka.Connection, b.Sources.Events.Connection)
 	}

@@ -6,9 +6,11 @@
 package pipeline
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
 
@@ -110,6 +112,9 @@ type Body struct {
 	Serving *Serving `yaml:"serving,omitempty" json:"serving,omitempty"`
 	// Monitoring is how the stream half is watched.
 	Monitoring *Monitoring `yaml:"monitoring,omitempty" json:"monitoring,omitempty"`
+	// Rollout is how a version that passes its gates takes over from the champion, in the stream
+	// and in the service. Default: at once.
+	Rollout *Rollout `yaml:"rollout,omitempty" json:"rollout,omitempty"`
 	// Output is where cleaned rows go, as a table: a pipeline with it has no features and no
 	// model, and its runs end once the rows are written. They are those of the training data
 	// after all cleaning steps that apply to training. Steps that learn learn from the rows
@@ -256,4 +261,93 @@ type RateLimit struct {
 	// By says what counts as one: a client is a token or a certificate, an address where
 	// nobody has to say who it is.
 	By string `yaml:"by,omitempty" json:"by,omitempty" jsonschema:"enum=client" default:"client"`
+}
+
+// The values of rollout.strategy and rollout.on_inconclusive.
+const (
+	Shadow    = "shadow"
+	Canary    = "canary"
+	Immediate = "immediate"
+	Hold      = "hold"
+	Promote   = "promote"
+	Abort     = "abort"
+)
+
+// Rollout is how a version that passes its gates takes over from the champion: it scores a
+// share of the rows, is judged beside the champion at the end of each interval, and gets a
+// larger share or none.
+type Rollout struct {
+	// Strategy: canary answers for its share of the rows; shadow scores them beside the
+	// champion, which answers, and its answers are columns named _shadow_; immediate takes over
+	// at once.
+	Strategy string `yaml:"strategy,omitempty" json:"strategy,omitempty" jsonschema:"enum=shadow,enum=canary,enum=immediate" default:"canary"`
+	// Steps are the shares in percent, one after the other. After the last, and for a canary at
+	// 100, the version is promoted. Default [5, 25, 100] of a canary, [100] of a shadow.
+	Steps []int `yaml:"steps,omitempty" json:"steps,omitempty" jsonschema:"minItems=1,maxItems=16" default:"[5, 25, 100]"`
+	// By is the column of events by whose hash a row is of one or the other: rows with the same
+	// value go together. Default: the record's key or, without one, its place in the topic; of
+	// a row that somebody asks about, the row itself.
+	By string `yaml:"by,omitempty" json:"by,omitempty"`
+	// Interval is how long rows are counted before they are judged.
+	Interval Duration `yaml:"interval,omitempty" json:"interval,omitempty" jsonschema:"minimum=0" default:"10m"`
+	// MinRows is how many rows of each version a verdict needs.
+	MinRows int `yaml:"min_rows,omitempty" json:"min_rows,omitempty" jsonschema:"minimum=1" default:"1000"`
+	// FailureLimit is the bad verdict that ends the rollout.
+	FailureLimit int `yaml:"failure_limit,omitempty" json:"failure_limit,omitempty" jsonschema:"minimum=1,maximum=100" default:"2"`
+	// OnInconclusive is what becomes of a version of which too little is known, or nothing for
+	// certain: hold waits for more rows, or somebody; promote goes on to the next step; abort
+	// gives it up.
+	OnInconclusive string `yaml:"on_inconclusive,omitempty" json:"on_inconclusive,omitempty" jsonschema:"enum=hold,enum=promote,enum=abort" default:"hold"`
+	// RollbackIf are the conditions of which one makes a verdict bad: METRIC > BOUND. The
+	// metrics are error_rate (dead letters and errors of the version, of its rows),
+	// error_rate_increase (by how much that is more than the champion's), psi(score) (how far
+	// its scores are from the champion's), score_shift (how far the means of their scores are
+	// apart), latency_p99 (within which 99 % of the rows were scored with their batch) and
+	// latency_ratio (that, of the champion's). Default ["error_rate_increase > 1%",
+	// "psi(score) > 0.25"].
+	RollbackIf []string `yaml:"rollback_if,omitempty" json:"rollback_if,omitempty" jsonschema:"maxItems=16"`
+}
+
+// Conditions are those of rollback_if, which were checked.
+func (r *Rollout) Conditions() (all []rollout.Condition) {
+	for _, text := range r.RollbackIf {
+		if c, err := rollout.ParseCondition(text); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// minRolloutInterval is what counts of workers need to come together.
+const minRolloutInterval = Duration(time.Second)
+
+// check checks what the fields say together.
+func (r *Rollout) check(at Place, schema *SchemaSpec) {
+	last := 0
+	for i, step := range r.Steps {
+		if step <= last || step > 100 {
+			at.Problem(fmt.Sprintf("steps[%d]", i), "shares in percent that rise, up to 100", "%d after %d", step, last)
+		}
+		last = step
+	}
+	if r.Interval < minRolloutInterval {
+		at.Problem("interval", "1s or more", "workers tell what they have counted a few times a second")
+	}
+	for i, text := range r.RollbackIf {
+		if _, err := rollout.ParseCondition(text); err != nil {
+			at.Problem(fmt.Sprintf("rollback_if[%d]", i), "", "%v", err)
+		}
+	}
+	if r.By == "" || schema == nil || len(schema.Columns) == 0 {
+		return
+	}
+	i := slices.IndexFunc(schema.Columns, func(c ColumnSpec) bool { return c.Name == r.By })
+	switch {
+	case i < 0:
+		at.Problem("by", "a column of spec.schema.columns", "there is no column %s", r.By)
+	case len(schema.Columns[i].AvailableIn) > 0 && !slices.Contains(schema.Columns[i].AvailableIn, InScoring):
+		at.Problem("by", "a column that events have", "%s is available in training only", r.By)
+	case schema.Columns[i].PII == table.PIIDrop:
+		at.Problem("by", "another column, or pii: hash", "the values of %s are dropped", r.By)
+	}
 }

@@ -34,7 +34,7 @@ func trainingText(s *Spec) string {
 		c.Spec.Scoring = &Scoring{OutputColumns: scoring.OutputColumns, Explanations: scoring.Explanations, Sink: Sink{PartitionBy: scoring.Sink.PartitionBy}}
 	}
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
-	c.Spec.Schedule, c.Spec.Resources, c.Spec.Serving, c.Spec.Monitoring = nil, nil, nil, nil
+	c.Spec.Schedule, c.Spec.Resources, c.Spec.Serving, c.Spec.Monitoring, c.Spec.Rollout = nil, nil, nil, nil, nil
 	c.Spec.Schema = c.Spec.Schema.timeless()
 	c.Spec.Trainer.Distributed.Straggler, c.Spec.Trainer.Distributed.MinWorkers = Straggler{}, 0
 	c.Spec.Tests = slices.Clone(c.Spec.Tests)
@@ -92,7 +92,7 @@ func FittingHash(s *Spec) string {
 	c := *s
 	c.source, c.catalog, c.Metadata = nil, nil, Metadata{}
 	c.Spec.Sources.Events, c.Spec.Trainer, c.Spec.Evaluation, c.Spec.Registry, c.Spec.Scoring = nil, Trainer{}, Evaluation{}, Registry{}, nil
-	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output, c.Spec.Search, c.Spec.Serving, c.Spec.Monitoring = nil, nil, nil, nil, nil, nil
+	c.Spec.Schedule, c.Spec.Tests, c.Spec.Output, c.Spec.Search, c.Spec.Serving, c.Spec.Monitoring, c.Spec.Rollout = nil, nil, nil, nil, nil, nil, nil
 	c.Spec.Schema = c.Spec.Schema.timeless()
 	c.Spec.Sources.Train = c.Spec.Sources.Train.ageless()
 	c.Spec.Sources.Train.OnBadShard = OnBadShard{} // which shards are read, not what is in them

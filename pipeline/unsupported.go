@@ -12,9 +12,6 @@ import (
 // what this build does anyway. Nil: it may have none. To make a field work is a field of
 // that struct, and a line less here.
 var unsupportedFields = map[string]map[string]any{
-	"Body": {
-		"rollout": nil,
-	},
 	"Monitoring": {
 		"labels": nil,
 		"alerts": nil,

@@ -513,6 +513,9 @@ func (b *Body) checkModel(at Place) {
 	if b.Serving != nil && b.Serving.MaxDelay > Duration(maxServingDelay) {
 		at.Problem("serving.max_delay", "no more than "+maxServingDelay.String(), "clients wait for it")
 	}
+	if b.Rollout != nil {
+		b.Rollout.check(at.in("rollout"), b.Schema)
+	}
 	if b.Scoring != nil && b.Scoring.Scale != nil && b.Scoring.Scale.Max < b.Scoring.Scale.Min {
 		at.Problem("scoring.scale.max", "min or more", "%d workers at most and %d at least", b.Scoring.Scale.Max, b.Scoring.Scale.Min)
 	}

@@ -114,7 +114,7 @@ const serveKind = "serve"
 type serveTask struct{ *serve.Lease }
 
 func newServeTask(w *Worker, lease *apiv1.Lease) (runner, error) {
-	t, err := serve.NewLease(serve.Host{Server: w.served, Metrics: w.metrics.served, Spec: w.spec,
+	t, err := serve.NewLease(serve.Host{Server: w.served, Metrics: w.metrics.served, Spec: w.spec, Tallies: &w.arms,
 		Registry: func(model string) *engine.Registry { return w.streams.registry(w, model) },
 		Failed: func(pipeline, test, severity string, rows int64) {
 			w.metrics.testFailed(pipeline, inService, test, severity, rows)

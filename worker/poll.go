@@ -8,7 +8,9 @@ import (
 
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/retry"
+	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // pollBackoff spaces polls that get no answer.
@@ -77,9 +79,31 @@ func (w *Worker) request() *apiv1.PollRequest {
 		req.Connections = nil // coordinators take no more, and check nothing without them
 	}
 	w.tasks.fill(req)
+	w.fillRollouts(req)
 	req.NoRoom = w.full()
 	req.Looked = w.looks.take()
 	return req
+}
+
+// fillRollouts tells what was counted of the rollouts that this worker takes part in.
+func (w *Worker) fillRollouts(req *apiv1.PollRequest) {
+	steps := make(map[engine.Model]bool)
+	for _, r := range w.streams.all() {
+		if wanted, _ := r.Candidates(); len(wanted) > 0 && wanted[0].InRollout() {
+			steps[wanted[0].Model] = true
+		}
+	}
+	for m, tally := range w.arms.Keep(steps) {
+		arms, failure := tally.Counts()
+		tally.Fail("") // until somebody finds it again
+		c := &apiv1.RolloutCounts{Salt: m.Rollout.Salt, Percent: m.Rollout.Percent, Failure: brief(failure)}
+		for i := range arms {
+			a := &arms[i]
+			c.Arms = append(c.Arms, &apiv1.ArmCounts{Events: a.Events, Dead: a.Dead, Batches: a.Batches, Sum: a.Sum, Squares: a.Squares,
+				Scores: rollout.Sparse(a.Scores[:]), Times: rollout.Sparse(a.Times[:])})
+		}
+		req.Rollouts = append(req.Rollouts, c)
+	}
 }
 
 // roomGrowth is how much more must be free for a worker to take tasks of runs again whose disk

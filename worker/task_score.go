@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/storage"
+	"github.com/thalweg/thalweg/worker/serve"
 	"github.com/thalweg/thalweg/worker/stream/budget"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -232,6 +235,7 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 	cfg.TestFailed = func(test, severity string, events int64) {
 		w.metrics.testFailed(string(cfg.Pipeline), inStream, test, severity, events)
 	}
+	cfg.Tally = w.arms.Of
 	if lease.Grown {
 		cfg.StartOffset = scorer.Earliest
 	}
@@ -392,17 +396,7 @@ func lostOf(partition uint32, w *scorer.SkipAuthorization) *apiv1.SkipAuthorizat
 
 // offer hands the registered versions on.
 func (t *scoreTask) offer(lease *apiv1.Lease) {
-	candidates := make([]engine.Candidate, 0, len(lease.Models))
-	for _, v := range lease.Models {
-		ref, err := thalweg.ParseObjectRef(v.Checkpoint)
-		if err != nil {
-			t.worker.logOf(lease).Error("model version without a checkpoint", keyError, err)
-			continue
-		}
-		candidates = append(candidates, engine.Candidate{RegisteredAtUS: v.RegisteredAtUnixMs * 1000,
-			Model: engine.Model{Name: t.model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}})
-	}
-	t.registry.Offer(candidates)
+	t.registry.Offer(serve.Candidates(t.model, lease, t.worker.logOf(lease)))
 }
 
 // drain commits what is scored and ends the task.
@@ -451,6 +445,10 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes,
 		RowsTopic: s.RowsTopic, RowsSent: s.Sent, SentP50Ms: milliseconds(s.SentP50), SentP99Ms: milliseconds(s.SentP99)})
 	for _, r := range s.Refusals {
+		if r.Model.InRollout() {
+			t.worker.arms.Of(r.Model).Fail(r.Reason)
+			continue
+		}
 		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(r.Model.Name), Version: uint64(r.Model.Version), Reason: r.Reason})
 	}
 }
@@ -486,6 +484,13 @@ func (s *streams) registry(w *Worker, name string) *engine.Registry {
 		s.mu.registries[name] = r
 	}
 	return r
+}
+
+// all returns the registries of all models.
+func (s *streams) all() []*engine.Registry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.mu.registries))
 }
 
 // probe makes sure, once for each sink, that it is free, by check, and that of many

@@ -223,6 +223,7 @@ type Worker struct {
 	models      recent[*artifact.Artifact]
 	scorings    recent[*scoring]
 	streams     streams
+	arms        engine.Tallies
 	looks       looks
 	tables      tables
 	incarnation string

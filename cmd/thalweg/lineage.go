@@ -209,7 +209,7 @@ func printLineage(w io.Writer, d *lineage.Document) {
 	if d.Object.Slot != in.Seq {
 		line("", "moved there by the compaction in slot %d", d.Object.Slot)
 	}
-	line("model", "%s %d%s%s", d.Model.Name, d.Model.Version, optional(", registered ", d.Model.RegisteredAt), optional(", run ", d.Model.RunID))
+	line("model", "%s %d%s%s%s", d.Model.Name, d.Model.Version, optional(", the rollout's ", d.Model.Arm), optional(", registered ", d.Model.RegisteredAt), optional(", run ", d.Model.RunID))
 	line("", "checkpoint %s", d.Model.Checkpoint)
 	line("", "parameters sha256 %s, transform %s", cmp.Or(d.Model.SHA256, "-"), cmp.Or(d.Model.TransformHash, "-"))
 	if tr := d.Training; tr != nil {

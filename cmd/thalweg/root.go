@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/models"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/profile"
+	"github.com/thalweg/thalweg/cmd/thalweg/rollout"
 	"github.com/thalweg/thalweg/cmd/thalweg/runs"
 	"github.com/thalweg/thalweg/cmd/thalweg/stream"
 	"github.com/thalweg/thalweg/cmd/thalweg/token"
@@ -54,6 +55,7 @@ var commands = []struct {
 	{members.New, verb.Asks},
 	{runs.New, verb.Asks},
 	{models.New, verb.Asks},
+	{rollout.New, verb.Asks},
 	{stream.New, verb.Asks},
 	{newSchedule, verb.Asks},
 	{newResults, verb.Asks},

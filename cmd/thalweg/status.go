@@ -100,12 +100,33 @@ func printStatus(w io.Writer, s *apiv1.StatusResponse, now time.Time) {
 		}
 		terminal.Row(w, cells...)
 	}
+	printRollouts(w, s.Pipelines)
 	terminal.PrintTimetables(w, s.Pipelines)
 	if len(s.Endpoints) > 0 {
 		terminal.Row(w, "\nSERVICE", "WORKER", "ADDRESS", "STATE", "VERSION", "MESSAGE")
 	}
 	for _, e := range s.Endpoints {
 		terminal.Row(w, e.Pipeline, cmp.Or(e.Worker, "-"), cmp.Or(e.Address, "-"), e.State, terminal.CountOrDash(e.ModelVersion), e.Message)
+	}
+}
+
+// printRollouts prints the rollouts that go on.
+func printRollouts(w io.Writer, pipelines []*apiv1.Pipeline) {
+	header := "\nROLLOUT"
+	for _, p := range pipelines {
+		r := p.Rollout
+		if r == nil || r.EndedAtUnixMs > 0 {
+			continue
+		}
+		if header != "" {
+			terminal.Row(w, header, "STRATEGY", "STATE", "CHAMPION", "CANDIDATE", "SHARE", "BAD", "LAST VERDICT")
+		}
+		header = ""
+		last := ""
+		if n := len(r.Verdicts); n > 0 {
+			last = r.Verdicts[n-1].Outcome + ": " + r.Verdicts[n-1].Why
+		}
+		terminal.Row(w, p.Name, r.Strategy, r.State, r.Champion, r.Candidate, fmt.Sprintf("%d %%", r.Percent), fmt.Sprintf("%d of %d", r.Failures, r.FailureLimit), last)
 	}
 }
 

@@ -85,6 +85,7 @@ var policies = [...]Policy{
 	{Route: apiv1.CoordinatorServiceCancelRunProcedure, Role: Submitter, Over: OverRun, Name: field((*apiv1.CancelRunRequest).GetRunId)},
 
 	{Route: apiv1.CoordinatorServicePromoteProcedure, Role: Operator, Over: OverModel, Name: field((*apiv1.PromoteRequest).GetModel)},
+	{Route: apiv1.CoordinatorServiceSetRolloutProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.SetRolloutRequest).GetPipeline)},
 	{Route: apiv1.CoordinatorServiceSetStreamProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.SetStreamRequest).GetPipeline)},
 	{Route: apiv1.CoordinatorServiceSetScheduleProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.SetScheduleRequest).GetPipeline)},
 	{Route: apiv1.CoordinatorServiceDeletePipelineProcedure, Role: Operator, Over: OverPipeline, Name: field((*apiv1.DeletePipelineRequest).GetPipeline)},

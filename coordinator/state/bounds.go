@@ -64,6 +64,8 @@ const (
 	MaxTopicIDBytes = 64      // 32 hex digits, and room for other brokers' ideas
 	MaxVersions     = 100_000 // of one model
 	MaxAliases      = 64      // of one model
+	MaxRolloutSteps = 16      // of one rollout
+	MaxVerdicts     = 32      // of one rollout that are kept, some 2 KiB each
 	MaxReplaced     = 16      // versions remembered of those that an alias pointed to before
 	maxCollected    = 1000    // versions that one command collects
 	MaxTextBytes    = 4 << 10 // of an error text kept in the state

@@ -31,4 +31,6 @@ var catalog = [...]func() Command{
 	func() Command { return new(StartJob) },
 	func() Command { return new(CancelJob) },
 	func() Command { return new(RaiseLevel) },
+	func() Command { return new(JudgeRollout) },
+	func() Command { return new(SetRollout) },
 }

@@ -37,6 +37,8 @@ type ApplySpec struct {
 	Scale *Scale `json:"scale,omitempty"`
 	// Serving is its service; nil: none.
 	Serving *Serving `json:"serving,omitempty"`
+	// Rollout is how versions take over the alias; nil: at once.
+	Rollout *RolloutPolicy `json:"rollout,omitempty"`
 	// WorkerBytes is what its runs need of a worker's memory; 0: any worker will do.
 	WorkerBytes int64 `json:"worker_bytes,omitempty"`
 	// Timetable is when runs start by themselves, before any has; nil: never.
@@ -82,6 +84,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if flaw := c.Serving.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
+	if flaw := c.Rollout.flaw(); flaw != "" {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
+	}
 	if flaw := c.Timetable.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
@@ -106,7 +111,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
 		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Keep: c.Keep, Since: first,
-		WarmStart: c.WarmStart, Scale: c.Scale, Serving: c.Serving, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
+		WarmStart: c.WarmStart, Scale: c.Scale, Serving: c.Serving, Rollout: c.Rollout, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()

@@ -55,6 +55,9 @@ func (s *State) Collectable(m *Model) []thalweg.ModelVersion {
 	needed := make(map[thalweg.ModelVersion]bool)
 	for _, a := range m.Aliases {
 		needed[a.Version] = true
+		if a.Rollout != nil { // a stream can have a claim of it still
+			needed[a.Rollout.Candidate] = true
+		}
 		for _, v := range a.Replaced[:min(len(a.Replaced), keptReplaced)] {
 			needed[v] = true
 		}

@@ -45,6 +45,7 @@ func (c *Promote) apply(s *State) Answer {
 	}
 	previous := m.point(c.Alias, c.Version)
 	if previous != c.Version {
+		s.aliasMoved(m.Aliases[c.Alias])
 		s.championMoved(m.Name, c.Alias)
 	}
 	return Answer{Previous: previous, Version: c.Version, Rejected: m.Version(c.Version).Rejected, Changed: previous != c.Version}

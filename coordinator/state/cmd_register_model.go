@@ -10,8 +10,8 @@ import (
 )
 
 // RegisterModel ends a run that has come to its registration: its checkpoint becomes the
-// model's next version and the alias of the run's generation moves to it, unless the
-// run rejects it.
+// model's next version and the alias of the run's generation moves to it, at once or by a rollout,
+// unless the run rejects it.
 type RegisterModel struct {
 	Run thalweg.RunID `json:"run"`
 }
@@ -71,7 +71,12 @@ func (c *RegisterModel) apply(s *State) Answer {
 	if rejected != "" {
 		return Answer{Run: r.ID, Stage: r.Stage().Name, Version: v.Version, Changed: true}
 	}
+	if spec.Rollout != nil && m.Aliases[spec.Alias] != nil {
+		s.beginRollout(m, spec, v)
+		return Answer{Run: r.ID, Stage: r.Stage().Name, Version: v.Version, Changed: true}
+	}
 	previous := m.point(spec.Alias, v.Version)
+	s.aliasMoved(m.Aliases[spec.Alias])
 	s.championMoved(m.Name, spec.Alias)
 	return Answer{Run: r.ID, Stage: r.Stage().Name, Version: v.Version, Previous: previous, Changed: true}
 }

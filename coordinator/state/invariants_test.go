@@ -101,6 +101,9 @@ func checkInvariants(t tester, s *State) {
 			if m.Version(a.Version) == nil || m.Version(a.Version).Collected {
 				t.Fatalf("S4: alias %s of %s points to version %d", name, m.Name, a.Version)
 			}
+			if r := a.Rollout; r.Going() && (a.Version != r.Champion || r.Candidate == r.Champion || m.Version(r.Candidate) == nil || m.Version(r.Candidate).Collected) {
+				t.Fatalf("S16: alias %s of %s points to version %d, and %d is to take over from %d", name, m.Name, a.Version, r.Candidate, r.Champion)
+			}
 		}
 	}
 	for i, r := range s.AuditRecords() { // S13: the end of the audit log is a chain, up to its head

@@ -36,8 +36,8 @@ type ModelVersion struct {
 	TransformHash string               `json:"transform_hash,omitempty"`
 	// Exports are its objects in other formats, key#sha256 by format.
 	Exports map[string]string `json:"exports,omitempty"`
-	// Rejected says which gates it did not pass, so that the alias did not move to it;
-	// empty: all.
+	// Rejected says which gates it did not pass, or what its rollout found, so that the alias
+	// did not move to it; empty: nothing.
 	Rejected string `json:"rejected,omitempty"`
 	// Retired is set when the pipelines of the model were deleted: rows that it scored
 	// can be there still, and a later version has another number.
@@ -52,6 +52,8 @@ type Alias struct {
 	// Replaced are other versions that the alias pointed to, the last one first:
 	// what serves when the version turns out to be damaged.
 	Replaced []thalweg.ModelVersion `json:"replaced,omitempty"`
+	// Rollout is the last that there was, or the one that is going on; nil: none.
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
 // Version returns the given version, or nil.

@@ -1,13 +1,18 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/api/stages"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 )
 
 // history is what a watcher of the log remembers, to check promises that hold
@@ -154,7 +159,8 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case n < 88:
 		return &ApplySpec{Pipeline: pipeline, Text: rapid.SampledFrom([]string{"v1", "v1", "v1", "v2"}).Draw(t, "text"), Model: "m", Alias: "champion",
 			Keep: rapid.Uint32Range(0, 2).Draw(t, "keep"), Stages: specPlan(rapid.Uint32Range(0, 2).Draw(t, "replicas")), Topic: rapid.SampledFrom([]string{"", "x", "x", "y"}).Draw(t, "topic"),
-			Training: rapid.SampledFrom([]string{"", "t1", "t1", "t2"}).Draw(t, "training")}
+			Training: rapid.SampledFrom([]string{"", "t1", "t1", "t2"}).Draw(t, "training"),
+			Rollout:  policyOf(map[string]string{"steps": rapid.SampledFrom([]string{"", "5,25", "10,100", "100"}).Draw(t, "steps"), "shadow": rapid.SampledFrom([]string{"", "yes"}).Draw(t, "shadow"), "inconclusive": rapid.SampledFrom([]string{"hold", "promote", "abort"}).Draw(t, "inconclusive")})}
 	case n < 92:
 		return &StartRun{Pipeline: pipeline, Stages: specPlan(1), Generation: thalweg.Generation(rapid.Uint64Range(1, 3).Draw(t, "run generation"))}
 	case n < 93:
@@ -165,6 +171,9 @@ func drawCommand(t *rapid.T, s *State) Command {
 	case n < 94:
 		return &CollectVersions{Model: "m", Versions: []thalweg.ModelVersion{1, 2, thalweg.ModelVersion(rapid.Uint64Range(0, 4).Draw(t, "collect"))}}
 	case n < 95:
+		if rapid.Bool().Draw(t, "rollout") {
+			return drawRollout(t, s, pipeline)
+		}
 		return &Promote{Model: "m", Alias: "champion", Version: thalweg.ModelVersion(rapid.Uint64Range(0, 3).Draw(t, "version"))}
 	case n < 97:
 		c := &SetStream{Pipeline: pipeline, Paused: n == 95}
@@ -181,4 +190,59 @@ func drawCommand(t *rapid.T, s *State) Command {
 	default:
 		return &SetPartitions{Pipeline: pipeline, Topic: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "topic"), Partitions: rapid.Uint32Range(0, 3).Draw(t, "partitions")}
 	}
+}
+
+// drawRollout draws what somebody does about a rollout, or a verdict that often fits it.
+func drawRollout(t *rapid.T, s *State, pipeline thalweg.PipelineName) Command {
+	if rapid.IntRange(0, 3).Draw(t, "by hand") == 0 {
+		return &SetRollout{Pipeline: pipeline, Action: rapid.SampledFrom([]string{PromoteCandidate, HoldRollout, ResumeRollout, AbortRollout, "fly"}).Draw(t, "action")}
+	}
+	c := &JudgeRollout{Model: "m", Alias: "champion", Verdict: rollout.Verdict{Percent: 5, Outcome: rapid.SampledFrom([]string{rollout.Good, rollout.Bad, rollout.Inconclusive}).Draw(t, "outcome"), Why: "w"}}
+	if m := s.Model("m"); m != nil && m.Aliases["champion"] != nil && m.Aliases["champion"].Rollout != nil {
+		r := m.Aliases["champion"].Rollout
+		c.Salt, c.Judged, c.Verdict.Percent = r.Salt, r.Judged, r.Percent()
+	}
+	return c
+}
+
+// policyOf reads the rollout of a spec.
+func policyOf(options map[string]string) *RolloutPolicy {
+	if options["steps"] == "" {
+		return nil
+	}
+	k := &RolloutPolicy{Shadow: options["shadow"] != "", By: options["by"], IntervalMS: 1000, MinRows: 100, FailureLimit: 2, OnInconclusive: cmp.Or(options["inconclusive"], InconclusiveHolds),
+		Conditions: []rollout.Condition{{Metric: rollout.ErrorRate, Above: 0.01}}}
+	for step := range strings.SplitSeq(options["steps"], ",") {
+		n, _ := strconv.ParseUint(step, 10, 32)
+		k.Steps = append(k.Steps, uint32(n))
+	}
+	return k
+}
+
+// planOf reads "name:over:number:reducers:output;…", or ":backup_after:wave,wave" besides.
+func planOf(text string) []stages.Plan {
+	var plans []stages.Plan
+	for part := range strings.SplitSeq(text, ";") {
+		var p stages.Plan
+		fields := strings.Split(part, ":")
+		p.Name = fields[0]
+		p.Over = stages.Over(fields[1])
+		number, _ := strconv.ParseUint(fields[2], 10, 32)
+		reducers, _ := strconv.ParseUint(fields[3], 10, 32)
+		p.Number, p.Reducers = uint32(number), uint32(reducers)
+		if fields[4] != "" {
+			p.Outputs = []string{fields[4]}
+		}
+		if len(fields) > 5 {
+			p.BackupAfter, _ = strconv.ParseFloat(fields[5], 64)
+		}
+		if len(fields) > 6 {
+			for n := range strings.SplitSeq(fields[6], ",") {
+				wave, _ := strconv.ParseUint(n, 10, 32)
+				p.Waves = append(p.Waves, uint32(wave))
+			}
+		}
+		plans = append(plans, p)
+	}
+	return plans
 }

@@ -82,6 +82,8 @@ type Spec struct {
 	WorkerBytes int64  `json:"worker_bytes,omitempty"`
 	// Serving is that of ApplySpec.
 	Serving *Serving `json:"serving,omitempty"`
+	// Rollout is that of ApplySpec.
+	Rollout *RolloutPolicy `json:"rollout,omitempty"`
 	// File and Written are those of the newest ApplySpec of this generation.
 	File    string `json:"file,omitempty"`
 	Written string `json:"written,omitempty"`

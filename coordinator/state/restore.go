@@ -31,6 +31,9 @@ func (s *State) restoreModel(m *Model) error {
 		if a == nil {
 			return damaged(subject, fmt.Errorf("alias %s points nowhere", name))
 		}
+		if flaw := a.Rollout.flaw(m); flaw != "" {
+			return damaged(subject, fmt.Errorf("alias %s: %s", name, flaw))
+		}
 		for _, v := range append([]thalweg.ModelVersion{a.Version}, a.Replaced...) {
 			if m.Version(v) == nil {
 				return damaged(subject, fmt.Errorf("alias %s points or pointed to version %d, which is missing", name, v))

@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/audit"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output of the scripts")
@@ -146,34 +147,6 @@ func specPlan(replicas uint32) []stages.Plan {
 	}
 }
 
-// planOf reads "name:over:number:reducers:output;…", or ":backup_after:wave,wave" besides.
-func planOf(text string) []stages.Plan {
-	var plans []stages.Plan
-	for part := range strings.SplitSeq(text, ";") {
-		var p stages.Plan
-		fields := strings.Split(part, ":")
-		p.Name = fields[0]
-		p.Over = stages.Over(fields[1])
-		number, _ := strconv.ParseUint(fields[2], 10, 32)
-		reducers, _ := strconv.ParseUint(fields[3], 10, 32)
-		p.Number, p.Reducers = uint32(number), uint32(reducers)
-		if fields[4] != "" {
-			p.Outputs = []string{fields[4]}
-		}
-		if len(fields) > 5 {
-			p.BackupAfter, _ = strconv.ParseFloat(fields[5], 64)
-		}
-		if len(fields) > 6 {
-			for n := range strings.SplitSeq(fields[6], ",") {
-				wave, _ := strconv.ParseUint(n, 10, 32)
-				p.Waves = append(p.Waves, uint32(wave))
-			}
-		}
-		plans = append(plans, p)
-	}
-	return plans
-}
-
 // line carries one line of a script out: a verb, words, and key=value options.
 func (m *machine) line(out *strings.Builder, line string) {
 	var words []string
@@ -190,6 +163,12 @@ func (m *machine) line(out *strings.Builder, line string) {
 			return words[i]
 		}
 		return ""
+	}
+	if words[0] == "train" { // a run with one shard and one replica up to its registration
+		for _, id := range seedTasks {
+			m.carryOut(thalweg.TaskID(words[1]) + "/" + id)
+		}
+		return
 	}
 	if words[0] == "show" {
 		show(out, m.live, words[1:])
@@ -233,7 +212,7 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		m.plans[pipeline] = specPlan(uint32(number("replicas", 2)))
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Model: model(), Alias: "champion",
 			Stages: m.plans[pipeline], Topic: options["topic"], Training: options["training"], Keep: uint32(number("keep", 0)),
-			WarmStart: int64(number("warm", 0))}
+			WarmStart: int64(number("warm", 0)), Rollout: policyOf(options)}
 	case "cleans": // without a model
 		m.plans[pipeline] = planOf("profile:tasks:0:1:manifest;write:tasks:0:1:split")
 		return &ApplySpec{Pipeline: pipeline, Text: options["text"], Stages: m.plans[pipeline], Training: options["training"]}
@@ -325,6 +304,19 @@ func (m *machine) command(words []string, word func(int) string, options map[str
 		return &SaveCheckpoint{Task: thalweg.TaskID(word(1)), Token: token(word(1)), Checkpoint: options["checkpoint"]}
 	case "register":
 		return &RegisterModel{Run: thalweg.RunID(word(1))}
+	case "judge":
+		a := m.live.Model(thalweg.ModelName(word(1))).Aliases["champion"]
+		c := &JudgeRollout{Model: thalweg.ModelName(word(1)), Alias: "champion", Verdict: rollout.Verdict{Outcome: word(2), Why: options["why"], Percent: uint32(number("percent", 0))}}
+		if r := a.Rollout; r != nil {
+			c.Salt, c.Judged = cmp.Or(options["salt"], r.Salt), number("judged", r.Judged)
+			c.Verdict.Percent = uint32(number("percent", uint64(r.Percent())))
+		}
+		if options["value"] != "" {
+			c.Verdict.Findings = []rollout.Finding{{Metric: rollout.ErrorRate, Value: float64(number("value", 0)), Outcome: word(2)}}
+		}
+		return c
+	case "rollout":
+		return &SetRollout{Pipeline: pipeline, Action: word(2)}
 	case "promote":
 		return &Promote{Model: thalweg.ModelName(word(1)), Alias: "champion", Version: thalweg.ModelVersion(number("version", 0))}
 	case "schedule":
@@ -476,6 +468,18 @@ func show(out *strings.Builder, s *State, words []string) {
 		}
 		for name, a := range m.Aliases {
 			fmt.Fprintf(out, "%s -> %d, before: %v\n", name, a.Version, a.Replaced)
+			r := a.Rollout
+			if r == nil {
+				continue
+			}
+			fmt.Fprintf(out, "  rollout %s of %d beside %d: %d%% of %v, %d bad of %d verdicts", r.Salt, r.Candidate, r.Champion, r.Percent(), r.Steps, r.Failures, r.Judged)
+			if r.Held {
+				out.WriteString(", held")
+			}
+			fmt.Fprintln(out, "", r.Outcome, r.Why)
+			for _, v := range r.Verdicts {
+				fmt.Fprintf(out, "    %d%% %s %d times: %s\n", v.Percent, v.Outcome, v.Times, v.Why)
+			}
 		}
 	case "stream":
 		p := s.Pipeline(thalweg.PipelineName(words[1]))

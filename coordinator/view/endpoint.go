@@ -25,6 +25,7 @@ func completeEndpoint(s *state.State, p *state.Pipeline, l *apiv1.Lease) {
 	for _, v := range s.Champion(p) {
 		l.Models = append(l.Models, &apiv1.ModelVersion{Version: uint64(v.Version), Checkpoint: v.Checkpoint, RegisteredAtUnixMs: v.RegisteredMS})
 	}
+	completeRollout(s, p, l)
 	m := s.Model(spec.Model)
 	if m == nil {
 		return

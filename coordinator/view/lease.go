@@ -75,6 +75,7 @@ func changingPart(s *state.State, t *state.Task) *apiv1.Lease {
 	for _, v := range s.Champion(p) {
 		l.Models = append(l.Models, Version(v))
 	}
+	completeRollout(s, p, l)
 	return l
 }
 

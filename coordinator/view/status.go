@@ -69,6 +69,7 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 			v.Streams = append(v.Streams, sum)
 			a.stream(sum, pipe)
 		}
+		a.rollout(s.Rollout(pipe), pipe)
 		endpoints := Endpoints(s, pipe, l)
 		v.Endpoints = append(v.Endpoints, endpoints...)
 		a.service(endpoints)

@@ -45,17 +45,62 @@ func (a *Artifact) HashedBy(keys func(name string) (table.Key, error)) (key tabl
 // was trained by: it is part of what the version means, so that an old version
 // reads events as it always did. The other fields of cfg are the caller's.
 func (a *Artifact) NewDecoder(cfg event.Config) (*event.Decoder, error) {
+	cfg, err := a.eventFormat(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return a.newDecoder(a.plan.EventColumns(), cfg)
+}
+
+// eventFormat completes what is the same for all decoders of events.
+func (a *Artifact) eventFormat(cfg event.Config) (event.Config, error) {
 	if source := a.Spec.Spec.Sources.Events; source != nil {
 		cfg.Format = source.Format.Options.(event.Format)
 		cfg.Schema = a.EventSchema
 		if name := a.Spec.SchemaRegistry(); name != "" {
 			if a.Schemas == nil {
-				return nil, &thalweg.Error{Op: "read events", Kind: thalweg.Invalid, Subject: "schema registry " + name, Hint: "there is no connection to it"}
+				return cfg, &thalweg.Error{Op: "read events", Kind: thalweg.Invalid, Subject: "schema registry " + name, Hint: "there is no connection to it"}
 			}
 			cfg.Schemas = a.Schemas
 		}
 	}
-	return a.newDecoder(a.plan.EventColumns(), cfg)
+	return cfg, nil
+}
+
+// NewColumnDecoder returns a decoder of one column of the events, which leaves the others
+// alone; an event without a value of it is null there.
+func (a *Artifact) NewColumnDecoder(column string, cfg event.Config) (*event.Decoder, error) {
+	cfg, err := a.eventFormat(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return a.columnDecoder(column, a.plan.EventColumns(), cfg)
+}
+
+// NewRequestColumnDecoder does the same for rows that somebody asks about.
+func (a *Artifact) NewRequestColumnDecoder(column string, cfg event.Config) (*event.Decoder, error) {
+	return a.columnDecoder(column, a.RequestColumns(), a.requestFormat(cfg))
+}
+
+func (a *Artifact) columnDecoder(name string, schema table.Schema, cfg event.Config) (*event.Decoder, error) {
+	_, c, known := schema.Lookup(name)
+	if !known {
+		return nil, &thalweg.Error{Op: "read events", Kind: thalweg.Invalid, Subject: "column " + name, Err: fmt.Errorf("events have no such column"), Hint: "rollout.by names one of spec.schema.columns"}
+	}
+	c.Nullable = true
+	schema.Columns = []table.Column{c}
+	cfg.Sparse = true
+	switch of := cfg.Format.(type) { // the others are unknown fields here
+	case *event.JSONFormat:
+		one := *of
+		one.OnUnknownField = event.Ignore
+		cfg.Format = &one
+	case *event.AvroFormat:
+		one := *of
+		one.OnUnknownField = event.Ignore
+		cfg.Format = &one
+	}
+	return a.newDecoder(schema, cfg)
 }
 
 // RequestColumns are those of the rows that somebody asks about: those of events. What fills
@@ -73,6 +118,11 @@ func (a *Artifact) RequestColumns() table.Schema {
 // It reads values as that of events does where those are JSON, texts of timestamps as that of
 // events in any format.
 func (a *Artifact) NewRequestDecoder(cfg event.Config) (*event.Decoder, error) {
+	return a.newDecoder(a.RequestColumns(), a.requestFormat(cfg))
+}
+
+// requestFormat completes what is the same for all decoders of requests.
+func (a *Artifact) requestFormat(cfg event.Config) event.Config {
 	options := new(event.JSONFormat)
 	if source := a.Spec.Spec.Sources.Events; source != nil {
 		switch of := source.Format.Options.(type) {
@@ -83,7 +133,7 @@ func (a *Artifact) NewRequestDecoder(cfg event.Config) (*event.Decoder, error) {
 		}
 	}
 	cfg.Format = options
-	return a.newDecoder(a.RequestColumns(), cfg)
+	return cfg
 }
 
 // newDecoder completes what is the same for all that the artifact scores.

@@ -66,6 +66,9 @@ func (s *Scorer) OutputSchema() table.Schema {
 	return table.Schema{Columns: slices.Concat(s.artifact.carried(s.Cleaned()).Columns, s.AddedColumns())}
 }
 
+// OutputArrow is OutputSchema as Output has it.
+func (s *Scorer) OutputArrow() *arrow.Schema { return s.output }
+
 // AddedColumns are the last columns of OutputSchema, those that scoring adds.
 func (s *Scorer) AddedColumns() []table.Column {
 	return pipeline.OutputColumns(s.answer.Type, s.artifact.Cuts != nil, s.says()...)

@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
@@ -21,6 +22,8 @@ type Host struct {
 	Spec func(lease *apiv1.Lease) (*pipeline.Spec, error)
 	// Registry returns what loads versions of a model, which streams share.
 	Registry func(model string) *engine.Registry
+	// Tallies count the arms of rollouts.
+	Tallies *engine.Tallies
 	// Failed is told of rows that failed a data test.
 	Failed func(pipeline, test, severity string, rows int64)
 }
@@ -120,13 +123,35 @@ func (t *Lease) Update(lease *apiv1.Lease) {
 
 // offer hands the champion and what it replaced on.
 func (t *Lease) offer(lease *apiv1.Lease) {
-	var candidates []engine.Candidate
-	for _, v := range lease.Models {
-		if m, ok := t.modelOf(v.Version, v.Checkpoint); ok {
-			candidates = append(candidates, engine.Candidate{Model: m, RegisteredAtUS: v.RegisteredAtUnixMs * 1000})
+	t.of.Offer(Candidates(t.model, lease, t.log))
+}
+
+// Candidates are the versions that a lease names, in the order in which they are wanted: the
+// champion with the candidate of a rollout, the champion, and what it replaced.
+func Candidates(model thalweg.ModelName, lease *apiv1.Lease, log *slog.Logger) (all []engine.Candidate) {
+	of := func(v *apiv1.ModelVersion) (c engine.Candidate, ok bool) {
+		ref, err := thalweg.ParseObjectRef(v.Checkpoint)
+		if err != nil {
+			log.Error("model version without a checkpoint", "version", v.Version, "error", err)
 		}
+		return engine.Candidate{Model: engine.Model{Name: model, Version: thalweg.ModelVersion(v.Version), Checkpoint: ref}, RegisteredAtUS: v.RegisteredAtUnixMs * 1000}, err == nil
 	}
-	t.of.Offer(candidates)
+	for i, v := range lease.Models {
+		c, ok := of(v)
+		if !ok {
+			continue
+		}
+		if r := lease.Rollout; r != nil && i == 0 {
+			if to, ok := of(r.Candidate); ok {
+				both := c
+				both.Rollout = commitlog.Rollout{Candidate: to.Version, Checkpoint: to.Checkpoint, Percent: r.Percent, Salt: r.Salt, By: r.By, Shadow: r.Shadow}
+				both.RegisteredAtUS = max(c.RegisteredAtUS, to.RegisteredAtUS)
+				all = append(all, both)
+			}
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // versions are those that requests can name.
@@ -158,6 +183,10 @@ func (t *Lease) Fill(req *apiv1.PollRequest) {
 	version, why := e.Status()
 	req.Progress = append(req.Progress, &apiv1.Progress{TaskId: lease.TaskId, Token: lease.Token, ModelVersion: uint64(version), Message: strings.ToValidUTF8(why[:min(len(why), maxMessageBytes)], "")})
 	for m, reason := range e.Refused() {
+		if m.InRollout() {
+			t.host.Tallies.Of(m).Fail(reason)
+			continue
+		}
 		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(m.Name), Version: uint64(m.Version), Reason: reason})
 	}
 }

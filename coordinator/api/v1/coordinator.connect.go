@@ -82,6 +82,9 @@ const (
 	// CoordinatorServicePromoteProcedure is the fully-qualified name of the CoordinatorService's
 	// Promote RPC.
 	CoordinatorServicePromoteProcedure = "/thalweg.coordinator.v1.CoordinatorService/Promote"
+	// CoordinatorServiceSetRolloutProcedure is the fully-qualified name of the CoordinatorService's
+	// SetRollout RPC.
+	CoordinatorServiceSetRolloutProcedure = "/thalweg.coordinator.v1.CoordinatorService/SetRollout"
 	// CoordinatorServiceSetStreamProcedure is the fully-qualified name of the CoordinatorService's
 	// SetStream RPC.
 	CoordinatorServiceSetStreamProcedure = "/thalweg.coordinator.v1.CoordinatorService/SetStream"
@@ -161,6 +164,8 @@ type CoordinatorServiceClient interface {
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Promote points an alias at a version; rollback is a promote of an older one.
 	Promote(context.Context, *PromoteRequest) (*PromoteResponse, error)
+	// SetRollout has the rollout that a pipeline follows end, stay at its step or go on.
+	SetRollout(context.Context, *SetRolloutRequest) (*SetRolloutResponse, error)
 	// SetStream pauses or resumes a pipeline's stream.
 	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
 	// SetSchedule pauses or resumes a pipeline's schedule.
@@ -296,6 +301,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("Promote")),
 			connect.WithClientOptions(opts...),
 		),
+		setRollout: connect.NewClient[SetRolloutRequest, SetRolloutResponse](
+			httpClient,
+			baseURL+CoordinatorServiceSetRolloutProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("SetRollout")),
+			connect.WithClientOptions(opts...),
+		),
 		setStream: connect.NewClient[SetStreamRequest, SetStreamResponse](
 			httpClient,
 			baseURL+CoordinatorServiceSetStreamProcedure,
@@ -400,6 +411,7 @@ type coordinatorServiceClient struct {
 	cancelJob      *connect.Client[CancelJobRequest, CancelJobResponse]
 	listModels     *connect.Client[ListModelsRequest, ListModelsResponse]
 	promote        *connect.Client[PromoteRequest, PromoteResponse]
+	setRollout     *connect.Client[SetRolloutRequest, SetRolloutResponse]
 	setStream      *connect.Client[SetStreamRequest, SetStreamResponse]
 	setSchedule    *connect.Client[SetScheduleRequest, SetScheduleResponse]
 	streamStatus   *connect.Client[StreamStatusRequest, StreamStatusResponse]
@@ -545,6 +557,15 @@ func (c *coordinatorServiceClient) ListModels(ctx context.Context, req *ListMode
 // Promote calls thalweg.coordinator.v1.CoordinatorService.Promote.
 func (c *coordinatorServiceClient) Promote(ctx context.Context, req *PromoteRequest) (*PromoteResponse, error) {
 	response, err := c.promote.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetRollout calls thalweg.coordinator.v1.CoordinatorService.SetRollout.
+func (c *coordinatorServiceClient) SetRollout(ctx context.Context, req *SetRolloutRequest) (*SetRolloutResponse, error) {
+	response, err := c.setRollout.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -714,6 +735,8 @@ type CoordinatorServiceHandler interface {
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Promote points an alias at a version; rollback is a promote of an older one.
 	Promote(context.Context, *PromoteRequest) (*PromoteResponse, error)
+	// SetRollout has the rollout that a pipeline follows end, stay at its step or go on.
+	SetRollout(context.Context, *SetRolloutRequest) (*SetRolloutResponse, error)
 	// SetStream pauses or resumes a pipeline's stream.
 	SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error)
 	// SetSchedule pauses or resumes a pipeline's schedule.
@@ -845,6 +868,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("Promote")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceSetRolloutHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceSetRolloutProcedure,
+		svc.SetRollout,
+		connect.WithSchema(coordinatorServiceMethods.ByName("SetRollout")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceSetStreamHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceSetStreamProcedure,
 		svc.SetStream,
@@ -961,6 +990,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceListModelsHandler.ServeHTTP(w, r)
 		case CoordinatorServicePromoteProcedure:
 			coordinatorServicePromoteHandler.ServeHTTP(w, r)
+		case CoordinatorServiceSetRolloutProcedure:
+			coordinatorServiceSetRolloutHandler.ServeHTTP(w, r)
 		case CoordinatorServiceSetStreamProcedure:
 			coordinatorServiceSetStreamHandler.ServeHTTP(w, r)
 		case CoordinatorServiceSetScheduleProcedure:
@@ -1056,6 +1087,10 @@ func (UnimplementedCoordinatorServiceHandler) ListModels(context.Context, *ListM
 
 func (UnimplementedCoordinatorServiceHandler) Promote(context.Context, *PromoteRequest) (*PromoteResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.Promote is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) SetRollout(context.Context, *SetRolloutRequest) (*SetRolloutResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.SetRollout is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) SetStream(context.Context, *SetStreamRequest) (*SetStreamResponse, error) {

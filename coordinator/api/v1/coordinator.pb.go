@@ -338,6 +338,7 @@ type Pipeline struct {
 	Deletion          string                 `protobuf:"bytes,8,opt,name=deletion,proto3" json:"deletion,omitempty"`                                              // how far its deletion is; empty if it is not being deleted
 	Timetable         *Timetable             `protobuf:"bytes,9,opt,name=timetable,proto3" json:"timetable,omitempty"`                                            // when its runs start by themselves; absent: never
 	Waiting           string                 `protobuf:"bytes,10,opt,name=waiting,proto3" json:"waiting,omitempty"`                                               // for which workers its run waits; empty if it does not
+	Rollout           *Rollout               `protobuf:"bytes,11,opt,name=rollout,proto3" json:"rollout,omitempty"`                                               // the last of the alias that it follows; absent: there was none
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -442,6 +443,587 @@ func (x *Pipeline) GetWaiting() string {
 	return ""
 }
 
+func (x *Pipeline) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+// Rollout is how a version takes over from the champion step by step, or how it did not.
+type Rollout struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Model          string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Alias          string                 `protobuf:"bytes,2,opt,name=alias,proto3" json:"alias,omitempty"`
+	Champion       uint64                 `protobuf:"varint,3,opt,name=champion,proto3" json:"champion,omitempty"`   // the version that the alias named when it began
+	Candidate      uint64                 `protobuf:"varint,4,opt,name=candidate,proto3" json:"candidate,omitempty"` // the one that is to take over
+	Strategy       string                 `protobuf:"bytes,5,opt,name=strategy,proto3" json:"strategy,omitempty"`    // canary | shadow
+	State          string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`          // running | held | promoted | rolled back | aborted | superseded
+	Why            string                 `protobuf:"bytes,7,opt,name=why,proto3" json:"why,omitempty"`              // how it came to its end
+	Steps          []uint32               `protobuf:"varint,8,rep,packed,name=steps,proto3" json:"steps,omitempty"`  // the candidate's shares in percent
+	Percent        uint32                 `protobuf:"varint,9,opt,name=percent,proto3" json:"percent,omitempty"`     // its share now
+	By             string                 `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`               // column of events that decides; empty: the record's key
+	Salt           string                 `protobuf:"bytes,11,opt,name=salt,proto3" json:"salt,omitempty"`           // which decides too, and names the rollout in logs
+	BeganAtUnixMs  int64                  `protobuf:"varint,12,opt,name=began_at_unix_ms,json=beganAtUnixMs,proto3" json:"began_at_unix_ms,omitempty"`
+	StepAtUnixMs   int64                  `protobuf:"varint,13,opt,name=step_at_unix_ms,json=stepAtUnixMs,proto3" json:"step_at_unix_ms,omitempty"` // since when it has its share
+	EndedAtUnixMs  int64                  `protobuf:"varint,14,opt,name=ended_at_unix_ms,json=endedAtUnixMs,proto3" json:"ended_at_unix_ms,omitempty"`
+	IntervalMs     int64                  `protobuf:"varint,15,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`            // between verdicts
+	MinRows        int64                  `protobuf:"varint,16,opt,name=min_rows,json=minRows,proto3" json:"min_rows,omitempty"`                     // of each version, that a verdict needs
+	Failures       uint32                 `protobuf:"varint,17,opt,name=failures,proto3" json:"failures,omitempty"`                                  // bad verdicts
+	FailureLimit   uint32                 `protobuf:"varint,18,opt,name=failure_limit,json=failureLimit,proto3" json:"failure_limit,omitempty"`      // the one that ends it
+	OnInconclusive string                 `protobuf:"bytes,19,opt,name=on_inconclusive,json=onInconclusive,proto3" json:"on_inconclusive,omitempty"` // hold | promote | abort
+	Conditions     []string               `protobuf:"bytes,20,rep,name=conditions,proto3" json:"conditions,omitempty"`                               // of which one makes a verdict bad
+	Verdicts       []*RolloutVerdict      `protobuf:"bytes,21,rep,name=verdicts,proto3" json:"verdicts,omitempty"`                                   // the newest, oldest first
+	Arms           []*RolloutArm          `protobuf:"bytes,22,rep,name=arms,proto3" json:"arms,omitempty"`                                           // champion and candidate since the last verdict, as far as the leader knows
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Rollout) Reset() {
+	*x = Rollout{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rollout) ProtoMessage() {}
+
+func (x *Rollout) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
+func (*Rollout) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Rollout) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Rollout) GetAlias() string {
+	if x != nil {
+		return x.Alias
+	}
+	return ""
+}
+
+func (x *Rollout) GetChampion() uint64 {
+	if x != nil {
+		return x.Champion
+	}
+	return 0
+}
+
+func (x *Rollout) GetCandidate() uint64 {
+	if x != nil {
+		return x.Candidate
+	}
+	return 0
+}
+
+func (x *Rollout) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Rollout) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Rollout) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Rollout) GetSteps() []uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Rollout) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *Rollout) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Rollout) GetSalt() string {
+	if x != nil {
+		return x.Salt
+	}
+	return ""
+}
+
+func (x *Rollout) GetBeganAtUnixMs() int64 {
+	if x != nil {
+		return x.BeganAtUnixMs
+	}
+	return 0
+}
+
+func (x *Rollout) GetStepAtUnixMs() int64 {
+	if x != nil {
+		return x.StepAtUnixMs
+	}
+	return 0
+}
+
+func (x *Rollout) GetEndedAtUnixMs() int64 {
+	if x != nil {
+		return x.EndedAtUnixMs
+	}
+	return 0
+}
+
+func (x *Rollout) GetIntervalMs() int64 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *Rollout) GetMinRows() int64 {
+	if x != nil {
+		return x.MinRows
+	}
+	return 0
+}
+
+func (x *Rollout) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Rollout) GetFailureLimit() uint32 {
+	if x != nil {
+		return x.FailureLimit
+	}
+	return 0
+}
+
+func (x *Rollout) GetOnInconclusive() string {
+	if x != nil {
+		return x.OnInconclusive
+	}
+	return ""
+}
+
+func (x *Rollout) GetConditions() []string {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *Rollout) GetVerdicts() []*RolloutVerdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *Rollout) GetArms() []*RolloutArm {
+	if x != nil {
+		return x.Arms
+	}
+	return nil
+}
+
+// RolloutArm is what was counted of a version since the last verdict.
+type RolloutArm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Arm           string                 `protobuf:"bytes,1,opt,name=arm,proto3" json:"arm,omitempty"` // champion | candidate
+	Events        int64                  `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Dead          int64                  `protobuf:"varint,3,opt,name=dead,proto3" json:"dead,omitempty"` // of them: dead letters, or errors of requests
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutArm) Reset() {
+	*x = RolloutArm{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutArm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutArm) ProtoMessage() {}
+
+func (x *RolloutArm) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutArm.ProtoReflect.Descriptor instead.
+func (*RolloutArm) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RolloutArm) GetArm() string {
+	if x != nil {
+		return x.Arm
+	}
+	return ""
+}
+
+func (x *RolloutArm) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *RolloutArm) GetDead() int64 {
+	if x != nil {
+		return x.Dead
+	}
+	return 0
+}
+
+// RolloutVerdict is what was found of a candidate.
+type RolloutVerdict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtUnixMs      int64                  `protobuf:"varint,1,opt,name=at_unix_ms,json=atUnixMs,proto3" json:"at_unix_ms,omitempty"`
+	Percent       uint32                 `protobuf:"varint,2,opt,name=percent,proto3" json:"percent,omitempty"` // the share that it had
+	Outcome       string                 `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`  // good | bad | inconclusive
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	ChampionRows  int64                  `protobuf:"varint,5,opt,name=champion_rows,json=championRows,proto3" json:"champion_rows,omitempty"` // that it goes by
+	CandidateRows int64                  `protobuf:"varint,6,opt,name=candidate_rows,json=candidateRows,proto3" json:"candidate_rows,omitempty"`
+	Findings      []*RolloutFinding      `protobuf:"bytes,7,rep,name=findings,proto3" json:"findings,omitempty"`
+	Times         uint32                 `protobuf:"varint,8,opt,name=times,proto3" json:"times,omitempty"` // how often in a row it was the same
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutVerdict) Reset() {
+	*x = RolloutVerdict{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutVerdict) ProtoMessage() {}
+
+func (x *RolloutVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutVerdict.ProtoReflect.Descriptor instead.
+func (*RolloutVerdict) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RolloutVerdict) GetAtUnixMs() int64 {
+	if x != nil {
+		return x.AtUnixMs
+	}
+	return 0
+}
+
+func (x *RolloutVerdict) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *RolloutVerdict) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *RolloutVerdict) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *RolloutVerdict) GetChampionRows() int64 {
+	if x != nil {
+		return x.ChampionRows
+	}
+	return 0
+}
+
+func (x *RolloutVerdict) GetCandidateRows() int64 {
+	if x != nil {
+		return x.CandidateRows
+	}
+	return 0
+}
+
+func (x *RolloutVerdict) GetFindings() []*RolloutFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *RolloutVerdict) GetTimes() uint32 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+// RolloutFinding is a metric with its interval of 95 % and its bound.
+type RolloutFinding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Metric        string                 `protobuf:"bytes,1,opt,name=metric,proto3" json:"metric,omitempty"`
+	Value         float64                `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"` // a share, a number, or seconds
+	Low           float64                `protobuf:"fixed64,3,opt,name=low,proto3" json:"low,omitempty"`
+	High          float64                `protobuf:"fixed64,4,opt,name=high,proto3" json:"high,omitempty"`
+	Bound         float64                `protobuf:"fixed64,5,opt,name=bound,proto3" json:"bound,omitempty"`
+	Outcome       string                 `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"` // good | bad | inconclusive
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutFinding) Reset() {
+	*x = RolloutFinding{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutFinding) ProtoMessage() {}
+
+func (x *RolloutFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutFinding.ProtoReflect.Descriptor instead.
+func (*RolloutFinding) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RolloutFinding) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
+}
+
+func (x *RolloutFinding) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *RolloutFinding) GetLow() float64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *RolloutFinding) GetHigh() float64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *RolloutFinding) GetBound() float64 {
+	if x != nil {
+		return x.Bound
+	}
+	return 0
+}
+
+func (x *RolloutFinding) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+// SetRolloutRequest says what becomes of a rollout.
+type SetRolloutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // a repeated id gets the first answer
+	Pipeline      string                 `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Action        string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"` // promote | hold | resume | abort
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRolloutRequest) Reset() {
+	*x = SetRolloutRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRolloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRolloutRequest) ProtoMessage() {}
+
+func (x *SetRolloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRolloutRequest.ProtoReflect.Descriptor instead.
+func (*SetRolloutRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetRolloutRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetRolloutRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *SetRolloutRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+// SetRolloutResponse names the versions.
+type SetRolloutResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Champion      uint64                 `protobuf:"varint,1,opt,name=champion,proto3" json:"champion,omitempty"` // before
+	Candidate     uint64                 `protobuf:"varint,2,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRolloutResponse) Reset() {
+	*x = SetRolloutResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRolloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRolloutResponse) ProtoMessage() {}
+
+func (x *SetRolloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRolloutResponse.ProtoReflect.Descriptor instead.
+func (*SetRolloutResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetRolloutResponse) GetChampion() uint64 {
+	if x != nil {
+		return x.Champion
+	}
+	return 0
+}
+
+func (x *SetRolloutResponse) GetCandidate() uint64 {
+	if x != nil {
+		return x.Candidate
+	}
+	return 0
+}
+
 // Timetable says when runs start by themselves.
 type Timetable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -460,7 +1042,7 @@ type Timetable struct {
 
 func (x *Timetable) Reset() {
 	*x = Timetable{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +1054,7 @@ func (x *Timetable) String() string {
 func (*Timetable) ProtoMessage() {}
 
 func (x *Timetable) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[6]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +1067,7 @@ func (x *Timetable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timetable.ProtoReflect.Descriptor instead.
 func (*Timetable) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Timetable) GetTiming() string {
@@ -562,7 +1144,7 @@ type GetPipelineRequest struct {
 
 func (x *GetPipelineRequest) Reset() {
 	*x = GetPipelineRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +1156,7 @@ func (x *GetPipelineRequest) String() string {
 func (*GetPipelineRequest) ProtoMessage() {}
 
 func (x *GetPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[7]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +1169,7 @@ func (x *GetPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineRequest.ProtoReflect.Descriptor instead.
 func (*GetPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetPipelineRequest) GetName() string {
@@ -614,7 +1196,7 @@ type GetPipelineResponse struct {
 
 func (x *GetPipelineResponse) Reset() {
 	*x = GetPipelineResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +1208,7 @@ func (x *GetPipelineResponse) String() string {
 func (*GetPipelineResponse) ProtoMessage() {}
 
 func (x *GetPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[8]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +1221,7 @@ func (x *GetPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineResponse.ProtoReflect.Descriptor instead.
 func (*GetPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetPipelineResponse) GetPipeline() *Pipeline {
@@ -661,7 +1243,7 @@ type DeletePipelineRequest struct {
 
 func (x *DeletePipelineRequest) Reset() {
 	*x = DeletePipelineRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +1255,7 @@ func (x *DeletePipelineRequest) String() string {
 func (*DeletePipelineRequest) ProtoMessage() {}
 
 func (x *DeletePipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[9]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +1268,7 @@ func (x *DeletePipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePipelineRequest.ProtoReflect.Descriptor instead.
 func (*DeletePipelineRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{9}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeletePipelineRequest) GetRequestId() string {
@@ -727,7 +1309,7 @@ type DeletePipelineResponse struct {
 
 func (x *DeletePipelineResponse) Reset() {
 	*x = DeletePipelineResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +1321,7 @@ func (x *DeletePipelineResponse) String() string {
 func (*DeletePipelineResponse) ProtoMessage() {}
 
 func (x *DeletePipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[10]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +1334,7 @@ func (x *DeletePipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePipelineResponse.ProtoReflect.Descriptor instead.
 func (*DeletePipelineResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeletePipelineResponse) GetPipeline() string {
@@ -824,7 +1406,7 @@ type StartRunRequest struct {
 
 func (x *StartRunRequest) Reset() {
 	*x = StartRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1418,7 @@ func (x *StartRunRequest) String() string {
 func (*StartRunRequest) ProtoMessage() {}
 
 func (x *StartRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[11]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1431,7 @@ func (x *StartRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunRequest.ProtoReflect.Descriptor instead.
 func (*StartRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StartRunRequest) GetRequestId() string {
@@ -890,7 +1472,7 @@ type StartRunResponse struct {
 
 func (x *StartRunResponse) Reset() {
 	*x = StartRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1484,7 @@ func (x *StartRunResponse) String() string {
 func (*StartRunResponse) ProtoMessage() {}
 
 func (x *StartRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[12]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1497,7 @@ func (x *StartRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunResponse.ProtoReflect.Descriptor instead.
 func (*StartRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StartRunResponse) GetRunId() string {
@@ -937,7 +1519,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1531,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[13]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1544,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListRunsRequest) GetPipeline() string {
@@ -997,7 +1579,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1591,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[14]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1604,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1050,7 +1632,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1644,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[15]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1657,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{15}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetRunRequest) GetRunId() string {
@@ -1102,7 +1684,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1696,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[16]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1709,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetRunResponse) GetRun() *Run {
@@ -1148,7 +1730,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1742,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[17]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1755,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{17}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelRunRequest) GetRequestId() string {
@@ -1199,7 +1781,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1793,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[18]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1806,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{18}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{24}
 }
 
 // Run is one training of a pipeline from its data to a model version, or one verb.
@@ -1257,7 +1839,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1851,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[19]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1864,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{19}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Run) GetId() string {
@@ -1445,7 +2027,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +2039,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[20]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +2052,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{20}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Loss) GetEpoch() uint32 {
@@ -1507,7 +2089,7 @@ type Weight struct {
 
 func (x *Weight) Reset() {
 	*x = Weight{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +2101,7 @@ func (x *Weight) String() string {
 func (*Weight) ProtoMessage() {}
 
 func (x *Weight) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[21]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +2114,7 @@ func (x *Weight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weight.ProtoReflect.Descriptor instead.
 func (*Weight) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{21}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Weight) GetFeature() string {
@@ -1568,7 +2150,7 @@ type Importance struct {
 
 func (x *Importance) Reset() {
 	*x = Importance{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +2162,7 @@ func (x *Importance) String() string {
 func (*Importance) ProtoMessage() {}
 
 func (x *Importance) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[22]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +2175,7 @@ func (x *Importance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Importance.ProtoReflect.Descriptor instead.
 func (*Importance) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{22}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Importance) GetFeature() string {
@@ -1636,7 +2218,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +2230,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[23]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +2243,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{23}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Stage) GetName() string {
@@ -1750,7 +2332,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +2344,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[24]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2357,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{24}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Task) GetId() string {
@@ -1840,7 +2422,7 @@ type StartJobRequest struct {
 
 func (x *StartJobRequest) Reset() {
 	*x = StartJobRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2434,7 @@ func (x *StartJobRequest) String() string {
 func (*StartJobRequest) ProtoMessage() {}
 
 func (x *StartJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[25]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2447,7 @@ func (x *StartJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartJobRequest.ProtoReflect.Descriptor instead.
 func (*StartJobRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StartJobRequest) GetRequestId() string {
@@ -1906,7 +2488,7 @@ type StartJobResponse struct {
 
 func (x *StartJobResponse) Reset() {
 	*x = StartJobResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2500,7 @@ func (x *StartJobResponse) String() string {
 func (*StartJobResponse) ProtoMessage() {}
 
 func (x *StartJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[26]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2513,7 @@ func (x *StartJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartJobResponse.ProtoReflect.Descriptor instead.
 func (*StartJobResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{26}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StartJobResponse) GetJobId() string {
@@ -1951,7 +2533,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2545,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[27]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2558,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{27}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListJobsRequest) GetPipeline() string {
@@ -1996,7 +2578,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2590,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[28]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2603,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{28}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -2041,7 +2623,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2635,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[29]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2648,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{29}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetJobRequest) GetJobId() string {
@@ -2086,7 +2668,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2680,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[30]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2693,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{30}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -2132,7 +2714,7 @@ type ReadJobRequest struct {
 
 func (x *ReadJobRequest) Reset() {
 	*x = ReadJobRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2726,7 @@ func (x *ReadJobRequest) String() string {
 func (*ReadJobRequest) ProtoMessage() {}
 
 func (x *ReadJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[31]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2739,7 @@ func (x *ReadJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadJobRequest.ProtoReflect.Descriptor instead.
 func (*ReadJobRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{31}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadJobRequest) GetJobId() string {
@@ -2184,7 +2766,7 @@ type ReadJobResponse struct {
 
 func (x *ReadJobResponse) Reset() {
 	*x = ReadJobResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2778,7 @@ func (x *ReadJobResponse) String() string {
 func (*ReadJobResponse) ProtoMessage() {}
 
 func (x *ReadJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[32]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2791,7 @@ func (x *ReadJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadJobResponse.ProtoReflect.Descriptor instead.
 func (*ReadJobResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{32}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReadJobResponse) GetData() []byte {
@@ -2230,7 +2812,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2824,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[33]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2837,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{33}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CancelJobRequest) GetRequestId() string {
@@ -2281,7 +2863,7 @@ type CancelJobResponse struct {
 
 func (x *CancelJobResponse) Reset() {
 	*x = CancelJobResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2875,7 @@ func (x *CancelJobResponse) String() string {
 func (*CancelJobResponse) ProtoMessage() {}
 
 func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[34]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2888,7 @@ func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobResponse.ProtoReflect.Descriptor instead.
 func (*CancelJobResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{34}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
 }
 
 // Job is one piece of work that somebody asked for, and its answer.
@@ -2334,7 +2916,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2928,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[35]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2941,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{35}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Job) GetId() string {
@@ -2485,7 +3067,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +3079,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[36]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +3092,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{36}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListModelsRequest) GetModel() string {
@@ -2537,7 +3119,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +3131,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[37]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +3144,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{37}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -2585,7 +3167,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +3179,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[38]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +3192,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{38}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Model) GetName() string {
@@ -2651,7 +3233,7 @@ type Versions struct {
 
 func (x *Versions) Reset() {
 	*x = Versions{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +3245,7 @@ func (x *Versions) String() string {
 func (*Versions) ProtoMessage() {}
 
 func (x *Versions) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[39]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +3258,7 @@ func (x *Versions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versions.ProtoReflect.Descriptor instead.
 func (*Versions) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{39}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Versions) GetVersions() []uint64 {
@@ -2711,7 +3293,7 @@ type ModelVersion struct {
 
 func (x *ModelVersion) Reset() {
 	*x = ModelVersion{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +3305,7 @@ func (x *ModelVersion) String() string {
 func (*ModelVersion) ProtoMessage() {}
 
 func (x *ModelVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[40]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +3318,7 @@ func (x *ModelVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelVersion.ProtoReflect.Descriptor instead.
 func (*ModelVersion) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{40}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ModelVersion) GetVersion() uint64 {
@@ -2864,7 +3446,7 @@ type PromoteRequest struct {
 
 func (x *PromoteRequest) Reset() {
 	*x = PromoteRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2876,7 +3458,7 @@ func (x *PromoteRequest) String() string {
 func (*PromoteRequest) ProtoMessage() {}
 
 func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[41]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2889,7 +3471,7 @@ func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRequest.ProtoReflect.Descriptor instead.
 func (*PromoteRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{41}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PromoteRequest) GetRequestId() string {
@@ -2931,7 +3513,7 @@ type PromoteResponse struct {
 
 func (x *PromoteResponse) Reset() {
 	*x = PromoteResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3525,7 @@ func (x *PromoteResponse) String() string {
 func (*PromoteResponse) ProtoMessage() {}
 
 func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[42]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3538,7 @@ func (x *PromoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteResponse.ProtoReflect.Descriptor instead.
 func (*PromoteResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{42}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PromoteResponse) GetPrevious() uint64 {
@@ -2986,7 +3568,7 @@ type SetStreamRequest struct {
 
 func (x *SetStreamRequest) Reset() {
 	*x = SetStreamRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3580,7 @@ func (x *SetStreamRequest) String() string {
 func (*SetStreamRequest) ProtoMessage() {}
 
 func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[43]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3593,7 @@ func (x *SetStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamRequest.ProtoReflect.Descriptor instead.
 func (*SetStreamRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{43}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetStreamRequest) GetRequestId() string {
@@ -3058,7 +3640,7 @@ type SkipAuthorization struct {
 
 func (x *SkipAuthorization) Reset() {
 	*x = SkipAuthorization{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3652,7 @@ func (x *SkipAuthorization) String() string {
 func (*SkipAuthorization) ProtoMessage() {}
 
 func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[44]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3665,7 @@ func (x *SkipAuthorization) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipAuthorization.ProtoReflect.Descriptor instead.
 func (*SkipAuthorization) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{44}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SkipAuthorization) GetPartition() uint32 {
@@ -3130,7 +3712,7 @@ type SetStreamResponse struct {
 
 func (x *SetStreamResponse) Reset() {
 	*x = SetStreamResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3724,7 @@ func (x *SetStreamResponse) String() string {
 func (*SetStreamResponse) ProtoMessage() {}
 
 func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[45]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3737,7 @@ func (x *SetStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStreamResponse.ProtoReflect.Descriptor instead.
 func (*SetStreamResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{45}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
 }
 
 // SetScheduleRequest pauses or resumes a schedule.
@@ -3170,7 +3752,7 @@ type SetScheduleRequest struct {
 
 func (x *SetScheduleRequest) Reset() {
 	*x = SetScheduleRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3182,7 +3764,7 @@ func (x *SetScheduleRequest) String() string {
 func (*SetScheduleRequest) ProtoMessage() {}
 
 func (x *SetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[46]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3195,7 +3777,7 @@ func (x *SetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*SetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{46}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetScheduleRequest) GetRequestId() string {
@@ -3228,7 +3810,7 @@ type SetScheduleResponse struct {
 
 func (x *SetScheduleResponse) Reset() {
 	*x = SetScheduleResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3822,7 @@ func (x *SetScheduleResponse) String() string {
 func (*SetScheduleResponse) ProtoMessage() {}
 
 func (x *SetScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[47]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3835,7 @@ func (x *SetScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetScheduleResponse.ProtoReflect.Descriptor instead.
 func (*SetScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{47}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
 }
 
 // StreamStatusRequest asks for one stream, or for all.
@@ -3266,7 +3848,7 @@ type StreamStatusRequest struct {
 
 func (x *StreamStatusRequest) Reset() {
 	*x = StreamStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3860,7 @@ func (x *StreamStatusRequest) String() string {
 func (*StreamStatusRequest) ProtoMessage() {}
 
 func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[48]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3873,7 @@ func (x *StreamStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusRequest.ProtoReflect.Descriptor instead.
 func (*StreamStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{48}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *StreamStatusRequest) GetPipeline() string {
@@ -3311,7 +3893,7 @@ type StreamStatusResponse struct {
 
 func (x *StreamStatusResponse) Reset() {
 	*x = StreamStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3323,7 +3905,7 @@ func (x *StreamStatusResponse) String() string {
 func (*StreamStatusResponse) ProtoMessage() {}
 
 func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[49]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3336,7 +3918,7 @@ func (x *StreamStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatusResponse.ProtoReflect.Descriptor instead.
 func (*StreamStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{49}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *StreamStatusResponse) GetPartitions() []*StreamPartition {
@@ -3381,7 +3963,7 @@ type StreamPartition struct {
 
 func (x *StreamPartition) Reset() {
 	*x = StreamPartition{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3975,7 @@ func (x *StreamPartition) String() string {
 func (*StreamPartition) ProtoMessage() {}
 
 func (x *StreamPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[50]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3988,7 @@ func (x *StreamPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamPartition.ProtoReflect.Descriptor instead.
 func (*StreamPartition) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{50}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StreamPartition) GetPipeline() string {
@@ -3600,7 +4182,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +4194,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[51]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +4207,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{51}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
 }
 
 // StatusResponse is the cluster as the node sees it that answers, at one moment: the
@@ -3655,7 +4237,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +4249,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[52]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +4262,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{52}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *StatusResponse) GetLeader() string {
@@ -3797,7 +4379,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3809,7 +4391,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[53]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3822,7 +4404,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{53}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Endpoint) GetPipeline() string {
@@ -3884,7 +4466,7 @@ type ListEndpointsRequest struct {
 
 func (x *ListEndpointsRequest) Reset() {
 	*x = ListEndpointsRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3896,7 +4478,7 @@ func (x *ListEndpointsRequest) String() string {
 func (*ListEndpointsRequest) ProtoMessage() {}
 
 func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[54]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3909,7 +4491,7 @@ func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{54}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListEndpointsRequest) GetPipeline() string {
@@ -3929,7 +4511,7 @@ type ListEndpointsResponse struct {
 
 func (x *ListEndpointsResponse) Reset() {
 	*x = ListEndpointsResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3941,7 +4523,7 @@ func (x *ListEndpointsResponse) String() string {
 func (*ListEndpointsResponse) ProtoMessage() {}
 
 func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[55]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3954,7 +4536,7 @@ func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{55}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListEndpointsResponse) GetEndpoints() []*Endpoint {
@@ -3976,7 +4558,7 @@ type Attention struct {
 
 func (x *Attention) Reset() {
 	*x = Attention{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4570,7 @@ func (x *Attention) String() string {
 func (*Attention) ProtoMessage() {}
 
 func (x *Attention) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[56]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4583,7 @@ func (x *Attention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attention.ProtoReflect.Descriptor instead.
 func (*Attention) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{56}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Attention) GetSeverity() string {
@@ -4046,7 +4628,7 @@ type StreamSummary struct {
 
 func (x *StreamSummary) Reset() {
 	*x = StreamSummary{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4640,7 @@ func (x *StreamSummary) String() string {
 func (*StreamSummary) ProtoMessage() {}
 
 func (x *StreamSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[57]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4653,7 @@ func (x *StreamSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSummary.ProtoReflect.Descriptor instead.
 func (*StreamSummary) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{57}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StreamSummary) GetPipeline() string {
@@ -4167,7 +4749,7 @@ type NodeStatusRequest struct {
 
 func (x *NodeStatusRequest) Reset() {
 	*x = NodeStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4179,7 +4761,7 @@ func (x *NodeStatusRequest) String() string {
 func (*NodeStatusRequest) ProtoMessage() {}
 
 func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[58]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4192,7 +4774,7 @@ func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatusRequest.ProtoReflect.Descriptor instead.
 func (*NodeStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{58}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
 }
 
 // NodeStatusResponse is the coordinator that was asked.
@@ -4205,7 +4787,7 @@ type NodeStatusResponse struct {
 
 func (x *NodeStatusResponse) Reset() {
 	*x = NodeStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4217,7 +4799,7 @@ func (x *NodeStatusResponse) String() string {
 func (*NodeStatusResponse) ProtoMessage() {}
 
 func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[59]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4230,7 +4812,7 @@ func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatusResponse.ProtoReflect.Descriptor instead.
 func (*NodeStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{59}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *NodeStatusResponse) GetNode() *Node {
@@ -4262,7 +4844,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +4856,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[60]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +4869,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{60}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Node) GetId() string {
@@ -4384,7 +4966,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4396,7 +4978,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[61]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4409,7 +4991,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{61}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RemoveMemberRequest) GetId() string {
@@ -4429,7 +5011,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4441,7 +5023,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[62]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4454,7 +5036,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{62}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RemoveMemberResponse) GetMembers() []string {
@@ -4485,7 +5067,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4497,7 +5079,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4510,7 +5092,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Worker) GetId() string {
@@ -4606,7 +5188,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4618,7 +5200,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4631,7 +5213,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
 }
 
 // BackupResponse is a backup.
@@ -4645,7 +5227,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4657,7 +5239,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4670,7 +5252,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *BackupResponse) GetBackup() []byte {
@@ -4697,7 +5279,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4709,7 +5291,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4722,7 +5304,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RestoreRequest) GetBackup() []byte {
@@ -4744,7 +5326,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4756,7 +5338,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4769,7 +5351,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RestoreResponse) GetPipelines() uint64 {
@@ -4815,13 +5397,14 @@ type PollRequest struct {
 	Cores                      uint32                 `protobuf:"varint,17,opt,name=cores,proto3" json:"cores,omitempty"`                                                                                   // that its process may use
 	MemoryBytes                int64                  `protobuf:"varint,18,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`                                                    // that its process may use; 0: not known
 	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,19,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	Rollouts                   []*RolloutCounts       `protobuf:"bytes,20,rep,name=rollouts,proto3" json:"rollouts,omitempty"`                                                                              // what it has counted of rollouts that go on
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4833,7 +5416,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,7 +5429,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -4982,6 +5565,175 @@ func (x *PollRequest) GetCertificateExpiresAtUnixMs() int64 {
 	return 0
 }
 
+func (x *PollRequest) GetRollouts() []*RolloutCounts {
+	if x != nil {
+		return x.Rollouts
+	}
+	return nil
+}
+
+// RolloutCounts is what a process has counted of the step of a rollout since it began.
+type RolloutCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Salt          string                 `protobuf:"bytes,1,opt,name=salt,proto3" json:"salt,omitempty"`
+	Percent       uint32                 `protobuf:"varint,2,opt,name=percent,proto3" json:"percent,omitempty"`
+	Arms          []*ArmCounts           `protobuf:"bytes,3,rep,name=arms,proto3" json:"arms,omitempty"`       // champion, candidate
+	Failure       string                 `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"` // why the candidate cannot score; empty: it can
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutCounts) Reset() {
+	*x = RolloutCounts{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutCounts) ProtoMessage() {}
+
+func (x *RolloutCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutCounts.ProtoReflect.Descriptor instead.
+func (*RolloutCounts) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *RolloutCounts) GetSalt() string {
+	if x != nil {
+		return x.Salt
+	}
+	return ""
+}
+
+func (x *RolloutCounts) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *RolloutCounts) GetArms() []*ArmCounts {
+	if x != nil {
+		return x.Arms
+	}
+	return nil
+}
+
+func (x *RolloutCounts) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+// ArmCounts is what was counted of a version.
+type ArmCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        int64                  `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`
+	Dead          int64                  `protobuf:"varint,2,opt,name=dead,proto3" json:"dead,omitempty"` // of them
+	Batches       int64                  `protobuf:"varint,3,opt,name=batches,proto3" json:"batches,omitempty"`
+	Sum           float64                `protobuf:"fixed64,4,opt,name=sum,proto3" json:"sum,omitempty"`             // of the scores
+	Squares       float64                `protobuf:"fixed64,5,opt,name=squares,proto3" json:"squares,omitempty"`     // of the scores
+	Scores        []int64                `protobuf:"varint,6,rep,packed,name=scores,proto3" json:"scores,omitempty"` // bin and count in turns
+	Times         []int64                `protobuf:"varint,7,rep,packed,name=times,proto3" json:"times,omitempty"`   // likewise, of how long batches took
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArmCounts) Reset() {
+	*x = ArmCounts{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArmCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArmCounts) ProtoMessage() {}
+
+func (x *ArmCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArmCounts.ProtoReflect.Descriptor instead.
+func (*ArmCounts) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *ArmCounts) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *ArmCounts) GetDead() int64 {
+	if x != nil {
+		return x.Dead
+	}
+	return 0
+}
+
+func (x *ArmCounts) GetBatches() int64 {
+	if x != nil {
+		return x.Batches
+	}
+	return 0
+}
+
+func (x *ArmCounts) GetSum() float64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
+func (x *ArmCounts) GetSquares() float64 {
+	if x != nil {
+		return x.Squares
+	}
+	return 0
+}
+
+func (x *ArmCounts) GetScores() []int64 {
+	if x != nil {
+		return x.Scores
+	}
+	return nil
+}
+
+func (x *ArmCounts) GetTimes() []int64 {
+	if x != nil {
+		return x.Times
+	}
+	return nil
+}
+
 // Looked says which objects a pipeline's training data has.
 type Looked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4995,7 +5747,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5007,7 +5759,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5020,7 +5772,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -5063,7 +5815,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5075,7 +5827,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5088,7 +5840,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Connection) GetKind() string {
@@ -5129,7 +5881,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5141,7 +5893,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5154,7 +5906,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -5242,7 +5994,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5254,7 +6006,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5267,7 +6019,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -5359,7 +6111,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5371,7 +6123,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5384,7 +6136,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -5423,7 +6175,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5435,7 +6187,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5448,7 +6200,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -5491,7 +6243,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +6255,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5516,7 +6268,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Look) GetPipeline() string {
@@ -5574,14 +6326,16 @@ type Lease struct {
 	Skip    *SkipAuthorization `protobuf:"bytes,17,opt,name=skip,proto3" json:"skip,omitempty"`        // the newest authorization to give up lost offsets
 	Grown   bool               `protobuf:"varint,18,opt,name=grown,proto3" json:"grown,omitempty"`     // the topic got the partition while the stream ran: it begins at its first record
 	// serve:
-	Versions      []*NamedVersion `protobuf:"bytes,30,rep,name=versions,proto3" json:"versions,omitempty"` // that can be asked for, newest first
+	Versions []*NamedVersion `protobuf:"bytes,30,rep,name=versions,proto3" json:"versions,omitempty"` // that can be asked for, newest first
+	// score and serve:
+	Rollout       *RolloutPin `protobuf:"bytes,31,opt,name=rollout,proto3" json:"rollout,omitempty"` // that goes on; absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5593,7 +6347,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5606,7 +6360,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -5819,6 +6573,90 @@ func (x *Lease) GetVersions() []*NamedVersion {
 	return nil
 }
 
+func (x *Lease) GetRollout() *RolloutPin {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+// RolloutPin is all that decides which version scores a row.
+type RolloutPin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Candidate     *ModelVersion          `protobuf:"bytes,1,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	Percent       uint32                 `protobuf:"varint,2,opt,name=percent,proto3" json:"percent,omitempty"` // its share
+	Salt          string                 `protobuf:"bytes,3,opt,name=salt,proto3" json:"salt,omitempty"`
+	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`          // column of events; empty: the record's key
+	Shadow        bool                   `protobuf:"varint,5,opt,name=shadow,proto3" json:"shadow,omitempty"` // the champion answers for all rows
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutPin) Reset() {
+	*x = RolloutPin{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutPin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutPin) ProtoMessage() {}
+
+func (x *RolloutPin) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutPin.ProtoReflect.Descriptor instead.
+func (*RolloutPin) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *RolloutPin) GetCandidate() *ModelVersion {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+func (x *RolloutPin) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *RolloutPin) GetSalt() string {
+	if x != nil {
+		return x.Salt
+	}
+	return ""
+}
+
+func (x *RolloutPin) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *RolloutPin) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
+}
+
 // NamedVersion is a version of a model, and the aliases that point to it.
 type NamedVersion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5831,7 +6669,7 @@ type NamedVersion struct {
 
 func (x *NamedVersion) Reset() {
 	*x = NamedVersion{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5843,7 +6681,7 @@ func (x *NamedVersion) String() string {
 func (*NamedVersion) ProtoMessage() {}
 
 func (x *NamedVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5856,7 +6694,7 @@ func (x *NamedVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedVersion.ProtoReflect.Descriptor instead.
 func (*NamedVersion) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *NamedVersion) GetVersion() uint64 {
@@ -5892,7 +6730,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5904,7 +6742,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5917,7 +6755,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -5956,7 +6794,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5968,7 +6806,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5981,7 +6819,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -6034,7 +6872,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6046,7 +6884,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6059,7 +6897,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *CreateTokenRequest) GetRequestId() string {
@@ -6113,7 +6951,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6125,7 +6963,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6138,7 +6976,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{90}
 }
 
 // ListTokensRequest asks for all tokens.
@@ -6150,7 +6988,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6162,7 +7000,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6175,7 +7013,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{91}
 }
 
 // ListTokensResponse is the tokens, in order of their names.
@@ -6188,7 +7026,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6200,7 +7038,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6213,7 +7051,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -6238,7 +7076,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6250,7 +7088,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6263,7 +7101,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Token) GetName() string {
@@ -6319,7 +7157,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6331,7 +7169,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6344,7 +7182,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *RevokeTokenRequest) GetRequestId() string {
@@ -6370,7 +7208,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6382,7 +7220,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6395,7 +7233,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{86}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{95}
 }
 
 // ListAuditRequest asks for records of the audit log.
@@ -6415,7 +7253,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6427,7 +7265,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6440,7 +7278,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{87}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListAuditRequest) GetAfter() uint64 {
@@ -6512,7 +7350,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6524,7 +7362,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6537,7 +7375,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{88}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListAuditResponse) GetRecords() []*AuditRecord {
@@ -6593,7 +7431,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6605,7 +7443,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6618,7 +7456,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{89}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *AuditRecord) GetSeq() uint64 {
@@ -6761,7 +7599,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12+\n" +
 	"\x12deleted_at_unix_ms\x18\x03 \x01(\x03R\x0fdeletedAtUnixMs\x12\x16\n" +
-	"\x06purged\x18\x04 \x01(\bR\x06purged\"\xf2\x02\n" +
+	"\x06purged\x18\x04 \x01(\bR\x06purged\"\xad\x03\n" +
 	"\bPipeline\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -6775,7 +7613,65 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\bdeletion\x18\b \x01(\tR\bdeletion\x12?\n" +
 	"\ttimetable\x18\t \x01(\v2!.thalweg.coordinator.v1.TimetableR\ttimetable\x12\x18\n" +
 	"\awaiting\x18\n" +
-	" \x01(\tR\awaiting\"\x94\x02\n" +
+	" \x01(\tR\awaiting\x129\n" +
+	"\arollout\x18\v \x01(\v2\x1f.thalweg.coordinator.v1.RolloutR\arollout\"\xc2\x05\n" +
+	"\aRollout\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n" +
+	"\x05alias\x18\x02 \x01(\tR\x05alias\x12\x1a\n" +
+	"\bchampion\x18\x03 \x01(\x04R\bchampion\x12\x1c\n" +
+	"\tcandidate\x18\x04 \x01(\x04R\tcandidate\x12\x1a\n" +
+	"\bstrategy\x18\x05 \x01(\tR\bstrategy\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x10\n" +
+	"\x03why\x18\a \x01(\tR\x03why\x12\x14\n" +
+	"\x05steps\x18\b \x03(\rR\x05steps\x12\x18\n" +
+	"\apercent\x18\t \x01(\rR\apercent\x12\x0e\n" +
+	"\x02by\x18\n" +
+	" \x01(\tR\x02by\x12\x12\n" +
+	"\x04salt\x18\v \x01(\tR\x04salt\x12'\n" +
+	"\x10began_at_unix_ms\x18\f \x01(\x03R\rbeganAtUnixMs\x12%\n" +
+	"\x0fstep_at_unix_ms\x18\r \x01(\x03R\fstepAtUnixMs\x12'\n" +
+	"\x10ended_at_unix_ms\x18\x0e \x01(\x03R\rendedAtUnixMs\x12\x1f\n" +
+	"\vinterval_ms\x18\x0f \x01(\x03R\n" +
+	"intervalMs\x12\x19\n" +
+	"\bmin_rows\x18\x10 \x01(\x03R\aminRows\x12\x1a\n" +
+	"\bfailures\x18\x11 \x01(\rR\bfailures\x12#\n" +
+	"\rfailure_limit\x18\x12 \x01(\rR\ffailureLimit\x12'\n" +
+	"\x0fon_inconclusive\x18\x13 \x01(\tR\x0eonInconclusive\x12\x1e\n" +
+	"\n" +
+	"conditions\x18\x14 \x03(\tR\n" +
+	"conditions\x12B\n" +
+	"\bverdicts\x18\x15 \x03(\v2&.thalweg.coordinator.v1.RolloutVerdictR\bverdicts\x126\n" +
+	"\x04arms\x18\x16 \x03(\v2\".thalweg.coordinator.v1.RolloutArmR\x04arms\"J\n" +
+	"\n" +
+	"RolloutArm\x12\x10\n" +
+	"\x03arm\x18\x01 \x01(\tR\x03arm\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x03R\x06events\x12\x12\n" +
+	"\x04dead\x18\x03 \x01(\x03R\x04dead\"\x9a\x02\n" +
+	"\x0eRolloutVerdict\x12\x1c\n" +
+	"\n" +
+	"at_unix_ms\x18\x01 \x01(\x03R\batUnixMs\x12\x18\n" +
+	"\apercent\x18\x02 \x01(\rR\apercent\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12#\n" +
+	"\rchampion_rows\x18\x05 \x01(\x03R\fchampionRows\x12%\n" +
+	"\x0ecandidate_rows\x18\x06 \x01(\x03R\rcandidateRows\x12B\n" +
+	"\bfindings\x18\a \x03(\v2&.thalweg.coordinator.v1.RolloutFindingR\bfindings\x12\x14\n" +
+	"\x05times\x18\b \x01(\rR\x05times\"\x94\x01\n" +
+	"\x0eRolloutFinding\x12\x16\n" +
+	"\x06metric\x18\x01 \x01(\tR\x06metric\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x10\n" +
+	"\x03low\x18\x03 \x01(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x04 \x01(\x01R\x04high\x12\x14\n" +
+	"\x05bound\x18\x05 \x01(\x01R\x05bound\x12\x18\n" +
+	"\aoutcome\x18\x06 \x01(\tR\aoutcome\"f\n" +
+	"\x11SetRolloutRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\"N\n" +
+	"\x12SetRolloutResponse\x12\x1a\n" +
+	"\bchampion\x18\x01 \x01(\x04R\bchampion\x12\x1c\n" +
+	"\tcandidate\x18\x02 \x01(\x04R\tcandidate\"\x94\x02\n" +
 	"\tTimetable\x12\x16\n" +
 	"\x06timing\x18\x01 \x01(\tR\x06timing\x12$\n" +
 	"\x0eon_new_objects\x18\x02 \x01(\bR\fonNewObjects\x12\x1d\n" +
@@ -7180,7 +8076,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x0fRestoreResponse\x12\x1c\n" +
 	"\tpipelines\x18\x01 \x01(\x04R\tpipelines\x12\x16\n" +
 	"\x06models\x18\x02 \x01(\x04R\x06models\x12$\n" +
-	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\xd2\x06\n" +
+	"\x0enewest_unix_ms\x18\x03 \x01(\x03R\fnewestUnixMs\"\x95\a\n" +
 	"\vPollRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -7201,7 +8097,21 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aversion\x18\x10 \x01(\tR\aversion\x12\x14\n" +
 	"\x05cores\x18\x11 \x01(\rR\x05cores\x12!\n" +
 	"\fmemory_bytes\x18\x12 \x01(\x03R\vmemoryBytes\x12B\n" +
-	"\x1ecertificate_expires_at_unix_ms\x18\x13 \x01(\x03R\x1acertificateExpiresAtUnixMs\"t\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\x13 \x01(\x03R\x1acertificateExpiresAtUnixMs\x12A\n" +
+	"\brollouts\x18\x14 \x03(\v2%.thalweg.coordinator.v1.RolloutCountsR\brollouts\"\x8e\x01\n" +
+	"\rRolloutCounts\x12\x12\n" +
+	"\x04salt\x18\x01 \x01(\tR\x04salt\x12\x18\n" +
+	"\apercent\x18\x02 \x01(\rR\apercent\x125\n" +
+	"\x04arms\x18\x03 \x03(\v2!.thalweg.coordinator.v1.ArmCountsR\x04arms\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\"\xab\x01\n" +
+	"\tArmCounts\x12\x16\n" +
+	"\x06events\x18\x01 \x01(\x03R\x06events\x12\x12\n" +
+	"\x04dead\x18\x02 \x01(\x03R\x04dead\x12\x18\n" +
+	"\abatches\x18\x03 \x01(\x03R\abatches\x12\x10\n" +
+	"\x03sum\x18\x04 \x01(\x01R\x03sum\x12\x18\n" +
+	"\asquares\x18\x05 \x01(\x01R\asquares\x12\x16\n" +
+	"\x06scores\x18\x06 \x03(\x03R\x06scores\x12\x14\n" +
+	"\x05times\x18\a \x03(\x03R\x05times\"t\n" +
 	"\x06Looked\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1e\n" +
 	"\n" +
@@ -7265,7 +8175,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x12\n" +
-	"\x04spec\x18\x03 \x01(\tR\x04spec\"\x8a\t\n" +
+	"\x04spec\x18\x03 \x01(\tR\x04spec\"\xc8\t\n" +
 	"\x05Lease\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x12\n" +
@@ -7303,13 +8213,21 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\aresumes\x18\x10 \x01(\x04R\aresumes\x12=\n" +
 	"\x04skip\x18\x11 \x01(\v2).thalweg.coordinator.v1.SkipAuthorizationR\x04skip\x12\x14\n" +
 	"\x05grown\x18\x12 \x01(\bR\x05grown\x12@\n" +
-	"\bversions\x18\x1e \x03(\v2$.thalweg.coordinator.v1.NamedVersionR\bversions\x1a9\n" +
+	"\bversions\x18\x1e \x03(\v2$.thalweg.coordinator.v1.NamedVersionR\bversions\x12<\n" +
+	"\arollout\x18\x1f \x01(\v2\".thalweg.coordinator.v1.RolloutPinR\arollout\x1a9\n" +
 	"\vInputsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
 	"\x0eArgumentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa6\x01\n" +
+	"\n" +
+	"RolloutPin\x12B\n" +
+	"\tcandidate\x18\x01 \x01(\v2$.thalweg.coordinator.v1.ModelVersionR\tcandidate\x12\x18\n" +
+	"\apercent\x18\x02 \x01(\rR\apercent\x12\x12\n" +
+	"\x04salt\x18\x03 \x01(\tR\x04salt\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
+	"\x06shadow\x18\x05 \x01(\bR\x06shadow\"b\n" +
 	"\fNamedVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\n" +
@@ -7386,7 +8304,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\asubject\x18\r \x01(\tR\asubject\x12\x18\n" +
 	"\aoutcome\x18\x0e \x01(\tR\aoutcome\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\tR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\tR\x04hash2\xe5\x16\n" +
+	"\x04hash\x18\x10 \x01(\tR\x04hash2\xcc\x17\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -7403,7 +8321,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\tCancelJob\x12(.thalweg.coordinator.v1.CancelJobRequest\x1a).thalweg.coordinator.v1.CancelJobResponse\"\x00\x12e\n" +
 	"\n" +
 	"ListModels\x12).thalweg.coordinator.v1.ListModelsRequest\x1a*.thalweg.coordinator.v1.ListModelsResponse\"\x00\x12\\\n" +
-	"\aPromote\x12&.thalweg.coordinator.v1.PromoteRequest\x1a'.thalweg.coordinator.v1.PromoteResponse\"\x00\x12b\n" +
+	"\aPromote\x12&.thalweg.coordinator.v1.PromoteRequest\x1a'.thalweg.coordinator.v1.PromoteResponse\"\x00\x12e\n" +
+	"\n" +
+	"SetRollout\x12).thalweg.coordinator.v1.SetRolloutRequest\x1a*.thalweg.coordinator.v1.SetRolloutResponse\"\x00\x12b\n" +
 	"\tSetStream\x12(.thalweg.coordinator.v1.SetStreamRequest\x1a).thalweg.coordinator.v1.SetStreamResponse\"\x00\x12h\n" +
 	"\vSetSchedule\x12*.thalweg.coordinator.v1.SetScheduleRequest\x1a+.thalweg.coordinator.v1.SetScheduleResponse\"\x00\x12k\n" +
 	"\fStreamStatus\x12+.thalweg.coordinator.v1.StreamStatusRequest\x1a,.thalweg.coordinator.v1.StreamStatusResponse\"\x00\x12n\n" +
@@ -7433,7 +8353,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -7441,226 +8361,245 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ListPipelinesResponse)(nil),  // 3: thalweg.coordinator.v1.ListPipelinesResponse
 	(*DeletedPipeline)(nil),        // 4: thalweg.coordinator.v1.DeletedPipeline
 	(*Pipeline)(nil),               // 5: thalweg.coordinator.v1.Pipeline
-	(*Timetable)(nil),              // 6: thalweg.coordinator.v1.Timetable
-	(*GetPipelineRequest)(nil),     // 7: thalweg.coordinator.v1.GetPipelineRequest
-	(*GetPipelineResponse)(nil),    // 8: thalweg.coordinator.v1.GetPipelineResponse
-	(*DeletePipelineRequest)(nil),  // 9: thalweg.coordinator.v1.DeletePipelineRequest
-	(*DeletePipelineResponse)(nil), // 10: thalweg.coordinator.v1.DeletePipelineResponse
-	(*StartRunRequest)(nil),        // 11: thalweg.coordinator.v1.StartRunRequest
-	(*StartRunResponse)(nil),       // 12: thalweg.coordinator.v1.StartRunResponse
-	(*ListRunsRequest)(nil),        // 13: thalweg.coordinator.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),       // 14: thalweg.coordinator.v1.ListRunsResponse
-	(*GetRunRequest)(nil),          // 15: thalweg.coordinator.v1.GetRunRequest
-	(*GetRunResponse)(nil),         // 16: thalweg.coordinator.v1.GetRunResponse
-	(*CancelRunRequest)(nil),       // 17: thalweg.coordinator.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),      // 18: thalweg.coordinator.v1.CancelRunResponse
-	(*Run)(nil),                    // 19: thalweg.coordinator.v1.Run
-	(*Loss)(nil),                   // 20: thalweg.coordinator.v1.Loss
-	(*Weight)(nil),                 // 21: thalweg.coordinator.v1.Weight
-	(*Importance)(nil),             // 22: thalweg.coordinator.v1.Importance
-	(*Stage)(nil),                  // 23: thalweg.coordinator.v1.Stage
-	(*Task)(nil),                   // 24: thalweg.coordinator.v1.Task
-	(*StartJobRequest)(nil),        // 25: thalweg.coordinator.v1.StartJobRequest
-	(*StartJobResponse)(nil),       // 26: thalweg.coordinator.v1.StartJobResponse
-	(*ListJobsRequest)(nil),        // 27: thalweg.coordinator.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),       // 28: thalweg.coordinator.v1.ListJobsResponse
-	(*GetJobRequest)(nil),          // 29: thalweg.coordinator.v1.GetJobRequest
-	(*GetJobResponse)(nil),         // 30: thalweg.coordinator.v1.GetJobResponse
-	(*ReadJobRequest)(nil),         // 31: thalweg.coordinator.v1.ReadJobRequest
-	(*ReadJobResponse)(nil),        // 32: thalweg.coordinator.v1.ReadJobResponse
-	(*CancelJobRequest)(nil),       // 33: thalweg.coordinator.v1.CancelJobRequest
-	(*CancelJobResponse)(nil),      // 34: thalweg.coordinator.v1.CancelJobResponse
-	(*Job)(nil),                    // 35: thalweg.coordinator.v1.Job
-	(*ListModelsRequest)(nil),      // 36: thalweg.coordinator.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),     // 37: thalweg.coordinator.v1.ListModelsResponse
-	(*Model)(nil),                  // 38: thalweg.coordinator.v1.Model
-	(*Versions)(nil),               // 39: thalweg.coordinator.v1.Versions
-	(*ModelVersion)(nil),           // 40: thalweg.coordinator.v1.ModelVersion
-	(*PromoteRequest)(nil),         // 41: thalweg.coordinator.v1.PromoteRequest
-	(*PromoteResponse)(nil),        // 42: thalweg.coordinator.v1.PromoteResponse
-	(*SetStreamRequest)(nil),       // 43: thalweg.coordinator.v1.SetStreamRequest
-	(*SkipAuthorization)(nil),      // 44: thalweg.coordinator.v1.SkipAuthorization
-	(*SetStreamResponse)(nil),      // 45: thalweg.coordinator.v1.SetStreamResponse
-	(*SetScheduleRequest)(nil),     // 46: thalweg.coordinator.v1.SetScheduleRequest
-	(*SetScheduleResponse)(nil),    // 47: thalweg.coordinator.v1.SetScheduleResponse
-	(*StreamStatusRequest)(nil),    // 48: thalweg.coordinator.v1.StreamStatusRequest
-	(*StreamStatusResponse)(nil),   // 49: thalweg.coordinator.v1.StreamStatusResponse
-	(*StreamPartition)(nil),        // 50: thalweg.coordinator.v1.StreamPartition
-	(*StatusRequest)(nil),          // 51: thalweg.coordinator.v1.StatusRequest
-	(*StatusResponse)(nil),         // 52: thalweg.coordinator.v1.StatusResponse
-	(*Endpoint)(nil),               // 53: thalweg.coordinator.v1.Endpoint
-	(*ListEndpointsRequest)(nil),   // 54: thalweg.coordinator.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),  // 55: thalweg.coordinator.v1.ListEndpointsResponse
-	(*Attention)(nil),              // 56: thalweg.coordinator.v1.Attention
-	(*StreamSummary)(nil),          // 57: thalweg.coordinator.v1.StreamSummary
-	(*NodeStatusRequest)(nil),      // 58: thalweg.coordinator.v1.NodeStatusRequest
-	(*NodeStatusResponse)(nil),     // 59: thalweg.coordinator.v1.NodeStatusResponse
-	(*Node)(nil),                   // 60: thalweg.coordinator.v1.Node
-	(*RemoveMemberRequest)(nil),    // 61: thalweg.coordinator.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 62: thalweg.coordinator.v1.RemoveMemberResponse
-	(*Worker)(nil),                 // 63: thalweg.coordinator.v1.Worker
-	(*BackupRequest)(nil),          // 64: thalweg.coordinator.v1.BackupRequest
-	(*BackupResponse)(nil),         // 65: thalweg.coordinator.v1.BackupResponse
-	(*RestoreRequest)(nil),         // 66: thalweg.coordinator.v1.RestoreRequest
-	(*RestoreResponse)(nil),        // 67: thalweg.coordinator.v1.RestoreResponse
-	(*PollRequest)(nil),            // 68: thalweg.coordinator.v1.PollRequest
-	(*Looked)(nil),                 // 69: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 70: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 71: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 72: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 73: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 74: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 75: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 76: thalweg.coordinator.v1.Lease
-	(*NamedVersion)(nil),           // 77: thalweg.coordinator.v1.NamedVersion
-	(*Peer)(nil),                   // 78: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 79: thalweg.coordinator.v1.ErrorDetail
-	(*CreateTokenRequest)(nil),     // 80: thalweg.coordinator.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),    // 81: thalweg.coordinator.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),      // 82: thalweg.coordinator.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),     // 83: thalweg.coordinator.v1.ListTokensResponse
-	(*Token)(nil),                  // 84: thalweg.coordinator.v1.Token
-	(*RevokeTokenRequest)(nil),     // 85: thalweg.coordinator.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),    // 86: thalweg.coordinator.v1.RevokeTokenResponse
-	(*ListAuditRequest)(nil),       // 87: thalweg.coordinator.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),      // 88: thalweg.coordinator.v1.ListAuditResponse
-	(*AuditRecord)(nil),            // 89: thalweg.coordinator.v1.AuditRecord
-	nil,                            // 90: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 91: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 92: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 93: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 94: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 95: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 96: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 97: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 98: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 99: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 100: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 101: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 102: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 103: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*Rollout)(nil),                // 6: thalweg.coordinator.v1.Rollout
+	(*RolloutArm)(nil),             // 7: thalweg.coordinator.v1.RolloutArm
+	(*RolloutVerdict)(nil),         // 8: thalweg.coordinator.v1.RolloutVerdict
+	(*RolloutFinding)(nil),         // 9: thalweg.coordinator.v1.RolloutFinding
+	(*SetRolloutRequest)(nil),      // 10: thalweg.coordinator.v1.SetRolloutRequest
+	(*SetRolloutResponse)(nil),     // 11: thalweg.coordinator.v1.SetRolloutResponse
+	(*Timetable)(nil),              // 12: thalweg.coordinator.v1.Timetable
+	(*GetPipelineRequest)(nil),     // 13: thalweg.coordinator.v1.GetPipelineRequest
+	(*GetPipelineResponse)(nil),    // 14: thalweg.coordinator.v1.GetPipelineResponse
+	(*DeletePipelineRequest)(nil),  // 15: thalweg.coordinator.v1.DeletePipelineRequest
+	(*DeletePipelineResponse)(nil), // 16: thalweg.coordinator.v1.DeletePipelineResponse
+	(*StartRunRequest)(nil),        // 17: thalweg.coordinator.v1.StartRunRequest
+	(*StartRunResponse)(nil),       // 18: thalweg.coordinator.v1.StartRunResponse
+	(*ListRunsRequest)(nil),        // 19: thalweg.coordinator.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),       // 20: thalweg.coordinator.v1.ListRunsResponse
+	(*GetRunRequest)(nil),          // 21: thalweg.coordinator.v1.GetRunRequest
+	(*GetRunResponse)(nil),         // 22: thalweg.coordinator.v1.GetRunResponse
+	(*CancelRunRequest)(nil),       // 23: thalweg.coordinator.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),      // 24: thalweg.coordinator.v1.CancelRunResponse
+	(*Run)(nil),                    // 25: thalweg.coordinator.v1.Run
+	(*Loss)(nil),                   // 26: thalweg.coordinator.v1.Loss
+	(*Weight)(nil),                 // 27: thalweg.coordinator.v1.Weight
+	(*Importance)(nil),             // 28: thalweg.coordinator.v1.Importance
+	(*Stage)(nil),                  // 29: thalweg.coordinator.v1.Stage
+	(*Task)(nil),                   // 30: thalweg.coordinator.v1.Task
+	(*StartJobRequest)(nil),        // 31: thalweg.coordinator.v1.StartJobRequest
+	(*StartJobResponse)(nil),       // 32: thalweg.coordinator.v1.StartJobResponse
+	(*ListJobsRequest)(nil),        // 33: thalweg.coordinator.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),       // 34: thalweg.coordinator.v1.ListJobsResponse
+	(*GetJobRequest)(nil),          // 35: thalweg.coordinator.v1.GetJobRequest
+	(*GetJobResponse)(nil),         // 36: thalweg.coordinator.v1.GetJobResponse
+	(*ReadJobRequest)(nil),         // 37: thalweg.coordinator.v1.ReadJobRequest
+	(*ReadJobResponse)(nil),        // 38: thalweg.coordinator.v1.ReadJobResponse
+	(*CancelJobRequest)(nil),       // 39: thalweg.coordinator.v1.CancelJobRequest
+	(*CancelJobResponse)(nil),      // 40: thalweg.coordinator.v1.CancelJobResponse
+	(*Job)(nil),                    // 41: thalweg.coordinator.v1.Job
+	(*ListModelsRequest)(nil),      // 42: thalweg.coordinator.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),     // 43: thalweg.coordinator.v1.ListModelsResponse
+	(*Model)(nil),                  // 44: thalweg.coordinator.v1.Model
+	(*Versions)(nil),               // 45: thalweg.coordinator.v1.Versions
+	(*ModelVersion)(nil),           // 46: thalweg.coordinator.v1.ModelVersion
+	(*PromoteRequest)(nil),         // 47: thalweg.coordinator.v1.PromoteRequest
+	(*PromoteResponse)(nil),        // 48: thalweg.coordinator.v1.PromoteResponse
+	(*SetStreamRequest)(nil),       // 49: thalweg.coordinator.v1.SetStreamRequest
+	(*SkipAuthorization)(nil),      // 50: thalweg.coordinator.v1.SkipAuthorization
+	(*SetStreamResponse)(nil),      // 51: thalweg.coordinator.v1.SetStreamResponse
+	(*SetScheduleRequest)(nil),     // 52: thalweg.coordinator.v1.SetScheduleRequest
+	(*SetScheduleResponse)(nil),    // 53: thalweg.coordinator.v1.SetScheduleResponse
+	(*StreamStatusRequest)(nil),    // 54: thalweg.coordinator.v1.StreamStatusRequest
+	(*StreamStatusResponse)(nil),   // 55: thalweg.coordinator.v1.StreamStatusResponse
+	(*StreamPartition)(nil),        // 56: thalweg.coordinator.v1.StreamPartition
+	(*StatusRequest)(nil),          // 57: thalweg.coordinator.v1.StatusRequest
+	(*StatusResponse)(nil),         // 58: thalweg.coordinator.v1.StatusResponse
+	(*Endpoint)(nil),               // 59: thalweg.coordinator.v1.Endpoint
+	(*ListEndpointsRequest)(nil),   // 60: thalweg.coordinator.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),  // 61: thalweg.coordinator.v1.ListEndpointsResponse
+	(*Attention)(nil),              // 62: thalweg.coordinator.v1.Attention
+	(*StreamSummary)(nil),          // 63: thalweg.coordinator.v1.StreamSummary
+	(*NodeStatusRequest)(nil),      // 64: thalweg.coordinator.v1.NodeStatusRequest
+	(*NodeStatusResponse)(nil),     // 65: thalweg.coordinator.v1.NodeStatusResponse
+	(*Node)(nil),                   // 66: thalweg.coordinator.v1.Node
+	(*RemoveMemberRequest)(nil),    // 67: thalweg.coordinator.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),   // 68: thalweg.coordinator.v1.RemoveMemberResponse
+	(*Worker)(nil),                 // 69: thalweg.coordinator.v1.Worker
+	(*BackupRequest)(nil),          // 70: thalweg.coordinator.v1.BackupRequest
+	(*BackupResponse)(nil),         // 71: thalweg.coordinator.v1.BackupResponse
+	(*RestoreRequest)(nil),         // 72: thalweg.coordinator.v1.RestoreRequest
+	(*RestoreResponse)(nil),        // 73: thalweg.coordinator.v1.RestoreResponse
+	(*PollRequest)(nil),            // 74: thalweg.coordinator.v1.PollRequest
+	(*RolloutCounts)(nil),          // 75: thalweg.coordinator.v1.RolloutCounts
+	(*ArmCounts)(nil),              // 76: thalweg.coordinator.v1.ArmCounts
+	(*Looked)(nil),                 // 77: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 78: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 79: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 80: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 81: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 82: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 83: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 84: thalweg.coordinator.v1.Lease
+	(*RolloutPin)(nil),             // 85: thalweg.coordinator.v1.RolloutPin
+	(*NamedVersion)(nil),           // 86: thalweg.coordinator.v1.NamedVersion
+	(*Peer)(nil),                   // 87: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 88: thalweg.coordinator.v1.ErrorDetail
+	(*CreateTokenRequest)(nil),     // 89: thalweg.coordinator.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),    // 90: thalweg.coordinator.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),      // 91: thalweg.coordinator.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),     // 92: thalweg.coordinator.v1.ListTokensResponse
+	(*Token)(nil),                  // 93: thalweg.coordinator.v1.Token
+	(*RevokeTokenRequest)(nil),     // 94: thalweg.coordinator.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),    // 95: thalweg.coordinator.v1.RevokeTokenResponse
+	(*ListAuditRequest)(nil),       // 96: thalweg.coordinator.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 97: thalweg.coordinator.v1.ListAuditResponse
+	(*AuditRecord)(nil),            // 98: thalweg.coordinator.v1.AuditRecord
+	nil,                            // 99: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 100: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 101: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 102: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 103: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 104: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 105: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 106: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 107: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 108: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 109: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 110: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 111: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 112: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,   // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	4,   // 1: thalweg.coordinator.v1.ListPipelinesResponse.deleted:type_name -> thalweg.coordinator.v1.DeletedPipeline
-	6,   // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
-	5,   // 3: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	90,  // 4: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	19,  // 5: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
-	19,  // 6: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
-	23,  // 7: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	91,  // 8: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	92,  // 9: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	93,  // 10: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	94,  // 11: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
-	20,  // 12: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
-	21,  // 13: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
-	22,  // 14: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
-	24,  // 15: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
-	35,  // 16: thalweg.coordinator.v1.ListJobsResponse.jobs:type_name -> thalweg.coordinator.v1.Job
-	35,  // 17: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
-	38,  // 18: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
-	40,  // 19: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	95,  // 20: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	96,  // 21: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	97,  // 22: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	98,  // 23: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	44,  // 24: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	50,  // 25: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
-	44,  // 26: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	60,  // 27: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	63,  // 28: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
-	56,  // 29: thalweg.coordinator.v1.StatusResponse.attention:type_name -> thalweg.coordinator.v1.Attention
-	19,  // 30: thalweg.coordinator.v1.StatusResponse.active_runs:type_name -> thalweg.coordinator.v1.Run
-	57,  // 31: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
-	5,   // 32: thalweg.coordinator.v1.StatusResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
-	53,  // 33: thalweg.coordinator.v1.StatusResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
-	53,  // 34: thalweg.coordinator.v1.ListEndpointsResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
-	60,  // 35: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
-	71,  // 36: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	72,  // 37: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	50,  // 38: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	73,  // 39: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	70,  // 40: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	69,  // 41: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	78,  // 42: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
-	99,  // 43: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	100, // 44: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	101, // 45: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	76,  // 46: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	75,  // 47: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	102, // 48: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	78,  // 49: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	103, // 50: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	40,  // 51: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	44,  // 52: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	77,  // 53: thalweg.coordinator.v1.Lease.versions:type_name -> thalweg.coordinator.v1.NamedVersion
-	84,  // 54: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
-	89,  // 55: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
-	39,  // 56: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,   // 57: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,   // 58: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	7,   // 59: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	9,   // 60: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	11,  // 61: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	13,  // 62: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	15,  // 63: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	17,  // 64: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	25,  // 65: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
-	27,  // 66: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
-	29,  // 67: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
-	31,  // 68: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
-	33,  // 69: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
-	36,  // 70: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	41,  // 71: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	43,  // 72: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	46,  // 73: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	48,  // 74: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	54,  // 75: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:input_type -> thalweg.coordinator.v1.ListEndpointsRequest
-	51,  // 76: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	58,  // 77: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
-	64,  // 78: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
-	66,  // 79: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
-	61,  // 80: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
-	80,  // 81: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
-	82,  // 82: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
-	85,  // 83: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
-	87,  // 84: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
-	68,  // 85: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,   // 86: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,   // 87: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	8,   // 88: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	10,  // 89: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	12,  // 90: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	14,  // 91: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	16,  // 92: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	18,  // 93: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	26,  // 94: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
-	28,  // 95: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
-	30,  // 96: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
-	32,  // 97: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
-	34,  // 98: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
-	37,  // 99: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	42,  // 100: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	45,  // 101: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	47,  // 102: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	49,  // 103: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	55,  // 104: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:output_type -> thalweg.coordinator.v1.ListEndpointsResponse
-	52,  // 105: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	59,  // 106: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
-	65,  // 107: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
-	67,  // 108: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
-	62,  // 109: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
-	81,  // 110: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
-	83,  // 111: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
-	86,  // 112: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
-	88,  // 113: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
-	74,  // 114: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	86,  // [86:115] is the sub-list for method output_type
-	57,  // [57:86] is the sub-list for method input_type
-	57,  // [57:57] is the sub-list for extension type_name
-	57,  // [57:57] is the sub-list for extension extendee
-	0,   // [0:57] is the sub-list for field type_name
+	12,  // 2: thalweg.coordinator.v1.Pipeline.timetable:type_name -> thalweg.coordinator.v1.Timetable
+	6,   // 3: thalweg.coordinator.v1.Pipeline.rollout:type_name -> thalweg.coordinator.v1.Rollout
+	8,   // 4: thalweg.coordinator.v1.Rollout.verdicts:type_name -> thalweg.coordinator.v1.RolloutVerdict
+	7,   // 5: thalweg.coordinator.v1.Rollout.arms:type_name -> thalweg.coordinator.v1.RolloutArm
+	9,   // 6: thalweg.coordinator.v1.RolloutVerdict.findings:type_name -> thalweg.coordinator.v1.RolloutFinding
+	5,   // 7: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
+	99,  // 8: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	25,  // 9: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
+	25,  // 10: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
+	29,  // 11: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
+	100, // 12: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	101, // 13: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	102, // 14: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	103, // 15: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	26,  // 16: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
+	27,  // 17: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
+	28,  // 18: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
+	30,  // 19: thalweg.coordinator.v1.Stage.tasks:type_name -> thalweg.coordinator.v1.Task
+	41,  // 20: thalweg.coordinator.v1.ListJobsResponse.jobs:type_name -> thalweg.coordinator.v1.Job
+	41,  // 21: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
+	44,  // 22: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
+	46,  // 23: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
+	104, // 24: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	105, // 25: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	106, // 26: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	107, // 27: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	50,  // 28: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	56,  // 29: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
+	50,  // 30: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	66,  // 31: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	69,  // 32: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	62,  // 33: thalweg.coordinator.v1.StatusResponse.attention:type_name -> thalweg.coordinator.v1.Attention
+	25,  // 34: thalweg.coordinator.v1.StatusResponse.active_runs:type_name -> thalweg.coordinator.v1.Run
+	63,  // 35: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
+	5,   // 36: thalweg.coordinator.v1.StatusResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
+	59,  // 37: thalweg.coordinator.v1.StatusResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
+	59,  // 38: thalweg.coordinator.v1.ListEndpointsResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
+	66,  // 39: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
+	79,  // 40: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	80,  // 41: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	56,  // 42: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	81,  // 43: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	78,  // 44: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	77,  // 45: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	87,  // 46: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
+	75,  // 47: thalweg.coordinator.v1.PollRequest.rollouts:type_name -> thalweg.coordinator.v1.RolloutCounts
+	76,  // 48: thalweg.coordinator.v1.RolloutCounts.arms:type_name -> thalweg.coordinator.v1.ArmCounts
+	108, // 49: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	109, // 50: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	110, // 51: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	84,  // 52: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	83,  // 53: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	111, // 54: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	87,  // 55: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	112, // 56: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	46,  // 57: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	50,  // 58: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	86,  // 59: thalweg.coordinator.v1.Lease.versions:type_name -> thalweg.coordinator.v1.NamedVersion
+	85,  // 60: thalweg.coordinator.v1.Lease.rollout:type_name -> thalweg.coordinator.v1.RolloutPin
+	46,  // 61: thalweg.coordinator.v1.RolloutPin.candidate:type_name -> thalweg.coordinator.v1.ModelVersion
+	93,  // 62: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
+	98,  // 63: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
+	45,  // 64: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,   // 65: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,   // 66: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	13,  // 67: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	15,  // 68: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	17,  // 69: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	19,  // 70: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	21,  // 71: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	23,  // 72: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	31,  // 73: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
+	33,  // 74: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
+	35,  // 75: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
+	37,  // 76: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
+	39,  // 77: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
+	42,  // 78: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	47,  // 79: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	10,  // 80: thalweg.coordinator.v1.CoordinatorService.SetRollout:input_type -> thalweg.coordinator.v1.SetRolloutRequest
+	49,  // 81: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	52,  // 82: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	54,  // 83: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	60,  // 84: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:input_type -> thalweg.coordinator.v1.ListEndpointsRequest
+	57,  // 85: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	64,  // 86: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
+	70,  // 87: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	72,  // 88: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	67,  // 89: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
+	89,  // 90: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
+	91,  // 91: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
+	94,  // 92: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
+	96,  // 93: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
+	74,  // 94: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,   // 95: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,   // 96: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	14,  // 97: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	16,  // 98: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	18,  // 99: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	20,  // 100: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	22,  // 101: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	24,  // 102: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	32,  // 103: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
+	34,  // 104: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
+	36,  // 105: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
+	38,  // 106: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
+	40,  // 107: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
+	43,  // 108: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	48,  // 109: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	11,  // 110: thalweg.coordinator.v1.CoordinatorService.SetRollout:output_type -> thalweg.coordinator.v1.SetRolloutResponse
+	51,  // 111: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	53,  // 112: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	55,  // 113: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	61,  // 114: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:output_type -> thalweg.coordinator.v1.ListEndpointsResponse
+	58,  // 115: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	65,  // 116: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
+	71,  // 117: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	73,  // 118: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	68,  // 119: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
+	90,  // 120: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
+	92,  // 121: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
+	95,  // 122: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
+	97,  // 123: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
+	82,  // 124: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	95,  // [95:125] is the sub-list for method output_type
+	65,  // [65:95] is the sub-list for method input_type
+	65,  // [65:65] is the sub-list for extension type_name
+	65,  // [65:65] is the sub-list for extension extendee
+	0,   // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -7668,14 +8607,14 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 	if File_coordinator_api_v1_coordinator_proto != nil {
 		return
 	}
-	file_coordinator_api_v1_coordinator_proto_msgTypes[20].OneofWrappers = []any{}
+	file_coordinator_api_v1_coordinator_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   104,
+			NumMessages:   113,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

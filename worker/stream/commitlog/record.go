@@ -73,6 +73,8 @@ type Intent struct {
 	LeaderEpoch int32  `json:"leader_epoch,omitzero"` // of the record before To, Kafka's number plus 1: by which leader's term it was written; 0: not known. Compact: as before
 	PartitionBy string `json:"partition_by,omitzero"` // column whose UTC day decides the scored object that a row lies in; empty: they are not split
 	RowsTopic   string `json:"rows_topic,omitzero"`   // topic that the rows are in too before the slot is finished; empty: none. Compact and Skip: as before
+
+	Rollout Rollout `json:"rollout,omitzero"` // Score: the candidate beside ModelVersion, and what decides which of the two scores an event
 }
 
 // ObjectKind says what an object of a done record holds.

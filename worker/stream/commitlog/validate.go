@@ -114,10 +114,12 @@ func (in Intent) validateAction(fail func(field, format string, args ...any) err
 		return fail("rows_topic", "%.60q is too long, or means nothing to action %q", in.RowsTopic, string(in.Action))
 	case in.Where != "" && in.Action != Replay:
 		return fail("where", "means nothing to action %q", string(in.Action))
+	case in.Rollout != Rollout{} && in.Action != Score:
+		return fail("rollout", "means nothing to action %q", string(in.Action))
 	case in.Reread && in.Action != Replay:
 		return fail("reread", "means nothing to action %q", string(in.Action))
 	}
-	return nil
+	return in.Rollout.validate(in.ModelVersion, fail)
 }
 
 // Validate checks everything about the done record that needs no other record.

@@ -63,6 +63,8 @@ type Config struct {
 	// Failed is told how many events of a batch failed a data test, by its name and
 	// severity; nil: nobody asks.
 	Failed func(test, severity string, events int64)
+	// Tally returns what counts the arms of a rollout; nil: nobody asks.
+	Tally func(m Model) *Tally
 }
 
 // DefaultMaxEventBytes is the default of Config.MaxEventBytes.

@@ -17,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
 	"github.com/thalweg/thalweg/pipeline/monitor"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/checkpoint"
@@ -28,14 +29,30 @@ type Model struct {
 	Name       thalweg.ModelName     `json:"model"`
 	Version    thalweg.ModelVersion  `json:"model_version"`
 	Checkpoint thalweg.CheckpointRef `json:"checkpoint"`
+	// Rollout is the candidate that scores beside it, if there is one.
+	Rollout commitlog.Rollout `json:"rollout,omitzero"`
 }
 
-// String returns the name and version, "flight-delays 3".
-func (m Model) String() string { return fmt.Sprintf("%s %d", m.Name, m.Version) }
+// String returns the name and version, "flight-delays 3", with the candidate of a rollout.
+func (m Model) String() string {
+	if r := m.Rollout; r.Candidate != 0 {
+		return fmt.Sprintf("%s %d, and %d of %d %%", m.Name, m.Version, r.Candidate, r.Percent)
+	}
+	return fmt.Sprintf("%s %d", m.Name, m.Version)
+}
+
+// InRollout reports whether a candidate scores beside the version.
+func (m Model) InRollout() bool { return m.Rollout.Candidate != 0 }
+
+// Arms returns the versions of a rollout, each alone: champion and candidate.
+func (m Model) Arms() [rollout.Arms]Model {
+	return [rollout.Arms]Model{{Name: m.Name, Version: m.Version, Checkpoint: m.Checkpoint},
+		{Name: m.Name, Version: m.Rollout.Candidate, Checkpoint: m.Rollout.Checkpoint}}
+}
 
 // ModelOf returns the version that an intent pins.
 func ModelOf(in *commitlog.Intent) Model {
-	return Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+	return Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint, Rollout: in.Rollout}
 }
 
 // Candidate is a version that may score new events.
@@ -62,11 +79,19 @@ func Protects(ctx context.Context, models Models, m Model, schema *pipeline.Sche
 	if !schema.Private() {
 		return nil
 	}
-	a, err := models.Load(ctx, m)
-	if err != nil {
-		return err
+	for arm, of := range m.Arms() {
+		if arm == rollout.Candidate && !m.InRollout() {
+			break
+		}
+		a, err := models.Load(ctx, of)
+		if err != nil {
+			return err
+		}
+		if err := a.Protects(schema); err != nil {
+			return err
+		}
 	}
-	return a.Protects(schema)
+	return nil
 }
 
 // maxArtifacts bounds the artifacts that a Registry keeps: the champion, the

@@ -27,13 +27,13 @@ func Decode(ctx context.Context, a *artifact.Artifact, partition int, r *connect
 
 // Rescore does with one record what the execution of an intent does: it
 // returns a Parquet file of the row, or the record's dead letter. r holds the
-// record alone.
-func Rescore(ctx context.Context, in commitlog.Intent, a *artifact.Artifact, r *connectors.Records) (file []byte, letter *DeadLetter, err error) {
+// record alone, with its key.
+func Rescore(ctx context.Context, in commitlog.Intent, models Models, r *connectors.Records) (file []byte, letter *DeadLetter, err error) {
 	if r.Len() != 1 {
 		return nil, nil, &thalweg.Error{Op: "score again", Kind: thalweg.Invalid, Subject: "one record is scored at a time"}
 	}
 	model := ModelOf(&in)
-	e, err := New(model, a, Config{Compression: dataset.Zstd, MaxEventBytes: DefaultMaxEventBytes})
+	e, err := Open(ctx, models, model, Config{Compression: dataset.Zstd, MaxEventBytes: DefaultMaxEventBytes})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/thalweg/thalweg/arrowtype"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/monitor"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
 
@@ -40,6 +41,7 @@ type Rows struct {
 	FirstAvailable int64   // what a claim has before it is lost
 	Missing        []int64 // offsets of a replay's claim, in order, that the topic does not have any more
 	pieces         []piece
+	arms           *[rollout.Arms]Rows // of a rollout: the rows of each version, and pieces has none
 	Scored         int64
 	dead           bytes.Buffer
 	Rejected       int64            // lines in dead
@@ -113,6 +115,11 @@ func (r *Rows) SizeBytes() int64 {
 	for i := range r.pieces {
 		n += r.pieces[i].bytes
 	}
+	if r.arms != nil {
+		for k := range r.arms {
+			n += r.arms[k].SizeBytes()
+		}
+	}
 	return n
 }
 
@@ -126,6 +133,11 @@ func releaseAll(pieces []piece) {
 func (r *Rows) Release() {
 	releaseAll(r.pieces)
 	r.pieces = nil
+	if r.arms != nil {
+		for k := range r.arms {
+			r.arms[k].Release()
+		}
+	}
 }
 
 // Add takes in what a batch became. It owns pieces from then on.

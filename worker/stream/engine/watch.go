@@ -50,6 +50,17 @@ func (c *Reject) countedBy() string {
 
 // count counts the chosen rows, while they are there.
 func (r *Rows) count() {
+	if r.arms != nil && r.Watch != nil && !r.counted {
+		r.counted = true
+		for k := range r.arms {
+			if r.arms[k].Watch == nil {
+				continue // the candidate of a shadow has no rows
+			}
+			r.arms[k].count()
+			r.flaw = cmp.Or(r.flaw, r.arms[k].flaw, r.counts.Merge(&r.arms[k].counts))
+		}
+		return
+	}
 	e, ok := r.Engine.(*artifactEngine)
 	if r.Watch == nil || r.counted || !ok {
 		return

@@ -226,14 +226,25 @@ func (j *judge) checkIntent(key string, in intentRecord, w *walk) {
 		}
 		return
 	}
-	m, ok := j.models[modelVersion{in.Model, in.ModelVersion}]
+	j.checkVersion(key, in, in.ModelVersion, in.Checkpoint)
+	if r := in.Rollout; r != (rolloutRecord{}) {
+		j.checkVersion(key, in, r.Candidate, r.Checkpoint)
+		if in.Action != actionScore || r.Candidate == in.ModelVersion || r.Percent < 1 || r.Percent > 100 || r.Salt == "" {
+			j.verdict.violate(7, key, "its candidate %d of %d %% beside version %d is none", r.Candidate, r.Percent, in.ModelVersion)
+		}
+	}
+}
+
+// checkVersion judges a version that an intent pins.
+func (j *judge) checkVersion(key string, in intentRecord, version uint64, checkpoint checkpointRef) {
+	m, ok := j.models[modelVersion{in.Model, version}]
 	switch {
 	case !ok:
-		j.verdict.violate(7, key, "model %s version %d was never registered", in.Model, in.ModelVersion)
-	case m.Checkpoint != (thalweg.ObjectRef{Key: in.Checkpoint.Key, SHA256: in.Checkpoint.SHA256}):
-		j.verdict.violate(7, key, "model %s version %d is checkpoint %s, the intent says %s", in.Model, in.ModelVersion, m.Checkpoint.SHA256, in.Checkpoint.SHA256)
+		j.verdict.violate(7, key, "model %s version %d was never registered", in.Model, version)
+	case m.Checkpoint != (thalweg.ObjectRef{Key: checkpoint.Key, SHA256: checkpoint.SHA256}):
+		j.verdict.violate(7, key, "model %s version %d is checkpoint %s, the intent says %s", in.Model, version, m.Checkpoint.SHA256, checkpoint.SHA256)
 	case m.RegisteredAtUS > in.ScoredAtUS:
-		j.verdict.violate(7, key, "model %s version %d was registered %d µs after the intent's scored_at", in.Model, in.ModelVersion, m.RegisteredAtUS-in.ScoredAtUS)
+		j.verdict.violate(7, key, "model %s version %d was registered %d µs after the intent's scored_at", in.Model, version, m.RegisteredAtUS-in.ScoredAtUS)
 	}
 }
 

@@ -39,7 +39,23 @@ type intentRecord struct {
 	LeaderEpoch  int32         `json:"leader_epoch,omitempty"`
 	PartitionBy  string        `json:"partition_by,omitempty"`
 	RowsTopic    string        `json:"rows_topic,omitempty"`
+	Rollout      rolloutRecord `json:"rollout,omitzero"`
 	Sum          string        `json:"sum"`
+}
+
+// rolloutRecord is of an intent: another version of the model that scores beside it.
+type rolloutRecord struct {
+	Candidate  uint64        `json:"candidate"`
+	Checkpoint checkpointRef `json:"checkpoint"`
+	Percent    uint32        `json:"percent"`
+	Salt       string        `json:"salt"`
+	By         string        `json:"by,omitempty"`
+	Shadow     bool          `json:"shadow,omitempty"`
+}
+
+// scores reports whether the rows of an intent may be of a version.
+func (in *intentRecord) scores(version uint64) bool {
+	return version == in.ModelVersion || version == in.Rollout.Candidate && version > 0 && !in.Rollout.Shadow
 }
 
 type checkpointRef struct {

@@ -238,7 +238,7 @@ func (j *judge) deadLetters(key string, body []byte, in intentRecord, tick func(
 		if l.Topic != in.Topic || l.Partition != in.Partition || l.Reason == "" {
 			j.verdict.violate(6, where, "names topic %s partition %d and reason %q", l.Topic, l.Partition, l.Reason)
 		}
-		if l.Model != in.Model || l.ModelVersion != in.ModelVersion || l.Generation != in.Generation {
+		if l.Model != in.Model || !in.scores(l.ModelVersion) || l.Generation != in.Generation {
 			j.verdict.violate(6, where, "names model %s version %d and generation %d, its intent %s, %d and %d", l.Model, l.ModelVersion, l.Generation, in.Model, in.ModelVersion, in.Generation)
 		}
 	}
@@ -270,6 +270,16 @@ func (j *judge) scoredRows(key string, body []byte, in intentRecord, tick func(o
 	})
 	j.provenance(f, key, []stretch{{0, f.rows, in}})
 	j.day(f, key, in)
+	if in.Rollout.Candidate != 0 { // the record's count is of both
+		n := int64(0)
+		for _, version := range versionsOf(f) {
+			if version == in.Rollout.Candidate {
+				n++
+			}
+		}
+		j.verdict.RowsByModel[fmt.Sprintf("%s %d", in.Model, in.ModelVersion)] -= n
+		j.verdict.RowsByModel[fmt.Sprintf("%s %d", in.Model, in.Rollout.Candidate)] += n
+	}
 	return f.rows
 }
 
@@ -282,6 +292,7 @@ type stretch struct {
 // provenance checks that rows say of themselves what their intents do, and that
 // all rows of a model version, in whatever object, name one fitted transform.
 func (j *judge) provenance(f *parquetFile, key string, stretches []stretch) {
+	stretches = j.byVersion(f, key, stretches)
 	for _, c := range []struct {
 		name string
 		want func(in intentRecord) string
@@ -313,6 +324,48 @@ func (j *judge) provenance(f *parquetFile, key string, stretches []stretch) {
 			return j.transforms[version]
 		})
 	}
+}
+
+// byVersion cuts the stretches of rollouts into those of one version each, and says so in their
+// intents.
+func (j *judge) byVersion(f *parquetFile, key string, stretches []stretch) (all []stretch) {
+	var versions []uint64
+	for _, s := range stretches {
+		if s.in.Rollout.Candidate == 0 {
+			all = append(all, s)
+			continue
+		}
+		if versions == nil {
+			versions = versionsOf(f)
+		}
+		for at := s.from; at < min(s.to, int64(len(versions))); {
+			end := at + 1
+			for end < s.to && end < int64(len(versions)) && versions[end] == versions[at] {
+				end++
+			}
+			one := stretch{at, end, s.in}
+			if s.in.scores(versions[at]) {
+				one.in.ModelVersion = versions[at]
+			} else {
+				j.verdict.violate(6, key, "row %d is of version %d, its intent of %d and %d", at, versions[at], s.in.ModelVersion, s.in.Rollout.Candidate)
+			}
+			all, at = append(all, one), end
+		}
+	}
+	return all
+}
+
+// versionsOf returns the version that each row names; none where the column is none.
+func versionsOf(f *parquetFile) (versions []uint64) {
+	leaf, why := f.column("_model_version")
+	if why != "" || !isNumber(leaf) || leaf.Type().Kind() != parquet.Int64 {
+		return nil
+	}
+	_ = f.each(leaf, func(_ int64, v parquet.Value) bool {
+		versions = append(versions, uint64(v.Int64()))
+		return true
+	})
+	return versions
 }
 
 // constant checks that the values of a column are what is wanted of their

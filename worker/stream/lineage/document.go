@@ -98,6 +98,8 @@ type Model struct {
 	Name       thalweg.ModelName     `json:"name"`
 	Version    thalweg.ModelVersion  `json:"version"`
 	Checkpoint thalweg.CheckpointRef `json:"checkpoint"`
+	// Arm is, of a rollout, which of the two it was: champion or candidate.
+	Arm string `json:"arm,omitempty"`
 	// SHA256 is of the parameters, TransformHash of the fitted transform.
 	SHA256        string `json:"model_sha256,omitempty"`
 	TransformHash string `json:"transform_hash,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -11,6 +12,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/storage/dataset"
@@ -70,7 +72,7 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 	doc.slot(from.Sink, hit)
 	in := hit.entry.Intent
 	doc.Event = Event{Topic: q.Topic, TopicID: in.TopicID, Partition: q.Partition, Offset: q.Offset}
-	doc.Model = Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+	doc.Model = scoredBy(in, hit)
 	private := doc.model(ctx, from, registry)
 	doc.event(ctx, from.Events, q, keep && !private)
 	if private {
@@ -83,6 +85,29 @@ func Trace(ctx context.Context, from Sources, registry Registry, q Query, keep b
 		doc.Spec.SHA256 = storage.SHA256(rendered)
 	}
 	return doc, nil
+}
+
+// scoredBy returns the version that scored an event. Of a rollout the row or the dead letter
+// says which of the two that is.
+func scoredBy(in commitlog.Intent, hit *found) Model {
+	of := Model{Name: in.Model, Version: in.ModelVersion, Checkpoint: in.Checkpoint}
+	if in.Rollout.Candidate == 0 {
+		return of
+	}
+	version := uint64(0)
+	if hit.letter != nil {
+		version = uint64(hit.letter.ModelVersion)
+	}
+	for _, c := range hit.row {
+		if c.Name == "_model_version" {
+			version, _ = strconv.ParseUint(c.String(), 10, 64)
+		}
+	}
+	of.Arm = rollout.ArmName(rollout.Champion)
+	if candidate := engine.ModelOf(&in).Arms()[rollout.Candidate]; version == uint64(candidate.Version) {
+		of.Version, of.Checkpoint, of.Arm = candidate.Version, candidate.Checkpoint, rollout.ArmName(rollout.Candidate)
+	}
+	return of
 }
 
 func (d *Document) note(format string, args ...any) {

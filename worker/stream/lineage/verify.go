@@ -54,18 +54,18 @@ func Verify(ctx context.Context, from Sources, doc *Document, given []byte) (*Ve
 	in := doc.Slot.Intent
 	models := engine.NewRegistry(from.State, from.Catalog)
 	models.Schemas, models.Keys = from.Schemas, from.Keys
-	a, err := models.Load(ctx, engine.ModelOf(&in))
+	a, err := models.Load(ctx, engine.Model{Name: doc.Model.Name, Version: doc.Model.Version, Checkpoint: doc.Model.Checkpoint})
 	if err != nil {
 		return nil, err
 	}
 	if a.Spec.Spec.Schema.Private() {
 		v.EventSHA256 = "" // as Event.withhold has it
-		if given != nil && engine.FieldsOf(a)&(connectors.Keys|connectors.Headers) != 0 {
+		if given != nil && (in.Rollout.Candidate != 0 || engine.FieldsOf(a)&(connectors.Keys|connectors.Headers) != 0) {
 			return nil, &thalweg.Error{Op: "verify", Kind: thalweg.Unsupported, Subject: fmt.Sprintf("%s/%d offset %d", doc.Event.Topic, doc.Event.Partition, doc.Event.Offset),
-				Err: errors.New("columns come from its key and headers, which are withheld: only the topic has them"), Hint: "verify it without --event"}
+				Err: errors.New("columns, or the version that scores it, come from its key and headers, which are withheld: only the topic has them"), Hint: "verify it without --event"}
 		}
 	}
-	file, letter, err := engine.Rescore(ctx, in, a, r)
+	file, letter, err := engine.Rescore(ctx, in, models, r)
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ type Config struct {
 	// Watch says how rows are counted, for drift to be found. nil: they are not.
 	Watch *monitor.Config
 
+	// Tally is as engine.Config.Tally. nil: nobody asks.
+	Tally func(m engine.Model) *engine.Tally
+
 	// Schema has the columns with pii, which no version that scores new events may leave
 	// as they are. nil: none.
 	Schema *pipeline.SchemaSpec

@@ -69,6 +69,7 @@ func (r *runner) intentOf(job slotJob) *commitlog.Intent {
 	switch j := job.(type) {
 	case *span:
 		in.From, in.To, in.Model, in.ModelVersion, in.Checkpoint = j.from, j.to, j.model.Name, j.model.Version, j.model.Checkpoint
+		in.Rollout = j.model.Rollout
 		in.SpecGeneration, in.PartitionBy, in.TopicID, in.LeaderEpoch = j.generation, j.partitionBy, j.topicID, j.leaderEpoch
 		in.RowsTopic = r.machine.rowsTopicOf(j, state.RowsTopic)
 		if j.skip {

@@ -57,10 +57,11 @@ type pin struct {
 	Checkpoint thalweg.CheckpointRef `json:"checkpoint"`
 	Generation thalweg.Generation    `json:"generation"`
 	ScoredAt   int64                 `json:"scored_at_us"`
+	Rollout    commitlog.Rollout     `json:"rollout,omitzero"`
 }
 
 func (p pin) model() engine.Model {
-	return engine.Model{Name: p.Model, Version: p.Version, Checkpoint: p.Checkpoint}
+	return engine.Model{Name: p.Model, Version: p.Version, Checkpoint: p.Checkpoint, Rollout: p.Rollout}
 }
 
 // note is the note of a position: which topic the offsets are of, and the pins.
@@ -146,7 +147,7 @@ func (m *partition) positionOf(s *span) (connectors.Position, []pin, error) {
 	pins := slices.Clone(m.rows.pins)
 	if !s.pinned() {
 		pins = slices.DeleteFunc(pins, func(p pin) bool { return p.From >= s.from })
-		pins = append(pins, pin{s.from, s.model.Name, s.model.Version, s.model.Checkpoint, s.generation, s.scoredAt})
+		pins = append(pins, pin{s.from, s.model.Name, s.model.Version, s.model.Checkpoint, s.generation, s.scoredAt, s.model.Rollout})
 	}
 	text, err := json.Marshal(note{s.topicID, pins})
 	if err == nil && len(text) > maxNoteBytes {

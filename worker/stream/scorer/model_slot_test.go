@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/storage"
 )
 
@@ -23,6 +24,11 @@ type (
 		TopicID        string `json:"topic_id"`
 		Missing        [2]int64
 		RowsTopic      string `json:"rows_topic"`
+		Rollout        struct {
+			Candidate int
+			Percent   uint32
+			Salt      string
+		}
 	}
 	simDone struct {
 		Objects []struct {
@@ -36,6 +42,12 @@ type (
 		Total        struct{ Missing int64 }
 	}
 )
+
+// version is the one that has to have scored an event.
+func (in *simIntent) version(at int64) int {
+	r := in.Rollout
+	return int(simArm(thalweg.ModelVersion(in.ModelVersion), thalweg.ModelVersion(r.Candidate), r.Percent, r.Salt, at))
+}
 
 // simSlot is a finished slot as the judge sees it.
 type simSlot struct {
@@ -72,10 +84,11 @@ func (t *simSlot) judge(s *sim, objects map[string][]byte, complain complaint) {
 		}
 		for line := range bytes.Lines(body) {
 			at, kind, version, generation := simLine(line)
+			of := in.version(at)
 			at -= t.base
 			t.covered[at] = true
-			if version != in.ModelVersion || generation != in.SpecGeneration || at < in.From || at >= in.To {
-				complain("offset %d has version %d and generation %d, the intent [%d, %d) of %d, %d", at, version, generation, in.From, in.To, in.ModelVersion, in.SpecGeneration)
+			if version != of || generation != in.SpecGeneration || at < in.From || at >= in.To {
+				complain("offset %d has version %d and generation %d, the intent [%d, %d) of %d, %d", at, version, generation, in.From, in.To, of, in.SpecGeneration)
 			}
 			if want := map[simEvent]string{simGood: "row", simPoison: "dead"}[eventAt(t.topic, at)]; kind != want {
 				complain("offset %d is a %s, not a %s", at, kind, want)
@@ -91,7 +104,8 @@ func (t *simSlot) judge(s *sim, objects map[string][]byte, complain complaint) {
 		}
 	}
 	for _, c := range s.candidates {
-		if int(c.Version) == in.ModelVersion && c.RegisteredAtUS > in.ScoredAtUS {
+		pinned := int(c.Version) == in.ModelVersion && !c.InRollout() || c.InRollout() && int(c.Rollout.Candidate) == in.Rollout.Candidate
+		if pinned && c.RegisteredAtUS > in.ScoredAtUS {
 			complain("[%d, %d): version %d was registered after scored_at", in.From, in.To, in.ModelVersion)
 		}
 	}
@@ -148,7 +162,7 @@ func (t *simSlot) judgeMerge(s *sim, slots []*simSlot, objects map[string][]byte
 				continue
 			}
 			o := slots[i].in
-			if want := fmt.Sprintf("row %d %d %d %d\n", at, o.ModelVersion, o.SpecGeneration, o.ScoredAtUS); string(line) != want {
+			if want := fmt.Sprintf("row %d %d %d %d\n", at, o.version(at), o.SpecGeneration, o.ScoredAtUS); string(line) != want {
 				complain("slot %d made %q of %q (version %d, generation %d)", own, line, want, version, generation)
 			}
 			slots[i].covered[at-slots[i].base] = true

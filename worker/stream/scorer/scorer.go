@@ -187,11 +187,9 @@ func newRunner(s *Scorer, log *commitlog.Log) *runner {
 	r.sweeper = compact.Sweeper{Bucket: s.bucket, Log: log}
 	r.prepare = func(ctx context.Context, m engine.Model) (e engine.Engine, err error) {
 		err = s.cfg.Hook.Do(ctx, crash.LoadModel, func() error {
-			a, err := s.models.Load(ctx, m)
-			if err != nil {
-				return err
-			}
-			e, err = engine.New(m, a, engine.Config{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.Writers(), Failed: s.cfg.TestFailed})
+			var err error
+			e, err = engine.Open(ctx, s.models, m, engine.Config{Compression: s.cfg.Compression, MaxEventBytes: s.cfg.MaxEventBytes, Pool: s.cfg.Memory.Writers(),
+				Failed: s.cfg.TestFailed, Tally: s.cfg.Tally})
 			return err
 		})
 		return e, err

@@ -9,15 +9,30 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
 // simEngine scores an event to a line with its offset and the version.
 type simEngine struct {
-	sim     *sim
-	version thalweg.ModelVersion
-	lines   map[*engine.Rows][]int64
+	sim   *sim
+	model engine.Model
+	lines map[*engine.Rows][]int64
+}
+
+// simArm returns the version that scores an event: of a rollout one of two, by the event alone.
+func simArm(champion, candidate thalweg.ModelVersion, percent uint32, salt string, at int64) thalweg.ModelVersion {
+	if candidate > 0 && rollout.NewHash(salt).Number(uint64(at)).Arm(percent) == rollout.Candidate {
+		return candidate
+	}
+	return champion
+}
+
+// version is the one that scores an event.
+func (e *simEngine) version(at int64) thalweg.ModelVersion {
+	r := e.model.Rollout
+	return simArm(e.model.Version, r.Candidate, r.Percent, r.Salt, at)
 }
 
 func (e *simEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Rows) error {
@@ -35,12 +50,12 @@ func (e *simEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Rows) 
 		}
 		at := e.sim.place(topic, offset)
 		if kind == simPoison {
-			fmt.Fprintf(&letters, "dead %d %d %d\n", at, e.version, dst.Generation)
+			fmt.Fprintf(&letters, "dead %d %d %d\n", at, e.version(at), dst.Generation)
 			lost = append(lost, engine.Reject{Offset: offset})
 		} else {
 			good = append(good, at)
 			if out := dst.Send; out != nil && offset >= out.From {
-				out.Add(connectors.Message{Value: fmt.Appendf(nil, "row %d %d %d %d\n", at, e.version, dst.Generation, out.ScoredAt)}, offset, 1)
+				out.Add(connectors.Message{Value: fmt.Appendf(nil, "row %d %d %d %d\n", at, e.version(at), dst.Generation, out.ScoredAt)}, offset, 1)
 			}
 		}
 	}
@@ -55,7 +70,7 @@ func (e *simEngine) Score(_ context.Context, b *engine.Batch, dst *engine.Rows) 
 func (e *simEngine) Encode(in commitlog.Intent, r *engine.Rows) ([]engine.File, error) {
 	var out bytes.Buffer
 	for _, at := range e.lines[r] {
-		fmt.Fprintf(&out, "row %d %d %d %d\n", at, e.version, in.SpecGeneration, in.ScoredAtUS)
+		fmt.Fprintf(&out, "row %d %d %d %d\n", at, e.version(at), in.SpecGeneration, in.ScoredAtUS)
 	}
 	return []engine.File{{Rows: r.Scored, Body: out.Bytes()}}, nil
 }

@@ -69,10 +69,10 @@ func (s *sim) spawn() *simOwner {
 		o.todo = append(o.todo, func() func() event { return work(r.ctx) })
 	}
 	r.prepare = func(_ context.Context, m engine.Model) (engine.Engine, error) {
-		if s.damaged[m.Version] {
+		if s.damaged[m.Version] || s.damaged[m.Rollout.Candidate] {
 			return nil, &thalweg.Error{Op: "load model", Kind: thalweg.Corrupt}
 		}
-		return &simEngine{sim: s, version: m.Version, lines: make(map[*engine.Rows][]int64)}, nil
+		return &simEngine{sim: s, model: m, lines: make(map[*engine.Rows][]int64)}, nil
 	}
 	r.files.NewMerger = func(int64) compact.Merger {
 		if s.wrong != nil && s.wrong.merge != nil {

@@ -90,7 +90,7 @@ func (r *simRows) judge(objects map[string][]byte) (wrong []string) {
 			known[place] = true
 			text, there := rows[place]
 			good := eventAt(topics[number], at) == simGood
-			switch want := fmt.Sprintf("row %d %d %d %d\n", place, in.ModelVersion, in.SpecGeneration, in.ScoredAtUS); {
+			switch want := fmt.Sprintf("row %d %d %d %d\n", place, in.version(place), in.SpecGeneration, in.ScoredAtUS); {
 			case !good && there:
 				complain("offset %d is no row, and the topic of rows has %q", at, text)
 			case good && there && text != want:

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/thalweg/thalweg"
 	bucketmem "github.com/thalweg/thalweg/storage/memory"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 	"github.com/thalweg/thalweg/worker/stream/machine"
 )
@@ -38,6 +40,7 @@ type sim struct {
 	authorized SkipAuthorization // what the operator said last
 	group      int64             // offset as the dashboards see it
 	candidates []engine.Candidate
+	registered int // versions
 	damaged    map[thalweg.ModelVersion]bool
 	calm       bool // no more faults
 	between    bool // others act in the middle of what is not atomic
@@ -74,7 +77,7 @@ func newSim(seed uint64, wrong *wrong) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, wrong: wrong, bucket: bucketmem.New(),
 		damaged: make(map[thalweg.ModelVersion]bool), tally: make(map[string]int)}
 	s.now = machine.Instant{Mono: time.Second, Wall: 1_000_000}
-	s.candidates = []engine.Candidate{simCandidate(1, 1_000_000)}
+	s.candidates, s.registered = []engine.Candidate{simCandidate(1, 1_000_000)}, 1
 	for _, make := range simActors {
 		s.actors = append(s.actors, make(s))
 	}
@@ -196,12 +199,31 @@ func (s *sim) pass(d time.Duration) {
 }
 
 func (s *sim) register(live []*simOwner) {
-	if len(s.candidates) >= 6 {
+	first := s.candidates[0]
+	switch {
+	case first.InRollout():
+		s.candidates = slices.Clone(s.candidates[1:]) // rolled back, unless
+		switch s.rng.IntN(3) {
+		case 0:
+			first.Rollout.Percent = min(100, first.Rollout.Percent+40)
+			s.candidates = slices.Insert(s.candidates, 0, first)
+		case 1:
+			s.candidates = slices.Insert(s.candidates, 0, simCandidate(int(first.Rollout.Candidate), first.RegisteredAtUS))
+		}
+	case s.registered >= 6:
 		return
+	default:
+		s.registered++
+		next := simCandidate(s.registered, s.now.Wall+s.rng.Int64N(100_000))
+		s.damaged[next.Version] = s.rng.IntN(4) == 0
+		if s.rng.IntN(2) == 0 {
+			both := first
+			both.Rollout = commitlog.Rollout{Candidate: next.Version, Checkpoint: next.Checkpoint, Percent: 20, Salt: fmt.Sprint("s", next.Version)}
+			both.RegisteredAtUS = max(first.RegisteredAtUS, next.RegisteredAtUS)
+			next = both
+		}
+		s.candidates = append([]engine.Candidate{next}, s.candidates...)
 	}
-	next := simCandidate(len(s.candidates)+1, s.now.Wall+s.rng.Int64N(100_000))
-	s.candidates = append([]engine.Candidate{next}, s.candidates...)
-	s.damaged[next.Version] = s.rng.IntN(4) == 0
 	for _, o := range live {
 		o.step(modelsOffered{s.candidates})
 	}

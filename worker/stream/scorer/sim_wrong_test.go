@@ -133,7 +133,7 @@ func anotherCut(_ *simOwner, ev event) event {
 func anotherModel(o *simOwner, ev event) event {
 	if ev, ok := ev.(logOpened); ok && ev.Pending != nil {
 		other := *ev.Pending
-		other.ModelVersion = o.sim.candidates[0].Version
+		other.ModelVersion, other.Rollout = o.sim.candidates[0].Version, o.sim.candidates[0].Rollout
 		ev.Pending = &other
 		return ev
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/onnx"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -118,14 +119,20 @@ func newest(ctx context.Context, log *commitlog.Log) (*engine.Model, error) {
 			return nil, err
 		}
 		if e.Intent.Action == commitlog.Score {
-			of := engine.ModelOf(&e.Intent)
-			return &of, nil
+			return championOf(&e.Intent), nil
 		}
 		if slots++; slots == maxSlots {
 			break
 		}
 	}
 	return nil, nil
+}
+
+// championOf returns the version that an intent pins, alone: of a rollout its rows are compared,
+// and those of the candidate are not.
+func championOf(in *commitlog.Intent) *engine.Model {
+	of := engine.ModelOf(in).Arms()[rollout.Champion]
+	return &of
 }
 
 // log compares the newest rows of the version in a log.
@@ -141,7 +148,7 @@ func (c *comparison) log(ctx context.Context, log *commitlog.Log, rows int) erro
 		if e.Intent.Action != commitlog.Score {
 			continue
 		}
-		if engine.ModelOf(&e.Intent) != *c.of {
+		if *championOf(&e.Intent) != *c.of {
 			if begun {
 				return nil // those before are of another version
 			}
@@ -213,7 +220,9 @@ func (c *comparison) slot(ctx context.Context, log *commitlog.Log, e commitlog.E
 	width, each := c.artifact.Model.Outputs(), len(predictions)/max(1, int(cleaned.NumRows())) // behind the outputs is what samples say
 	seen := map[int64]bool{}
 	for i, offset := range table.Rows(cleaned) {
-		seen[offset] = true
+		if seen[offset] = true; stored[offset] == nil && e.Intent.Rollout.Candidate != 0 {
+			continue // the candidate's
+		}
 		c.Rows++
 		c.compare(&e.Intent, offset, stored[offset], predictions[i*each:i*each+width])
 	}
@@ -312,11 +321,12 @@ func (c *comparison) scores(rows arrow.Record, in *commitlog.Intent, out map[int
 		values, ok = lists.ListValues().(*array.Float64)
 		bounds = lists.ValueOffsets
 	}
-	if !ok {
+	versions, _ := column("_model_version").(*array.Int64)
+	if !ok || versions == nil && in.Rollout.Candidate != 0 {
 		return fmt.Errorf("scored rows have no numbers in %q", c.column)
 	}
 	for i, offset := range offsets.Int64Values() {
-		if offset >= in.From && offset < in.To {
+		if offset >= in.From && offset < in.To && (in.Rollout.Candidate == 0 || versions.Value(i) == int64(c.of.Version)) {
 			from, to := bounds(i)
 			out[offset] = slices.Clone(values.Float64Values()[from:to])
 		}

@@ -1,0 +1,325 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/connectors"
+	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/rollout"
+	"github.com/thalweg/thalweg/worker/stream/commitlog"
+)
+
+// Open returns the engine of a version or, in a rollout, of both.
+func Open(ctx context.Context, models Models, m Model, cfg Config) (Engine, error) {
+	if !m.InRollout() {
+		a, err := models.Load(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return New(m, a, cfg)
+	}
+	e := &armsEngine{shadow: m.Rollout.Shadow}
+	if cfg.Tally != nil {
+		e.tally = cfg.Tally(m)
+	}
+	for arm, of := range m.Arms() {
+		a, err := models.Load(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		one, err := New(of, a, cfg)
+		if err != nil {
+			return nil, err
+		}
+		e.arms[arm].artifactEngine = one.(*artifactEngine)
+		e.arms[arm].classes = a.Answer().Type == model.Category
+		if arm == rollout.Candidate {
+			if e.choose, err = newChooser(m.Rollout, a, cfg); err != nil {
+				return nil, &thalweg.Error{Op: "prepare rollout", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
+			}
+		}
+	}
+	if err := e.layOut(); err != nil {
+		return nil, &thalweg.Error{Op: "prepare rollout", Kind: thalweg.Invalid, Subject: m.String(), Err: err,
+			Hint: "take the version over at once: `thalweg rollout promote`"}
+	}
+	return e, nil
+}
+
+// armsEngine is the engine of two versions: each event is scored by the one that the chooser
+// says, and of a shadow by the champion too. Rows are in the order of offsets, whoever scored
+// them, in files as those of one version.
+type armsEngine struct {
+	arms    [rollout.Arms]arm
+	choose  *chooser
+	shadow  bool
+	tally   *Tally
+	columns []column // of rows
+}
+
+// arm is one version, and what it was given of the batch at hand.
+type arm struct {
+	*artifactEngine
+	classes bool // its outputs are probabilities of classes
+	records connectors.Records
+}
+
+// Needs implements Engine. Keys decide where there is no column, or no value of it.
+func (e *armsEngine) Needs() connectors.Fields {
+	return e.arms[rollout.Champion].Needs() | e.arms[rollout.Candidate].Needs() | connectors.Keys
+}
+
+// Prepare implements Engine.
+func (e *armsEngine) Prepare(ctx context.Context, b *Batch, partition int) error {
+	if e.Needs()&^b.Records.Want != 0 {
+		return nil // Score says so
+	}
+	for i := range e.arms {
+		if err := e.arms[i].Prepare(ctx, b, partition); err != nil {
+			return err
+		}
+	}
+	if e.choose.column != nil {
+		return e.choose.column.Prepare(ctx, b, partition)
+	}
+	return nil
+}
+
+// Stored implements Engine.
+func (e *armsEngine) Stored(kind commitlog.ObjectKind, body []byte) iter.Seq2[StoredRow, error] {
+	return e.arms[rollout.Champion].Stored(kind, body)
+}
+
+// scored is what an arm made of a part of a batch.
+type scored struct {
+	*Rows
+	events int
+	took   time.Duration
+}
+
+// Score implements Engine.
+func (e *armsEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("scoring offsets [%d, %d) panicked: %v", b.From, b.To, p)
+		}
+	}()
+	if b.Len() == 0 {
+		return dst.Add(b, nil, nil, nil)
+	}
+	if e.Needs()&^b.Records.Want != 0 {
+		return ErrRefetch
+	}
+	chosen, err := e.choose.choose(ctx, b, dst.Partition)
+	if err != nil {
+		return err
+	}
+	for {
+		var parts [rollout.Arms]scored
+		cut := b.To
+		for k := range e.arms {
+			parts[k], err = e.part(ctx, b, chosen[:b.Len()], k, dst)
+			if err != nil {
+				break
+			}
+			cut = min(cut, parts[k].To)
+		}
+		if err == nil {
+			cut = min(cut, e.dayCut(&parts, cut, dst))
+		}
+		if err == nil && cut == b.To {
+			err = e.take(b, parts, dst)
+			if err == nil {
+				return nil
+			}
+		}
+		for _, p := range parts {
+			if p.Rows != nil {
+				p.Release()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		b.cut(cut, nil) // and both anew: an arm had large rows, or a day too many
+	}
+}
+
+// part scores the events of a batch that an arm has, up to where it says.
+func (e *armsEngine) part(ctx context.Context, b *Batch, chosen []int8, k int, dst *Rows) (scored, error) {
+	a := &e.arms[k]
+	all := e.shadow && k == rollout.Champion
+	sub := *b
+	sub.Gaps = nil
+	if !all {
+		a.records.Reset()
+		a.records.Want, a.records.Unreadable = b.Records.Want, nil
+		for lo := 0; lo < len(chosen); {
+			hi := lo + 1
+			for hi < len(chosen) && chosen[hi] == chosen[lo] {
+				hi++
+			}
+			if int(chosen[lo]) == k {
+				a.records.AppendRecords(b.Records, b.first+lo, b.first+hi)
+			}
+			lo = hi
+		}
+		sub.Records, sub.first, sub.n, sub.Bytes = &a.records, 0, a.records.Len(), int64(a.records.SizeBytes())
+	}
+	part := scored{Rows: &Rows{Topic: dst.Topic, Partition: dst.Partition, Generation: dst.Generation, Model: a.model, Replay: dst.Replay, To: b.From}, events: sub.n}
+	if k == rollout.Champion || !e.shadow {
+		part.Watch = dst.Watch
+	}
+	if dst.Send != nil && (k == rollout.Champion || !e.shadow) {
+		part.Send = &Outgoing{ScoredAt: dst.Send.ScoredAt, From: dst.Send.From}
+	}
+	began := time.Now()
+	err := a.Score(ctx, &sub, part.Rows)
+	part.took = time.Since(began)
+	return part, err
+}
+
+// dayCut returns the offset of the first row, before an end, that would bring a day too many,
+// as Rows.limitDays finds it in the rows of one version; the end where none does. Rows before
+// it have their days in the span's.
+func (e *armsEngine) dayCut(parts *[rollout.Arms]scored, end int64, dst *Rows) int64 {
+	if dst.PartitionBy == "" || dst.PartitionBy == scoredAt {
+		return end
+	}
+	if dst.days == nil {
+		dst.days = make(map[int64]struct{})
+	}
+	type row struct{ offset, day int64 }
+	var rows []row
+	for k := range parts {
+		if e.shadow && k == rollout.Candidate {
+			break // what it says is in the champion's rows
+		}
+		for _, p := range parts[k].pieces {
+			days := daysOf(p.cleaned, dst.PartitionBy)
+			for i, offset := range offsetsOf(p.cleaned) {
+				rows = append(rows, row{offset, days[i]})
+			}
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.offset, b.offset) })
+	for _, r := range rows {
+		if _, known := dst.days[r.day]; known || r.offset >= end {
+			continue
+		}
+		if len(dst.days) == MaxDays {
+			dst.Full = true
+			return r.offset
+		}
+		dst.days[r.day] = struct{}{}
+	}
+	return end
+}
+
+// take adds what both arms made of a batch.
+func (e *armsEngine) take(b *Batch, parts [rollout.Arms]scored, dst *Rows) error {
+	own := parts[:]
+	if e.shadow {
+		own = parts[:1]
+	}
+	letters, err := mergeLetters(own)
+	if err != nil {
+		return err
+	}
+	for k, p := range parts {
+		var scores []float64
+		for _, piece := range p.pieces {
+			scores = append(scores, scoresOf(piece.predictions, piece.rows(), e.arms[k].outputs, e.arms[k].classes)...)
+		}
+		e.tally.Observe(k, p.events, int(p.Rejected), p.took, scores)
+	}
+	watch := dst.Watch // each version counts its own
+	dst.Watch = nil
+	err = dst.Add(b, nil, letters, nil)
+	if dst.Watch = watch; err != nil {
+		return err
+	}
+	if dst.arms == nil {
+		dst.arms = new([rollout.Arms]Rows)
+	}
+	dst.Unfit, dst.Notes = make(map[string]int64), make(map[string]int64)
+	for k, p := range parts {
+		to := &dst.arms[k]
+		to.pieces = append(to.pieces, p.pieces...)
+		p.pieces = nil
+		to.compact()
+		to.Model, to.Engine, to.Watch = p.Model, e.arms[k].artifactEngine, p.Watch
+		to.chosen = append(to.chosen, p.chosen...)
+		if err := to.counts.Merge(&p.counts); err != nil {
+			return err
+		}
+		if k == len(own) {
+			break
+		}
+		dst.Scored += p.Scored
+		if dst.Rejected += p.Rejected; p.Rejected > 0 {
+			dst.LastReason = p.LastReason
+		}
+		for of, from := range map[*map[string]int64]map[string]int64{&dst.Unfit: p.Unfit, &dst.Notes: p.Notes} {
+			for name, n := range maps.All(from) {
+				(*of)[name] += n
+			}
+		}
+	}
+	if dst.Send != nil {
+		mergeOutgoing(own, dst.Send)
+	}
+	return nil
+}
+
+// mergeLetters returns the dead letters of arms in the order of their offsets.
+func mergeLetters(parts []scored) ([]byte, error) {
+	type letter struct {
+		offset int64
+		line   []byte
+	}
+	var letters []letter
+	for _, p := range parts {
+		for line := range bytes.Lines(p.dead.Bytes()) {
+			for d, err := range DeadLetters(line) {
+				if err != nil {
+					return nil, err
+				}
+				letters = append(letters, letter{d.Offset, line})
+			}
+		}
+	}
+	slices.SortFunc(letters, func(a, b letter) int { return cmp.Compare(a.offset, b.offset) })
+	var out []byte
+	for _, l := range letters {
+		out = append(out, l.line...)
+	}
+	return out, nil
+}
+
+// mergeOutgoing adds the rows of arms to those on their way in the order of their offsets.
+func mergeOutgoing(parts []scored, dst *Outgoing) {
+	at := make([]int, len(parts))
+	for {
+		next := -1
+		for k, p := range parts {
+			if at[k] < len(p.Send.Offsets) && (next < 0 || p.Send.Offsets[at[k]] < parts[next].Send.Offsets[at[next]]) {
+				next = k
+			}
+		}
+		if next < 0 {
+			return
+		}
+		from, i := parts[next].Send, at[next]
+		dst.Add(from.Messages[i], from.Offsets[i], from.Timestamps[i])
+		at[next]++
+	}
+}
