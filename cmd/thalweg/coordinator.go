@@ -85,6 +85,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			go process.TellSystemd(cmd.Context(), log, node.Serving())
 			return node.Run(cmd.Context())
 		},
 	}

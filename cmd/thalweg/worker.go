@@ -67,6 +67,9 @@ func newWorker(g *verb.Globals) *cobra.Command {
 				return err
 			}
 			log.Info("worker ready", "id", id, "exchange", w.ExchangeAddress())
+			ready := make(chan struct{})
+			close(ready)
+			go process.TellSystemd(cmd.Context(), log, ready)
 			return w.Run(cmd.Context())
 		},
 	}

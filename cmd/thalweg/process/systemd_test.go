@@ -1,0 +1,56 @@
+package process
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"testing"
+)
+
+func TestSystemdIsToldHowAProcessIs(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	told := func() string {
+		text := make([]byte, 100)
+		n, err := systemd.Read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text[:n])
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() { TellSystemd(ctx, slog.New(slog.DiscardHandler), ready); close(done) }()
+	close(ready)
+	for i, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
+		if got := told(); got != want {
+			t.Errorf("message %d is %q; want %q", i, got, want)
+		}
+	}
+	stop()
+	<-done
+	for {
+		switch got := told(); got {
+		case "WATCHDOG=1": // on its way when the process was to stop
+		case "STOPPING=1":
+			return
+		default:
+			t.Fatalf("told %q", got)
+		}
+	}
+}
+
+func TestAProcessWithoutSystemdTellsNobody(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	ready := make(chan struct{})
+	close(ready)
+	TellSystemd(t.Context(), slog.New(slog.DiscardHandler), ready) // returns
+}
