@@ -180,6 +180,7 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		call + "CancelRun":       {auth.Submitter, scoped, message(`{"runId": "NAME-1-1"}`)},
 		call + "Promote":         {auth.Operator, scoped, message(`{"model": "NAME", "version": 1}`)},
 		call + "SetStream":       {auth.Operator, scoped, message(`{"pipeline": "NAME", "paused": true}`)},
+		call + "SetRollout":      {auth.Operator, scoped, message(`{"pipeline": "NAME", "action": "hold"}`)},
 		call + "SetSchedule":     {auth.Operator, scoped, message(`{"pipeline": "NAME", "paused": true}`)},
 		call + "DeletePipeline":  {auth.Operator, scoped, message(`{"pipeline": "NAME"}`)},
 		call + "CreateToken":     {auth.Admin, cluster, message(`{"name": "-", "role": "reader", "pipelines": ["*"]}`)},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -162,7 +163,14 @@ func (e *Endpoint) load(ctx context.Context, m engine.Model) (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewVersion(m, e.cfg.Generation, a, e.cfg.Engine, e.cfg.Limits, e.metrics, e.cfg.Pipeline)
+	v, err := NewVersion(m, e.cfg.Generation, a, e.cfg.Engine, e.cfg.Limits, e.metrics, e.cfg.Pipeline)
+	if err != nil || !m.InRollout() {
+		return v, err
+	}
+	if a, err = e.models.Load(ctx, m.Arms()[rollout.Candidate]); err != nil {
+		return nil, err
+	}
+	return v, v.rollOut(a, e.cfg.Engine)
 }
 
 // Status returns the version that answers, 0 if there is none, and what keeps the one that is

@@ -67,6 +67,9 @@ func (t *Lease) endpoint(lease *apiv1.Lease, spec *pipeline.Spec) (*Endpoint, er
 	}
 	cfg := EndpointConfig{Pipeline: lease.Pipeline, Generation: thalweg.Generation(lease.Generation), Alias: spec.Spec.Registry.Alias, Schema: spec.Spec.Schema,
 		Limits: Limits{MaxBatch: service.MaxBatch, MaxDelay: time.Duration(service.MaxDelay)}, Engine: engine.Config{MaxEventBytes: engine.DefaultMaxEventBytes}}
+	if t.host.Tallies != nil {
+		cfg.Engine.Tally = t.host.Tallies.Of
+	}
 	if t.host.Failed != nil {
 		cfg.Engine.Failed = func(test, severity string, rows int64) { t.host.Failed(lease.Pipeline, test, severity, rows) }
 	}
@@ -184,7 +187,9 @@ func (t *Lease) Fill(req *apiv1.PollRequest) {
 	req.Progress = append(req.Progress, &apiv1.Progress{TaskId: lease.TaskId, Token: lease.Token, ModelVersion: uint64(version), Message: strings.ToValidUTF8(why[:min(len(why), maxMessageBytes)], "")})
 	for m, reason := range e.Refused() {
 		if m.InRollout() {
-			t.host.Tallies.Of(m).Fail(reason)
+			if t.host.Tallies != nil {
+				t.host.Tallies.Of(m).Fail(reason)
+			}
 			continue
 		}
 		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(m.Name), Version: uint64(m.Version), Reason: reason})

@@ -93,6 +93,7 @@ type rowScorer struct {
 	origin   artifact.Origin
 	metrics  *Metrics
 	pipeline string
+	arms     *arms // of a rollout; nil: there is none
 
 	values  []byte
 	ends    []int
@@ -109,12 +110,19 @@ func (s *rowScorer) score(calls []*call) {
 	if len(texts) > 0 {
 		rows := s.joined(texts)
 		s.answer(texts, len(rows.ends), func(yield func(arrow.Record) error) ([]engine.Reject, error) {
-			return s.scorer.Score(context.Background(), event.Events{Values: rows.values, Ends: rows.ends, Offsets: s.numbers(len(rows.ends))}, s.origin, yield)
+			all := event.Events{Values: rows.values, Ends: rows.ends, Offsets: s.numbers(len(rows.ends))}
+			if s.arms != nil {
+				return s.arms.score(all, s, yield)
+			}
+			return s.scorer.Score(context.Background(), all, s.origin, yield)
 		})
 	}
 	for _, c := range calls {
 		if c.record != nil {
 			s.answer([]*call{c}, c.len(), func(yield func(arrow.Record) error) ([]engine.Reject, error) {
+				if s.arms != nil {
+					return s.arms.scoreRows(c.record, s.numbers(c.len()), s, yield)
+				}
 				return s.scorer.ScoreRows(context.Background(), c.record, s.numbers(c.len()), s.origin, yield)
 			})
 		}

@@ -106,6 +106,7 @@ type RequestArms struct {
 	percent uint32
 	decoder *events.Decoder // nil: there is no column
 	arms    []int
+	row     []byte
 }
 
 // NewRequestArms returns what decides for a rollout, as streams do by the same column.
@@ -125,17 +126,36 @@ func (r *RequestArms) Choose(ctx context.Context, rows events.Events) ([]int, er
 		r.arms = append(r.arms, r.salt.Bytes(rows.Values[start:end]).Arm(r.percent))
 		start = end
 	}
+	return r.byColumn(rows.Offsets, func() (arrow.Record, []events.Reject, error) { return r.decoder.Decode(ctx, rows) })
+}
+
+// ChooseRows is Choose of rows that are a record of Arrow, as event.Decoder.DecodeRows reads
+// them.
+func (r *RequestArms) ChooseRows(rows arrow.Record, offsets []int64) ([]int, error) {
+	r.arms = r.arms[:0]
+	for i := range int(rows.NumRows()) {
+		r.row = r.row[:0]
+		for _, c := range rows.Columns() {
+			r.row = append(append(r.row, c.ValueStr(i)...), 0)
+		}
+		r.arms = append(r.arms, r.salt.Bytes(r.row).Arm(r.percent))
+	}
+	return r.byColumn(offsets, func() (arrow.Record, []events.Reject, error) { return r.decoder.DecodeRows(rows, offsets) })
+}
+
+// byColumn decides anew about the rows that have a value in the column.
+func (r *RequestArms) byColumn(offsets []int64, decode func() (arrow.Record, []events.Reject, error)) ([]int, error) {
 	if r.decoder == nil {
 		return r.arms, nil
 	}
-	rec, _, err := r.decoder.Decode(ctx, rows)
+	rec, _, err := decode()
 	if err != nil {
 		return nil, err
 	}
 	defer rec.Release()
 	at := 0
 	byValue(r.salt, rec, func(row int, h rollout.Hash) {
-		for rows.Offsets[at] != rowOf(rec, row) {
+		for offsets[at] != rowOf(rec, row) {
 			at++
 		}
 		r.arms[at] = h.Arm(r.percent)

@@ -36,6 +36,9 @@ func NewRequestScorer(m Model, a *artifact.Artifact, cfg Config) (*RequestScorer
 	return &RequestScorer{rows, decoder}, nil
 }
 
+// Tell has Score add the scores of rows to what is given.
+func (s *RequestScorer) Tell(scores *[]float64) { s.rows.scores = scores }
+
 // Added returns the columns that scoring adds to a row, and how many others are before them
 // in what Score yields.
 func (s *RequestScorer) Added() (columns []table.Column, at int) {
