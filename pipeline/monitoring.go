@@ -63,7 +63,7 @@ func standardDrift(metric string) Drift {
 	if metric == MetricJS {
 		warn, fail = 0.02, 0.05
 	}
-	return Drift{Enabled: &enabled, Window: Duration(time.Hour), Metric: MetricPSI, Warn: &warn, Error: &fail, MinRows: 1000, OneIn: 16}
+	return Drift{Enabled: &enabled, Window: Duration(time.Hour), Metric: MetricPSI, Warn: &warn, Error: &fail, MinRows: 1000, OneIn: 32}
 }
 
 // Defaults implements Defaulter.

@@ -269,10 +269,10 @@ func TestMonitoringHasDefaultsAndRefusesWhatCannotBe(t *testing.T) {
 		return pipeline.Parse(catalog.All(), "", []byte(strings.Replace(bothHalves, "  scoring:", part+"\n  scoring:", 1)))
 	}
 	for part, want := range map[string]string{
-		"":                                     "true 1h psi 0.1 0.25 1000 16",
-		"  monitoring: {drift: {window: 24h}}": "true 24h psi 0.1 0.25 1000 16",
-		"  monitoring: {skew_sample: 1%}":      "true 1h psi 0.1 0.25 1000 16",
-		"  monitoring: {drift: {warn: 0}}":     "true 1h psi 0 0.25 1000 16",
+		"":                                     "true 1h psi 0.1 0.25 1000 32",
+		"  monitoring: {drift: {window: 24h}}": "true 24h psi 0.1 0.25 1000 32",
+		"  monitoring: {skew_sample: 1%}":      "true 1h psi 0.1 0.25 1000 32",
+		"  monitoring: {drift: {warn: 0}}":     "true 1h psi 0 0.25 1000 32",
 		"  monitoring: {drift: {one_in: 1, enabled: false, metric: jensen_shannon, min_rows: 5}}": "false 1h jensen_shannon 0.02 0.05 5 1",
 	} {
 		s, err := spec(part)

@@ -90,12 +90,13 @@ func TestCountsAreThoseOfAllRowsAndOfTheReference(t *testing.T) {
 		values := rapid.SliceOfN(kind, 1, 200).Draw(t, "values")
 		d := filled(values)
 		r := New(d)
+		text := r.Text()
 		bin := func(v any) int {
 			switch v := v.(type) {
 			case float64:
 				return r.Number(v)
 			case string:
-				return r.Text(v)
+				return text(v)
 			}
 			return r.MissingBin()
 		}

@@ -99,17 +99,21 @@ func (r *Reference) Number(x float64) int {
 	return 1 + at
 }
 
-// Text returns the bin of a text, of a reference of texts.
-func (r *Reference) Text(text string) int {
+// Text returns what tells the bin of a text, of a reference of texts.
+func (r *Reference) Text() func(text string) int {
 	if !r.byText() {
-		return 1 + summary.Bucket(text)
+		return func(text string) int { return 1 + summary.Bucket(text) }
 	}
-	for i := range r.Texts {
-		if r.Texts[i].Text == text {
-			return 1 + i
+	bins := make(map[string]int, len(r.Texts))
+	for i, t := range r.Texts {
+		bins[t.Text] = 1 + i
+	}
+	return func(text string) int {
+		if bin, ok := bins[text]; ok {
+			return bin
 		}
+		return 1 + len(r.Texts)
 	}
-	return 1 + len(r.Texts)
 }
 
 // MissingBin is the bin of what has no value.

@@ -1,6 +1,9 @@
 package monitor
 
 import (
+	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -39,9 +42,38 @@ func ConfigOf(spec *pipeline.Spec) *Config {
 	return c
 }
 
-// Chosen reports whether the row of an offset is counted.
-func (c *Config) Chosen(offset int64) bool {
-	return kernel.Mix(uint64(offset)+kernel.Golden)%uint64(c.OneIn) == 0
+// Chosen reports whether the row of an offset is counted: of each OneIn offsets that follow each
+// other one is, which the hash of their number says.
+func (c *Config) Chosen(offset int64) bool { return offset == c.of(offset/c.OneIn) }
+
+// of returns the chosen one of the so-manieth OneIn offsets.
+func (c *Config) of(block int64) int64 {
+	return block*c.OneIn + int64(kernel.Mix(uint64(block)+kernel.Golden)%uint64(c.OneIn))
+}
+
+// Choose yields the places of the chosen ones among offsets that rise. It looks at few of them.
+func (c *Config) Choose(offsets []int64) iter.Seq[int] {
+	// from returns the first place at or after i whose offset is not below a bound: where none
+	// is missing, the obvious one.
+	from := func(i int, bound int64) int {
+		if d := bound - offsets[i]; d <= 0 {
+			return i
+		} else if d < int64(len(offsets)-i) && offsets[i+int(d)] == bound {
+			return i + int(d)
+		}
+		at, _ := slices.BinarySearch(offsets[i:], bound)
+		return i + at
+	}
+	return func(yield func(int) bool) {
+		for i := 0; i < len(offsets); {
+			block := offsets[i] / c.OneIn
+			want := c.of(block)
+			if at := from(i, want); at < len(offsets) && offsets[at] == want && !yield(at) {
+				return
+			}
+			i = from(i, (block+1)*c.OneIn)
+		}
+	}
 }
 
 // key returns what a row at a time is counted in.
@@ -66,13 +98,14 @@ type Counter struct {
 	block     kernel.Block
 	// bins are those of the rows of a batch, by feature.
 	bins   [][]int32
+	texts  []func(string) int // what tells the bins of texts, likewise
 	scores []float64
 	err    error
 }
 
 // NewCounter returns a counter of rows that a version scores, with its reference.
 func NewCounter(plan *pipeline.Plan, t *feature.Transform, answer pipeline.Answer, reference *Reference) *Counter {
-	c := &Counter{transform: t, features: plan.Features, answer: answer, reference: reference, applier: t.NewApplier(), bins: make([][]int32, len(plan.Features))}
+	c := &Counter{transform: t, features: plan.Features, answer: answer, reference: reference, applier: t.NewApplier(), bins: make([][]int32, len(plan.Features)), texts: make([]func(string) int, len(plan.Features))}
 	c.applier.See(c.see)
 	if reference != nil && len(reference.Slices) > 0 {
 		c.ways, c.slices = waysOf(plan), make(map[string]*drift.Reference, len(reference.Slices))
@@ -86,47 +119,49 @@ func NewCounter(plan *pipeline.Plan, t *feature.Transform, answer pipeline.Answe
 // Count adds cleaned rows that are all chosen, with the time of each in the topic, and what
 // was predicted of each.
 func (c *Counter) Count(cfg *Config, version thalweg.ModelVersion, rows arrow.Record, us []int64, prediction func(row int) []float32, into *Sketch) error {
-	windows := c.windowsOf(cfg, version, rows, us)
-	for _, k := range windows {
-		into.at(k).Rows++
-	}
-	if c.reference == nil {
-		return nil
-	}
-	// Rows of one window are counted at once.
-	masks := make(map[Key]table.Mask, 1)
-	for i, k := range windows {
-		m, ok := masks[k]
-		if !ok {
-			m = table.NewMask(len(windows))
-			masks[k] = m
+	// Rows of one window are counted at once, and mostly there is one.
+	masks := make(map[int64]table.Mask, 1)
+	last, m := int64(0), table.Mask{}
+	for i, from := range c.begins(cfg, rows, us) {
+		if from != last || m.Words == nil {
+			var ok bool
+			if m, ok = masks[from]; !ok {
+				m = table.NewMask(len(us))
+				masks[from] = m
+			}
+			last = from
 		}
 		m.Set(i)
 	}
-	for k, m := range masks {
-		if err := c.window(rows, m, prediction, into.at(k)); err != nil {
+	for _, from := range slices.Sorted(maps.Keys(masks)) {
+		w := into.at(cfg.key(from, version))
+		w.Rows += int64(masks[from].Count())
+		if c.reference == nil {
+			continue
+		}
+		if err := c.window(rows, masks[from], prediction, w); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// windowsOf returns where each row is counted.
-func (c *Counter) windowsOf(cfg *Config, version thalweg.ModelVersion, rows arrow.Record, us []int64) []Key {
+// begins returns when the window of each row begins.
+func (c *Counter) begins(cfg *Config, rows arrow.Record, us []int64) []int64 {
 	var column *array.Timestamp
 	if cfg.EventTime != "" {
 		if at := rows.Schema().FieldIndices(cfg.EventTime); len(at) == 1 {
 			column, _ = rows.Column(at[0]).(*array.Timestamp)
 		}
 	}
-	keys := make([]Key, len(us))
+	out := make([]int64, len(us))
 	for i, t := range us {
 		if column != nil && column.IsValid(i) {
 			t = int64(column.Value(i))
 		}
-		keys[i] = cfg.key(t, version)
+		out[i] = begin(t, cfg.Window)
 	}
-	return keys
+	return out
 }
 
 // window counts the rows of one window.
@@ -193,13 +228,16 @@ func (c *Counter) countSlices(rows arrow.Record, scores []float64, into *Window)
 // see notes the bins of a feature's values.
 func (c *Counter) see(i int, values arrow.Array) {
 	var err error
-	if c.bins[i], err = binsOf(c.features[i], c.reference.Features[i].Values, values, c.bins[i][:0]); err != nil {
+	if c.texts[i] == nil {
+		c.texts[i] = c.reference.Features[i].Values.Text()
+	}
+	if c.bins[i], err = binsOf(c.features[i], c.reference.Features[i].Values, c.texts[i], values, c.bins[i][:0]); err != nil {
 		c.err = err
 	}
 }
 
 // binsOf appends the bin of each value.
-func binsOf(f pipeline.Feature, r *drift.Reference, values arrow.Array, bins []int32) ([]int32, error) {
+func binsOf(f pipeline.Feature, r *drift.Reference, bin func(string) int, values arrow.Array, bins []int32) ([]int32, error) {
 	var of func(row int) int
 	if kindOf(f) == numbers {
 		number, err := numberOf(f, values)
@@ -209,7 +247,7 @@ func binsOf(f pipeline.Feature, r *drift.Reference, values arrow.Array, bins []i
 		of = func(row int) int { return r.Number(number(row)) }
 	} else {
 		var err error
-		if of, err = textOf(f, values, r.Text); err != nil {
+		if of, err = textOf(f, values, bin); err != nil {
 			return nil, err
 		}
 	}

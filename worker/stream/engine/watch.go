@@ -27,10 +27,9 @@ func (r *Rows) watch(b *Batch, lost []Reject) {
 		return
 	}
 	offsets, times := b.Offsets(), b.Timestamps()
-	for i, offset := range offsets {
-		if r.Watch.Chosen(offset) {
-			r.chosen = append(r.chosen, chosenEvent{offset, times[i]})
-		}
+	r.chosen = slices.Grow(r.chosen, 1+len(offsets)/int(r.Watch.OneIn))
+	for i := range r.Watch.Choose(offsets) {
+		r.chosen = append(r.chosen, chosenEvent{offsets[i], times[i]})
 	}
 	for i := range lost {
 		if at, ok := slices.BinarySearch(offsets, lost[i].Offset); ok {

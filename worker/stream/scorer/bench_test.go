@@ -224,7 +224,7 @@ func BenchmarkStream(b *testing.B) {
 			stop()
 		}
 	}
-	standard := &monitor.Config{Window: time.Hour, OneIn: 16}
+	standard := &monitor.Config{Window: time.Hour, OneIn: 32}
 	measure("thalweg", whole(t, standard))
 	measure("thalweg, not watched", whole(t, nil))
 	measure("thalweg, all rows counted", whole(t, &monitor.Config{Window: time.Hour, OneIn: 1}))
