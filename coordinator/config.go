@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert/webhook"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	"github.com/thalweg/thalweg/coordinator/auth"
@@ -97,6 +98,11 @@ type Config struct {
 	// default 30 s.
 	LookEvery time.Duration
 
+	// Webhooks get alerts, by the names that specs have for them; nil: there are none.
+	Webhooks map[string]webhook.Config
+	// AlertEvery is how often the leader looks for alerts, default 2 s.
+	AlertEvery time.Duration
+
 	// Traces get the spans of runs; nil: there are none.
 	Traces *tracing.Tracer
 
@@ -117,6 +123,7 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.AlertEvery = cmp.Or(c.AlertEvery, 2*time.Second)
 	c.LookEvery = cmp.Or(c.LookEvery, 30*time.Second)
 	c.CollectEvery = cmp.Or(c.CollectEvery, time.Minute)
 	c.RecordsTimeout = cmp.Or(c.RecordsTimeout, 4*time.Second)
@@ -148,6 +155,11 @@ func (c Config) Validate() error {
 	if c.Stages == nil || c.Records == nil {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid, Subject: "Stages and Records",
 			Hint: "say how runs are planned, and where ended ones are kept"}
+	}
+	for name, hook := range c.Webhooks {
+		if err := hook.Validate(); err != nil {
+			return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.KindOf(err), Subject: "webhook " + name, Err: err}
+		}
 	}
 	if c.LeaseTTL < 0 || c.LeaseTTL > 0 && c.LeaseTTL < 100*time.Millisecond {
 		return &thalweg.Error{Op: "configure coordinator", Kind: thalweg.Invalid,

@@ -50,6 +50,7 @@ type leadership struct {
 	liveness *liveness.Liveness
 	looks    liveness.Looks
 	rollouts *liveness.Rollouts
+	alerts   alerting
 	planning planning
 	end      context.CancelFunc
 	// gaveWay is of the goroutine that follows leaderships.
@@ -96,6 +97,8 @@ func (c *Coordinator) beginLeadership(ctx context.Context, planners *sync.WaitGr
 		lead.planning.asks.Serve(ctx, func(polls []thalweg.WorkerID) outcome { return c.planFor(lead, polls) })
 	})
 	planners.Go(func() { c.raiseLevel(ctx) })
+	lead.alerts.sender = c.newSender(lead)
+	planners.Go(func() { c.watchAlerts(ctx, lead) })
 	c.lead.Store(lead)
 	c.changes.Notify()
 	c.log.Info("this node leads", keyTerm, term)

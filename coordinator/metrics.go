@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert"
+	"github.com/thalweg/thalweg/coordinator/alert/webhook"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/auth/pki"
 	"github.com/thalweg/thalweg/coordinator/serving"
@@ -28,6 +30,7 @@ type metrics struct {
 	restarts                         *prometheus.CounterVec // by reason
 	flaps                            prometheus.Counter
 	serving                          *serving.Metrics
+	alerts                           *webhook.Metrics
 }
 
 // Why a task is leased again.
@@ -44,6 +47,7 @@ func newMetrics(c *Coordinator) *metrics {
 	m := &metrics{
 		registry: r,
 		serving:  serving.NewMetrics(r),
+		alerts:   webhook.NewMetrics(r),
 		requests: newTimed(r, "thalweg_coordinator_request", "verb",
 			"Requests served by this node, by verb and outcome.", "Time to answer, by verb; a poll waits for work."),
 		commands: newTimed(r, "thalweg_coordinator_command", "command",
@@ -97,6 +101,18 @@ func newMetrics(c *Coordinator) *metrics {
 		free, _ := c.node.FreeBytes() // 0 where it cannot be told
 		return int(free)
 	})
+	for _, severity := range []string{alert.Error, alert.Warning} {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "thalweg_alerts_firing", Help: "Alerts that fire, by severity: the same on each node that has applied as much.", ConstLabels: prometheus.Labels{"severity": severity}}, func() (n float64) {
+			c.replica.view(func(s *state.State) {
+				for _, r := range s.Alerts().Firing {
+					if r.Severity == severity {
+						n++
+					}
+				}
+			})
+			return n
+		}))
+	}
 	gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func(s *state.State) int { return len(s.ActiveRuns()) })
 	gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.",
 		func(s *state.State) int { return len(s.Holders()) })

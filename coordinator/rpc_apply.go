@@ -22,6 +22,9 @@ func (s *service) Apply(ctx context.Context, req *apiv1.ApplyRequest) (*apiv1.Ap
 	if err := s.c.permitSpec(ctx, spec); err != nil {
 		return nil, err
 	}
+	if err := s.c.checkWebhooks(spec); err != nil {
+		return nil, err
+	}
 	done, err := s.c.claims.take(ctx)
 	if err != nil {
 		return nil, err
@@ -97,6 +100,7 @@ func (c *Coordinator) parseSpec(ctx context.Context, file, text string) (*state.
 		cmd.Serving = &state.Serving{Workers: uint32(k.Workers), RequestsPerSecond: k.RateLimit.RequestsPerSecond}
 	}
 	cmd.Rollout = rolloutOf(spec.Spec.Rollout)
+	cmd.Alerts = alertsOf(spec)
 	if r := spec.Spec.Resources; r != nil {
 		cmd.WorkerBytes = int64(r.Worker.Memory)
 	}

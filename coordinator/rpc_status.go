@@ -43,6 +43,11 @@ func (s *service) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.St
 			}
 		}
 		view.Status(resp, st, known, time.Now(), lead != nil)
+		for _, r := range st.Alerts().Firing {
+			if r.Pipeline == "" || sees(ctx, r.Pipeline) {
+				resp.AlertsFiring++
+			}
+		}
 	})
 	return resp, nil
 }

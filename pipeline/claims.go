@@ -80,6 +80,9 @@ func (b *Body) claims() (claims []Claim) {
 	if f := b.Sources.Train.LabelFile; f != nil {
 		keys(Dataset, labelFilePath+".s3.path", f.Connection, filesOf(f.S3, f.Format))
 	}
+	if m := b.Monitoring; m != nil && m.Labels != nil {
+		keys(Dataset, lateLabelsPath+".s3.path", m.Labels.Connection, filesOf(m.Labels.S3, m.Labels.Format))
+	}
 	for i, l := range b.Lookups {
 		keys(Dataset, fmt.Sprintf("spec.lookups[%d].s3.path", i), l.Connection, filesOf(l.S3, l.Format))
 	}
@@ -310,6 +313,13 @@ func (s *Spec) checkConnections(found *diagnostics, known Connections) {
 		return
 	}
 	check("spec.scoring.sink.connection", StoreConnection, b.Scoring.Sink.Connection)
+	if m := b.Monitoring; m != nil && m.Labels != nil {
+		kind := StoreConnection
+		if m.Labels.S3 == nil {
+			kind = m.Labels.Stream.Name
+		}
+		check(lateLabelsPath+".connection", kind, m.Labels.Connection)
+	}
 	if k := b.Scoring.Sink.Kafka; k != nil {
 		check("spec.scoring.sink.kafka.connection", kafkaConnection, k.Connection)
 	}

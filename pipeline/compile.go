@@ -47,6 +47,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	}
 	c.outputColumns()
 	c.watching()
+	c.lateLabels()
 	c.cleanedColumns()
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
 	c.bindScoring()

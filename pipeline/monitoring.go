@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -17,6 +18,14 @@ type Monitoring struct {
 	// SkewSample is the share of the rows of a window that thalweg drift fetches and scores
 	// again, as a batch, to compare the bits. Default: none.
 	SkewSample Percent `yaml:"skew_sample,omitempty" json:"skew_sample,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100"`
+	// Labels are the true values of what was scored, which come later. thalweg quality joins
+	// them to the scored rows and says how good the answers were. Default: none are known.
+	Labels *LateLabels `yaml:"labels,omitempty" json:"labels,omitempty"`
+	// Alerts are the webhooks that get the alerts of the pipeline: thalweg alerts lists them.
+	// Default: nobody is told.
+	Alerts []AlertSpec `yaml:"alerts,omitempty" json:"alerts,omitempty" jsonschema:"maxItems=16"`
+	// Rules change what alerts fire for. Default: docs/alerts.md has them.
+	Rules []AlertRule `yaml:"rules,omitempty" json:"rules,omitempty" jsonschema:"maxItems=64"`
 }
 
 // Drift is how far the rows of a window may be from those that the version was evaluated on.
@@ -115,6 +124,129 @@ func (c *compiler) watching() {
 			if !slices.ContainsFunc(c.plan.Features, func(f Feature) bool { return f.Name == name }) {
 				c.found.add(fmt.Sprintf("spec.monitoring.drift.ignore[%d]", i), "name an input feature", "there is no feature %s", name)
 			}
+		}
+	}
+}
+
+// AlertSpec is who is told of a pipeline's alerts.
+type AlertSpec struct {
+	// Webhook names one that an operator registered in the file of --connections of the
+	// coordinators.
+	Webhook string `yaml:"webhook" json:"webhook" jsonschema:"pattern=^[-a-zA-Z0-9._]{1\\,64}$" means:"the name of a connection" example:"ops"`
+	// Severity is that from which on alerts go there: warning, all of them, or error, what
+	// stands still or is lost.
+	Severity string `yaml:"severity,omitempty" json:"severity,omitempty" jsonschema:"enum=warning,enum=error" default:"warning"`
+}
+
+// AlertRule changes one rule of alerts.
+type AlertRule struct {
+	// Alert is the rule.
+	Alert string `yaml:"alert" json:"alert" jsonschema:"enum=run_failed,enum=run_waits,enum=shards_skipped,enum=gates_failed,enum=stream_stopped,enum=stream_paused,enum=stream_lag,enum=dead_letters,enum=service_degraded,enum=rollout_waits,enum=rollout_bad,enum=rolled_back,enum=deletion_stuck"`
+	// For is how long its condition has to hold before it fires. Default: the rule's.
+	For *Duration `yaml:"for,omitempty" json:"for,omitempty" jsonschema:"minimum=0"`
+	// Severity is error, warning, or none: it never fires. Default: the rule's.
+	Severity string `yaml:"severity,omitempty" json:"severity,omitempty" jsonschema:"enum=error,enum=warning,enum=none"`
+}
+
+// Check implements Checker.
+func (m *Monitoring) Check(at Place) {
+	for i, a := range m.Alerts {
+		if slices.ContainsFunc(m.Alerts[:i], func(o AlertSpec) bool { return o.Webhook == a.Webhook }) {
+			at.in("alerts").item(i).Problem("webhook", "leave one out", "webhook %s appears twice", a.Webhook)
+		}
+	}
+	for i, r := range m.Rules {
+		if slices.ContainsFunc(m.Rules[:i], func(o AlertRule) bool { return o.Alert == r.Alert }) {
+			at.in("rules").item(i).Problem("alert", "leave one out", "alert %s appears twice", r.Alert)
+		}
+	}
+}
+
+// LateLabels are the true values of scored rows, one by one or in files. Of several with one
+// key the last counts: of a topic the one with the latest timestamp, then offset; of files
+// that in the last file by name, then row. A row without one is not measured.
+type LateLabels struct {
+	// Connection names the store or the cluster that an operator registered. Default: the
+	// operator's default.
+	Connection string `yaml:"connection,omitempty" json:"connection,omitempty"`
+	// S3 is where files lie, as those of training data.
+	S3 *S3Location `yaml:"s3,omitempty" json:"s3,omitempty"`
+	// Stream is a topic of labels instead: JSON objects with the key and the column as
+	// fields. Where the schema fills the key from the record's, a label's is filled so too.
+	Stream Choice `yaml:",inline" json:"-" catalog:"streams"`
+	// Format is how files are encoded, as that of training data; a row that cannot be read is
+	// counted. Default parquet; a topic has none.
+	Format Choice `yaml:"format,omitempty" json:"format,omitempty" catalog:"dataset_formats" refused:"json,avro"`
+	// Key is the column, of labels and of scored rows, by which they are joined: a string, a
+	// whole number or a timestamp.
+	Key string `yaml:"key" json:"key" jsonschema:"minLength=1" example:"flight_id"`
+	// Column is that of the labels from which the output is computed, as in training: its
+	// type is that of the training data's column of this name.
+	Column string `yaml:"column" json:"column" jsonschema:"minLength=1" example:"delay"`
+	// Within is how long ago rows may have been scored.
+	Within Duration `yaml:"within,omitempty" json:"within,omitempty" jsonschema:"exclusiveMinimum=0" default:"7d"`
+}
+
+const lateLabelsPath = "spec.monitoring.labels"
+
+// Defaults implements Defaulter.
+func (l *LateLabels) Defaults(at Place) {
+	if l.S3 != nil {
+		at.in("format").choose(DatasetFormats, "parquet", &l.Format)
+	}
+}
+
+// Check implements Checker.
+func (l *LateLabels) Check(at Place) {
+	at.location(l.S3, l.Stream)
+	switch {
+	case l.S3 != nil:
+		at.files(l.S3.Path, l.Format)
+	case l.Stream.Name != "" && l.Format.Name != "":
+		at.Problem("format", "leave it out", "labels of a topic are JSON")
+	}
+	if l.Key != "" && l.Key == l.Column {
+		at.Problem("column", "name the column that has the true value", "column %s is the key", l.Key)
+	}
+}
+
+// lateLabels checks that what the label reads is in scored rows, or comes later.
+func (c *compiler) lateLabels() {
+	m := c.spec.Spec.Monitoring
+	if m == nil || m.Labels == nil {
+		return
+	}
+	l := m.Labels
+	if c.spec.Spec.Scoring == nil {
+		c.found.add(lateLabelsPath, "leave it out, or add spec.scoring", "the spec scores no stream: no row waits for a label")
+		return
+	}
+	_, key, known := c.scoring.schema.Lookup(l.Key)
+	switch path := lateLabelsPath + ".key"; {
+	case !known:
+		c.missing(path, l.Key, c.scoring.schema, c.scoring)
+	case !c.plan.Carried[l.Key]:
+		c.found.add(path, "let spec.scoring.output_columns have it", "scored rows do not have column %s", l.Key)
+	case !slices.Contains(labelKeyTypes, key.Type):
+		c.found.add(path, "", "column %s is %s: rows are joined by %s", l.Key, key.Type, anyOf(labelKeyTypes))
+	case key.PII == table.PIIMask:
+		c.found.add(path, "write pii: hash", "column %s has pii: mask, and no value of it is left to join by", l.Key)
+	}
+	_, column, known := c.plan.Cleaned.Lookup(l.Column)
+	switch path := lateLabelsPath + ".column"; {
+	case !known:
+		c.missing(path, l.Column, c.plan.Cleaned, c.training)
+	case !slices.Contains(table.ValueTypes, column.Type):
+		c.found.add(path, "", "a label is no %s", column.Type)
+	}
+	reads := []string{c.plan.Label.Column}
+	if c.plan.Label.Expression != nil {
+		reads = c.plan.Label.Expression.Columns()
+	}
+	for _, name := range reads {
+		if name != "" && name != l.Column && !c.plan.Carried[name] {
+			c.found.add(lateLabelsPath+".column", "let spec.scoring.output_columns have it, or write the output as an expression of "+cmp.Or(l.Column, "the label's column")+" and columns of scored rows",
+				"the output reads column %s, which neither scored rows nor labels have", name)
 		}
 	}
 }

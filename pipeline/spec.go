@@ -110,7 +110,7 @@ type Body struct {
 	// Serving is a service that answers for rows over HTTP and gRPC, as the stream half scores
 	// events. Default: none.
 	Serving *Serving `yaml:"serving,omitempty" json:"serving,omitempty"`
-	// Monitoring is how the stream half is watched.
+	// Monitoring is how the stream half is watched, and who is told.
 	Monitoring *Monitoring `yaml:"monitoring,omitempty" json:"monitoring,omitempty"`
 	// Rollout is how a version that passes its gates takes over from the champion, in the stream
 	// and in the service. Default: at once.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"math"
@@ -19,13 +20,23 @@ import (
 // Duration is a time.Duration spelled as 200ms, 60s, 30m.
 type Duration time.Duration
 
-// UnmarshalText reads the form of time.ParseDuration: 200ms, 1m30s.
+// UnmarshalText reads the form of time.ParseDuration, and days of 24 hours before it: 200ms,
+// 1m30s, 7d, 1d12h.
 func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
+	const day = 24 * time.Hour
+	days, rest, ok := strings.Cut(string(text), "d")
+	n, err := uint64(0), error(nil)
+	if ok {
+		n, err = strconv.ParseUint(days, 10, 16) // 179 years
+		rest = cmp.Or(rest, "0")
+	} else {
+		rest = days
+	}
+	v, wrong := time.ParseDuration(rest)
+	if err != nil || wrong != nil || ok && (v < 0 || v >= day) {
 		return fmt.Errorf("%q is not a duration", text)
 	}
-	*d = Duration(v)
+	*d = Duration(time.Duration(n)*day + v)
 	return nil
 }
 

@@ -12,10 +12,6 @@ import (
 // what this build does anyway. Nil: it may have none. To make a field work is a field of
 // that struct, and a line less here.
 var unsupportedFields = map[string]map[string]any{
-	"Monitoring": {
-		"labels": nil,
-		"alerts": nil,
-	},
 	"TrainSource": {
 		"query": instead("joins and SQL belong to an engine that has them: have Spark, Trino or dbt write files below a prefix, and name that in s3.path (docs/sql.md)"),
 	},

@@ -49,6 +49,12 @@ func (t *Task) Progress(done, total int64, message string) {
 	t.message.Store(message)
 }
 
+// Scratch is the directory of what has no room in memory, and what of a slot's share of
+// memory a task may hold that sorts.
+func (t *Task) Scratch() (dir string, memory int64) {
+	return t.worker.cfg.spillDir(), t.worker.cfg.CacheBytes / int64(2*t.worker.cfg.Slots)
+}
+
 func (t *Task) run(ctx context.Context) *apiv1.TaskReport {
 	if err := t.do(ctx, t); err != nil {
 		if ctx.Err() != nil {

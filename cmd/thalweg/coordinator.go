@@ -74,7 +74,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			}
 			defer conns.Close()
 			cfg.Records = func(ctx context.Context) (storage.Bucket, error) { return conns.Bucket(ctx, "", g.Connections.State) }
-			cfg.StateBucket = g.Connections.State
+			cfg.StateBucket, cfg.Webhooks = g.Connections.State, conns.Webhooks()
 			traces, end, err := conns.Tracer(log, g.Connections.Traces, "thalweg-coordinator", cfg.ID, cfg.Version)
 			if err != nil {
 				return err

@@ -19,6 +19,7 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/members"
 	"github.com/thalweg/thalweg/cmd/thalweg/models"
+	"github.com/thalweg/thalweg/cmd/thalweg/monitor"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/profile"
 	"github.com/thalweg/thalweg/cmd/thalweg/rollout"
@@ -51,6 +52,7 @@ var commands = []struct {
 	{newApply, verb.Asks},
 	{newDelete, verb.Asks},
 	{newStatus, verb.Asks},
+	{monitor.NewAlerts, verb.Asks},
 	{debug.New, verb.Asks},
 	{members.New, verb.Asks},
 	{runs.New, verb.Asks},
@@ -67,6 +69,7 @@ var commands = []struct {
 	{dlq.New, verb.Asks},
 	{newDrift, verb.Asks},
 	{newVerify, verb.Asks},
+	{monitor.NewQuality, verb.Asks},
 	{newFsck, verb.Asks},
 	{jobs.New, verb.Asks},
 	{token.New, verb.Asks},

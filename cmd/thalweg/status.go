@@ -35,6 +35,9 @@ func newStatus(g *verb.Globals) *cobra.Command {
 // printStatus prints a cluster on a screen.
 func printStatus(w io.Writer, s *apiv1.StatusResponse, now time.Time) {
 	fmt.Fprintln(w, freshness(s))
+	if s.AlertsFiring > 0 {
+		fmt.Fprintf(w, "%d alerts fire: thalweg alerts\n", s.AlertsFiring)
+	}
 	if len(s.Attention) > 0 {
 		terminal.Row(w, "\nATTENTION", "OF", "MESSAGE")
 		for _, a := range s.Attention {

@@ -43,6 +43,7 @@ var jobs = [...]struct {
 	{"checkpoint", Reader},
 	{"evaluation", Reader},
 	{"drift", Reader},
+	{"quality", Reader},
 }
 
 // withText bounds requests with a spec of 256 KiB or the arguments of a job, written as JSON
@@ -73,6 +74,8 @@ var policies = [...]Policy{
 	{Route: apiv1.CoordinatorServiceStreamStatusProcedure, Role: Reader, Nodes: jobsRead, Over: OverList, Name: field((*apiv1.StreamStatusRequest).GetPipeline)},
 
 	{Route: apiv1.CoordinatorServiceListEndpointsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListEndpointsRequest).GetPipeline)},
+
+	{Route: apiv1.CoordinatorServiceListAlertsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListAlertsRequest).GetPipeline)},
 
 	{Route: apiv1.CoordinatorServiceListJobsProcedure, Role: Reader, Over: OverList, Name: field((*apiv1.ListJobsRequest).GetPipeline)},
 	{Route: apiv1.CoordinatorServiceGetJobProcedure, Role: Reader, Over: OverJob, Name: field((*apiv1.GetJobRequest).GetJobId)},

@@ -27,6 +27,7 @@ func (l *Liveness) Workers(s *state.State, now time.Time) (workers []*apiv1.Work
 		w := l.mu.workers[id]
 		v := proto.CloneOf(w.told)
 		v.Id, v.Address, v.State, v.LastSeenUnixMs, v.Slots = string(id), w.Address, Alive, w.LastSeen.UnixMilli(), uint32(w.Slots)
+		v.NoRoom = w.NoRoom
 		if known.Lost(id, now) {
 			v.State = Lost
 		}

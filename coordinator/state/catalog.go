@@ -33,4 +33,5 @@ var catalog = [...]func() Command{
 	func() Command { return new(RaiseLevel) },
 	func() Command { return new(JudgeRollout) },
 	func() Command { return new(SetRollout) },
+	func() Command { return new(UpdateAlerts) },
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 )
 
@@ -39,6 +40,8 @@ type ApplySpec struct {
 	Serving *Serving `json:"serving,omitempty"`
 	// Rollout is how versions take over the alias; nil: at once.
 	Rollout *RolloutPolicy `json:"rollout,omitempty"`
+	// Alerts says what somebody is told of the pipeline; nil: nothing.
+	Alerts *alert.Wanted `json:"alerts,omitempty"`
 	// WorkerBytes is what its runs need of a worker's memory; 0: any worker will do.
 	WorkerBytes int64 `json:"worker_bytes,omitempty"`
 	// Timetable is when runs start by themselves, before any has; nil: never.
@@ -87,6 +90,9 @@ func (c *ApplySpec) apply(s *State) Answer {
 	if flaw := c.Rollout.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
+	if flaw := alertsFlaw(c.Alerts); flaw != "" {
+		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
+	}
 	if flaw := c.Timetable.flaw(); flaw != "" {
 		return failure(thalweg.Invalid, c.name(), string(c.Pipeline), flaw)
 	}
@@ -111,7 +117,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 	}
 	spec := &Spec{Generation: first, Text: c.Text, AppliedMS: s.timeMS,
 		Model: c.Model, Alias: c.Alias, Topic: c.Topic, Training: c.Training, Keep: c.Keep, Since: first,
-		WarmStart: c.WarmStart, Scale: c.Scale, Serving: c.Serving, Rollout: c.Rollout, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
+		WarmStart: c.WarmStart, Scale: c.Scale, Serving: c.Serving, Rollout: c.Rollout, Alerts: c.Alerts, WorkerBytes: c.WorkerBytes, File: c.File, Written: c.Written}
 	topicBefore := ""
 	if len(p.Specs) > 0 {
 		before := p.Newest()

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert"
 )
 
 // Pipeline is a named pipeline with its newest generations, its active run and
@@ -84,6 +85,8 @@ type Spec struct {
 	Serving *Serving `json:"serving,omitempty"`
 	// Rollout is that of ApplySpec.
 	Rollout *RolloutPolicy `json:"rollout,omitempty"`
+	// Alerts is that of ApplySpec.
+	Alerts *alert.Wanted `json:"alerts,omitempty"`
 	// File and Written are those of the newest ApplySpec of this generation.
 	File    string `json:"file,omitempty"`
 	Written string `json:"written,omitempty"`

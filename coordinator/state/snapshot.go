@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert"
 	"github.com/thalweg/thalweg/coordinator/level"
 )
 
@@ -27,6 +28,7 @@ type snapshot struct {
 	Forgotten Forgotten    `json:"forgotten,omitzero"`
 	Requests  []request    `json:"requests,omitempty"`
 	Audit     auditLog     `json:"audit,omitzero"`
+	Alerts    alert.Book   `json:"alerts,omitzero"`
 	Jobs      []*Job       `json:"jobs,omitempty"`
 	Tokens    []*Token     `json:"tokens,omitempty"`
 	// TokensMade: there was a token at some time.
@@ -41,6 +43,7 @@ func (s *State) Encode() ([]byte, error) {
 		Pipelines: slices.Collect(s.Pipelines()), Runs: slices.Collect(s.Runs()), Models: slices.Collect(s.Models()),
 		Deleted: slices.Collect(s.Deleted()),
 		Jobs:    slices.Collect(s.Jobs()),
+		Alerts:  s.alerts,
 		Audit:   s.audit, Tokens: slices.Collect(s.Tokens()), TokensMade: s.tokensMade,
 	})
 	if err != nil {
@@ -94,6 +97,9 @@ func Decode(data []byte) (*State, error) {
 		if p.ActiveRun != "" && s.runs[p.ActiveRun] == nil {
 			return nil, damaged("pipeline "+string(p.Name), fmt.Errorf("its active run %s is missing", p.ActiveRun))
 		}
+	}
+	if err := s.restoreAlerts(snap.Alerts); err != nil {
+		return nil, err
 	}
 	for _, j := range snap.Jobs {
 		if err := s.restoreJob(j); err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert"
 )
 
 // State is the whole replicated state. It is not safe for concurrent use: one
@@ -35,6 +36,7 @@ type State struct {
 	forgotten Forgotten // what bounds the numbers of those without a tombstone
 	requests  []request // the newest MaxRequests, oldest first
 	audit     auditLog
+	alerts    alert.Book
 
 	jobs map[thalweg.JobID]*Job
 

@@ -3,6 +3,7 @@ package view
 import (
 	"time"
 
+	"github.com/thalweg/thalweg/coordinator/alert"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/pipeline"
@@ -73,13 +74,13 @@ func (a *attention) rollout(r *state.Rollout, p *state.Pipeline) {
 	}
 	switch {
 	case r.Held:
-		a.add(warning, subject, "version %d is held at %d %%: `thalweg rollout resume %s`", r.Candidate, r.Percent(), p.Name)
+		a.add(alert.RolloutWaits, string(p.Name), subject, "version %d is held at %d %%: `thalweg rollout resume %s`", r.Candidate, r.Percent(), p.Name)
 	case r.Going() && last.Outcome == rollout.Inconclusive && r.OnInconclusive == state.InconclusiveHolds:
-		a.add(warning, subject, "version %d stays at %d %%: %s: `thalweg rollout status %s`", r.Candidate, r.Percent(), shorten(last.Why), p.Name)
+		a.add(alert.RolloutWaits, string(p.Name), subject, "version %d stays at %d %%: %s: `thalweg rollout status %s`", r.Candidate, r.Percent(), shorten(last.Why), p.Name)
 	case r.Going() && last.Outcome == rollout.Bad:
-		a.add(warning, subject, "version %d has %d of %d bad verdicts: %s", r.Candidate, r.Failures, r.FailureLimit, shorten(last.Why))
+		a.add(alert.RolloutBad, string(p.Name), subject, "version %d has %d of %d bad verdicts: %s", r.Candidate, r.Failures, r.FailureLimit, shorten(last.Why))
 	case r.Outcome == state.RolloutRolledBack && a.now.Sub(time.UnixMilli(r.EndedMS)) < rolledBackShown:
-		a.add(warning, subject, "version %d was rolled back: %s: `thalweg rollout status %s`", r.Candidate, shorten(r.Why), p.Name)
+		a.add(alert.RolledBack, string(p.Name), subject, "version %d was rolled back: %s: `thalweg rollout status %s`", r.Candidate, shorten(r.Why), p.Name)
 	}
 }
 

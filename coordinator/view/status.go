@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/coordinator/alert"
 	"github.com/thalweg/thalweg/coordinator/api/stages"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/liveness"
@@ -20,12 +21,6 @@ const (
 	NodeFollower    = "follower"
 	NodeJoining     = "joining" // it gets the log, and has no vote yet
 	NodeUnreachable = "unreachable"
-)
-
-// The severities of an Attention.
-const (
-	severe  = "error"
-	warning = "warning"
 )
 
 // Bounds of an answer, which people read.
@@ -42,6 +37,12 @@ const (
 // what the cluster does and what somebody should do about it. Workers, and how far
 // streams are, a leader alone knows.
 func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now time.Time, leads bool) {
+	found := Conditions(v, s, l, now, leads)
+	v.Attention = found[:min(maxAttention, len(found))]
+}
+
+// Conditions is Status, and returns all that is the matter instead, the worst first.
+func Conditions(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now time.Time, leads bool) []*apiv1.Attention {
 	a, progress := attention{now: now}, l
 	a.nodes(v)
 	if !leads {
@@ -56,10 +57,13 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 		pipe := s.Pipeline(thalweg.PipelineName(p.Name))
 		newest := runs[pipe.Name]
 		if len(newest) > 0 && newest[0].State == state.RunFailed {
-			a.add(severe, "run "+string(newest[0].ID), "failed in %s: %s; `thalweg runs show %s` tells more", newest[0].Stage().Name, shorten(newest[0].Error), newest[0].ID)
+			a.add(alert.RunFailed, p.Name, "run "+string(newest[0].ID), "failed in %s: %s; `thalweg runs show %s` tells more", newest[0].Stage().Name, shorten(newest[0].Error), newest[0].ID)
 		}
 		if len(newest) > 0 && newest[0].Counts[stages.SkippedShards] > 0 {
-			a.add(warning, "run "+string(newest[0].ID), "left %d bad shards out, sources.train.on_bad_shard: `thalweg runs show %s` names them", newest[0].Counts[stages.SkippedShards], newest[0].ID)
+			a.add(alert.ShardsSkipped, p.Name, "run "+string(newest[0].ID), "left %d bad shards out, sources.train.on_bad_shard: `thalweg runs show %s` names them", newest[0].Counts[stages.SkippedShards], newest[0].ID)
+		}
+		if len(newest) > 0 && newest[0].State == state.RunSucceeded && newest[0].Outputs[stages.RejectedOutput] != "" {
+			a.add(alert.GatesFailed, p.Name, "run "+string(newest[0].ID), "its version %d does not pass its gates: %s; the champion stays", newest[0].Version, shorten(newest[0].Outputs[stages.RejectedOutput]))
 		}
 		if r := s.Run(pipe.ActiveRun); r != nil {
 			a.memory(r, pipe, v.Workers)
@@ -74,14 +78,14 @@ func Status(v *apiv1.StatusResponse, s *state.State, l *liveness.Liveness, now t
 		v.Endpoints = append(v.Endpoints, endpoints...)
 		a.service(endpoints)
 		if p.Deletion != "" && pipe.Deletion.Failed != "" {
-			a.add(severe, "pipeline "+p.Name, "its deletion does not get on: %s", shorten(p.Deletion))
+			a.add(alert.DeletionStuck, p.Name, "pipeline "+p.Name, "its deletion does not get on: %s", shorten(p.Deletion))
 		}
 	}
 	slices.SortStableFunc(v.ActiveRuns, func(x, y *apiv1.Run) int { return cmp.Compare(x.StartedAtUnixMs, y.StartedAtUnixMs) })
 	v.ActiveRunsTotal = uint32(len(v.ActiveRuns))
 	v.ActiveRuns = v.ActiveRuns[:min(maxStatusRuns, len(v.ActiveRuns))]
 	slices.SortStableFunc(a.found, func(x, y *apiv1.Attention) int { return cmp.Compare(rank(x), rank(y)) })
-	v.Attention = a.found[:min(maxAttention, len(a.found))]
+	return a.found
 }
 
 // scores reports whether any stream is to be scored.
@@ -95,7 +99,7 @@ func scores(s *state.State) bool {
 }
 
 func rank(a *apiv1.Attention) int {
-	if a.Severity == severe {
+	if a.Severity == alert.Error {
 		return 0
 	}
 	return 1
@@ -114,21 +118,24 @@ type attention struct {
 	found []*apiv1.Attention
 }
 
-func (a *attention) add(severity, subject, format string, args ...any) {
-	a.found = append(a.found, &apiv1.Attention{Severity: severity, Subject: subject, Message: fmt.Sprintf(format, args...)})
+// add notes that a rule's condition holds, of a pipeline or, where that is empty, of the
+// cluster.
+func (a *attention) add(rule, pipeline, subject, format string, args ...any) {
+	of, _ := alert.RuleOf(rule)
+	a.found = append(a.found, &apiv1.Attention{Severity: of.Severity, Subject: subject, Message: fmt.Sprintf(format, args...), Rule: rule, Pipeline: pipeline})
 }
 
 func (a *attention) nodes(v *apiv1.StatusResponse) {
 	if v.AgeMs != 0 {
-		a.add(severe, "cluster", "no leader answers: nothing can be changed until a majority of the coordinators does")
+		a.add(alert.CoordinatorUnreachable, "", "cluster", "no leader answers: nothing can be changed until a majority of the coordinators does")
 	}
 	for _, n := range v.Nodes {
 		name := "node " + n.Id
 		if n.State == NodeUnreachable {
-			a.add(severe, name, "is unreachable at %s: start it, or replace it and `thalweg members remove %s`", n.Address, n.Id)
+			a.add(alert.CoordinatorUnreachable, "", name, "is unreachable at %s: start it, or replace it and `thalweg members remove %s`", n.Address, n.Id)
 		}
 		if n.ReadOnly != "" {
-			a.add(severe, name, "only reads: %s", n.ReadOnly)
+			a.add(alert.CoordinatorReadOnly, "", name, "only reads: %s", n.ReadOnly)
 		}
 		a.certificate(name, n.CertificateExpiresAtUnixMs)
 	}
@@ -139,14 +146,17 @@ func (a *attention) workers(workers []*apiv1.Worker, needed bool) {
 	for _, w := range workers {
 		name := "worker " + w.Id
 		if w.State == liveness.Lost {
-			a.add(severe, name, "was last heard of %v ago: its work has moved to others; start it again, or leave it if it is not to come back", a.now.Sub(time.UnixMilli(w.LastSeenUnixMs)).Round(time.Second))
+			a.add(alert.WorkerLost, "", name, "was last heard of %v ago: its work has moved to others; start it again, or leave it if it is not to come back", a.now.Sub(time.UnixMilli(w.LastSeenUnixMs)).Round(time.Second))
 			continue
 		}
 		alive = true
 		a.certificate(name, w.CertificateExpiresAtUnixMs)
+		if w.NoRoom {
+			a.add(alert.WorkerDiskFull, "", name, "its disk is full: it takes no tasks of runs until there is room in its --dir")
+		}
 	}
 	if needed && !alive {
-		a.add(severe, "cluster", "there is work, and no worker: start one")
+		a.add(alert.NoWorker, "", "cluster", "there is work, and no worker: start one")
 	}
 }
 
@@ -154,9 +164,9 @@ func (a *attention) certificate(name string, expiresMS int64) {
 	switch left := time.UnixMilli(expiresMS).Sub(a.now); {
 	case expiresMS == 0 || left > certificateWarning:
 	case left <= 0:
-		a.add(severe, name, "its certificate has expired: give it another one, `thalweg init node … --renew`")
+		a.add(alert.CertificateExpired, "", name, "its certificate has expired: give it another one, `thalweg init node … --renew`")
 	default:
-		a.add(warning, name, "its certificate expires on %s: give it another one before, `thalweg init node … --renew`", time.UnixMilli(expiresMS).UTC().Format(time.DateOnly))
+		a.add(alert.CertificateExpires, "", name, "its certificate expires on %s: give it another one before, `thalweg init node … --renew`", time.UnixMilli(expiresMS).UTC().Format(time.DateOnly))
 	}
 }
 
@@ -183,7 +193,7 @@ func (a *attention) versions(v *apiv1.StatusResponse) {
 			break
 		}
 	}
-	a.add(warning, "cluster", "nodes run different builds: %s", text[2:])
+	a.add(alert.BuildsDiffer, "", "cluster", "nodes run different builds: %s", text[2:])
 }
 
 // memory tells of a run that no worker can take.
@@ -201,7 +211,7 @@ func (a *attention) memory(r *state.Run, p *state.Pipeline, workers []*apiv1.Wor
 		largest = max(largest, w.MemoryBytes)
 	}
 	if largest < spec.WorkerBytes {
-		a.add(severe, "run "+string(r.ID), "waits for a worker with %d MiB of memory, resources.worker.memory: the largest has %d MiB", spec.WorkerBytes>>20, largest>>20)
+		a.add(alert.RunWaits, string(r.Pipeline), "run "+string(r.ID), "waits for a worker with %d MiB of memory, resources.worker.memory: the largest has %d MiB", spec.WorkerBytes>>20, largest>>20)
 	}
 }
 
@@ -214,7 +224,7 @@ func (a *attention) service(endpoints []*apiv1.Endpoint) {
 	}
 	for _, e := range endpoints {
 		if e.Worker != "" && e.Message != "" {
-			a.add(warning, "service "+e.Pipeline, "worker %s: %s", e.Worker, shorten(e.Message))
+			a.add(alert.ServiceDegraded, e.Pipeline, "service "+e.Pipeline, "worker %s: %s", e.Worker, shorten(e.Message))
 			return
 		}
 	}
@@ -223,11 +233,11 @@ func (a *attention) service(endpoints []*apiv1.Endpoint) {
 func (a *attention) stream(v *apiv1.StreamSummary, p *state.Pipeline) {
 	switch {
 	case v.State == thalweg.StreamStopped:
-		a.add(severe, "stream "+v.Pipeline, "stopped: %s", shorten(cmp.Or(v.Message, "`thalweg stream status "+v.Pipeline+"` tells more")))
+		a.add(alert.StreamStopped, v.Pipeline, "stream "+v.Pipeline, "stopped: %s", shorten(cmp.Or(v.Message, "`thalweg stream status "+v.Pipeline+"` tells more")))
 	case v.TargetLagSeconds > 0 && v.LagSeconds > v.TargetLagSeconds && !p.Paused:
-		a.add(warning, "stream "+v.Pipeline, "is %v behind, and may be %v: no run begins tasks on its workers; it wants %d workers and %d have its partitions",
+		a.add(alert.StreamLag, v.Pipeline, "stream "+v.Pipeline, "is %v behind, and may be %v: no run begins tasks on its workers; it wants %d workers and %d have its partitions",
 			time.Duration(v.LagSeconds*float64(time.Second)).Round(time.Second/10), time.Duration(v.TargetLagSeconds*float64(time.Second)), v.WantedWorkers, v.Workers)
 	case p.PauseReason != "":
-		a.add(severe, "stream "+v.Pipeline, "was paused: %s; `thalweg stream resume %s` lets it go on", shorten(p.PauseReason), v.Pipeline)
+		a.add(alert.StreamPaused, v.Pipeline, "stream "+v.Pipeline, "was paused: %s; `thalweg stream resume %s` lets it go on", shorten(p.PauseReason), v.Pipeline)
 	}
 }

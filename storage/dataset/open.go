@@ -72,6 +72,15 @@ func find(ctx context.Context, b storage.Bucket, m *Manifest, shard int) (s Shar
 // OpenBytes opens a whole Parquet file that is in memory; name is what errors
 // call it. data must not change before Close.
 func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*Reader, error) {
+	return openBytes(name, data, columns, false, cfg)
+}
+
+// OpenSome is OpenBytes for columns that may be absent: they are of type null then.
+func OpenSome(name string, data []byte, columns []string, cfg ReaderConfig) (*Reader, error) {
+	return openBytes(name, data, columns, true, cfg)
+}
+
+func openBytes(name string, data []byte, columns []string, absent bool, cfg ReaderConfig) (*Reader, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -79,7 +88,7 @@ func OpenBytes(name string, data []byte, columns []string, cfg ReaderConfig) (*R
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(name, file, columns, false, cfg.withDefaults())
+	r, err := newReader(name, file, columns, absent, cfg.withDefaults())
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,9 @@ type File struct {
 	Merged       bool   `json:"merged,omitempty"`   // by a compaction
 	Replayed     bool   `json:"replayed,omitempty"` // dead letters that were scored later
 
+	// ScoredAtUS is when its slot was claimed, which is not before any of its rows was scored.
+	ScoredAtUS int64 `json:"-"`
+
 	slots [2]uint64 // whose rows are in it
 }
 
@@ -74,7 +77,7 @@ func (s *Stream) filesOf(e commitlog.Entry) (files []File) {
 		if o.Kind == commitlog.Scored {
 			files = append(files, File{Path: "s3://" + s.Live.Name + "/" + o.Key, Key: o.Key, Topic: in.Topic, Partition: in.Partition,
 				From: from, To: to, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(in.ModelVersion),
-				Merged: in.Action == commitlog.Compact, Replayed: in.Action == commitlog.Replay, slots: slots})
+				Merged: in.Action == commitlog.Compact, Replayed: in.Action == commitlog.Replay, ScoredAtUS: in.ScoredAtUS, slots: slots})
 		}
 	}
 	return files

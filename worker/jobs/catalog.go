@@ -30,5 +30,6 @@ func Kinds() []Kind {
 		{"checkpoint", with(runCheckpoint)},
 		{"evaluation", with(runEvaluation)},
 		{"drift", with(runDrift)},
+		{"quality", with(runQuality)},
 	}
 }

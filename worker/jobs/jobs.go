@@ -38,7 +38,7 @@ func (r *Runner) Run(ctx context.Context, t *worker.Task) error {
 		if k.Name != t.Lease.Kind {
 			continue
 		}
-		j := &Job{Client: r.cluster, Pipeline: t.Lease.Pipeline, Log: t.Log(), Progress: t.Progress, parameters: t.Lease.Parameters,
+		j := &Job{Client: r.cluster, Pipeline: t.Lease.Pipeline, Log: t.Log(), Progress: t.Progress, Scratch: t.Scratch, parameters: t.Lease.Parameters,
 			answer: answer{ctx: ctx, bucket: t.State(), job: t.Lease.JobId, token: t.Lease.Token, sum: sha256.New()}}
 		if err := k.run(ctx, j); err != nil {
 			return err
@@ -59,6 +59,8 @@ type Job struct {
 	Log      *slog.Logger
 	// Progress tells how far it is: done of total, 0 where that is not known.
 	Progress func(done, total int64, message string)
+	// Scratch is where what has no room in memory may be kept, and how much may be held there.
+	Scratch func() (dir string, memory int64)
 
 	parameters string
 	answer

@@ -21,6 +21,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/connectors/kafka"
 	schemaregistry "github.com/thalweg/thalweg/connectors/registry"
+	"github.com/thalweg/thalweg/coordinator/alert/webhook"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/endpoint"
 	"github.com/thalweg/thalweg/pipeline/event"
@@ -47,6 +48,8 @@ type Set struct {
 	keys    map[string]table.Key              // no default one
 	// collectors of traces; no default one
 	collectors map[string]tracing.Config
+	// webhooks that coordinators tell alerts; no default one
+	webhooks map[string]webhook.Config
 }
 
 // store is an object store, and how it is reached, to tell people.
@@ -75,7 +78,7 @@ func New(address string, keys s3.Config, brokers kafka.Config, schemas string) (
 		buffers: kafka.NewPool(),
 		streams: streamOpeners(),
 		schemas: make(map[string]*schemaregistry.Client),
-		keys:    make(map[string]table.Key), collectors: make(map[string]tracing.Config),
+		keys:    make(map[string]table.Key), collectors: make(map[string]tracing.Config), webhooks: make(map[string]webhook.Config),
 	}
 	if schemas != "" {
 		c.schemas[Default], err = (&registrySection{URL: schemas}).open("--schema-registry", false)

@@ -26,6 +26,7 @@ type connection struct {
 	SchemaRegistry *registrySection `yaml:"schema_registry"`
 	Key            *keySection      `yaml:"key"`
 	OTLP           *otlpSection     `yaml:"otlp"`
+	Webhook        *webhookSection  `yaml:"webhook"`
 	Loopback       bool             `yaml:"loopback"` // its names may lead to this machine
 }
 
@@ -148,8 +149,8 @@ func (c *Set) add(file, name string, conn connection) (err error) {
 		c.stores[name], err = conn.S3.open(subject, conn.Loopback)
 	case conn.Directory != nil:
 		c.stores[name], err = openStore("file://"+*conn.Directory, s3.Config{})
-	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil && conn.OTLP == nil:
-		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry, key or otlp"))
+	case conn.Kafka == nil && conn.SchemaRegistry == nil && conn.Key == nil && conn.OTLP == nil && conn.Webhook == nil:
+		return badConnection(subject, errors.New("give it s3, directory, kafka, schema_registry, key, otlp or webhook"))
 	}
 	if err == nil && conn.Kafka != nil {
 		c.brokers[name], err = conn.Kafka.config(subject, fmt.Sprintf("connection %s in %s", name, file), conn.Loopback)
@@ -162,6 +163,9 @@ func (c *Set) add(file, name string, conn connection) (err error) {
 	}
 	if err == nil && conn.OTLP != nil {
 		c.collectors[name], err = conn.OTLP.config(subject, conn.Loopback)
+	}
+	if err == nil && conn.Webhook != nil {
+		c.webhooks[name], err = conn.Webhook.config(subject, conn.Loopback)
 	}
 	return err
 }

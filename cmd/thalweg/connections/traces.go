@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,22 +30,7 @@ type otlpSection struct {
 
 func (s *otlpSection) config(subject string, loopback bool) (tracing.Config, error) {
 	r := secrets{subject: subject}
-	cfg := tracing.Config{Endpoint: s.Endpoint, Loopback: loopback, TLS: r.tls(s.TLS)}
-	names := slices.Sorted(maps.Keys(s.Headers))
-	var from []*reference
-	for _, name := range names {
-		of := s.Headers[name]
-		from = append(from, &of)
-	}
-	if read := r.secrets("headers", from...); read != nil && len(from) > 0 {
-		cfg.Headers = func() map[string]string {
-			headers := make(map[string]string, len(names))
-			for i, value := range read.values() {
-				headers[names[i]] = value
-			}
-			return headers
-		}
-	}
+	cfg := tracing.Config{Endpoint: s.Endpoint, Loopback: loopback, TLS: r.tls(s.TLS), Headers: r.headers(s.Headers)}
 	if r.err == nil && s.Endpoint == "" {
 		r.fail("endpoint", errors.New("write http://host:4318 or https://host"))
 	}

@@ -243,7 +243,7 @@ func (c *Cluster) openCoordinators() error {
 	}
 	for i, p := range peers {
 		node, err := coordinator.New(c.log, coordinator.Config{
-			Version: c.cfg.Version, ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg", Traces: c.traces,
+			Version: c.cfg.Version, ID: p.ID, Dir: filepath.Join(c.cfg.Dir, p.ID), Peers: peers, SpecCatalog: catalog.All(), Stages: worker.Stages().Plan, CollectEvery: c.cfg.CollectEvery, LookEvery: c.cfg.LookEvery, StateBucket: "thalweg", Webhooks: c.Connections.Webhooks(), Traces: c.traces,
 			Records: func(ctx context.Context) (storage.Bucket, error) { return c.Connections.Bucket(ctx, "", "thalweg") }})
 		if err != nil {
 			return fmt.Errorf("coordinator %d: %w", i+1, err)

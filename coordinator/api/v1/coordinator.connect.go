@@ -103,6 +103,9 @@ const (
 	// CoordinatorServiceNodeStatusProcedure is the fully-qualified name of the CoordinatorService's
 	// NodeStatus RPC.
 	CoordinatorServiceNodeStatusProcedure = "/thalweg.coordinator.v1.CoordinatorService/NodeStatus"
+	// CoordinatorServiceListAlertsProcedure is the fully-qualified name of the CoordinatorService's
+	// ListAlerts RPC.
+	CoordinatorServiceListAlertsProcedure = "/thalweg.coordinator.v1.CoordinatorService/ListAlerts"
 	// CoordinatorServiceBackupProcedure is the fully-qualified name of the CoordinatorService's Backup
 	// RPC.
 	CoordinatorServiceBackupProcedure = "/thalweg.coordinator.v1.CoordinatorService/Backup"
@@ -178,6 +181,8 @@ type CoordinatorServiceClient interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// NodeStatus tells of the coordinator that is asked. It is not passed on to the leader.
 	NodeStatus(context.Context, *NodeStatusRequest) (*NodeStatusResponse, error)
+	// ListAlerts lists the alerts of one pipeline, or of all.
+	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
 	// Backup answers with all that the coordinators know, as a file for Restore.
 	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Restore gives a new cluster what a backup holds; one that has pipelines or models
@@ -343,6 +348,12 @@ func NewCoordinatorServiceClient(httpClient connect.HTTPClient, baseURL string, 
 			connect.WithSchema(coordinatorServiceMethods.ByName("NodeStatus")),
 			connect.WithClientOptions(opts...),
 		),
+		listAlerts: connect.NewClient[ListAlertsRequest, ListAlertsResponse](
+			httpClient,
+			baseURL+CoordinatorServiceListAlertsProcedure,
+			connect.WithSchema(coordinatorServiceMethods.ByName("ListAlerts")),
+			connect.WithClientOptions(opts...),
+		),
 		backup: connect.NewClient[BackupRequest, BackupResponse](
 			httpClient,
 			baseURL+CoordinatorServiceBackupProcedure,
@@ -418,6 +429,7 @@ type coordinatorServiceClient struct {
 	listEndpoints  *connect.Client[ListEndpointsRequest, ListEndpointsResponse]
 	status         *connect.Client[StatusRequest, StatusResponse]
 	nodeStatus     *connect.Client[NodeStatusRequest, NodeStatusResponse]
+	listAlerts     *connect.Client[ListAlertsRequest, ListAlertsResponse]
 	backup         *connect.Client[BackupRequest, BackupResponse]
 	restore        *connect.Client[RestoreRequest, RestoreResponse]
 	removeMember   *connect.Client[RemoveMemberRequest, RemoveMemberResponse]
@@ -626,6 +638,15 @@ func (c *coordinatorServiceClient) NodeStatus(ctx context.Context, req *NodeStat
 	return nil, err
 }
 
+// ListAlerts calls thalweg.coordinator.v1.CoordinatorService.ListAlerts.
+func (c *coordinatorServiceClient) ListAlerts(ctx context.Context, req *ListAlertsRequest) (*ListAlertsResponse, error) {
+	response, err := c.listAlerts.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Backup calls thalweg.coordinator.v1.CoordinatorService.Backup.
 func (c *coordinatorServiceClient) Backup(ctx context.Context, req *BackupRequest) (*BackupResponse, error) {
 	response, err := c.backup.CallUnary(ctx, connect.NewRequest(req))
@@ -749,6 +770,8 @@ type CoordinatorServiceHandler interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// NodeStatus tells of the coordinator that is asked. It is not passed on to the leader.
 	NodeStatus(context.Context, *NodeStatusRequest) (*NodeStatusResponse, error)
+	// ListAlerts lists the alerts of one pipeline, or of all.
+	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
 	// Backup answers with all that the coordinators know, as a file for Restore.
 	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Restore gives a new cluster what a backup holds; one that has pipelines or models
@@ -910,6 +933,12 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 		connect.WithSchema(coordinatorServiceMethods.ByName("NodeStatus")),
 		connect.WithHandlerOptions(opts...),
 	)
+	coordinatorServiceListAlertsHandler := connect.NewUnaryHandlerSimple(
+		CoordinatorServiceListAlertsProcedure,
+		svc.ListAlerts,
+		connect.WithSchema(coordinatorServiceMethods.ByName("ListAlerts")),
+		connect.WithHandlerOptions(opts...),
+	)
 	coordinatorServiceBackupHandler := connect.NewUnaryHandlerSimple(
 		CoordinatorServiceBackupProcedure,
 		svc.Backup,
@@ -1004,6 +1033,8 @@ func NewCoordinatorServiceHandler(svc CoordinatorServiceHandler, opts ...connect
 			coordinatorServiceStatusHandler.ServeHTTP(w, r)
 		case CoordinatorServiceNodeStatusProcedure:
 			coordinatorServiceNodeStatusHandler.ServeHTTP(w, r)
+		case CoordinatorServiceListAlertsProcedure:
+			coordinatorServiceListAlertsHandler.ServeHTTP(w, r)
 		case CoordinatorServiceBackupProcedure:
 			coordinatorServiceBackupHandler.ServeHTTP(w, r)
 		case CoordinatorServiceRestoreProcedure:
@@ -1115,6 +1146,10 @@ func (UnimplementedCoordinatorServiceHandler) Status(context.Context, *StatusReq
 
 func (UnimplementedCoordinatorServiceHandler) NodeStatus(context.Context, *NodeStatusRequest) (*NodeStatusResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.NodeStatus is not implemented"))
+}
+
+func (UnimplementedCoordinatorServiceHandler) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("thalweg.coordinator.v1.CoordinatorService.ListAlerts is not implemented"))
 }
 
 func (UnimplementedCoordinatorServiceHandler) Backup(context.Context, *BackupRequest) (*BackupResponse, error) {

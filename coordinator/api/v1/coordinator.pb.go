@@ -4231,6 +4231,7 @@ type StatusResponse struct {
 	Pipelines       []*Pipeline      `protobuf:"bytes,12,rep,name=pipelines,proto3" json:"pipelines,omitempty"`                                       // without their specs
 	Level           uint32           `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`                                              // how the cluster acts: by the newest level that all coordinators have known
 	Endpoints       []*Endpoint      `protobuf:"bytes,14,rep,name=endpoints,proto3" json:"endpoints,omitempty"`                                       // of all pipelines that are served
+	AlertsFiring    uint32           `protobuf:"varint,15,opt,name=alerts_firing,json=alertsFiring,proto3" json:"alerts_firing,omitempty"`            // that the caller may see: ListAlerts lists them
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4361,6 +4362,13 @@ func (x *StatusResponse) GetEndpoints() []*Endpoint {
 		return x.Endpoints
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetAlertsFiring() uint32 {
+	if x != nil {
+		return x.AlertsFiring
+	}
+	return 0
 }
 
 // Endpoint is a worker that answers for a pipeline.
@@ -4552,6 +4560,8 @@ type Attention struct {
 	Severity      string                 `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"` // error: something stands still or is lost; warning: it will be
 	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`   // such as "node c2", "worker w1", "run flights-1", "stream flights"
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`   // what is the matter, and what to do
+	Rule          string                 `protobuf:"bytes,4,opt,name=rule,proto3" json:"rule,omitempty"`         // of alerts, that it is the condition of
+	Pipeline      string                 `protobuf:"bytes,5,opt,name=pipeline,proto3" json:"pipeline,omitempty"` // that it concerns; empty: the cluster
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4607,6 +4617,328 @@ func (x *Attention) GetMessage() string {
 	return ""
 }
 
+func (x *Attention) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Attention) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+// ListAlertsRequest asks for the alerts of one pipeline, or for all.
+type ListAlertsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      string                 `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`  // empty: all, those of the cluster among them
+	Resolved      bool                   `protobuf:"varint,2,opt,name=resolved,proto3" json:"resolved,omitempty"` // also those that were resolved
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlertsRequest) Reset() {
+	*x = ListAlertsRequest{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlertsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlertsRequest) ProtoMessage() {}
+
+func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
+func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListAlertsRequest) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *ListAlertsRequest) GetResolved() bool {
+	if x != nil {
+		return x.Resolved
+	}
+	return false
+}
+
+// ListAlertsResponse is the alerts that fire, those that are about to, and those that did.
+type ListAlertsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Alerts        []*Alert               `protobuf:"bytes,1,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlertsResponse) Reset() {
+	*x = ListAlertsResponse{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlertsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlertsResponse) ProtoMessage() {}
+
+func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
+func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListAlertsResponse) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+// Alert is something that somebody is told, or was.
+type Alert struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Rule           string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Severity       string                 `protobuf:"bytes,2,opt,name=severity,proto3" json:"severity,omitempty"`                                       // error: something stands still or is lost; warning: it will be
+	Pipeline       string                 `protobuf:"bytes,3,opt,name=pipeline,proto3" json:"pipeline,omitempty"`                                       // empty: it concerns the cluster
+	Subject        string                 `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`                                         // such as "stream flights"
+	Message        string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`                                         // what was the matter when it began to fire
+	Action         string                 `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`                                           // what to do
+	Docs           string                 `protobuf:"bytes,7,opt,name=docs,proto3" json:"docs,omitempty"`                                               // where the rule is described
+	State          string                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`                                             // pending: its condition has not held for long enough; firing, or resolved
+	SinceUnixMs    int64                  `protobuf:"varint,9,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`           // when its condition began
+	FiresUnixMs    int64                  `protobuf:"varint,10,opt,name=fires_unix_ms,json=firesUnixMs,proto3" json:"fires_unix_ms,omitempty"`          // when it began to fire or, pending, when it will
+	ResolvedUnixMs int64                  `protobuf:"varint,11,opt,name=resolved_unix_ms,json=resolvedUnixMs,proto3" json:"resolved_unix_ms,omitempty"` // 0: it was not
+	Sends          []*AlertSend           `protobuf:"bytes,12,rep,name=sends,proto3" json:"sends,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Alert) Reset() {
+	*x = Alert{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alert) ProtoMessage() {}
+
+func (x *Alert) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alert.ProtoReflect.Descriptor instead.
+func (*Alert) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *Alert) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Alert) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Alert) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *Alert) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Alert) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Alert) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Alert) GetDocs() string {
+	if x != nil {
+		return x.Docs
+	}
+	return ""
+}
+
+func (x *Alert) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Alert) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
+func (x *Alert) GetFiresUnixMs() int64 {
+	if x != nil {
+		return x.FiresUnixMs
+	}
+	return 0
+}
+
+func (x *Alert) GetResolvedUnixMs() int64 {
+	if x != nil {
+		return x.ResolvedUnixMs
+	}
+	return 0
+}
+
+func (x *Alert) GetSends() []*AlertSend {
+	if x != nil {
+		return x.Sends
+	}
+	return nil
+}
+
+// AlertSend is what a webhook was told of an alert.
+type AlertSend struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Webhook       string                 `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	Told          string                 `protobuf:"bytes,2,opt,name=told,proto3" json:"told,omitempty"`                                  // firing or resolved; empty: nothing yet; nothing: it was resolved before
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                                // why it could not be told last; empty: it was, or was not tried
+	Failures      uint32                 `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`                         // in a row
+	NextUnixMs    int64                  `protobuf:"varint,5,opt,name=next_unix_ms,json=nextUnixMs,proto3" json:"next_unix_ms,omitempty"` // when it is tried again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertSend) Reset() {
+	*x = AlertSend{}
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertSend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertSend) ProtoMessage() {}
+
+func (x *AlertSend) ProtoReflect() protoreflect.Message {
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertSend.ProtoReflect.Descriptor instead.
+func (*AlertSend) Descriptor() ([]byte, []int) {
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *AlertSend) GetWebhook() string {
+	if x != nil {
+		return x.Webhook
+	}
+	return ""
+}
+
+func (x *AlertSend) GetTold() string {
+	if x != nil {
+		return x.Told
+	}
+	return ""
+}
+
+func (x *AlertSend) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *AlertSend) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *AlertSend) GetNextUnixMs() int64 {
+	if x != nil {
+		return x.NextUnixMs
+	}
+	return 0
+}
+
 // StreamSummary is all partitions of a stream together.
 type StreamSummary struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -4628,7 +4960,7 @@ type StreamSummary struct {
 
 func (x *StreamSummary) Reset() {
 	*x = StreamSummary{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4640,7 +4972,7 @@ func (x *StreamSummary) String() string {
 func (*StreamSummary) ProtoMessage() {}
 
 func (x *StreamSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[63]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4653,7 +4985,7 @@ func (x *StreamSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSummary.ProtoReflect.Descriptor instead.
 func (*StreamSummary) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{63}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StreamSummary) GetPipeline() string {
@@ -4749,7 +5081,7 @@ type NodeStatusRequest struct {
 
 func (x *NodeStatusRequest) Reset() {
 	*x = NodeStatusRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4761,7 +5093,7 @@ func (x *NodeStatusRequest) String() string {
 func (*NodeStatusRequest) ProtoMessage() {}
 
 func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[64]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4774,7 +5106,7 @@ func (x *NodeStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatusRequest.ProtoReflect.Descriptor instead.
 func (*NodeStatusRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{64}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
 }
 
 // NodeStatusResponse is the coordinator that was asked.
@@ -4787,7 +5119,7 @@ type NodeStatusResponse struct {
 
 func (x *NodeStatusResponse) Reset() {
 	*x = NodeStatusResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4799,7 +5131,7 @@ func (x *NodeStatusResponse) String() string {
 func (*NodeStatusResponse) ProtoMessage() {}
 
 func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[65]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4812,7 +5144,7 @@ func (x *NodeStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatusResponse.ProtoReflect.Descriptor instead.
 func (*NodeStatusResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{65}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *NodeStatusResponse) GetNode() *Node {
@@ -4844,7 +5176,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4856,7 +5188,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[66]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4869,7 +5201,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{66}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Node) GetId() string {
@@ -4966,7 +5298,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4978,7 +5310,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[67]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4991,7 +5323,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{67}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RemoveMemberRequest) GetId() string {
@@ -5011,7 +5343,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5023,7 +5355,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[68]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5036,7 +5368,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{68}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RemoveMemberResponse) GetMembers() []string {
@@ -5061,13 +5393,14 @@ type Worker struct {
 	Tasks                      uint32                 `protobuf:"varint,10,opt,name=tasks,proto3" json:"tasks,omitempty"`                                                                                   // of its leases, those that are no partitions
 	Partitions                 uint32                 `protobuf:"varint,11,opt,name=partitions,proto3" json:"partitions,omitempty"`                                                                         // of its leases, partitions of topics
 	CertificateExpiresAtUnixMs int64                  `protobuf:"varint,12,opt,name=certificate_expires_at_unix_ms,json=certificateExpiresAtUnixMs,proto3" json:"certificate_expires_at_unix_ms,omitempty"` // 0: it has none
+	NoRoom                     bool                   `protobuf:"varint,13,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"`                                                                   // its disk was full: it takes no tasks of runs
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5079,7 +5412,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[69]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5092,7 +5425,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{69}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Worker) GetId() string {
@@ -5179,6 +5512,13 @@ func (x *Worker) GetCertificateExpiresAtUnixMs() int64 {
 	return 0
 }
 
+func (x *Worker) GetNoRoom() bool {
+	if x != nil {
+		return x.NoRoom
+	}
+	return false
+}
+
 // BackupRequest asks for a backup.
 type BackupRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5188,7 +5528,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5200,7 +5540,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[70]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5213,7 +5553,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{70}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
 }
 
 // BackupResponse is a backup.
@@ -5227,7 +5567,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5239,7 +5579,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[71]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5252,7 +5592,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{71}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *BackupResponse) GetBackup() []byte {
@@ -5279,7 +5619,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5291,7 +5631,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[72]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5304,7 +5644,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{72}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RestoreRequest) GetBackup() []byte {
@@ -5326,7 +5666,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5338,7 +5678,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[73]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5351,7 +5691,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{73}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RestoreResponse) GetPipelines() uint64 {
@@ -5404,7 +5744,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +5756,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[74]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +5769,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{74}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PollRequest) GetWorkerId() string {
@@ -5585,7 +5925,7 @@ type RolloutCounts struct {
 
 func (x *RolloutCounts) Reset() {
 	*x = RolloutCounts{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5597,7 +5937,7 @@ func (x *RolloutCounts) String() string {
 func (*RolloutCounts) ProtoMessage() {}
 
 func (x *RolloutCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[75]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5610,7 +5950,7 @@ func (x *RolloutCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutCounts.ProtoReflect.Descriptor instead.
 func (*RolloutCounts) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{75}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RolloutCounts) GetSalt() string {
@@ -5657,7 +5997,7 @@ type ArmCounts struct {
 
 func (x *ArmCounts) Reset() {
 	*x = ArmCounts{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5669,7 +6009,7 @@ func (x *ArmCounts) String() string {
 func (*ArmCounts) ProtoMessage() {}
 
 func (x *ArmCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[76]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5682,7 +6022,7 @@ func (x *ArmCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmCounts.ProtoReflect.Descriptor instead.
 func (*ArmCounts) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{76}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ArmCounts) GetEvents() int64 {
@@ -5747,7 +6087,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5759,7 +6099,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[77]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5772,7 +6112,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{77}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Looked) GetPipeline() string {
@@ -5815,7 +6155,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5827,7 +6167,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[78]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5840,7 +6180,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{78}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Connection) GetKind() string {
@@ -5881,7 +6221,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5893,7 +6233,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[79]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5906,7 +6246,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{79}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Progress) GetTaskId() string {
@@ -5994,7 +6334,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6006,7 +6346,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[80]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6019,7 +6359,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{80}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -6111,7 +6451,7 @@ type ModelRefusal struct {
 
 func (x *ModelRefusal) Reset() {
 	*x = ModelRefusal{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6123,7 +6463,7 @@ func (x *ModelRefusal) String() string {
 func (*ModelRefusal) ProtoMessage() {}
 
 func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[81]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6136,7 +6476,7 @@ func (x *ModelRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRefusal.ProtoReflect.Descriptor instead.
 func (*ModelRefusal) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{81}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ModelRefusal) GetModel() string {
@@ -6175,7 +6515,7 @@ type PollResponse struct {
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6187,7 +6527,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[82]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6200,7 +6540,7 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{82}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PollResponse) GetLeases() []*Lease {
@@ -6243,7 +6583,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6255,7 +6595,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[83]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6268,7 +6608,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{83}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Look) GetPipeline() string {
@@ -6335,7 +6675,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6347,7 +6687,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[84]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6360,7 +6700,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{84}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Lease) GetTaskId() string {
@@ -6594,7 +6934,7 @@ type RolloutPin struct {
 
 func (x *RolloutPin) Reset() {
 	*x = RolloutPin{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6606,7 +6946,7 @@ func (x *RolloutPin) String() string {
 func (*RolloutPin) ProtoMessage() {}
 
 func (x *RolloutPin) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[85]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6619,7 +6959,7 @@ func (x *RolloutPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutPin.ProtoReflect.Descriptor instead.
 func (*RolloutPin) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{85}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RolloutPin) GetCandidate() *ModelVersion {
@@ -6669,7 +7009,7 @@ type NamedVersion struct {
 
 func (x *NamedVersion) Reset() {
 	*x = NamedVersion{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6681,7 +7021,7 @@ func (x *NamedVersion) String() string {
 func (*NamedVersion) ProtoMessage() {}
 
 func (x *NamedVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[86]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6694,7 +7034,7 @@ func (x *NamedVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedVersion.ProtoReflect.Descriptor instead.
 func (*NamedVersion) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{86}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *NamedVersion) GetVersion() uint64 {
@@ -6730,7 +7070,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6742,7 +7082,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[87]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6755,7 +7095,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{87}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Peer) GetReplica() uint32 {
@@ -6794,7 +7134,7 @@ type ErrorDetail struct {
 
 func (x *ErrorDetail) Reset() {
 	*x = ErrorDetail{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6806,7 +7146,7 @@ func (x *ErrorDetail) String() string {
 func (*ErrorDetail) ProtoMessage() {}
 
 func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[88]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6819,7 +7159,7 @@ func (x *ErrorDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorDetail.ProtoReflect.Descriptor instead.
 func (*ErrorDetail) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{88}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ErrorDetail) GetKind() uint32 {
@@ -6872,7 +7212,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6884,7 +7224,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[89]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6897,7 +7237,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{89}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *CreateTokenRequest) GetRequestId() string {
@@ -6951,7 +7291,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[90]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6963,7 +7303,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[90]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6976,7 +7316,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{90}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{94}
 }
 
 // ListTokensRequest asks for all tokens.
@@ -6988,7 +7328,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[91]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7000,7 +7340,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[91]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7013,7 +7353,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{91}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{95}
 }
 
 // ListTokensResponse is the tokens, in order of their names.
@@ -7026,7 +7366,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[92]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7038,7 +7378,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[92]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7051,7 +7391,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{92}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListTokensResponse) GetTokens() []*Token {
@@ -7076,7 +7416,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[93]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7088,7 +7428,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[93]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7101,7 +7441,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{93}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *Token) GetName() string {
@@ -7157,7 +7497,7 @@ type RevokeTokenRequest struct {
 
 func (x *RevokeTokenRequest) Reset() {
 	*x = RevokeTokenRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[94]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7169,7 +7509,7 @@ func (x *RevokeTokenRequest) String() string {
 func (*RevokeTokenRequest) ProtoMessage() {}
 
 func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[94]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7182,7 +7522,7 @@ func (x *RevokeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{94}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *RevokeTokenRequest) GetRequestId() string {
@@ -7208,7 +7548,7 @@ type RevokeTokenResponse struct {
 
 func (x *RevokeTokenResponse) Reset() {
 	*x = RevokeTokenResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[95]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7220,7 +7560,7 @@ func (x *RevokeTokenResponse) String() string {
 func (*RevokeTokenResponse) ProtoMessage() {}
 
 func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[95]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7233,7 +7573,7 @@ func (x *RevokeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{95}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{99}
 }
 
 // ListAuditRequest asks for records of the audit log.
@@ -7253,7 +7593,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[96]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7265,7 +7605,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[96]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7278,7 +7618,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{96}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ListAuditRequest) GetAfter() uint64 {
@@ -7350,7 +7690,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[97]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7362,7 +7702,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[97]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7375,7 +7715,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{97}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ListAuditResponse) GetRecords() []*AuditRecord {
@@ -7431,7 +7771,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[98]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7443,7 +7783,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[98]
+	mi := &file_coordinator_api_v1_coordinator_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7456,7 +7796,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{98}
+	return file_coordinator_api_v1_coordinator_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *AuditRecord) GetSeq() uint64 {
@@ -7976,7 +8316,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\trows_sent\x18\x18 \x01(\x03R\browsSent\x12\x1e\n" +
 	"\vsent_p50_ms\x18\x19 \x01(\x01R\tsentP50Ms\x12\x1e\n" +
 	"\vsent_p99_ms\x18\x1a \x01(\x01R\tsentP99Ms\"\x0f\n" +
-	"\rStatusRequest\"\xfc\x04\n" +
+	"\rStatusRequest\"\xa1\x05\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x122\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1c.thalweg.coordinator.v1.NodeR\x05nodes\x128\n" +
@@ -7993,7 +8333,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x11active_runs_total\x18\v \x01(\rR\x0factiveRunsTotal\x12>\n" +
 	"\tpipelines\x18\f \x03(\v2 .thalweg.coordinator.v1.PipelineR\tpipelines\x12\x14\n" +
 	"\x05level\x18\r \x01(\rR\x05level\x12>\n" +
-	"\tendpoints\x18\x0e \x03(\v2 .thalweg.coordinator.v1.EndpointR\tendpoints\"\xc3\x01\n" +
+	"\tendpoints\x18\x0e \x03(\v2 .thalweg.coordinator.v1.EndpointR\tendpoints\x12#\n" +
+	"\ralerts_firing\x18\x0f \x01(\rR\falertsFiring\"\xc3\x01\n" +
 	"\bEndpoint\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x16\n" +
@@ -8005,11 +8346,39 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x14ListEndpointsRequest\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\"W\n" +
 	"\x15ListEndpointsResponse\x12>\n" +
-	"\tendpoints\x18\x01 \x03(\v2 .thalweg.coordinator.v1.EndpointR\tendpoints\"[\n" +
+	"\tendpoints\x18\x01 \x03(\v2 .thalweg.coordinator.v1.EndpointR\tendpoints\"\x8b\x01\n" +
 	"\tAttention\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x96\x03\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
+	"\x04rule\x18\x04 \x01(\tR\x04rule\x12\x1a\n" +
+	"\bpipeline\x18\x05 \x01(\tR\bpipeline\"K\n" +
+	"\x11ListAlertsRequest\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x1a\n" +
+	"\bresolved\x18\x02 \x01(\bR\bresolved\"K\n" +
+	"\x12ListAlertsResponse\x125\n" +
+	"\x06alerts\x18\x01 \x03(\v2\x1d.thalweg.coordinator.v1.AlertR\x06alerts\"\xf4\x02\n" +
+	"\x05Alert\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x1a\n" +
+	"\bseverity\x18\x02 \x01(\tR\bseverity\x12\x1a\n" +
+	"\bpipeline\x18\x03 \x01(\tR\bpipeline\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x16\n" +
+	"\x06action\x18\x06 \x01(\tR\x06action\x12\x12\n" +
+	"\x04docs\x18\a \x01(\tR\x04docs\x12\x14\n" +
+	"\x05state\x18\b \x01(\tR\x05state\x12\"\n" +
+	"\rsince_unix_ms\x18\t \x01(\x03R\vsinceUnixMs\x12\"\n" +
+	"\rfires_unix_ms\x18\n" +
+	" \x01(\x03R\vfiresUnixMs\x12(\n" +
+	"\x10resolved_unix_ms\x18\v \x01(\x03R\x0eresolvedUnixMs\x127\n" +
+	"\x05sends\x18\f \x03(\v2!.thalweg.coordinator.v1.AlertSendR\x05sends\"\x8d\x01\n" +
+	"\tAlertSend\x12\x18\n" +
+	"\awebhook\x18\x01 \x01(\tR\awebhook\x12\x12\n" +
+	"\x04told\x18\x02 \x01(\tR\x04told\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\rR\bfailures\x12 \n" +
+	"\fnext_unix_ms\x18\x05 \x01(\x03R\n" +
+	"nextUnixMs\"\x96\x03\n" +
 	"\rStreamSummary\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -8050,7 +8419,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\x13RemoveMemberRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
 	"\x14RemoveMemberResponse\x12\x18\n" +
-	"\amembers\x18\x01 \x03(\tR\amembers\"\xee\x02\n" +
+	"\amembers\x18\x01 \x03(\tR\amembers\"\x87\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -8066,7 +8435,8 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\v \x01(\rR\n" +
 	"partitions\x12B\n" +
-	"\x1ecertificate_expires_at_unix_ms\x18\f \x01(\x03R\x1acertificateExpiresAtUnixMs\"\x0f\n" +
+	"\x1ecertificate_expires_at_unix_ms\x18\f \x01(\x03R\x1acertificateExpiresAtUnixMs\x12\x17\n" +
+	"\ano_room\x18\r \x01(\bR\x06noRoom\"\x0f\n" +
 	"\rBackupRequest\"M\n" +
 	"\x0eBackupResponse\x12\x16\n" +
 	"\x06backup\x18\x01 \x01(\fR\x06backup\x12#\n" +
@@ -8304,7 +8674,7 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\asubject\x18\r \x01(\tR\asubject\x12\x18\n" +
 	"\aoutcome\x18\x0e \x01(\tR\aoutcome\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\tR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\tR\x04hash2\xcc\x17\n" +
+	"\x04hash\x18\x10 \x01(\tR\x04hash2\xb3\x18\n" +
 	"\x12CoordinatorService\x12V\n" +
 	"\x05Apply\x12$.thalweg.coordinator.v1.ApplyRequest\x1a%.thalweg.coordinator.v1.ApplyResponse\"\x00\x12n\n" +
 	"\rListPipelines\x12,.thalweg.coordinator.v1.ListPipelinesRequest\x1a-.thalweg.coordinator.v1.ListPipelinesResponse\"\x00\x12h\n" +
@@ -8330,7 +8700,9 @@ const file_coordinator_api_v1_coordinator_proto_rawDesc = "" +
 	"\rListEndpoints\x12,.thalweg.coordinator.v1.ListEndpointsRequest\x1a-.thalweg.coordinator.v1.ListEndpointsResponse\"\x00\x12Y\n" +
 	"\x06Status\x12%.thalweg.coordinator.v1.StatusRequest\x1a&.thalweg.coordinator.v1.StatusResponse\"\x00\x12e\n" +
 	"\n" +
-	"NodeStatus\x12).thalweg.coordinator.v1.NodeStatusRequest\x1a*.thalweg.coordinator.v1.NodeStatusResponse\"\x00\x12Y\n" +
+	"NodeStatus\x12).thalweg.coordinator.v1.NodeStatusRequest\x1a*.thalweg.coordinator.v1.NodeStatusResponse\"\x00\x12e\n" +
+	"\n" +
+	"ListAlerts\x12).thalweg.coordinator.v1.ListAlertsRequest\x1a*.thalweg.coordinator.v1.ListAlertsResponse\"\x00\x12Y\n" +
 	"\x06Backup\x12%.thalweg.coordinator.v1.BackupRequest\x1a&.thalweg.coordinator.v1.BackupResponse\"\x00\x12\\\n" +
 	"\aRestore\x12&.thalweg.coordinator.v1.RestoreRequest\x1a'.thalweg.coordinator.v1.RestoreResponse\"\x00\x12k\n" +
 	"\fRemoveMember\x12+.thalweg.coordinator.v1.RemoveMemberRequest\x1a,.thalweg.coordinator.v1.RemoveMemberResponse\"\x00\x12h\n" +
@@ -8353,7 +8725,7 @@ func file_coordinator_api_v1_coordinator_proto_rawDescGZIP() []byte {
 	return file_coordinator_api_v1_coordinator_proto_rawDescData
 }
 
-var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
+var file_coordinator_api_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 117)
 var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ApplyRequest)(nil),           // 0: thalweg.coordinator.v1.ApplyRequest
 	(*ApplyResponse)(nil),          // 1: thalweg.coordinator.v1.ApplyResponse
@@ -8418,56 +8790,60 @@ var file_coordinator_api_v1_coordinator_proto_goTypes = []any{
 	(*ListEndpointsRequest)(nil),   // 60: thalweg.coordinator.v1.ListEndpointsRequest
 	(*ListEndpointsResponse)(nil),  // 61: thalweg.coordinator.v1.ListEndpointsResponse
 	(*Attention)(nil),              // 62: thalweg.coordinator.v1.Attention
-	(*StreamSummary)(nil),          // 63: thalweg.coordinator.v1.StreamSummary
-	(*NodeStatusRequest)(nil),      // 64: thalweg.coordinator.v1.NodeStatusRequest
-	(*NodeStatusResponse)(nil),     // 65: thalweg.coordinator.v1.NodeStatusResponse
-	(*Node)(nil),                   // 66: thalweg.coordinator.v1.Node
-	(*RemoveMemberRequest)(nil),    // 67: thalweg.coordinator.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),   // 68: thalweg.coordinator.v1.RemoveMemberResponse
-	(*Worker)(nil),                 // 69: thalweg.coordinator.v1.Worker
-	(*BackupRequest)(nil),          // 70: thalweg.coordinator.v1.BackupRequest
-	(*BackupResponse)(nil),         // 71: thalweg.coordinator.v1.BackupResponse
-	(*RestoreRequest)(nil),         // 72: thalweg.coordinator.v1.RestoreRequest
-	(*RestoreResponse)(nil),        // 73: thalweg.coordinator.v1.RestoreResponse
-	(*PollRequest)(nil),            // 74: thalweg.coordinator.v1.PollRequest
-	(*RolloutCounts)(nil),          // 75: thalweg.coordinator.v1.RolloutCounts
-	(*ArmCounts)(nil),              // 76: thalweg.coordinator.v1.ArmCounts
-	(*Looked)(nil),                 // 77: thalweg.coordinator.v1.Looked
-	(*Connection)(nil),             // 78: thalweg.coordinator.v1.Connection
-	(*Progress)(nil),               // 79: thalweg.coordinator.v1.Progress
-	(*TaskReport)(nil),             // 80: thalweg.coordinator.v1.TaskReport
-	(*ModelRefusal)(nil),           // 81: thalweg.coordinator.v1.ModelRefusal
-	(*PollResponse)(nil),           // 82: thalweg.coordinator.v1.PollResponse
-	(*Look)(nil),                   // 83: thalweg.coordinator.v1.Look
-	(*Lease)(nil),                  // 84: thalweg.coordinator.v1.Lease
-	(*RolloutPin)(nil),             // 85: thalweg.coordinator.v1.RolloutPin
-	(*NamedVersion)(nil),           // 86: thalweg.coordinator.v1.NamedVersion
-	(*Peer)(nil),                   // 87: thalweg.coordinator.v1.Peer
-	(*ErrorDetail)(nil),            // 88: thalweg.coordinator.v1.ErrorDetail
-	(*CreateTokenRequest)(nil),     // 89: thalweg.coordinator.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),    // 90: thalweg.coordinator.v1.CreateTokenResponse
-	(*ListTokensRequest)(nil),      // 91: thalweg.coordinator.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),     // 92: thalweg.coordinator.v1.ListTokensResponse
-	(*Token)(nil),                  // 93: thalweg.coordinator.v1.Token
-	(*RevokeTokenRequest)(nil),     // 94: thalweg.coordinator.v1.RevokeTokenRequest
-	(*RevokeTokenResponse)(nil),    // 95: thalweg.coordinator.v1.RevokeTokenResponse
-	(*ListAuditRequest)(nil),       // 96: thalweg.coordinator.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),      // 97: thalweg.coordinator.v1.ListAuditResponse
-	(*AuditRecord)(nil),            // 98: thalweg.coordinator.v1.AuditRecord
-	nil,                            // 99: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
-	nil,                            // 100: thalweg.coordinator.v1.Run.OutputsEntry
-	nil,                            // 101: thalweg.coordinator.v1.Run.MetricsEntry
-	nil,                            // 102: thalweg.coordinator.v1.Run.CountsEntry
-	nil,                            // 103: thalweg.coordinator.v1.Run.ArgumentsEntry
-	nil,                            // 104: thalweg.coordinator.v1.Model.AliasesEntry
-	nil,                            // 105: thalweg.coordinator.v1.Model.ReplacedEntry
-	nil,                            // 106: thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	nil,                            // 107: thalweg.coordinator.v1.ModelVersion.ExportsEntry
-	nil,                            // 108: thalweg.coordinator.v1.TaskReport.OutputsEntry
-	nil,                            // 109: thalweg.coordinator.v1.TaskReport.MetricsEntry
-	nil,                            // 110: thalweg.coordinator.v1.TaskReport.CountsEntry
-	nil,                            // 111: thalweg.coordinator.v1.Lease.InputsEntry
-	nil,                            // 112: thalweg.coordinator.v1.Lease.ArgumentsEntry
+	(*ListAlertsRequest)(nil),      // 63: thalweg.coordinator.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),     // 64: thalweg.coordinator.v1.ListAlertsResponse
+	(*Alert)(nil),                  // 65: thalweg.coordinator.v1.Alert
+	(*AlertSend)(nil),              // 66: thalweg.coordinator.v1.AlertSend
+	(*StreamSummary)(nil),          // 67: thalweg.coordinator.v1.StreamSummary
+	(*NodeStatusRequest)(nil),      // 68: thalweg.coordinator.v1.NodeStatusRequest
+	(*NodeStatusResponse)(nil),     // 69: thalweg.coordinator.v1.NodeStatusResponse
+	(*Node)(nil),                   // 70: thalweg.coordinator.v1.Node
+	(*RemoveMemberRequest)(nil),    // 71: thalweg.coordinator.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),   // 72: thalweg.coordinator.v1.RemoveMemberResponse
+	(*Worker)(nil),                 // 73: thalweg.coordinator.v1.Worker
+	(*BackupRequest)(nil),          // 74: thalweg.coordinator.v1.BackupRequest
+	(*BackupResponse)(nil),         // 75: thalweg.coordinator.v1.BackupResponse
+	(*RestoreRequest)(nil),         // 76: thalweg.coordinator.v1.RestoreRequest
+	(*RestoreResponse)(nil),        // 77: thalweg.coordinator.v1.RestoreResponse
+	(*PollRequest)(nil),            // 78: thalweg.coordinator.v1.PollRequest
+	(*RolloutCounts)(nil),          // 79: thalweg.coordinator.v1.RolloutCounts
+	(*ArmCounts)(nil),              // 80: thalweg.coordinator.v1.ArmCounts
+	(*Looked)(nil),                 // 81: thalweg.coordinator.v1.Looked
+	(*Connection)(nil),             // 82: thalweg.coordinator.v1.Connection
+	(*Progress)(nil),               // 83: thalweg.coordinator.v1.Progress
+	(*TaskReport)(nil),             // 84: thalweg.coordinator.v1.TaskReport
+	(*ModelRefusal)(nil),           // 85: thalweg.coordinator.v1.ModelRefusal
+	(*PollResponse)(nil),           // 86: thalweg.coordinator.v1.PollResponse
+	(*Look)(nil),                   // 87: thalweg.coordinator.v1.Look
+	(*Lease)(nil),                  // 88: thalweg.coordinator.v1.Lease
+	(*RolloutPin)(nil),             // 89: thalweg.coordinator.v1.RolloutPin
+	(*NamedVersion)(nil),           // 90: thalweg.coordinator.v1.NamedVersion
+	(*Peer)(nil),                   // 91: thalweg.coordinator.v1.Peer
+	(*ErrorDetail)(nil),            // 92: thalweg.coordinator.v1.ErrorDetail
+	(*CreateTokenRequest)(nil),     // 93: thalweg.coordinator.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),    // 94: thalweg.coordinator.v1.CreateTokenResponse
+	(*ListTokensRequest)(nil),      // 95: thalweg.coordinator.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),     // 96: thalweg.coordinator.v1.ListTokensResponse
+	(*Token)(nil),                  // 97: thalweg.coordinator.v1.Token
+	(*RevokeTokenRequest)(nil),     // 98: thalweg.coordinator.v1.RevokeTokenRequest
+	(*RevokeTokenResponse)(nil),    // 99: thalweg.coordinator.v1.RevokeTokenResponse
+	(*ListAuditRequest)(nil),       // 100: thalweg.coordinator.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),      // 101: thalweg.coordinator.v1.ListAuditResponse
+	(*AuditRecord)(nil),            // 102: thalweg.coordinator.v1.AuditRecord
+	nil,                            // 103: thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	nil,                            // 104: thalweg.coordinator.v1.Run.OutputsEntry
+	nil,                            // 105: thalweg.coordinator.v1.Run.MetricsEntry
+	nil,                            // 106: thalweg.coordinator.v1.Run.CountsEntry
+	nil,                            // 107: thalweg.coordinator.v1.Run.ArgumentsEntry
+	nil,                            // 108: thalweg.coordinator.v1.Model.AliasesEntry
+	nil,                            // 109: thalweg.coordinator.v1.Model.ReplacedEntry
+	nil,                            // 110: thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	nil,                            // 111: thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	nil,                            // 112: thalweg.coordinator.v1.TaskReport.OutputsEntry
+	nil,                            // 113: thalweg.coordinator.v1.TaskReport.MetricsEntry
+	nil,                            // 114: thalweg.coordinator.v1.TaskReport.CountsEntry
+	nil,                            // 115: thalweg.coordinator.v1.Lease.InputsEntry
+	nil,                            // 116: thalweg.coordinator.v1.Lease.ArgumentsEntry
 }
 var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	5,   // 0: thalweg.coordinator.v1.ListPipelinesResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
@@ -8478,14 +8854,14 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	7,   // 5: thalweg.coordinator.v1.Rollout.arms:type_name -> thalweg.coordinator.v1.RolloutArm
 	9,   // 6: thalweg.coordinator.v1.RolloutVerdict.findings:type_name -> thalweg.coordinator.v1.RolloutFinding
 	5,   // 7: thalweg.coordinator.v1.GetPipelineResponse.pipeline:type_name -> thalweg.coordinator.v1.Pipeline
-	99,  // 8: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
+	103, // 8: thalweg.coordinator.v1.StartRunRequest.arguments:type_name -> thalweg.coordinator.v1.StartRunRequest.ArgumentsEntry
 	25,  // 9: thalweg.coordinator.v1.ListRunsResponse.runs:type_name -> thalweg.coordinator.v1.Run
 	25,  // 10: thalweg.coordinator.v1.GetRunResponse.run:type_name -> thalweg.coordinator.v1.Run
 	29,  // 11: thalweg.coordinator.v1.Run.stages:type_name -> thalweg.coordinator.v1.Stage
-	100, // 12: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
-	101, // 13: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
-	102, // 14: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
-	103, // 15: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
+	104, // 12: thalweg.coordinator.v1.Run.outputs:type_name -> thalweg.coordinator.v1.Run.OutputsEntry
+	105, // 13: thalweg.coordinator.v1.Run.metrics:type_name -> thalweg.coordinator.v1.Run.MetricsEntry
+	106, // 14: thalweg.coordinator.v1.Run.counts:type_name -> thalweg.coordinator.v1.Run.CountsEntry
+	107, // 15: thalweg.coordinator.v1.Run.arguments:type_name -> thalweg.coordinator.v1.Run.ArgumentsEntry
 	26,  // 16: thalweg.coordinator.v1.Run.curve:type_name -> thalweg.coordinator.v1.Loss
 	27,  // 17: thalweg.coordinator.v1.Run.weights:type_name -> thalweg.coordinator.v1.Weight
 	28,  // 18: thalweg.coordinator.v1.Run.importance:type_name -> thalweg.coordinator.v1.Importance
@@ -8494,112 +8870,116 @@ var file_coordinator_api_v1_coordinator_proto_depIdxs = []int32{
 	41,  // 21: thalweg.coordinator.v1.GetJobResponse.job:type_name -> thalweg.coordinator.v1.Job
 	44,  // 22: thalweg.coordinator.v1.ListModelsResponse.models:type_name -> thalweg.coordinator.v1.Model
 	46,  // 23: thalweg.coordinator.v1.Model.versions:type_name -> thalweg.coordinator.v1.ModelVersion
-	104, // 24: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
-	105, // 25: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
-	106, // 26: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
-	107, // 27: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
+	108, // 24: thalweg.coordinator.v1.Model.aliases:type_name -> thalweg.coordinator.v1.Model.AliasesEntry
+	109, // 25: thalweg.coordinator.v1.Model.replaced:type_name -> thalweg.coordinator.v1.Model.ReplacedEntry
+	110, // 26: thalweg.coordinator.v1.ModelVersion.metrics:type_name -> thalweg.coordinator.v1.ModelVersion.MetricsEntry
+	111, // 27: thalweg.coordinator.v1.ModelVersion.exports:type_name -> thalweg.coordinator.v1.ModelVersion.ExportsEntry
 	50,  // 28: thalweg.coordinator.v1.SetStreamRequest.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
 	56,  // 29: thalweg.coordinator.v1.StreamStatusResponse.partitions:type_name -> thalweg.coordinator.v1.StreamPartition
 	50,  // 30: thalweg.coordinator.v1.StreamPartition.lost:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	66,  // 31: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
-	69,  // 32: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
+	70,  // 31: thalweg.coordinator.v1.StatusResponse.nodes:type_name -> thalweg.coordinator.v1.Node
+	73,  // 32: thalweg.coordinator.v1.StatusResponse.workers:type_name -> thalweg.coordinator.v1.Worker
 	62,  // 33: thalweg.coordinator.v1.StatusResponse.attention:type_name -> thalweg.coordinator.v1.Attention
 	25,  // 34: thalweg.coordinator.v1.StatusResponse.active_runs:type_name -> thalweg.coordinator.v1.Run
-	63,  // 35: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
+	67,  // 35: thalweg.coordinator.v1.StatusResponse.streams:type_name -> thalweg.coordinator.v1.StreamSummary
 	5,   // 36: thalweg.coordinator.v1.StatusResponse.pipelines:type_name -> thalweg.coordinator.v1.Pipeline
 	59,  // 37: thalweg.coordinator.v1.StatusResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
 	59,  // 38: thalweg.coordinator.v1.ListEndpointsResponse.endpoints:type_name -> thalweg.coordinator.v1.Endpoint
-	66,  // 39: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
-	79,  // 40: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
-	80,  // 41: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
-	56,  // 42: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
-	81,  // 43: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
-	78,  // 44: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
-	77,  // 45: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
-	87,  // 46: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
-	75,  // 47: thalweg.coordinator.v1.PollRequest.rollouts:type_name -> thalweg.coordinator.v1.RolloutCounts
-	76,  // 48: thalweg.coordinator.v1.RolloutCounts.arms:type_name -> thalweg.coordinator.v1.ArmCounts
-	108, // 49: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
-	109, // 50: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
-	110, // 51: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
-	84,  // 52: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
-	83,  // 53: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
-	111, // 54: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
-	87,  // 55: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
-	112, // 56: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
-	46,  // 57: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
-	50,  // 58: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
-	86,  // 59: thalweg.coordinator.v1.Lease.versions:type_name -> thalweg.coordinator.v1.NamedVersion
-	85,  // 60: thalweg.coordinator.v1.Lease.rollout:type_name -> thalweg.coordinator.v1.RolloutPin
-	46,  // 61: thalweg.coordinator.v1.RolloutPin.candidate:type_name -> thalweg.coordinator.v1.ModelVersion
-	93,  // 62: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
-	98,  // 63: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
-	45,  // 64: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
-	0,   // 65: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
-	2,   // 66: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
-	13,  // 67: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
-	15,  // 68: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
-	17,  // 69: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
-	19,  // 70: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
-	21,  // 71: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
-	23,  // 72: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
-	31,  // 73: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
-	33,  // 74: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
-	35,  // 75: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
-	37,  // 76: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
-	39,  // 77: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
-	42,  // 78: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
-	47,  // 79: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
-	10,  // 80: thalweg.coordinator.v1.CoordinatorService.SetRollout:input_type -> thalweg.coordinator.v1.SetRolloutRequest
-	49,  // 81: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
-	52,  // 82: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
-	54,  // 83: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
-	60,  // 84: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:input_type -> thalweg.coordinator.v1.ListEndpointsRequest
-	57,  // 85: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
-	64,  // 86: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
-	70,  // 87: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
-	72,  // 88: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
-	67,  // 89: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
-	89,  // 90: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
-	91,  // 91: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
-	94,  // 92: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
-	96,  // 93: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
-	74,  // 94: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
-	1,   // 95: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
-	3,   // 96: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
-	14,  // 97: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
-	16,  // 98: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
-	18,  // 99: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
-	20,  // 100: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
-	22,  // 101: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
-	24,  // 102: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
-	32,  // 103: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
-	34,  // 104: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
-	36,  // 105: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
-	38,  // 106: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
-	40,  // 107: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
-	43,  // 108: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
-	48,  // 109: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
-	11,  // 110: thalweg.coordinator.v1.CoordinatorService.SetRollout:output_type -> thalweg.coordinator.v1.SetRolloutResponse
-	51,  // 111: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
-	53,  // 112: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
-	55,  // 113: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
-	61,  // 114: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:output_type -> thalweg.coordinator.v1.ListEndpointsResponse
-	58,  // 115: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
-	65,  // 116: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
-	71,  // 117: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
-	73,  // 118: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
-	68,  // 119: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
-	90,  // 120: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
-	92,  // 121: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
-	95,  // 122: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
-	97,  // 123: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
-	82,  // 124: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
-	95,  // [95:125] is the sub-list for method output_type
-	65,  // [65:95] is the sub-list for method input_type
-	65,  // [65:65] is the sub-list for extension type_name
-	65,  // [65:65] is the sub-list for extension extendee
-	0,   // [0:65] is the sub-list for field type_name
+	65,  // 39: thalweg.coordinator.v1.ListAlertsResponse.alerts:type_name -> thalweg.coordinator.v1.Alert
+	66,  // 40: thalweg.coordinator.v1.Alert.sends:type_name -> thalweg.coordinator.v1.AlertSend
+	70,  // 41: thalweg.coordinator.v1.NodeStatusResponse.node:type_name -> thalweg.coordinator.v1.Node
+	83,  // 42: thalweg.coordinator.v1.PollRequest.progress:type_name -> thalweg.coordinator.v1.Progress
+	84,  // 43: thalweg.coordinator.v1.PollRequest.reports:type_name -> thalweg.coordinator.v1.TaskReport
+	56,  // 44: thalweg.coordinator.v1.PollRequest.streams:type_name -> thalweg.coordinator.v1.StreamPartition
+	85,  // 45: thalweg.coordinator.v1.PollRequest.refusals:type_name -> thalweg.coordinator.v1.ModelRefusal
+	82,  // 46: thalweg.coordinator.v1.PollRequest.connections:type_name -> thalweg.coordinator.v1.Connection
+	81,  // 47: thalweg.coordinator.v1.PollRequest.looked:type_name -> thalweg.coordinator.v1.Looked
+	91,  // 48: thalweg.coordinator.v1.PollRequest.unreachable:type_name -> thalweg.coordinator.v1.Peer
+	79,  // 49: thalweg.coordinator.v1.PollRequest.rollouts:type_name -> thalweg.coordinator.v1.RolloutCounts
+	80,  // 50: thalweg.coordinator.v1.RolloutCounts.arms:type_name -> thalweg.coordinator.v1.ArmCounts
+	112, // 51: thalweg.coordinator.v1.TaskReport.outputs:type_name -> thalweg.coordinator.v1.TaskReport.OutputsEntry
+	113, // 52: thalweg.coordinator.v1.TaskReport.metrics:type_name -> thalweg.coordinator.v1.TaskReport.MetricsEntry
+	114, // 53: thalweg.coordinator.v1.TaskReport.counts:type_name -> thalweg.coordinator.v1.TaskReport.CountsEntry
+	88,  // 54: thalweg.coordinator.v1.PollResponse.leases:type_name -> thalweg.coordinator.v1.Lease
+	87,  // 55: thalweg.coordinator.v1.PollResponse.looks:type_name -> thalweg.coordinator.v1.Look
+	115, // 56: thalweg.coordinator.v1.Lease.inputs:type_name -> thalweg.coordinator.v1.Lease.InputsEntry
+	91,  // 57: thalweg.coordinator.v1.Lease.peers:type_name -> thalweg.coordinator.v1.Peer
+	116, // 58: thalweg.coordinator.v1.Lease.arguments:type_name -> thalweg.coordinator.v1.Lease.ArgumentsEntry
+	46,  // 59: thalweg.coordinator.v1.Lease.models:type_name -> thalweg.coordinator.v1.ModelVersion
+	50,  // 60: thalweg.coordinator.v1.Lease.skip:type_name -> thalweg.coordinator.v1.SkipAuthorization
+	90,  // 61: thalweg.coordinator.v1.Lease.versions:type_name -> thalweg.coordinator.v1.NamedVersion
+	89,  // 62: thalweg.coordinator.v1.Lease.rollout:type_name -> thalweg.coordinator.v1.RolloutPin
+	46,  // 63: thalweg.coordinator.v1.RolloutPin.candidate:type_name -> thalweg.coordinator.v1.ModelVersion
+	97,  // 64: thalweg.coordinator.v1.ListTokensResponse.tokens:type_name -> thalweg.coordinator.v1.Token
+	102, // 65: thalweg.coordinator.v1.ListAuditResponse.records:type_name -> thalweg.coordinator.v1.AuditRecord
+	45,  // 66: thalweg.coordinator.v1.Model.ReplacedEntry.value:type_name -> thalweg.coordinator.v1.Versions
+	0,   // 67: thalweg.coordinator.v1.CoordinatorService.Apply:input_type -> thalweg.coordinator.v1.ApplyRequest
+	2,   // 68: thalweg.coordinator.v1.CoordinatorService.ListPipelines:input_type -> thalweg.coordinator.v1.ListPipelinesRequest
+	13,  // 69: thalweg.coordinator.v1.CoordinatorService.GetPipeline:input_type -> thalweg.coordinator.v1.GetPipelineRequest
+	15,  // 70: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:input_type -> thalweg.coordinator.v1.DeletePipelineRequest
+	17,  // 71: thalweg.coordinator.v1.CoordinatorService.StartRun:input_type -> thalweg.coordinator.v1.StartRunRequest
+	19,  // 72: thalweg.coordinator.v1.CoordinatorService.ListRuns:input_type -> thalweg.coordinator.v1.ListRunsRequest
+	21,  // 73: thalweg.coordinator.v1.CoordinatorService.GetRun:input_type -> thalweg.coordinator.v1.GetRunRequest
+	23,  // 74: thalweg.coordinator.v1.CoordinatorService.CancelRun:input_type -> thalweg.coordinator.v1.CancelRunRequest
+	31,  // 75: thalweg.coordinator.v1.CoordinatorService.StartJob:input_type -> thalweg.coordinator.v1.StartJobRequest
+	33,  // 76: thalweg.coordinator.v1.CoordinatorService.ListJobs:input_type -> thalweg.coordinator.v1.ListJobsRequest
+	35,  // 77: thalweg.coordinator.v1.CoordinatorService.GetJob:input_type -> thalweg.coordinator.v1.GetJobRequest
+	37,  // 78: thalweg.coordinator.v1.CoordinatorService.ReadJob:input_type -> thalweg.coordinator.v1.ReadJobRequest
+	39,  // 79: thalweg.coordinator.v1.CoordinatorService.CancelJob:input_type -> thalweg.coordinator.v1.CancelJobRequest
+	42,  // 80: thalweg.coordinator.v1.CoordinatorService.ListModels:input_type -> thalweg.coordinator.v1.ListModelsRequest
+	47,  // 81: thalweg.coordinator.v1.CoordinatorService.Promote:input_type -> thalweg.coordinator.v1.PromoteRequest
+	10,  // 82: thalweg.coordinator.v1.CoordinatorService.SetRollout:input_type -> thalweg.coordinator.v1.SetRolloutRequest
+	49,  // 83: thalweg.coordinator.v1.CoordinatorService.SetStream:input_type -> thalweg.coordinator.v1.SetStreamRequest
+	52,  // 84: thalweg.coordinator.v1.CoordinatorService.SetSchedule:input_type -> thalweg.coordinator.v1.SetScheduleRequest
+	54,  // 85: thalweg.coordinator.v1.CoordinatorService.StreamStatus:input_type -> thalweg.coordinator.v1.StreamStatusRequest
+	60,  // 86: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:input_type -> thalweg.coordinator.v1.ListEndpointsRequest
+	57,  // 87: thalweg.coordinator.v1.CoordinatorService.Status:input_type -> thalweg.coordinator.v1.StatusRequest
+	68,  // 88: thalweg.coordinator.v1.CoordinatorService.NodeStatus:input_type -> thalweg.coordinator.v1.NodeStatusRequest
+	63,  // 89: thalweg.coordinator.v1.CoordinatorService.ListAlerts:input_type -> thalweg.coordinator.v1.ListAlertsRequest
+	74,  // 90: thalweg.coordinator.v1.CoordinatorService.Backup:input_type -> thalweg.coordinator.v1.BackupRequest
+	76,  // 91: thalweg.coordinator.v1.CoordinatorService.Restore:input_type -> thalweg.coordinator.v1.RestoreRequest
+	71,  // 92: thalweg.coordinator.v1.CoordinatorService.RemoveMember:input_type -> thalweg.coordinator.v1.RemoveMemberRequest
+	93,  // 93: thalweg.coordinator.v1.CoordinatorService.CreateToken:input_type -> thalweg.coordinator.v1.CreateTokenRequest
+	95,  // 94: thalweg.coordinator.v1.CoordinatorService.ListTokens:input_type -> thalweg.coordinator.v1.ListTokensRequest
+	98,  // 95: thalweg.coordinator.v1.CoordinatorService.RevokeToken:input_type -> thalweg.coordinator.v1.RevokeTokenRequest
+	100, // 96: thalweg.coordinator.v1.CoordinatorService.ListAudit:input_type -> thalweg.coordinator.v1.ListAuditRequest
+	78,  // 97: thalweg.coordinator.v1.CoordinatorService.Poll:input_type -> thalweg.coordinator.v1.PollRequest
+	1,   // 98: thalweg.coordinator.v1.CoordinatorService.Apply:output_type -> thalweg.coordinator.v1.ApplyResponse
+	3,   // 99: thalweg.coordinator.v1.CoordinatorService.ListPipelines:output_type -> thalweg.coordinator.v1.ListPipelinesResponse
+	14,  // 100: thalweg.coordinator.v1.CoordinatorService.GetPipeline:output_type -> thalweg.coordinator.v1.GetPipelineResponse
+	16,  // 101: thalweg.coordinator.v1.CoordinatorService.DeletePipeline:output_type -> thalweg.coordinator.v1.DeletePipelineResponse
+	18,  // 102: thalweg.coordinator.v1.CoordinatorService.StartRun:output_type -> thalweg.coordinator.v1.StartRunResponse
+	20,  // 103: thalweg.coordinator.v1.CoordinatorService.ListRuns:output_type -> thalweg.coordinator.v1.ListRunsResponse
+	22,  // 104: thalweg.coordinator.v1.CoordinatorService.GetRun:output_type -> thalweg.coordinator.v1.GetRunResponse
+	24,  // 105: thalweg.coordinator.v1.CoordinatorService.CancelRun:output_type -> thalweg.coordinator.v1.CancelRunResponse
+	32,  // 106: thalweg.coordinator.v1.CoordinatorService.StartJob:output_type -> thalweg.coordinator.v1.StartJobResponse
+	34,  // 107: thalweg.coordinator.v1.CoordinatorService.ListJobs:output_type -> thalweg.coordinator.v1.ListJobsResponse
+	36,  // 108: thalweg.coordinator.v1.CoordinatorService.GetJob:output_type -> thalweg.coordinator.v1.GetJobResponse
+	38,  // 109: thalweg.coordinator.v1.CoordinatorService.ReadJob:output_type -> thalweg.coordinator.v1.ReadJobResponse
+	40,  // 110: thalweg.coordinator.v1.CoordinatorService.CancelJob:output_type -> thalweg.coordinator.v1.CancelJobResponse
+	43,  // 111: thalweg.coordinator.v1.CoordinatorService.ListModels:output_type -> thalweg.coordinator.v1.ListModelsResponse
+	48,  // 112: thalweg.coordinator.v1.CoordinatorService.Promote:output_type -> thalweg.coordinator.v1.PromoteResponse
+	11,  // 113: thalweg.coordinator.v1.CoordinatorService.SetRollout:output_type -> thalweg.coordinator.v1.SetRolloutResponse
+	51,  // 114: thalweg.coordinator.v1.CoordinatorService.SetStream:output_type -> thalweg.coordinator.v1.SetStreamResponse
+	53,  // 115: thalweg.coordinator.v1.CoordinatorService.SetSchedule:output_type -> thalweg.coordinator.v1.SetScheduleResponse
+	55,  // 116: thalweg.coordinator.v1.CoordinatorService.StreamStatus:output_type -> thalweg.coordinator.v1.StreamStatusResponse
+	61,  // 117: thalweg.coordinator.v1.CoordinatorService.ListEndpoints:output_type -> thalweg.coordinator.v1.ListEndpointsResponse
+	58,  // 118: thalweg.coordinator.v1.CoordinatorService.Status:output_type -> thalweg.coordinator.v1.StatusResponse
+	69,  // 119: thalweg.coordinator.v1.CoordinatorService.NodeStatus:output_type -> thalweg.coordinator.v1.NodeStatusResponse
+	64,  // 120: thalweg.coordinator.v1.CoordinatorService.ListAlerts:output_type -> thalweg.coordinator.v1.ListAlertsResponse
+	75,  // 121: thalweg.coordinator.v1.CoordinatorService.Backup:output_type -> thalweg.coordinator.v1.BackupResponse
+	77,  // 122: thalweg.coordinator.v1.CoordinatorService.Restore:output_type -> thalweg.coordinator.v1.RestoreResponse
+	72,  // 123: thalweg.coordinator.v1.CoordinatorService.RemoveMember:output_type -> thalweg.coordinator.v1.RemoveMemberResponse
+	94,  // 124: thalweg.coordinator.v1.CoordinatorService.CreateToken:output_type -> thalweg.coordinator.v1.CreateTokenResponse
+	96,  // 125: thalweg.coordinator.v1.CoordinatorService.ListTokens:output_type -> thalweg.coordinator.v1.ListTokensResponse
+	99,  // 126: thalweg.coordinator.v1.CoordinatorService.RevokeToken:output_type -> thalweg.coordinator.v1.RevokeTokenResponse
+	101, // 127: thalweg.coordinator.v1.CoordinatorService.ListAudit:output_type -> thalweg.coordinator.v1.ListAuditResponse
+	86,  // 128: thalweg.coordinator.v1.CoordinatorService.Poll:output_type -> thalweg.coordinator.v1.PollResponse
+	98,  // [98:129] is the sub-list for method output_type
+	67,  // [67:98] is the sub-list for method input_type
+	67,  // [67:67] is the sub-list for extension type_name
+	67,  // [67:67] is the sub-list for extension extendee
+	0,   // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_coordinator_api_v1_coordinator_proto_init() }
@@ -8614,7 +8994,7 @@ func file_coordinator_api_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coordinator_api_v1_coordinator_proto_rawDesc), len(file_coordinator_api_v1_coordinator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   113,
+			NumMessages:   117,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

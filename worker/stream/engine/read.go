@@ -22,8 +22,14 @@ type RowBatch struct {
 // Records yields the records of a Parquet file whose bytes are given, with the
 // named columns or all; a record is valid until the next. name is for errors.
 func Records(name string, file []byte, columns []string, pool *dataset.Pool) iter.Seq2[arrow.Record, error] {
+	return records(func() (*dataset.Reader, error) {
+		return dataset.OpenBytes(name, file, columns, dataset.ReaderConfig{Pool: pool})
+	})
+}
+
+func records(open func() (*dataset.Reader, error)) iter.Seq2[arrow.Record, error] {
 	return func(yield func(arrow.Record, error) bool) {
-		r, err := dataset.OpenBytes(name, file, columns, dataset.ReaderConfig{Pool: pool})
+		r, err := open()
 		if err != nil {
 			yield(nil, err)
 			return
@@ -47,11 +53,23 @@ func Records(name string, file []byte, columns []string, pool *dataset.Pool) ite
 // ReadRows yields the scored rows of an object whose bytes are given, batch by
 // batch; a batch is valid until the next. name is for errors.
 func ReadRows(name string, body []byte) iter.Seq2[RowBatch, error] {
+	return canonical(Records(name, body, nil, nil))
+}
+
+// ReadColumns is ReadRows of some columns. One that the object has not is not in the schema.
+func ReadColumns(name string, body []byte, columns []string) iter.Seq2[RowBatch, error] {
+	return canonical(records(func() (*dataset.Reader, error) {
+		return dataset.OpenSome(name, body, columns, dataset.ReaderConfig{})
+	}))
+}
+
+// canonical yields records of one object in the canonical form.
+func canonical(of iter.Seq2[arrow.Record, error]) iter.Seq2[RowBatch, error] {
 	return func(yield func(RowBatch, error) bool) {
 		var schema table.Schema
 		var binder *table.Binder
 		next := int64(0)
-		for natural, err := range Records(name, body, nil, nil) {
+		for natural, err := range of {
 			if err == nil && binder == nil {
 				schema = table.FromArrow(natural.Schema())
 				binder, err = table.NewBinder(schema, natural.Schema())

@@ -16,7 +16,6 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/onnx"
 	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/pipeline/table"
@@ -170,16 +169,7 @@ func (c *comparison) load(ctx context.Context, of engine.Model) (err error) {
 	if c.artifact, err = c.Models.Load(ctx, of); err != nil {
 		return err
 	}
-	switch c.artifact.Answer().Type {
-	case model.Binary:
-		c.column = "probability"
-	case model.Category:
-		c.column = "probabilities"
-	case model.Quantiles:
-		c.column = "quantiles"
-	default:
-		c.column = "score"
-	}
+	c.column = engine.ScoreColumn(c.artifact.Answer().Type)
 	if c.scorer, err = c.artifact.NewScorer(pipeline.InScoring); err != nil {
 		return err
 	}
@@ -305,30 +295,27 @@ func (c *comparison) read(ctx context.Context, e *commitlog.Entry, objects []com
 
 // scores adds the scores of rows.
 func (c *comparison) scores(rows arrow.Record, in *commitlog.Intent, out map[int64][]float64) error {
-	column := func(name string) arrow.Array {
-		for _, i := range rows.Schema().FieldIndices(name) {
-			return rows.Column(i)
-		}
-		return nil
+	var offsets *array.Int64
+	for _, i := range rows.Schema().FieldIndices("_offset") {
+		offsets, _ = rows.Column(i).(*array.Int64)
 	}
-	offsets, ok := column("_offset").(*array.Int64)
-	if !ok {
+	if offsets == nil {
 		return fmt.Errorf("scored rows have no offsets")
 	}
-	values, ok := column(c.column).(*array.Float64)
-	bounds := func(i int) (from, to int64) { return int64(i), int64(i) + 1 }
-	if lists, is := column(c.column).(*array.List); is {
-		values, ok = lists.ListValues().(*array.Float64)
-		bounds = lists.ValueOffsets
+	var versions *array.Int64
+	for _, i := range rows.Schema().FieldIndices("_model_version") {
+		versions, _ = rows.Column(i).(*array.Int64)
 	}
-	versions, _ := column("_model_version").(*array.Int64)
-	if !ok || versions == nil && in.Rollout.Candidate != 0 {
-		return fmt.Errorf("scored rows have no numbers in %q", c.column)
+	if versions == nil && in.Rollout.Candidate != 0 {
+		return fmt.Errorf("scored rows have no versions")
+	}
+	scores, err := engine.ScoresOf(rows, c.column)
+	if err != nil {
+		return err
 	}
 	for i, offset := range offsets.Int64Values() {
 		if offset >= in.From && offset < in.To && (in.Rollout.Candidate == 0 || versions.Value(i) == int64(c.of.Version)) {
-			from, to := bounds(i)
-			out[offset] = slices.Clone(values.Float64Values()[from:to])
+			out[offset] = slices.Clone(scores.Of(i))
 		}
 	}
 	return nil
