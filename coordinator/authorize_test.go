@@ -163,6 +163,7 @@ func TestEachRouteTakesEachRoleInAndOutOfItsScope(t *testing.T) {
 		call + "ListModels":      {auth.Reader, unscoped, message(`{}`)},
 		call + "StreamStatus":    {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
 		call + "ListEndpoints":   {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
+		call + "ListAlerts":      {auth.Reader, scoped, message(`{"pipeline": "NAME"}`)},
 		"/v1/score/":             {auth.Reader, scoped, message(`{}`)},
 		"/v2":                    {auth.Reader, unscoped, nil},
 		"/v2/":                   {auth.Reader, scoped, nil},
