@@ -21,6 +21,7 @@ type File struct {
 	SizeBytes    int64  `json:"size_bytes"`
 	SHA256       string `json:"sha256"`
 	ModelVersion uint64 `json:"model_version"`      // 0 of a merged file, whose rows tell
+	Candidate    uint64 `json:"candidate,omitzero"` // of a canary: the version that scored the other rows
 	Merged       bool   `json:"merged,omitempty"`   // by a compaction
 	Replayed     bool   `json:"replayed,omitempty"` // dead letters that were scored later
 
@@ -37,6 +38,9 @@ func (f File) ScoredBy() string {
 		return "merged"
 	case f.Replayed:
 		return fmt.Sprintf("%d (replay)", f.ModelVersion)
+	}
+	if f.Candidate > 0 {
+		return fmt.Sprintf("%d and %d", f.ModelVersion, f.Candidate)
 	}
 	return fmt.Sprint(f.ModelVersion)
 }
@@ -75,8 +79,12 @@ func (s *Stream) filesOf(e commitlog.Entry) (files []File) {
 	}
 	for _, o := range e.Done.Objects {
 		if o.Kind == commitlog.Scored {
+			candidate := uint64(in.Rollout.Candidate)
+			if in.Rollout.Shadow {
+				candidate = 0
+			}
 			files = append(files, File{Path: "s3://" + s.Live.Name + "/" + o.Key, Key: o.Key, Topic: in.Topic, Partition: in.Partition,
-				From: from, To: to, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(in.ModelVersion),
+				From: from, To: to, Rows: o.Rows, SizeBytes: o.SizeBytes, SHA256: o.SHA256, ModelVersion: uint64(in.ModelVersion), Candidate: candidate,
 				Merged: in.Action == commitlog.Compact, Replayed: in.Action == commitlog.Replay, ScoredAtUS: in.ScoredAtUS, slots: slots})
 		}
 	}

@@ -2,9 +2,11 @@ package scorer
 
 import (
 	"testing"
+	"time"
 
 	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
+	"github.com/thalweg/thalweg/worker/stream/compact"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
 
@@ -135,6 +137,37 @@ func TestAShadowScoresBesideTheChampion(t *testing.T) {
 		row, alone := rows[offset], rows[offset+300]
 		if row.version != 1 || row.cells["_shadow_version"] != "2" || row.cells["_shadow_probability"] != alone.cells["probability"] || alone.cells["_shadow_version"] != "" {
 			t.Fatalf("offset %d: %v, by version 2 alone %v", offset, row, alone)
+		}
+	}
+}
+
+// TestFilesOfARolloutAreMergedWithOthers: each row stays that of the version that scored it.
+func TestFilesOfARolloutAreMergedWithOthers(t *testing.T) {
+	w := newWorld(t, 1)
+	w.promote(1)
+	w.register(2)
+	s := w.start(func(c *Config) { c.Compaction = compact.Config{MinFiles: 4, Retention: time.Millisecond} })
+	w.trickle(s, 0, 60, 10)
+	m := w.offerRollout(1, 2, commitlog.Rollout{Percent: 50, Salt: "a", By: "origin"})
+	s.wait("the rollout", func(s Status) bool { return s.Model == m })
+	w.trickle(s, 60, 60, 10)
+	w.untilFew(s, 6)
+	w.registry.Offer([]engine.Candidate{w.versions[1]})
+	s.wait("the champion alone", func(s Status) bool { return s.Model == w.versions[1].Model })
+	w.trickle(s, 120, 60, 10)
+	w.untilFew(s, 6)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.judge()
+	rows, _ := w.read(0)
+	for offset := range int64(180) {
+		want := int64(1)
+		if offset >= 60 && offset < 120 && rollout.NewHash("a").Text("a"+rows[offset].cells["origin"][1:]).Arm(50) == rollout.Candidate {
+			want = 2
+		}
+		if rows[offset].version != want {
+			t.Fatalf("offset %d is of version %d, and was scored by %d", offset, rows[offset].version, want)
 		}
 	}
 }
