@@ -52,16 +52,28 @@ func (r *rows) cut(n int) (first rows) {
 // call is rows of one request on their way through a batcher.
 type call struct {
 	rows
-	ctx  context.Context
-	done chan struct{}
+	ctx   context.Context
+	until time.Time // the zero time: ctx says all
+	done  chan struct{}
 
 	// Set before done is closed.
 	answer Answer
 	err    error
 }
 
-func newCall(ctx context.Context, of rows) *call {
-	return &call{rows: of, ctx: ctx, done: make(chan struct{})}
+func newCall(ctx context.Context, until time.Time, of rows) *call {
+	return &call{rows: of, ctx: ctx, until: until, done: make(chan struct{})}
+}
+
+// over returns why nobody waits for the call any more, nil if somebody does.
+func (c *call) over(now time.Time) error {
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	if !c.until.IsZero() && now.After(c.until) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // Limits bound the micro-batches of a version, and what waits for one.
@@ -269,15 +281,16 @@ func (b *batcher) gather(calls []*call) []*call {
 		b.mu.Lock()
 		break
 	}
-	n, rows := 0, 0
+	n, rows, now := 0, 0, time.Now()
 	for n < len(b.mu.queue) && (n == 0 || rows+b.mu.queue[n].len() <= b.limits.MaxBatch) {
 		c := b.mu.queue[n]
 		rows += c.len()
 		b.mu.bytes -= c.bytes()
-		if n++; c.ctx.Err() == nil {
+		n++
+		if why := c.over(now); why == nil {
 			calls = append(calls, c)
 		} else {
-			c.err = &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: context.Cause(c.ctx)}
+			c.err = &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: why}
 			close(c.done)
 		}
 	}

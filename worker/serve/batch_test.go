@@ -41,7 +41,7 @@ func rowsOfBytes(n int) rows {
 }
 
 func callOf(ctx context.Context, rows int) *call {
-	return newCall(ctx, rowsOfBytes(rows))
+	return newCall(ctx, time.Time{}, rowsOfBytes(rows))
 }
 
 func TestRowsThatComeWhileABatchIsScoredAreTheNextOne(t *testing.T) {
@@ -113,6 +113,11 @@ func TestWhatIsTooMuchIsRefusedAndWhoGivesUpIsLeftOut(t *testing.T) {
 		}
 		check(t, running.wait())
 		check(t, kept.wait())
+		late := newCall(t.Context(), time.Now().Add(-time.Millisecond), rowsOfBytes(1))
+		check(t, b.add(late))
+		if err := late.wait(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("rows whose time is over before they are scored: %v", err)
+		}
 		if want := []int{4, 3}; !slices.Equal(r.batches, want) {
 			t.Errorf("batches of %v rows, want %v", r.batches, want)
 		}

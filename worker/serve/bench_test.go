@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
+
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 )
 
@@ -88,7 +90,11 @@ func measured(b *testing.B, address, path, body string, requests int) (used time
 			var mine []time.Duration
 			for next.Add(1) <= int64(requests) {
 				began := time.Now()
-				res, err := client.Post("http://"+address+path, jsonType, strings.NewReader(body))
+				form := jsonType
+				if body[0] == 0xff { // a message of Arrow IPC
+					form = arrowType
+				}
+				res, err := client.Post("http://"+address+path, form, strings.NewReader(body))
 				if err != nil {
 					b.Error(err)
 					return
@@ -142,11 +148,19 @@ func BenchmarkAgainstABareHandler(b *testing.B) {
 				batch = fmt.Appendf(batch, `{"date":"2001-03-%02d 05:06:07","distance":%d,"origin":"A%d"},`, 1+i%28, i, i%5)
 			}
 			batch[len(batch)-1] = ']'
+			cells := make([][]string, 3)
+			for i := range 256 {
+				cells[0] = append(cells[0], fmt.Sprintf("2001-03-%02d 05:06:07", 1+i%28))
+				cells[1], cells[2] = append(cells[1], fmt.Sprint(i)), append(cells[2], fmt.Sprintf("A%d", i%5))
+			}
+			columns := stream(b, recordOf(b, []arrow.Field{{Name: "date", Type: arrow.BinaryTypes.String}, {Name: "distance", Type: arrow.PrimitiveTypes.Int64}, {Name: "origin", Type: arrow.BinaryTypes.String}}, cells...))
 			for b.Loop() {
 				const requests = 8000
 				bare, _ := measured(b, address, "/bare", aFlight, requests)
 				ours, took := measured(b, address, "/v1/score/flights", aFlight, requests)
 				many, _ := measured(b, address, "/v1/score/flights", string(bytes.Clone(batch)), requests/40)
+				records, _ := measured(b, address, "/v1/score/flights", columns, requests/40)
+				b.ReportMetric(requests/40*256/records.Seconds(), "arrow-rows/cpu-s")
 				b.ReportMetric(requests/bare.Seconds(), "bare-requests/cpu-s")
 				b.ReportMetric(requests/ours.Seconds(), "requests/cpu-s")
 				b.ReportMetric(bare.Seconds()/ours.Seconds(), "of-bare")

@@ -22,6 +22,10 @@ const (
 	// maxWait is how long a request is worked on if it names no time itself: nobody waits
 	// longer for an answer.
 	maxWait = 30 * time.Second
+	// atOnce is the time of a request below which it is answered the moment that it is over. A
+	// longer one is looked at when its rows are about to be scored, which takes no timer: rows
+	// wait for some batches at most.
+	atOnce = time.Second
 )
 
 // Paths are where a server answers: all below them is its own.
@@ -96,6 +100,8 @@ func (s *Server) Handler() http.Handler {
 type exchange struct {
 	http.ResponseWriter
 	r        *http.Request
+	ctx      context.Context // ends when the client is gone or, if that is soon, its time is over
+	until    time.Time       // when its time is over
 	endpoint *Endpoint
 	version  *Version
 	protocol string // of metrics
@@ -120,14 +126,16 @@ func (s *Server) answering(protocol string, serve func(x *exchange) error) http.
 		began, pipeline := time.Now(), r.PathValue("pipeline")
 		x := &exchange{ResponseWriter: w, r: r, protocol: protocol, status: http.StatusOK}
 		wait, err := waitOf(r)
-		if err == nil {
-			ctx, cancel := context.WithTimeout(r.Context(), wait)
-			defer cancel()
-			x.r = r.WithContext(ctx)
+		if x.ctx, x.until = r.Context(), began.Add(wait); err == nil {
+			if wait < atOnce || r.PathValue("version") != "" { // which may have to be loaded
+				ctx, cancel := context.WithDeadline(x.ctx, x.until)
+				defer cancel()
+				x.ctx = ctx
+			}
 			x.endpoint, err = s.endpoint(pipeline)
 		}
 		if err == nil {
-			x.version, err = x.endpoint.Version(x.r.Context(), r.PathValue("version"))
+			x.version, err = x.endpoint.Version(x.ctx, r.PathValue("version"))
 		}
 		if err == nil {
 			err = serve(x)
@@ -173,7 +181,7 @@ func (x *exchange) score(of rows) (*Answer, error) {
 		x.asked = time.Now()
 	}
 	x.rows += of.len()
-	a, err := x.version.score(x.r.Context(), of)
+	a, err := x.version.score(x.ctx, x.until, of)
 	x.scored = time.Now()
 	return a, err
 }

@@ -54,11 +54,11 @@ func inputsOf(a *artifact.Artifact) table.Schema {
 }
 
 // score answers for rows. They must not change until it returns without an error, or ever if
-// it returns one.
-func (v *Version) score(ctx context.Context, of rows) (*Answer, error) {
+// it returns one. They are not scored after until.
+func (v *Version) score(ctx context.Context, until time.Time, of rows) (*Answer, error) {
 	most := v.batcher.limits.MaxBatch
 	if of.len() <= most {
-		c := newCall(ctx, of)
+		c := newCall(ctx, until, of)
 		return &c.answer, v.batcher.ask(c)
 	}
 	// Two micro-batches at a time: one is scored while the next one waits.
@@ -77,7 +77,7 @@ func (v *Version) score(ctx context.Context, of rows) (*Answer, error) {
 		if err := finish(1); err != nil {
 			return nil, err
 		}
-		c := newCall(ctx, of.cut(min(most, of.len())))
+		c := newCall(ctx, until, of.cut(min(most, of.len())))
 		if err := v.batcher.add(c); err != nil {
 			return nil, err
 		}
