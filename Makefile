@@ -90,11 +90,11 @@ same: ## compare in full what unit tests sample: models by any workers with kill
 
 .PHONY: hostile
 hostile: ## read 100,000 damaged models and 200,000 damaged tables by seed: no death, no hang, bounded memory
-	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./coordinator/...
+	EFFORT=full go test -count=1 -v -timeout 2h -run '^TestMutated|^TestDamagedStreams|Hostile' ./pipeline ./pipeline/imported ./pipeline/event ./storage/dataset ./worker ./worker/serve ./coordinator/...
 
 # QUALITY has targets of its own. What disturbs processes (KILLED) is played apart from what looks
 # at them, so that each has its time.
-QUALITY := ^(TestQuality|TestSearchedNetworks)$$
+QUALITY := ^(TestQuality|TestSearchedNetworks|TestServiceBesideOthers)$$
 KILLED := WhateverIsKilled$$|WhateverIsCut$$|^TestChaos$$|^TestFaultsCostLittle$$
 
 integration: integration-deps ## run the tests against real Kafka, a real S3 server and real processes (root, JDK 17, Maven and nftables needed)
@@ -141,6 +141,11 @@ integration-deps: build
 
 soak: integration-deps ## run the integration tests ROUNDS times
 	go test -tags integration -timeout 0 -count=$(ROUNDS) $(if $(RUN),-run '$(RUN)') ./integration/...
+
+.PHONY: bench-serve
+bench-serve: build ## ask models over HTTP beside MLServer, FastAPI with scikit-learn and a bare handler (BENCH_SERVE_SECONDS each)
+	@integration/python.sh peers
+	BENCH_SERVE_SECONDS=$(or $(BENCH_SERVE_SECONDS),8) go test -tags integration -count=1 -timeout 30m -v -run '^TestServiceBesideOthers$$' ./integration | grep serve_bench_test
 
 bench: ## measure whole paths as ratios to peers (DATA=flights.parquet); PACKAGES=./pipeline/... for single functions
 	@tools/build.sh benchstat

@@ -33,6 +33,7 @@ var ranks = map[string]int{
 	"worker/stream/crash":       0,
 
 	"coordinator/api/inference": 0,
+	"integration/serve/bare":    0,
 
 	"storage/parquet/intern":   0,
 	"storage/parquet/metadata": 0,

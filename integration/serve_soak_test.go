@@ -44,6 +44,9 @@ spec:
   serving: {enabled: true, workers: 2, rate_limit: {requests_per_second: 100000}}
 `
 
+// leastDisturbances are how many times a champion is swapped and a worker lost, at least.
+const leastDisturbances = 6
+
 // askedRows are the flights that are asked about: each has a distance of its own.
 const askedRows = 40
 
@@ -190,14 +193,16 @@ func TestNoPredictionIsLostWhateverIsKilled(t *testing.T) {
 	}
 	var asked, wrong atomic.Int64
 	var group sync.WaitGroup
-	finished := make(chan struct{})
+	enough := make(chan struct{})
 	for k := range 8 {
 		group.Go(func() {
 			for {
-				n := asked.Add(1)
-				if n > requests || wrong.Load() > 10 {
+				select {
+				case <-enough:
 					return
+				default:
 				}
+				n := asked.Add(1)
 				row := int(n) % askedRows
 				forms := []func(context.Context, int) (predicted, error){func(ctx context.Context, row int) (predicted, error) { return ask.json(ctx, "", row) }, ask.call, ask.arrow}
 				form := (int(n) + k) % len(forms)
@@ -211,22 +216,22 @@ func TestNoPredictionIsLostWhateverIsKilled(t *testing.T) {
 			}
 		})
 	}
-	go func() { group.Wait(); close(finished) }()
-	disturbed := 0
-	for working := true; working; disturbed++ {
-		c.Run(t, "models", "promote", "flight-delays", fmt.Sprint(1+disturbed%2))
-		victim := disturbed % 3
-		if disturbed%2 == 0 {
+	disturbances := 0
+	for ; disturbances < leastDisturbances || asked.Load() < requests; disturbances++ {
+		c.Run(t, "models", "promote", "flight-delays", fmt.Sprint(1+disturbances%2))
+		victim := disturbances % 3
+		if disturbances%2 == 0 {
 			c.KillWorker(victim)
 		} else if code := c.StopWorker(t, victim); code != 0 {
 			t.Errorf("worker %d ended with code %d when it was asked to", victim, code)
 		}
 		c.RestartWorker(t, victim)
-		select {
-		case <-finished:
-			working = false
-		case <-time.After(2 * time.Second): // one at a time: the others have to take its leases
+		<-time.After(2 * time.Second) // one at a time: the others have to take its leases
+		if wrong.Load() > 10 {
+			break
 		}
 	}
-	t.Logf("%d requests, %d wrong, during %d swaps, each with a worker killed or drained", requests, wrong.Load(), disturbed)
+	close(enough)
+	group.Wait()
+	t.Logf("%d requests, %d wrong, during %d swaps, each with a worker killed or drained", asked.Load(), wrong.Load(), disturbances)
 }

@@ -87,7 +87,7 @@ func parseMessage(v *Version, req *inference.ModelInferRequest) (values []byte, 
 
 // setContents sets the elements as the list of a message for their datatype.
 func (t *tensor) setContents(c *inference.InferTensorContents) error {
-	n := 0
+	var n int
 	switch {
 	case t.datatype == boolType:
 		of := c.GetBoolContents()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"pgregory.net/rapid"
 
+	"github.com/thalweg/thalweg/integration/effort"
 	"github.com/thalweg/thalweg/pipeline/artifact/artifacttest"
 	"github.com/thalweg/thalweg/pipeline/table"
 )
@@ -201,4 +203,27 @@ func FuzzRecords(f *testing.F) {
 			t.Fatalf("%q: %d %s", body, status, said)
 		}
 	})
+}
+
+// TestDamagedStreamsOfRecordsAreAnsweredOrRefused, whichever bytes are others: EFFORT=full tries
+// 200,000.
+func TestDamagedStreamsOfRecordsAreAnsweredOrRefused(t *testing.T) {
+	t.Parallel()
+	s := serving(t, artifacttest.TrainFlights(t, artifacttest.Flights, 1), Limits{})
+	fields := []arrow.Field{{Name: "date", Type: arrow.BinaryTypes.String}, {Name: "distance", Type: arrow.PrimitiveTypes.Int16, Nullable: true}, {Name: "origin", Type: table.String.ArrowType(), Nullable: true}}
+	good := stream(t, recordOf(t, fields, []string{"2001-03-04 05:06:07", "2001-03-04", "x"}, []string{"7", "null", "9"}, []string{"A1", "null", "A1"}))
+	for seed := range effort.Seeds(2_000, 200_000) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		body := []byte(good)
+		for range 1 + random.IntN(4) {
+			if at := random.IntN(len(body)); random.IntN(2) == 0 {
+				body[at] ^= 1 << random.IntN(8)
+			} else {
+				body[at] = []byte{0, 1, 0x7f, 0x80, 0xff}[random.IntN(5)]
+			}
+		}
+		if status, said, _ := ask(t, s, "POST", "/v1/score/flights", string(body), "Content-Type", arrowType); status != 200 && status != 400 && status != 413 {
+			t.Fatalf("seed %d: %d %s", seed, status, said)
+		}
+	}
 }
