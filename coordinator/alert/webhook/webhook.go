@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -226,7 +227,7 @@ func (c *client) send(ctx context.Context, cluster, status string, r *alert.Reco
 
 // withoutURL is an error of a request without its address, which may hold a token.
 func withoutURL(err error) error {
-	if of, ok := err.(*url.Error); ok {
+	if of := new(url.Error); errors.As(err, &of) {
 		return of.Err
 	}
 	return err

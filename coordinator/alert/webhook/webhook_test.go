@@ -174,8 +174,8 @@ func TestAWebhookGetsEachAlertOnce(t *testing.T) {
 func TestARepetitionHasTheSameID(t *testing.T) {
 	t.Parallel()
 	r := &alert.Record{ID: "a", Index: 3}
-	other := &alert.Record{ID: "a", Index: 4}
-	if IDOf("c", alert.Firing, r) != IDOf("c", alert.Firing, r) || IDOf("c", alert.Firing, r) == IDOf("c", alert.Resolved, r) || IDOf("c", alert.Firing, r) == IDOf("c", alert.Firing, other) {
+	again, other := *r, &alert.Record{ID: "a", Index: 4}
+	if IDOf("c", alert.Firing, r) != IDOf("c", alert.Firing, &again) || IDOf("c", alert.Firing, r) == IDOf("c", alert.Resolved, r) || IDOf("c", alert.Firing, r) == IDOf("c", alert.Firing, other) {
 		t.Error("ids do not follow from what is told")
 	}
 }

@@ -201,7 +201,7 @@ func (m *measured) observe(batch engine.RowBatch, labelled arrow.Record, which [
 			continue
 		}
 		of := scores.Of(i)
-		if width = len(of); slices.ContainsFunc(of, func(v float64) bool { return math.IsNaN(v) }) {
+		if width = len(of); slices.ContainsFunc(of, math.IsNaN) {
 			continue
 		}
 		for _, v := range of {
