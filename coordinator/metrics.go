@@ -68,7 +68,7 @@ func newMetrics(c *Coordinator) *metrics {
 	}
 	m.flaps = prometheus.NewCounter(prometheus.CounterOpts{Name: "thalweg_coordinator_worker_flaps_total",
 		Help: "Times that a worker had begun anew soon after it had, and got no leases for a while, as this node saw it while it led."})
-	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes, m.restarts, m.flaps, newStreamMetrics(c))
+	r.MustRegister(m.forwarded, m.refused, m.collectedObjects, m.collectedBytes, m.restarts, m.flaps, newStreamMetrics(c), firingAlerts{c})
 	gauge := func(name, help string, read func(*state.State) int) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() (value float64) {
 			c.replica.view(func(s *state.State) { value = float64(read(s)) })
@@ -101,18 +101,6 @@ func newMetrics(c *Coordinator) *metrics {
 		free, _ := c.node.FreeBytes() // 0 where it cannot be told
 		return int(free)
 	})
-	for _, severity := range []string{alert.Error, alert.Warning} {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "thalweg_alerts_firing", Help: "Alerts that fire, by severity: the same on each node that has applied as much.", ConstLabels: prometheus.Labels{"severity": severity}}, func() (n float64) {
-			c.replica.view(func(s *state.State) {
-				for _, r := range s.Alerts().Firing {
-					if r.Severity == severity {
-						n++
-					}
-				}
-			})
-			return n
-		}))
-	}
 	gauge("thalweg_coordinator_active_runs", "Runs that have not ended.", func(s *state.State) int { return len(s.ActiveRuns()) })
 	gauge("thalweg_coordinator_lease_holders", "Workers that hold at least one lease.",
 		func(s *state.State) int { return len(s.Holders()) })
@@ -124,6 +112,27 @@ func newMetrics(c *Coordinator) *metrics {
 	gauge("thalweg_coordinator_parked_polls", "Polls that wait for work on this node.",
 		func(*state.State) int { return int(c.parked.Load()) })
 	return m
+}
+
+// firingAlerts counts alerts when it is asked.
+type firingAlerts struct{ c *Coordinator }
+
+var firingDesc = prometheus.NewDesc("thalweg_alerts_firing", "Alerts that fire, by severity: the same on each node that has applied as much.", []string{"severity"}, nil)
+
+// Describe is of prometheus.Collector.
+func (firingAlerts) Describe(descs chan<- *prometheus.Desc) { descs <- firingDesc }
+
+// Collect is of prometheus.Collector.
+func (a firingAlerts) Collect(values chan<- prometheus.Metric) {
+	firing := map[string]float64{alert.Error: 0, alert.Warning: 0}
+	a.c.replica.view(func(s *state.State) {
+		for _, r := range s.Alerts().Firing {
+			firing[r.Severity]++
+		}
+	})
+	for severity, n := range firing {
+		values <- prometheus.MustNewConstMetric(firingDesc, prometheus.GaugeValue, n, severity)
+	}
 }
 
 // timed counts what has an outcome, and measures how long it takes.

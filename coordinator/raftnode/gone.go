@@ -38,8 +38,9 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 			continue
 		case <-n.wire.ended:
 		}
+		ended := time.Now()
 		turn, votes := n.turn(leader.id)
-		if leader.id == "" || leader.id == raft.ServerID(n.cfg.ID) || !votes || !n.refused(ctx, leader) {
+		if leader.id == "" || leader.id == raft.ServerID(n.cfg.ID) || !votes || !n.refused(ctx, leader, askedAgain) {
 			continue
 		}
 		select {
@@ -47,7 +48,11 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 			return
 		case <-time.After(time.Duration(turn) * n.cfg.ElectionTimeout / turns):
 		}
-		if now := n.raftLeader(); now.id != "" && now != leader || n.raft.State() != raft.Follower || !n.refused(ctx, leader) {
+		// Asking may have taken long: what has come meanwhile counts.
+		if !n.refused(ctx, leader, 1) || n.raft.State() != raft.Follower || n.raft.LastContact().After(ended) {
+			continue
+		}
+		if now := n.raftLeader(); now.id != "" && now != leader {
 			continue
 		}
 		n.log.Info("the leader is gone: this node stands for election", "leader", leader.id)
@@ -57,6 +62,7 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 		}
 		select {
 		case calls <- stand:
+		case <-time.After(n.cfg.ElectionTimeout / turns): // raft is busy, and the timeout's turn comes
 		case <-ctx.Done():
 			return
 		}
@@ -91,20 +97,24 @@ func (n *Node) turn(leader raft.ServerID) (before int, votes bool) {
 
 // refused reports whether nobody listens at the leader's address any more. A process that
 // dies may close its connections before its listener, so that what is neither an answer nor a
-// refusal is asked again.
-func (n *Node) refused(ctx context.Context, leader known) bool {
+// refusal is asked again, so many times in all, and for no longer than an election timeout.
+func (n *Node) refused(ctx context.Context, leader known, times int) bool {
 	address, err := n.book.ServerAddr(leader.id)
 	if err != nil {
 		return false
 	}
-	for range askedAgain {
-		c, err := n.wire.Dial(address, n.cfg.ElectionTimeout)
+	until := time.Now().Add(n.cfg.ElectionTimeout)
+	for range times {
+		c, err := n.wire.Dial(address, max(time.Until(until), time.Millisecond))
 		if err == nil {
 			c.Close()
 			return false
 		}
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return true
+		}
+		if time.Now().After(until) {
+			return false
 		}
 		select {
 		case <-ctx.Done():
