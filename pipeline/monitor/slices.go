@@ -24,8 +24,6 @@ const (
 	// mostSlices of one way are kept, the largest, which have leastSliceRows.
 	mostSlices     = 20
 	leastSliceRows = 100
-	// slicePoints is how many scores of a slice are told apart.
-	slicePoints = 64
 	// maxSliceBytes bounds the name of a slice; rows whose values are longer are in none.
 	maxSliceBytes = 256
 )
@@ -51,16 +49,16 @@ func (s *seenSlices) add(name string, score float64) {
 			*s = make(seenSlices)
 		}
 		d = summary.NewNumbers()
-		d.Numbers.Most = slicePoints
 		(*s)[strings.Clone(name)] = d // its memory may be of a batch
-		s.cut()
+		s.cutTo(2 * maxSeenSlices)
 	}
 	d.AddNumber(score)
 }
 
-// cut leaves the slices that are kept.
-func (s seenSlices) cut() {
-	if len(s) <= maxSeenSlices {
+// cutTo leaves the slices that are kept, once there are more than so many. One that comes back
+// lacks rows, but is none that is kept in the end.
+func (s seenSlices) cutTo(most int) {
+	if len(s) <= most {
 		return
 	}
 	names := slices.SortedFunc(maps.Keys(s), func(a, b string) int { return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), cmp.Compare(a, b)) })
@@ -84,12 +82,13 @@ func (s *seenSlices) merge(o seenSlices) error {
 		}
 		(*s)[name].Merge(d)
 	}
-	s.cut()
+	s.cutTo(2 * maxSeenSlices)
 	return nil
 }
 
 // references returns those of the largest slices, by name.
 func (s seenSlices) references() (out []SliceReference) {
+	s.cutTo(maxSeenSlices)
 	names := slices.SortedFunc(maps.Keys(s), func(a, b string) int { return cmp.Or(cmp.Compare(s[b].Rows(), s[a].Rows()), cmp.Compare(a, b)) })
 	for _, name := range names[:min(len(names), mostSlices)] {
 		if s[name].Rows() >= leastSliceRows {

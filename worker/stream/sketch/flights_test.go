@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -267,5 +268,67 @@ func TestFewRowsAreNotJudged(t *testing.T) {
 	}
 	if r := monitor.Judge(&counts, s.Spec.Drift(), 10, func(thalweg.ModelVersion) (*monitor.Reference, error) { return nil, nil }); r.Windows[1].Why == "" || r.Worst() != monitor.Unjudged {
 		t.Errorf("%+v", r.Windows[1])
+	}
+}
+
+// A reference is the same bytes whatever parts of the rows are seen by whom, and has the largest
+// slices, whose scores are judged by themselves.
+func TestAReferenceDoesNotDependOnParts(t *testing.T) {
+	t.Parallel()
+	rows := flights(t, 8000)
+	s := newStand(t, strings.Replace(document, "  scoring:", "  evaluation: {slices: [{columns: [origin]}, {columns: [origin, destination]}]}\n  scoring:", 1), rows[:1000], rows[1000:])
+	cleaned, predictions := s.score(t, rows[1000:])
+	defer cleaned.Release()
+	seen := func(from, to int64) *monitor.Seen {
+		part := cleaned.NewSlice(from, to)
+		defer part.Release()
+		sample := monitor.NewSample(s.Plan(), s.Transform, s.Answer(), s.Model.Outputs(), cleaned.NumRows(), func(row int64) uint64 { return uint64(row) })
+		if err := sample.Observe(part, func(int) bool { return true }, predictions[from:to]); err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(sample.Seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := new(monitor.Seen)
+		if err := json.Unmarshal(data, out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	whole, err := json.Marshal(s.reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := cleaned.NumRows()
+	for _, cuts := range [][]int64{{0, n}, {0, 1, 2500, n}, {0, 6000, n}} {
+		sum := monitor.NewSeen(s.Plan())
+		for i := len(cuts) - 1; i > 0; i-- {
+			if err := sum.Merge(seen(cuts[i-1], cuts[i])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if parts, err := json.Marshal(sum.Reference()); err != nil || string(parts) != string(whole) {
+			t.Errorf("%v: %v\n%.300s\nin one go\n%.300s", cuts, err, parts, whole)
+		}
+	}
+	if len(s.reference.Slices) < 5 || !strings.HasPrefix(s.reference.Slices[0].Name, "origin=") {
+		t.Fatalf("%d slices", len(s.reference.Slices))
+	}
+	var counts monitor.Sketch
+	s.window(t, monitor.ConfigOf(s.Spec), cleaned, predictions, table.NewMask(int(n)).Not(), 0, &counts)
+	want := s.Spec.Drift()
+	want.MinRows = 200
+	report := monitor.Judge(&counts, want, 1, func(thalweg.ModelVersion) (*monitor.Reference, error) { return s.reference, nil })
+	judged := 0
+	for _, m := range report.Windows[0].Slices {
+		if m.Verdict == monitor.OK {
+			judged++
+		} else if m.Verdict != monitor.Unjudged {
+			t.Errorf("%+v", m)
+		}
+	}
+	if judged == 0 || len(report.Windows[0].Slices) != len(s.reference.Slices) {
+		t.Errorf("%d of %d slices are judged", judged, len(s.reference.Slices))
 	}
 }
