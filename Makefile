@@ -9,7 +9,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Functions of what only dev, the object store's client, logins, specs and the log use are not
 # inlined: 3.9 MB of the binary. Every target has the same flag, so that packages are compiled once.
 SMALL := aws/aws-sdk-go-v2 versity/versitygw gofiber/fiber valyala/fasthttp nats-io/nats.go twmb/franz-go spf13 coreos/go-oidc go-jose minio/minio-go expr-lang prometheus vbauerster tinylib hashicorp goccy invopop santhosh-tekuri mattn robfig google/flatbuffers apache/arrow/go/v15/arrow/ipc twmb/avro
-export GOFLAGS := $(strip $(GOFLAGS) $(SMALL:%=-gcflags=github.com/%/...=-l))
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath $(SMALL:%=-gcflags=github.com/%/...=-l))
 
 FUZZTIME ?= 30s
 BENCH ?= .
@@ -25,7 +25,7 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/thalweg (TAGS=nodev for images: without the embedded broker and S3 endpoint)
-	go build -trimpath $(if $(TAGS),-tags '$(TAGS)') -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
+	go build $(if $(TAGS),-tags '$(TAGS)') -ldflags "-s -w -X main.version=$(VERSION)" -o bin/thalweg ./cmd/thalweg
 
 demo: build ## run the main job once on an embedded cluster (DATA=flights.parquet for other data)
 	bin/thalweg demo $(if $(DATA),--data "$(DATA)")
@@ -34,10 +34,10 @@ dev: build ## run an embedded cluster until interrupted (DIR=directory, WORKERS=
 	bin/thalweg dev $(if $(DIR),--dir "$(DIR)") $(if $(WORKERS),--workers $(WORKERS))
 
 test: ## run all unit tests: of the stream's protocol a sample of seeds and crashes
-	go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 10m $(PACKAGES) # many tests wait: one package more than cores
+	go test -vet=off -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 10m $(PACKAGES) # many tests wait: one package more than cores; make check vets
 
 race: ## run all unit tests once more, in random order and with the race detector (a C compiler needed)
-	go test -race -shuffle=on -timeout 40m $(PACKAGES)
+	go test -vet=off -race -shuffle=on -timeout 40m $(PACKAGES)
 
 check: fmt vet lint generated ranks nodev fused tidy ## everything that needs no test run: format, vet, lint, generated code, import ranks, rounding, go.mod
 

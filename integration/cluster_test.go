@@ -88,7 +88,7 @@ func buildBinary(t testing.TB, tags string) string {
 func buildVersion(t testing.TB, name, tags, version string) string {
 	t.Helper()
 	path := filepath.Join(process.Root(t), "bin", name)
-	build := exec.Command("go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w -X main.version="+version, "-o", path, "./cmd/thalweg")
+	build := exec.Command("go", "build", "-tags", tags, "-ldflags", "-s -w -X main.version="+version, "-o", path, "./cmd/thalweg")
 	build.Dir = process.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build thalweg: %v\n%s", err, out)
