@@ -312,17 +312,15 @@ func (t *scoreTask) open(ctx context.Context, lease *apiv1.Lease, share *budget.
 func (t *scoreTask) drift(spec *pipeline.Spec, cfg scorer.Config, topic connectors.Source, bucket storage.Bucket) func(ctx context.Context) {
 	want := spec.Drift()
 	reference := func(ctx context.Context, version thalweg.ModelVersion) (*monitor.Reference, error) {
-		candidates, _ := t.registry.Candidates()
-		for _, c := range candidates {
-			if c.Version == version {
-				a, err := t.registry.Load(ctx, c.Model)
-				if err != nil {
-					return nil, err
-				}
-				return a.Monitoring, nil
-			}
+		m, ok := engine.Find(t.registry, version)
+		if !ok {
+			return nil, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s %d", t.model, version), Err: errors.New("it scores nothing any more")}
 		}
-		return nil, nil
+		a, err := t.registry.Load(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return a.Monitoring, nil
 	}
 	return func(ctx context.Context) {
 		t.worker.metrics.drift.Watch(ctx, t.worker.log, string(cfg.Pipeline), want, func(ctx context.Context, windows int) (*monitor.Report, error) {

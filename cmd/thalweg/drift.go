@@ -92,6 +92,16 @@ func (d *drifted) distance(m *monitor.Measured) string {
 
 func share(x float64) string { return fmt.Sprintf("%.1f%%", 100*x) }
 
+// newest returns the newest window of a kind, or else the newest.
+func (d *drifted) newest(is func(*monitor.Judgment) bool) *monitor.Judgment {
+	for _, j := range slices.Backward(d.Windows) {
+		if is(j) {
+			return j
+		}
+	}
+	return d.Windows[len(d.Windows)-1]
+}
+
 func (d *drifted) table(w io.Writer) {
 	if len(d.Windows) == 0 {
 		fmt.Fprintln(w, "no row is counted yet: rows are when they are committed, unless monitoring.drift.enabled is false")
@@ -123,16 +133,20 @@ func (d *drifted) table(w io.Writer) {
 			terminal.Row(w, window, version, rows, dead, m.Name, d.distance(m), fmt.Sprintf("%s, was %s", share(m.Missing[1]), share(m.Missing[0])), humanize.Comma(m.Unknown), most, verdict)
 		}
 	}
-	last := d.Windows[len(d.Windows)-1]
 	fmt.Fprintln(w)
-	if last.Why != "" {
-		fmt.Fprintf(w, "the newest window is not judged: %s\n", last.Why)
+	// Dead letters go by other times than rows, so the newest window may have nothing else.
+	rows, dead := d.newest(func(j *monitor.Judgment) bool { return j.Rows > 0 }), d.newest(func(j *monitor.Judgment) bool { return j.DeadLetters > 0 })
+	if rows.Why != "" {
+		fmt.Fprintf(w, "the newest window is not judged: %s\n", rows.Why)
 	}
-	for _, reason := range slices.Sorted(maps.Keys(last.Dead)) {
-		fmt.Fprintf(w, "%s dead letters of the newest window: %s\n", humanize.Comma(last.Dead[reason]), reason)
+	for _, reason := range slices.Sorted(maps.Keys(dead.Dead)) {
+		fmt.Fprintf(w, "%s dead letters of the window from %s: %s\n", humanize.Comma(dead.Dead[reason]), moment(dead.From), reason)
 	}
 	for _, v := range slices.Sorted(maps.Keys(d.Flaws)) {
 		fmt.Fprintf(w, "version %d: %s\n", v, d.Flaws[v])
+	}
+	if d.Ahead > 0 {
+		fmt.Fprintf(w, "%s counted rows are of windows that have not begun\n", humanize.Comma(d.Ahead))
 	}
 	if n := d.Untimed + d.OtherWidths; n > 0 {
 		fmt.Fprintf(w, "%s counted rows are in no window: they have too many times, or were counted by other windows\n", humanize.Comma(n))

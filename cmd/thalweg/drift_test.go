@@ -53,7 +53,7 @@ func TestDriftNamesWhatHasChanged(t *testing.T) {
 	}}}}
 	var out bytes.Buffer
 	d.table(&out)
-	for _, want := range []string{"2026-11-30 20:00", "12,804", "distance", "0.312 [0.262, 0.362]", "missing: 20.0%, was 1.0%", "error", "7, 1.0%", "7 dead letters of the newest window: decode: null event", "40 rows are counted"} {
+	for _, want := range []string{"2026-11-30 20:00", "12,804", "distance", "0.312 [0.262, 0.362]", "missing: 20.0%, was 1.0%", "error", "7, 1.0%", "7 dead letters of the window from 2026-11-30 21:00: decode: null event", "40 rows are counted"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

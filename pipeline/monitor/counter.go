@@ -27,6 +27,9 @@ type Config struct {
 	// EventTime is the column of cleaned rows that windows go by; "": the time of an event in
 	// the topic, as also where the column is null.
 	EventTime string
+	// By is the column some of whose values a rollout gives to the version; "": rows are chosen
+	// otherwise, or are all of the stream.
+	By string
 }
 
 // ConfigOf returns how a spec wants the rows of its stream counted; nil: not at all.
@@ -78,7 +81,7 @@ func (c *Config) Choose(offsets []int64) iter.Seq[int] {
 
 // key returns what a row at a time is counted in.
 func (c *Config) key(us int64, version thalweg.ModelVersion) Key {
-	return Key{FromUS: begin(us, c.Window), WidthUS: c.Window.Microseconds(), Version: version, OneIn: c.OneIn}
+	return Key{FromUS: begin(us, c.Window), WidthUS: c.Window.Microseconds(), Version: version, OneIn: c.OneIn, By: c.By}
 }
 
 // Die counts an event that is no row, by its time in the topic.

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,6 +39,9 @@ type Report struct {
 	Windows []*Judgment `json:"windows"`
 	// Untimed counts the rows that are in no window: their times were in too many.
 	Untimed int64 `json:"untimed,omitempty"`
+	// Ahead counts the rows of windows that have not begun: their times are wrong, or of what is
+	// yet to come.
+	Ahead int64 `json:"ahead,omitempty"`
 	// OtherWidths counts the rows of windows that do not fit into those of the spec, which were
 	// counted before it said so.
 	OtherWidths int64 `json:"other_widths,omitempty"`
@@ -91,7 +95,7 @@ type References func(version thalweg.ModelVersion) (*Reference, error)
 func Judge(s *Sketch, want pipeline.Drift, most int, of References) *Report {
 	r := &Report{Metric: want.Metric, Warn: *want.Warn, Error: *want.Error, MinRows: int64(want.MinRows), Windows: []*Judgment{}}
 	width := time.Duration(want.Window).Microseconds()
-	var fitted Sketch
+	fitted := NewSum()
 	for _, w := range s.Windows() {
 		switch {
 		case w.Untimed:
@@ -108,19 +112,38 @@ func Judge(s *Sketch, want pipeline.Drift, most int, of References) *Report {
 		}
 	}
 	all := fitted.Windows()
-	// The newest windows, each with all versions.
-	from := len(all)
-	for n := 0; from > 0; from-- {
-		if from == len(all) || all[from-1].FromUS != all[from].FromUS {
-			if n++; n > most {
-				break
-			}
+	chosen := newest(all, most, r.MinRows)
+	for _, w := range all {
+		if chosen[w.FromUS] {
+			r.Windows = append(r.Windows, r.judge(w, want, of))
 		}
 	}
-	for _, w := range all[from:] {
-		r.Windows = append(r.Windows, r.judge(w, want, of))
-	}
 	return r
+}
+
+// newest chooses windows, by when they begin: the newest so many that rows are in, and the
+// newest that has rows enough to be judged. Dead letters have other times than rows: of windows
+// that have nothing else as many are chosen beside, none older than all that rows are in.
+func newest(all []*Window, most int, enough int64) map[int64]bool {
+	rows, judged := make(map[int64]bool), false
+	for _, w := range slices.Backward(all) {
+		can := w.Rows >= enough && w.By == ""
+		if w.Rows > 0 && (len(rows) < most || rows[w.FromUS] || can && !judged) {
+			rows[w.FromUS] = true
+			judged = judged || can
+		}
+	}
+	dead := make(map[int64]bool)
+	for _, w := range slices.Backward(all) {
+		if len(dead) == most || len(rows) > 0 && w.FromUS < slices.Min(slices.Collect(maps.Keys(rows))) {
+			break
+		}
+		if !rows[w.FromUS] {
+			dead[w.FromUS] = true
+		}
+	}
+	maps.Copy(rows, dead)
+	return rows
 }
 
 func (r *Report) flaw(version thalweg.ModelVersion, err error) {
@@ -140,11 +163,16 @@ func (r *Report) judge(w *Window, want pipeline.Drift, of References) *Judgment 
 	if n := float64(j.DeadLetters); n > 0 {
 		j.DeadRate = n / (n + float64(w.Rows*w.OneIn))
 	}
+	if w.Rows == 0 {
+		j.Why = "no row was counted"
+		return j
+	}
 	reference, err := of(w.Version)
 	switch {
 	case err != nil:
 		r.flaw(w.Version, err)
-		fallthrough
+		j.Why = fmt.Sprintf("the version's reference cannot be had: %v", err)
+		return j
 	case reference == nil:
 		j.Why = "the version keeps no reference: train it again"
 		return j
@@ -153,8 +181,11 @@ func (r *Report) judge(w *Window, want pipeline.Drift, of References) *Judgment 
 		return j
 	}
 	j.Reference = reference.Rows
-	enough := w.Rows >= r.MinRows
-	if !enough {
+	enough := w.Rows >= r.MinRows && w.By == ""
+	switch {
+	case w.By != "":
+		j.Why = fmt.Sprintf("a rollout gave the version the rows of some values of %s, which are not like all", w.By)
+	case !enough:
 		j.Why = fmt.Sprintf("%d rows are counted, one in %d, and monitoring.drift.min_rows is %d", w.Rows, w.OneIn, r.MinRows)
 	}
 	measure := func(name string, ignored, enough bool, values *drift.Reference, counts drift.Counts) *Measured {
@@ -189,7 +220,7 @@ func (r *Report) judge(w *Window, want pipeline.Drift, of References) *Judgment 
 	}
 	for _, of := range reference.Slices {
 		if counts := w.Slices[of.Name]; counts != nil {
-			j.Slices = append(j.Slices, measure("score of "+of.Name, false, counts.Rows() >= r.MinRows, of.Score, counts))
+			j.Slices = append(j.Slices, measure("score of "+of.Name, false, enough && counts.Rows() >= r.MinRows, of.Score, counts))
 		}
 	}
 	return j

@@ -16,6 +16,13 @@ const (
 	// maxWindows bounds the windows of a sketch. A backfill has many, and events with wrong
 	// times any number; rows of more windows are counted without a time.
 	maxWindows = 1 << 12
+	// maxCells bounds the features, slices and reasons of all windows, each of some 100 bytes
+	// as JSON: rows beyond are counted without a time, too. cellBytes is about what one takes
+	// in memory.
+	maxCells  = 1 << 16
+	cellBytes = 256
+	// room is how many times as many windows and cells a sum of many sketches has.
+	room = 16
 	// maxReasons bounds the reasons of dead letters that a window tells apart.
 	maxReasons = 64
 	// otherReasons is what is counted for the reasons beyond.
@@ -33,6 +40,9 @@ type Key struct {
 	Version thalweg.ModelVersion `json:"version"`
 	// OneIn: one in so many rows is counted.
 	OneIn int64 `json:"one_in"`
+	// By is the column by some of whose values a rollout gave them to the version, so that they
+	// are not like those of the stream; "": none.
+	By string `json:"by,omitempty"`
 }
 
 func (k Key) compare(o Key) int {
@@ -43,7 +53,7 @@ func (k Key) compare(o Key) int {
 		return 0
 	}
 	return cmp.Or(cmp.Compare(untimed(k), untimed(o)), cmp.Compare(k.FromUS, o.FromUS), cmp.Compare(k.WidthUS, o.WidthUS),
-		cmp.Compare(k.Version, o.Version), cmp.Compare(k.OneIn, o.OneIn))
+		cmp.Compare(k.Version, o.Version), cmp.Compare(k.OneIn, o.OneIn), cmp.Compare(k.By, o.By))
 }
 
 // Window is what was counted of the rows of a window that a version scored.
@@ -58,7 +68,12 @@ type Window struct {
 	Slices map[string]drift.Counts `json:"slices,omitempty"`
 	// Dead counts all dead letters, by stage and reason.
 	Dead map[string]int64 `json:"dead,omitempty"`
+
+	cells *int // of the sketch
 }
+
+// size is how many cells it has.
+func (w *Window) size() int { return 1 + len(w.Features) + len(w.Slices) + len(w.Dead) }
 
 // Feature is one feature's part of a window. Missing values are in the first bin.
 type Feature struct {
@@ -70,7 +85,22 @@ type Feature struct {
 }
 
 // Sketch is windows. The zero Sketch has none.
-type Sketch struct{ windows map[Key]*Window }
+type Sketch struct {
+	windows map[Key]*Window
+	cells   *int // of all windows; nil: there is none
+	room    int  // times the bounds; 0: once
+}
+
+// NewSum returns a sketch that has room for what many add up to.
+func NewSum() *Sketch { return &Sketch{room: room} }
+
+// SizeBytes returns about the memory that it takes.
+func (s *Sketch) SizeBytes() int64 {
+	if s.cells == nil {
+		return 0
+	}
+	return int64(*s.cells) * cellBytes
+}
 
 // Windows returns them in order.
 func (s *Sketch) Windows() []*Window {
@@ -91,6 +121,33 @@ func (s *Sketch) Spans(width time.Duration) int {
 	return len(starts)
 }
 
+// Newest returns when the oldest of the newest so many windows of a length begins that have
+// begun and that rows are in. It is not ok where there are fewer.
+func (s *Sketch) Newest(width time.Duration, windows int, now time.Time) (us int64, ok bool) {
+	starts := make(map[int64]struct{})
+	for k, w := range s.windows {
+		if !k.Untimed && w.Rows > 0 && k.FromUS <= now.UnixMicro() {
+			starts[begin(k.FromUS, width)] = struct{}{}
+		}
+	}
+	if windows < 1 || len(starts) < windows {
+		return 0, false
+	}
+	return slices.Sorted(maps.Keys(starts))[len(starts)-windows], true
+}
+
+// DropAhead forgets the windows that have not begun, and returns how many rows they have.
+func (s *Sketch) DropAhead(now time.Time) (rows int64) {
+	for k, w := range s.windows {
+		if !k.Untimed && k.FromUS > now.UnixMicro() {
+			rows += w.Rows
+			*s.cells -= w.size()
+			delete(s.windows, k)
+		}
+	}
+	return rows
+}
+
 // begin returns when the window begins that a time is in.
 func begin(us int64, width time.Duration) int64 {
 	w := width.Microseconds()
@@ -104,18 +161,24 @@ func begin(us int64, width time.Duration) int64 {
 // at returns the window of a key.
 func (s *Sketch) at(k Key) *Window {
 	w := s.windows[k]
-	if w == nil && !k.Untimed && len(s.windows) >= maxWindows {
+	if times := max(1, s.room); w == nil && !k.Untimed && s.cells != nil && (len(s.windows) >= times*maxWindows || *s.cells >= times*maxCells) {
 		k.FromUS, k.Untimed = 0, true
 		w = s.windows[k]
 	}
 	if w == nil {
-		if s.windows == nil {
-			s.windows = make(map[Key]*Window)
-		}
 		w = &Window{Key: k}
-		s.windows[k] = w
+		s.put(w)
 	}
 	return w
+}
+
+// put adds a window that is not there.
+func (s *Sketch) put(w *Window) {
+	if s.windows == nil {
+		s.windows, s.cells = make(map[Key]*Window), new(int)
+	}
+	s.windows[w.Key], w.cells = w, s.cells
+	*s.cells += w.size()
 }
 
 // die counts dead letters of one reason.
@@ -126,7 +189,9 @@ func (w *Window) die(reason string, n int64) {
 	if _, known := w.Dead[reason]; !known && len(w.Dead) >= maxReasons {
 		reason = otherReasons
 	}
+	before := len(w.Dead)
 	w.Dead[reason] += n
+	*w.cells += len(w.Dead) - before
 }
 
 // feature returns the part of a feature.
@@ -138,6 +203,7 @@ func (w *Window) feature(name string) *Feature {
 	if f == nil {
 		f = new(Feature)
 		w.Features[name] = f
+		*w.cells++
 	}
 	return f
 }
@@ -147,7 +213,10 @@ func (w *Window) slice(name string, scores drift.Counts) error {
 	if w.Slices == nil {
 		w.Slices = make(map[string]drift.Counts)
 	}
-	sum := w.Slices[name]
+	sum, known := w.Slices[name]
+	if !known {
+		*w.cells++
+	}
 	err := sum.Merge(scores)
 	w.Slices[name] = sum
 	return err
@@ -203,7 +272,7 @@ func (s *Sketch) UnmarshalJSON(data []byte) error {
 	if err := thalweg.DecodeStrict(data, &all); err != nil {
 		return err
 	}
-	s.windows = make(map[Key]*Window, len(all))
+	s.windows, s.cells = make(map[Key]*Window, len(all)), new(int)
 	for _, w := range all {
 		if w == nil || w.Rows < 0 || w.OneIn < 1 || w.WidthUS <= 0 {
 			return fmt.Errorf("a window that no rows have")
@@ -216,7 +285,7 @@ func (s *Sketch) UnmarshalJSON(data []byte) error {
 				return fmt.Errorf("a feature without counts")
 			}
 		}
-		s.windows[w.Key] = w
+		s.put(w)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/model"
+	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -26,7 +27,7 @@ func Open(ctx context.Context, models Models, m Model, cfg Config) (Engine, erro
 		}
 		return New(m, a, cfg)
 	}
-	e := &armsEngine{shadow: m.Rollout.Shadow}
+	e := &armsEngine{shadow: m.Rollout.Shadow, by: m.Rollout.By}
 	if cfg.Tally != nil {
 		e.tally = cfg.Tally(m)
 	}
@@ -61,6 +62,7 @@ type armsEngine struct {
 	arms    [rollout.Arms]arm
 	choose  *chooser
 	shadow  bool
+	by      string // column whose values the chooser goes by; "": it goes by keys
 	tally   *Tally
 	columns []column // of rows
 }
@@ -176,7 +178,7 @@ func (e *armsEngine) part(ctx context.Context, b *Batch, chosen []int8, k int, d
 	}
 	part := scored{Rows: &Rows{Topic: dst.Topic, Partition: dst.Partition, Generation: dst.Generation, Model: a.model, Replay: dst.Replay, To: b.From}, events: sub.n}
 	if k == rollout.Champion || !e.shadow {
-		part.Watch = dst.Watch
+		part.Watch = e.watch(dst.Watch)
 	}
 	if dst.Send != nil && (k == rollout.Champion || !e.shadow) {
 		part.Send = &Outgoing{ScoredAt: dst.Send.ScoredAt, From: dst.Send.From}
@@ -185,6 +187,17 @@ func (e *armsEngine) part(ctx context.Context, b *Batch, chosen []int8, k int, d
 	err := a.Score(ctx, &sub, part.Rows)
 	part.took = time.Since(began)
 	return part, err
+}
+
+// watch returns how the rows of an arm are counted: apart, if it has only those of some values
+// of a column.
+func (e *armsEngine) watch(cfg *monitor.Config) *monitor.Config {
+	if cfg == nil || e.shadow || e.by == "" || e.choose.percent >= 100 {
+		return cfg
+	}
+	apart := *cfg
+	apart.By = e.by
+	return &apart
 }
 
 // dayCut returns the offset of the first row, before an end, that would bring a day too many,

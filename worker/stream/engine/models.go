@@ -73,6 +73,20 @@ type Models interface {
 	Load(ctx context.Context, m Model) (*artifact.Artifact, error)
 }
 
+// Find returns one of the versions that events are scored with now, also the candidate of a
+// rollout.
+func Find(models Models, version thalweg.ModelVersion) (m Model, ok bool) {
+	candidates, _ := models.Candidates()
+	for _, c := range candidates {
+		for _, m := range c.Arms() {
+			if m.Version == version && version != 0 {
+				return m, true
+			}
+		}
+	}
+	return Model{}, false
+}
+
 // Protects refuses a version that leaves values as they are which columns of a schema have
 // pii for.
 func Protects(ctx context.Context, models Models, m Model, schema *pipeline.SchemaSpec) error {

@@ -38,6 +38,7 @@ func (r *Rows) Publish(ctx context.Context, log *commitlog.Log, memory *budget.S
 		r.encoded = files
 		r.Release() // the file says it all
 	}
+	r.count() // of dead letters alone, if it has not been done
 	p := publication{rows: r, log: log, from: pending.From, done: commitlog.Done{Gaps: r.Gaps}}
 	for _, f := range r.encoded {
 		if _, err := p.publish(ctx, commitlog.Scored, f.Day, f.Rows, f.Body); err != nil {

@@ -108,7 +108,7 @@ func (r *Rows) DeadLetters() []byte {
 
 // SizeBytes returns the memory that the rows take.
 func (r *Rows) SizeBytes() int64 {
-	n := int64(r.dead.Cap()+r.scratch.Cap()+cap(r.adopted)) + int64(cap(r.chosen))*chosenBytes
+	n := int64(r.dead.Cap()+r.scratch.Cap()+cap(r.adopted)) + int64(cap(r.chosen))*chosenBytes + r.counts.SizeBytes()
 	for i := range r.encoded {
 		n += int64(cap(r.encoded[i].Body))
 	}

@@ -29,9 +29,11 @@ const (
 	// maxFiles bounds the files of a partition; the oldest are deleted. At a slot a minute they
 	// reach back half a year.
 	maxFiles = 1024
-	// maxFileBytes bounds a file that is read: that of a slot with as many windows as there can
-	// be, of many features.
-	maxFileBytes = 256 << 20
+	// maxDirBytes bounds what they take together, as few of them as that leaves.
+	maxDirBytes = maxFiles * maxBytes
+	// maxFileBytes bounds a file: that of a slot with as many windows of many features as a
+	// sketch can have takes some 10 MiB.
+	maxFileBytes = 64 << 20
 	// lists bounds how often a directory is listed again because a file in it was replaced
 	// before it was read.
 	lists = 10
@@ -68,14 +70,22 @@ func slotOf(dir, k string) (slot uint64, ok bool) {
 type Store struct {
 	bucket storage.Bucket
 	dir    string
-	most   int      // slots of a file
-	last   *file    // nil: none, or not known yet
-	keys   []uint64 // of the files that are known to be there, in order
+	most   int // slots of a file
+	// mostBytes of all files are kept, and the newest.
+	mostBytes int64
+	last      *file  // nil: none, or not known yet
+	files     []kept // those that are known to be there, in order
+}
+
+// kept is a file that is there, by the slot that it is named after.
+type kept struct {
+	slot  uint64
+	bytes int64
 }
 
 // NewStore returns the files of a partition.
 func NewStore(bucket storage.Bucket, log commitlog.Config) *Store {
-	return &Store{bucket: bucket, dir: Dir(log), most: maxSlots}
+	return &Store{bucket: bucket, dir: Dir(log), most: maxSlots, mostBytes: maxDirBytes}
 }
 
 // tries bounds those of a write whose outcome is not known.
@@ -102,6 +112,10 @@ func (s *Store) Add(ctx context.Context, slot uint64, counts *monitor.Sketch) er
 	body, err := json.Marshal(next)
 	if err != nil {
 		return err
+	}
+	if len(body) > maxFileBytes {
+		return &thalweg.Error{Op: "keep counts", Kind: thalweg.Invalid, Subject: key(s.dir, slot), Err: fmt.Errorf("they take %d bytes, and a file has %d at most", len(body), maxFileBytes),
+			Hint: "set a longer monitoring.drift.window, or drift.enabled: false"}
 	}
 	if before != nil && before.Slots < s.most {
 		more := &file{Format: format, First: before.First, Last: slot, Slots: before.Slots + 1, Counts: new(monitor.Sketch)}
@@ -131,13 +145,14 @@ func (s *Store) Add(ctx context.Context, slot uint64, counts *monitor.Sketch) er
 	if err != nil {
 		return err
 	}
-	s.last, s.keys = won, append(s.keys, slot)
+	s.last, s.files = won, append(s.files, kept{slot, int64(len(body))})
 	if before != nil && won.First <= before.First {
-		if err := s.delete(ctx, len(s.keys)-2); err != nil {
+		if err := s.delete(ctx, len(s.files)-2); err != nil {
 			return err
 		}
 	}
-	for len(s.keys) > maxFiles {
+	for total := s.sizeBytes(); len(s.files) > maxFiles || total > s.mostBytes && len(s.files) > 1; {
+		total -= s.files[0].bytes
 		if err := s.delete(ctx, 0); err != nil {
 			return err
 		}
@@ -145,11 +160,18 @@ func (s *Store) Add(ctx context.Context, slot uint64, counts *monitor.Sketch) er
 	return nil
 }
 
+func (s *Store) sizeBytes() (n int64) {
+	for _, f := range s.files {
+		n += f.bytes
+	}
+	return n
+}
+
 func (s *Store) delete(ctx context.Context, i int) error {
-	if err := s.bucket.Delete(ctx, key(s.dir, s.keys[i])); err != nil {
+	if err := s.bucket.Delete(ctx, key(s.dir, s.files[i].slot)); err != nil {
 		return err
 	}
-	s.keys = slices.Delete(s.keys, i, i+1)
+	s.files = slices.Delete(s.files, i, i+1)
 	return nil
 }
 
@@ -157,14 +179,14 @@ func (s *Store) delete(ctx context.Context, i int) error {
 func (s *Store) catchUp(ctx context.Context) error {
 	for range lists {
 		after := ""
-		if n := len(s.keys); n > 0 {
-			after = key(s.dir, s.keys[n-1])
+		if n := len(s.files); n > 0 {
+			after = key(s.dir, s.files[n-1].slot)
 		}
 		newer, err := list(ctx, s.bucket, s.dir, after)
 		if err != nil || len(newer) == 0 {
 			return err
 		}
-		last, err := read(ctx, s.bucket, s.dir, newer[len(newer)-1])
+		last, err := read(ctx, s.bucket, s.dir, newer[len(newer)-1].slot)
 		switch {
 		case thalweg.Is(err, thalweg.NotFound): // replaced meanwhile
 			continue
@@ -173,7 +195,7 @@ func (s *Store) catchUp(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		s.last, s.keys = last, append(s.keys, newer...)
+		s.last, s.files = last, append(s.files, newer...)
 		return nil
 	}
 	return moving(s.dir)
@@ -183,17 +205,17 @@ func moving(dir string) error {
 	return &thalweg.Error{Op: "read counts", Kind: thalweg.Unavailable, Subject: dir, Err: errors.New("files are replaced faster than they are read")}
 }
 
-// list returns the slots that files are named after, in order.
-func list(ctx context.Context, bucket storage.Bucket, dir, after string) (slots []uint64, err error) {
+// list returns the files that are there, in order.
+func list(ctx context.Context, bucket storage.Bucket, dir, after string) (files []kept, err error) {
 	for info, err := range bucket.List(ctx, dir, after) {
 		if err != nil {
 			return nil, err
 		}
 		if slot, ok := slotOf(dir, info.Key); ok {
-			slots = append(slots, slot)
+			files = append(files, kept{slot, info.SizeBytes})
 		}
 	}
-	return slots, nil
+	return files, nil
 }
 
 func read(ctx context.Context, bucket storage.Bucket, dir string, slot uint64) (*file, error) {
@@ -218,12 +240,12 @@ func read(ctx context.Context, bucket storage.Bucket, dir string, slot uint64) (
 	return f, nil
 }
 
-// Read returns what was counted of a partition, from the newest file back to where there is
-// enough.
-func Read(ctx context.Context, bucket storage.Bucket, log commitlog.Config, enough func(*monitor.Sketch) bool) (*monitor.Sketch, error) {
+// Read returns what was counted of a partition, from the newest file back to the first after
+// which there is enough, by the sum and what that file has of it.
+func Read(ctx context.Context, bucket storage.Bucket, log commitlog.Config, enough func() func(sum, file *monitor.Sketch) bool) (*monitor.Sketch, error) {
 	dir := Dir(log)
 	for range lists {
-		out, err := readAll(ctx, bucket, dir, enough)
+		out, err := readAll(ctx, bucket, dir, enough())
 		if !thalweg.Is(err, thalweg.NotFound) {
 			return out, err
 		}
@@ -232,25 +254,25 @@ func Read(ctx context.Context, bucket storage.Bucket, log commitlog.Config, enou
 }
 
 // readAll fails with NotFound where a file was replaced before it was read.
-func readAll(ctx context.Context, bucket storage.Bucket, dir string, enough func(*monitor.Sketch) bool) (*monitor.Sketch, error) {
-	slots, err := list(ctx, bucket, dir, "")
+func readAll(ctx context.Context, bucket storage.Bucket, dir string, enough func(sum, file *monitor.Sketch) bool) (*monitor.Sketch, error) {
+	files, err := list(ctx, bucket, dir, "")
 	if err != nil {
 		return nil, err
 	}
-	out := new(monitor.Sketch)
+	out := monitor.NewSum()
 	before := uint64(math.MaxUint64) // slots from here on are in out
-	for _, slot := range slices.Backward(slots) {
-		if slot >= before { // left by somebody who was late
+	for _, k := range slices.Backward(files) {
+		if k.slot >= before { // left by somebody who was late
 			continue
 		}
-		f, err := read(ctx, bucket, dir, slot)
+		f, err := read(ctx, bucket, dir, k.slot)
 		if err != nil {
 			return nil, err
 		}
 		if err := out.Merge(f.Counts); err != nil {
 			return nil, err
 		}
-		if before = f.First; enough(out) {
+		if before = f.First; enough(out, f.Counts) {
 			break
 		}
 	}

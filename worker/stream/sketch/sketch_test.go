@@ -36,7 +36,7 @@ func text(t interface{ Fatal(...any) }, s *monitor.Sketch) string {
 	return string(data)
 }
 
-func all(*monitor.Sketch) bool { return false }
+func all() func(_, _ *monitor.Sketch) bool { return func(_, _ *monitor.Sketch) bool { return false } }
 
 // brittle is a bucket whose answers get lost.
 type brittle struct {
@@ -167,7 +167,7 @@ func TestADamagedFileDoesNotStopTheOwner(t *testing.T) {
 	if _, err := Read(ctx, bucket, log, all); !thalweg.Is(err, thalweg.Corrupt) {
 		t.Error(err)
 	}
-	got, err := Read(ctx, bucket, log, func(*monitor.Sketch) bool { return true })
+	got, err := Read(ctx, bucket, log, func() func(_, _ *monitor.Sketch) bool { return func(_, _ *monitor.Sketch) bool { return true } })
 	if err != nil || got.Empty() {
 		t.Error(err)
 	}
