@@ -443,7 +443,7 @@ func (t *scoreTask) fill(req *apiv1.PollRequest) {
 		TopicId: s.TopicID, Missing: s.Missing, Lost: lostOf(lease.Index, s.Lost), Tripped: tripped, Generation: generation, Resumes: lease.Resumes,
 		RowsTopic: s.RowsTopic, RowsSent: s.Sent, SentP50Ms: milliseconds(s.SentP50), SentP99Ms: milliseconds(s.SentP99)})
 	for _, r := range s.Refusals {
-		if r.Model.InRollout() {
+		if r.Model.InRollout() && !r.Champion {
 			t.worker.arms.Of(r.Model).Fail(r.Reason)
 			continue
 		}

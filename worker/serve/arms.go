@@ -160,6 +160,9 @@ func (a *arms) both(rows func(k int) int, yield yields, score func(k int, yield 
 			dead = n
 		}
 		a.tally.Observe(k, n, dead, time.Since(began), a.scores[k])
+		if err != nil && k == rollout.Candidate {
+			a.tally.Break(err.Error())
+		}
 		switch {
 		case beside:
 		case err != nil:

@@ -59,7 +59,7 @@ type Endpoint struct {
 		offered []Offered
 		pinned  []*pinned // the most recently used last
 		why     string    // there is no current version, or not the one that is wanted
-		refused map[engine.Model]string
+		refused map[engine.Model]error
 	}
 }
 
@@ -75,7 +75,7 @@ type pinned struct {
 func NewEndpoint(cfg EndpointConfig, models engine.Models, metrics *Metrics, log *slog.Logger) *Endpoint {
 	e := &Endpoint{cfg: cfg, models: models, metrics: metrics, log: log}
 	e.mu.why = "its model is being loaded"
-	e.mu.refused = make(map[engine.Model]string)
+	e.mu.refused = make(map[engine.Model]error)
 	return e
 }
 
@@ -118,7 +118,7 @@ func (e *Endpoint) Run(ctx context.Context) {
 // follow makes the first candidate that can be loaded the current version, and reports
 // whether that is the first of all.
 func (e *Endpoint) follow(ctx context.Context, candidates []engine.Candidate) bool {
-	refused := make(map[engine.Model]string)
+	refused := make(map[engine.Model]error)
 	why := ""
 	if len(candidates) == 0 {
 		why = fmt.Sprintf("its model has no %s yet", e.cfg.Alias)
@@ -136,7 +136,7 @@ func (e *Endpoint) follow(ctx context.Context, candidates []engine.Candidate) bo
 			}
 			break
 		}
-		first, why, refused[c.Model] = false, cmp.Or(why, err.Error()), err.Error()
+		first, why, refused[c.Model] = false, cmp.Or(why, err.Error()), err
 	}
 	e.mu.Lock()
 	e.mu.why, e.mu.refused = why, refused
@@ -160,11 +160,14 @@ func (e *Endpoint) load(ctx context.Context, m engine.Model) (*Version, error) {
 		return nil, err
 	}
 	a, err := e.models.Load(ctx, m)
-	if err != nil {
-		return nil, err
+	var v *Version
+	if err == nil {
+		v, err = NewVersion(m, e.cfg.Generation, a, e.cfg.Engine, e.cfg.Limits, e.metrics, e.cfg.Pipeline)
 	}
-	v, err := NewVersion(m, e.cfg.Generation, a, e.cfg.Engine, e.cfg.Limits, e.metrics, e.cfg.Pipeline)
-	if err != nil || !m.InRollout() {
+	switch {
+	case err != nil && m.InRollout():
+		return nil, &engine.ArmError{Arm: rollout.Champion, Err: err}
+	case err != nil || !m.InRollout():
 		return v, err
 	}
 	if a, err = e.models.Load(ctx, m.Arms()[rollout.Candidate]); err != nil {
@@ -185,7 +188,7 @@ func (e *Endpoint) Status() (version thalweg.ModelVersion, why string) {
 }
 
 // Refused returns the versions that cannot be loaded, and why.
-func (e *Endpoint) Refused() map[engine.Model]string {
+func (e *Endpoint) Refused() map[engine.Model]error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.mu.refused

@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -186,12 +187,12 @@ func (t *Lease) Fill(req *apiv1.PollRequest) {
 	version, why := e.Status()
 	req.Progress = append(req.Progress, &apiv1.Progress{TaskId: lease.TaskId, Token: lease.Token, ModelVersion: uint64(version), Message: strings.ToValidUTF8(why[:min(len(why), maxMessageBytes)], "")})
 	for m, reason := range e.Refused() {
-		if m.InRollout() {
+		if m.InRollout() && !engine.IsOf(reason, rollout.Champion) {
 			if t.host.Tallies != nil {
-				t.host.Tallies.Of(m).Fail(reason)
+				t.host.Tallies.Of(m).Fail(reason.Error())
 			}
 			continue
 		}
-		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(m.Name), Version: uint64(m.Version), Reason: reason})
+		req.Refusals = append(req.Refusals, &apiv1.ModelRefusal{Model: string(m.Name), Version: uint64(m.Version), Reason: reason.Error()})
 	}
 }

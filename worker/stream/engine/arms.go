@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -34,11 +35,11 @@ func Open(ctx context.Context, models Models, m Model, cfg Config) (Engine, erro
 	for arm, of := range m.Arms() {
 		a, err := models.Load(ctx, of)
 		if err != nil {
-			return nil, err
+			return nil, &ArmError{arm, err}
 		}
 		one, err := New(of, a, cfg)
 		if err != nil {
-			return nil, err
+			return nil, &ArmError{arm, err}
 		}
 		e.arms[arm].artifactEngine = one.(*artifactEngine)
 		e.arms[arm].classes = a.Answer().Type == model.Category
@@ -53,6 +54,24 @@ func Open(ctx context.Context, models Models, m Model, cfg Config) (Engine, erro
 			Hint: "take the version over at once: `thalweg rollout promote`"}
 	}
 	return e, nil
+}
+
+// ArmError is of one of the two versions of a rollout: it cannot be loaded, or its code fails
+// on all events that it was given of a batch.
+type ArmError struct {
+	Arm int
+	Err error
+}
+
+func (e *ArmError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *ArmError) Unwrap() error { return e.Err }
+
+// IsOf reports whether an error is known to be of an arm of a rollout.
+func IsOf(err error, arm int) bool {
+	var of *ArmError
+	return errors.As(err, &of) && of.Arm == arm
 }
 
 // armsEngine is the engine of two versions: each event is scored by the one that the chooser
@@ -176,7 +195,7 @@ func (e *armsEngine) part(ctx context.Context, b *Batch, chosen []int8, k int, d
 		}
 		sub.Records, sub.first, sub.n, sub.Bytes = &a.records, 0, a.records.Len(), int64(a.records.SizeBytes())
 	}
-	part := scored{Rows: &Rows{Topic: dst.Topic, Partition: dst.Partition, Generation: dst.Generation, Model: a.model, Replay: dst.Replay, To: b.From}, events: sub.n}
+	part := scored{Rows: &Rows{Topic: dst.Topic, Partition: dst.Partition, Generation: dst.Generation, Model: a.model, Replay: dst.Replay, Settled: dst.Settled, To: b.From}, events: sub.n}
 	if k == rollout.Champion || !e.shadow {
 		part.Watch = e.watch(dst.Watch)
 	}
@@ -186,6 +205,9 @@ func (e *armsEngine) part(ctx context.Context, b *Batch, chosen []int8, k int, d
 	began := time.Now()
 	err := a.Score(ctx, &sub, part.Rows)
 	part.took = time.Since(began)
+	if kind := thalweg.KindOf(err); err != nil && kind != thalweg.Canceled && !kind.Transient() {
+		err = &ArmError{k, err}
+	}
 	return part, err
 }
 
@@ -264,6 +286,10 @@ func (e *armsEngine) take(b *Batch, parts [rollout.Arms]scored, dst *Rows) error
 		dst.arms = new([rollout.Arms]Rows)
 	}
 	dst.Unfit, dst.Notes = make(map[string]int64), make(map[string]int64)
+	if !e.shadow {
+		dst.OfCandidate.Events += int64(parts[rollout.Candidate].events)
+		dst.OfCandidate.Dead += parts[rollout.Candidate].Rejected
+	}
 	for k, p := range parts {
 		to := &dst.arms[k]
 		to.pieces = append(to.pieces, p.pieces...)

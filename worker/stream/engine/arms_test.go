@@ -287,3 +287,41 @@ func TestABatchThatIsCutIsCutForBoth(t *testing.T) {
 		t.Error("the same rows make other bytes")
 	}
 }
+
+// TestAClaimCanBeCarriedOutHoweverItIsCut: events on which the code fails become dead letters
+// again, though a batch may have no others by then.
+func TestAClaimCanBeCarriedOutHoweverItIsCut(t *testing.T) {
+	models := both{artifacttest.TrainFlights(t, artifacttest.Flights, 1), artifacttest.TrainFlights(t, artifacttest.Flights, 2)}
+	e, err := Open(t.Context(), models, pinOf(50, "", false), Config{Compression: "zstd", MaxEventBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	candidate := e.(*armsEngine).arms[rollout.Candidate].artifactEngine
+	candidate.scorer = moody{predictor: candidate.scorer, fails: func(o int64) bool { return o < 20 }}
+	var events []string
+	for i := range 100 {
+		events = append(events, flight(i))
+	}
+	r := keyed(events)
+	var dead []string
+	for _, size := range []int{100, 7} {
+		dst := &Rows{Topic: "flights", Model: pinOf(50, "", false), Engine: e, Settled: size < 100}
+		for lo := 0; lo < r.Len(); lo += size {
+			if err := e.Score(t.Context(), batchFrom(r, lo, min(lo+size, r.Len())), dst); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dead = append(dead, dst.dead.String())
+		if dst.Rejected < 2 || dst.OfCandidate.Dead != dst.Rejected || dst.OfCandidate.Events < 20 {
+			t.Errorf("%d dead letters, of the candidate %+v", dst.Rejected, dst.OfCandidate)
+		}
+		dst.Release()
+	}
+	if dead[0] != dead[1] {
+		t.Errorf("dead letters are\n%s\nand of other batches\n%s", dead[0], dead[1])
+	}
+	dst := &Rows{Topic: "flights", Model: pinOf(50, "", false), Engine: e}
+	if err := e.Score(t.Context(), batchFrom(r, 0, 15), dst); !IsOf(err, rollout.Candidate) || dst.Rejected > 0 {
+		t.Errorf("of nothing claimed: %v, %d dead letters", err, dst.Rejected)
+	}
+}

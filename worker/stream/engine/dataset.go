@@ -38,7 +38,7 @@ func (s *RowScorer) Score(ctx context.Context, rows arrow.Record, from artifact.
 	var found pipeline.Report
 	defer func() { s.engine.observeTests(found.Tests, lost) }()
 	for rest := rows; rest.NumRows() > 0; {
-		pieces, more, end, err := s.engine.predict(ctx, rest, nil)
+		pieces, more, end, err := s.engine.predict(ctx, rest, nil, false)
 		if err != nil {
 			return nil, err
 		}

@@ -173,7 +173,7 @@ func (e *artifactEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err er
 	var pieces []piece
 	if rec.NumRows() > 0 {
 		var end int64
-		if pieces, lost, end, err = e.predict(ctx, rec, lost); err != nil {
+		if pieces, lost, end, err = e.predict(ctx, rec, lost, dst.Settled); err != nil {
 			return err
 		}
 		if end < rec.NumRows() {
@@ -227,9 +227,10 @@ func (e *artifactEngine) observeTests(passed map[string]*pipeline.TestReport, lo
 // are added to lost. If the code itself fails on a batch, it is tried in halves
 // until the rows that it fails on are found; they are lost too. If it fails on
 // all of several rows the fault is not theirs, and the error is returned, unless
-// each is too large for itself. The rows from end on are left for another batch,
+// each is too large for itself, or settled: then it was found before that the events become
+// rows or dead letters, and which ones does not depend on how they are batched now. The rows from end on are left for another batch,
 // because those before have become so large.
-func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject) (pieces []piece, _ []Reject, end int64, _ error) {
+func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []Reject, settled bool) (pieces []piece, _ []Reject, end int64, _ error) {
 	var whole error // of all rows at once
 	failed, held := int64(0), int64(0)
 	end = rec.NumRows()
@@ -271,7 +272,7 @@ func (e *artifactEngine) predict(ctx context.Context, rec arrow.Record, lost []R
 	switch {
 	case whole != nil && ctx.Err() != nil:
 		whole = &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: ctx.Err()}
-	case whole == nil || failed < rec.NumRows() || failed == 1:
+	case whole == nil || failed < rec.NumRows() || failed == 1 || settled:
 		return pieces, lost, end, nil
 	}
 	releaseAll(pieces)

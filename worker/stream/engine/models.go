@@ -98,10 +98,13 @@ func Protects(ctx context.Context, models Models, m Model, schema *pipeline.Sche
 			break
 		}
 		a, err := models.Load(ctx, of)
-		if err != nil {
-			return err
+		if err == nil {
+			err = a.Protects(schema)
 		}
-		if err := a.Protects(schema); err != nil {
+		switch {
+		case err != nil && m.InRollout():
+			return &ArmError{arm, err}
+		case err != nil:
 			return err
 		}
 	}

@@ -25,6 +25,11 @@ type Rows struct {
 	Engine     Engine
 	Replay     string // ID of the replay's intent, "" if the rows are the stream's own
 
+	// Settled: the events were scored before, and what became of them is claimed or sent.
+	Settled bool
+	// OfCandidate counts the events that the candidate of a canary had, of all.
+	OfCandidate struct{ Events, Dead int64 }
+
 	PartitionBy string             // column by whose days the rows are split, "" for none
 	days        map[int64]struct{} // that there are rows of
 	Full        bool               // a row of one more day came: the span must not grow

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type Tally struct {
 		sync.Mutex
 		arms    [rollout.Arms]rollout.Counts
 		failure string
+		broken  string // why the candidate answered nothing when it was last asked
 	}
 }
 
@@ -24,6 +26,9 @@ func (t *Tally) Observe(arm, events, dead int, took time.Duration, scores []floa
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if arm == rollout.Candidate && dead < events {
+		t.mu.broken = ""
+	}
 	c := &t.mu.arms[arm]
 	c.Batch(events, dead, took)
 	for _, s := range scores {
@@ -41,11 +46,21 @@ func (t *Tally) Fail(why string) {
 	t.mu.failure = why
 }
 
+// Break notes that the candidate fails on all that it is asked; until it answers something.
+func (t *Tally) Break(why string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.broken = why
+}
+
 // Counts returns what was counted of both arms, and why the candidate cannot score.
 func (t *Tally) Counts() (arms [rollout.Arms]rollout.Counts, failure string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.mu.arms, t.mu.failure
+	return t.mu.arms, cmp.Or(t.mu.failure, t.mu.broken)
 }
 
 // maxTallies bounds the steps that are counted at once: one for each model, of a few

@@ -203,6 +203,7 @@ func (r *runner) score(e score) {
 	if rows.Model != s.model {
 		rows.Model, rows.Engine = s.model, r.engines[s.model] // there are no events in it yet
 	}
+	rows.Settled = s.limit >= 0 || s.pinned()
 	rows.Generation = s.generation // likewise: it changes with a pin that is over
 	rows.Send = nil
 	if s.sends {
@@ -211,7 +212,7 @@ func (r *runner) score(e score) {
 	b := r.backlog.Take(e.cut)
 	r.scoring = s
 	r.spawn(func(ctx context.Context) func() event {
-		gaps, dead := len(rows.Gaps), rows.Rejected
+		gaps, dead, candidate := len(rows.Gaps), rows.Rejected, rows.OfCandidate
 		rows.Unfit, rows.Notes = nil, nil
 		began := r.traceClock()
 		var err error
@@ -233,7 +234,7 @@ func (r *runner) score(e score) {
 			if errors.Is(err, engine.ErrRefetch) {
 				return batchScored{epoch: e.epoch, needsRefetch: true}
 			}
-			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, leaderEpoch: b.LeaderEpoch, dead: int(dead), why: rows.LastReason, unfit: rows.Unfit, notes: rows.Notes, gaps: gaps, cut: rows.Full, err: err}
+			ev := batchScored{epoch: e.epoch, records: b.Len(), bytes: b.Bytes, to: b.To, leaderEpoch: b.LeaderEpoch, dead: int(dead), candidate: [2]int{int(rows.OfCandidate.Events - candidate.Events), int(rows.OfCandidate.Dead - candidate.Dead)}, why: rows.LastReason, unfit: rows.Unfit, notes: rows.Notes, gaps: gaps, cut: rows.Full, err: err}
 			switch {
 			case e.epoch != r.machine.epoch:
 				s.rows.Release()

@@ -31,6 +31,7 @@ type partition struct {
 	merges   merges
 	rows     rowsTopic
 	rate     deadRate
+	trial    trialRate
 	yield    yield
 
 	out []effect
@@ -39,7 +40,7 @@ type partition struct {
 func newPartition(cfg Config, rng *rand.Rand) *partition {
 	m := &partition{Ops: machine.NewOps(nOps, retry.Backoff{Min: cfg.MinBackoff, Max: cfg.MaxBackoff}, rng), cfg: cfg,
 		source: source{end: -1}, slots: slots{committed: -1, lag: -1}, versions: versions{refused: make(map[engine.Model]refusal)},
-		merges: merges{Planner: compact.Planner{Config: cfg.Compaction}}, rate: deadRate{most: cfg.MaxDeadRate}}
+		merges: merges{Planner: compact.Planner{Config: cfg.Compaction}}, rate: deadRate{most: cfg.MaxDeadRate}, trial: trialRate{deadRate: deadRate{most: cfg.MaxDeadRate}}}
 	if cfg.Range != nil {
 		m.until = cfg.Range.To
 	}
@@ -119,6 +120,7 @@ func (m *partition) handle(ev event) {
 		}
 		if ev.resumed {
 			m.rate = deadRate{most: m.cfg.MaxDeadRate}
+			m.trial.deadRate = m.rate
 		}
 		m.paused, m.loss.authorized = ev.paused, ev.skip
 	case memoryShort:

@@ -1,6 +1,10 @@
 package scorer
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/thalweg/thalweg/worker/stream/engine"
+)
 
 // The rate of dead letters is that of the last rateWindow events at least,
 // once there are rateMinimum: one bad event among three is no reason to stop,
@@ -40,4 +44,19 @@ func (r *deadRate) observe(events, dead int) bool {
 			r.dead, r.events, 100*r.most)
 	}
 	return r.tripped != ""
+}
+
+// trialRate is the rate of the candidate of a canary, which is its own: the champion's events
+// are no reason to give it up, nor is it one to stop them.
+type trialRate struct {
+	deadRate
+	model engine.Model // that it is the rate of
+}
+
+// observe takes in the events and dead letters of a batch that the candidate had.
+func (r *trialRate) observe(model engine.Model, of [2]int) bool {
+	if r.model != model {
+		r.model, r.deadRate = model, deadRate{most: r.most}
+	}
+	return r.deadRate.observe(of[0], of[1])
 }

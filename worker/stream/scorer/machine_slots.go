@@ -1,6 +1,9 @@
 package scorer
 
 import (
+	"fmt"
+
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
 )
@@ -110,7 +113,7 @@ func (m *partition) scoreMore() {
 		return
 	default:
 		open := m.beginSpan()
-		if open == nil || open.full(m.cfg.Rolling) || open.pinned() && open.to >= open.upTo {
+		if open == nil || !open.pinned() && m.versions.gaveUp(open.model) || open.full(m.cfg.Rolling) || open.pinned() && open.to >= open.upTo {
 			return
 		}
 		if open.sends && open.events == 0 && !open.pinned() { // from now on it must not change: its rows may be sent
@@ -159,6 +162,10 @@ func (m *partition) onScored(ev batchScored) {
 	case ev.epoch != m.epoch:
 		m.Drop(opScore)
 		return
+	case engine.IsOf(ev.err, rollout.Candidate) && !m.recovering() && !m.slots.open.pinned():
+		m.Complete(opScore, nil)
+		m.giveUp(m.slots.open.model, ev.err.Error())
+		return
 	case !m.complete(opScore, ev.err):
 		return
 	case ev.needsRefetch:
@@ -187,7 +194,14 @@ func (m *partition) onScored(ev batchScored) {
 	default:
 		m.slots.dayBatch *= 2
 	}
-	if !m.recovering() && m.rate.observe(ev.records, ev.dead) {
+	if m.recovering() {
+		return
+	}
+	if m.trial.observe(s.model, ev.candidate) {
+		m.giveUp(s.model, fmt.Sprintf("%d of the last %d events that version %d scored were dead letters, more than max_rate %.4g%%",
+			m.trial.dead, m.trial.events, s.model.Rollout.Candidate, 100*m.rate.most))
+	}
+	if m.rate.observe(ev.records-ev.candidate[0], ev.dead-ev.candidate[1]) {
 		// It is scored when the operator says so, if ever: others may need the room.
 		m.refetch()
 	}

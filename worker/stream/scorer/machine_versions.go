@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/retry"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/engine"
@@ -21,7 +22,9 @@ type versions struct {
 type refusal struct {
 	why   string
 	tries int
-	at    time.Duration // when it is tried again: its checkpoint may have been restored
+	at    time.Duration // when it is tried again: its checkpoint may have been restored; 0: it is not
+	// champion: in a rollout it is the champion that cannot be loaded.
+	champion bool
 }
 
 // maxRefusalPauses is how many times Config.MaxBackoff a refused version waits at
@@ -32,7 +35,19 @@ const maxRefusalPauses = 16
 func (m *partition) refuse(model engine.Model, err error) {
 	pauses := retry.Backoff{Min: m.cfg.MaxBackoff, Max: maxRefusalPauses * m.cfg.MaxBackoff}
 	tries := m.versions.refused[model].tries + 1
-	m.versions.refused[model] = refusal{err.Error(), tries, m.Now.Mono + pauses.Delay(tries, m.Rand)}
+	m.versions.refused[model] = refusal{err.Error(), tries, m.Now.Mono + pauses.Delay(tries, m.Rand), engine.IsOf(err, rollout.Champion)}
+}
+
+// giveUp has the versions of a step of a rollout score no more, since the candidate cannot: the
+// champion goes on alone, and the coordinator is told.
+func (m *partition) giveUp(model engine.Model, why string) {
+	m.versions.refused[model] = refusal{why: why}
+}
+
+// gaveUp reports whether a version was loaded and cannot score.
+func (v *versions) gaveUp(model engine.Model) bool {
+	r, bad := v.refused[model]
+	return bad && r.at == 0
 }
 
 // retry returns the refused version that is to be tried again before the others:
@@ -44,6 +59,7 @@ func (v *versions) retry(now time.Duration) (due *engine.Candidate, wake time.Du
 		switch {
 		case !bad:
 			return nil, wake
+		case r.at == 0:
 		case now >= r.at:
 			return &c, 0
 		case wake == 0 || r.at < wake:

@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -168,6 +169,76 @@ func TestFilesOfARolloutAreMergedWithOthers(t *testing.T) {
 		}
 		if rows[offset].version != want {
 			t.Fatalf("offset %d is of version %d, and was scored by %d", offset, rows[offset].version, want)
+		}
+	}
+}
+
+// breakVersion has the code of a version fail on every row, for as long as the registry keeps it.
+func (w *world) breakVersion(version int) {
+	w.t.Helper()
+	a, err := w.registry.Load(w.t.Context(), w.versions[version].Model)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a.Params = a.Params[:1]
+}
+
+// TestACandidateThatCannotScoreLeavesTheStreamToTheChampion: in a canary and in a shadow, and
+// says why.
+func TestACandidateThatCannotScoreLeavesTheStreamToTheChampion(t *testing.T) {
+	for _, shadow := range []bool{false, true} {
+		w := newWorld(t, 1)
+		w.promote(1)
+		w.register(2)
+		w.breakVersion(2)
+		m := w.offerRollout(1, 2, commitlog.Rollout{Percent: 50, Salt: "a", Shadow: shadow})
+		s := w.start()
+		s.wait("the rollout", func(s Status) bool { return s.Model == m })
+		w.produceGood(0, 300)
+		s.waitCommitted(300)
+		status := s.wait("the refusal", func(s Status) bool { return len(s.Refusals) == 1 })
+		if r := status.Refusals[0]; r.Model != m || r.Champion || !strings.Contains(r.Reason, "panicked") || status.Model != w.versions[1].Model || status.DeadLetters > 1 {
+			t.Errorf("shadow %v: %v scores, %+v, %d dead letters", shadow, status.Model, status.Refusals, status.DeadLetters)
+		}
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDeadLettersOfACandidateDoNotStopTheStream: its rate is its own.
+func TestDeadLettersOfACandidateDoNotStopTheStream(t *testing.T) {
+	m := newPartition(Config{MaxDeadRate: 0.05}, nil)
+	of := engine.Model{Name: "m", Version: 1, Rollout: commitlog.Rollout{Candidate: 2, Percent: 25, Salt: "a"}}
+	for range 20 {
+		m.slots.open = &span{model: of, limit: -1}
+		m.Begin(opScore)
+		m.onScored(batchScored{records: 100, dead: 20, candidate: [2]int{25, 20}})
+		m.slots.open = nil
+	}
+	if r, bad := m.versions.refused[of]; m.rate.tripped != "" || !bad || !strings.Contains(r.why, "more than max_rate 5%") {
+		t.Errorf("tripped %q, refused %+v", m.rate.tripped, r)
+	}
+}
+
+// TestAChampionThatCannotBeLoadedIsNoFaultOfTheCandidate.
+func TestAChampionThatCannotBeLoadedIsNoFaultOfTheCandidate(t *testing.T) {
+	for arm, version := range []string{"1", "2"} {
+		w := newWorld(t, 1)
+		w.register(1)
+		w.register(2)
+		for info, err := range w.state.List(t.Context(), "checkpoints/"+version, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.state.Put(t.Context(), info.Key, []byte("damaged")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.offerRollout(1, 2, commitlog.Rollout{Percent: 50, Salt: "a"})
+		status := w.start().wait("the refusal", func(s Status) bool { return len(s.Refusals) > 0 })
+		if r := status.Refusals[0]; !r.Model.InRollout() || r.Champion != (arm == rollout.Champion) {
+			t.Errorf("version %s is damaged: %+v", version, r)
 		}
 	}
 }

@@ -56,6 +56,8 @@ type Status struct {
 type Refusal struct {
 	Model  engine.Model
 	Reason string
+	// Champion: in a rollout it is the champion that cannot be loaded, no fault of the candidate.
+	Champion bool
 }
 
 // Status returns where the scorer stands. It may be called at any time.
@@ -104,7 +106,7 @@ func (r *runner) report(before *engine.Candidate) {
 	}
 	for _, c := range m.versions.candidates {
 		if r, bad := m.versions.refused[c.Model]; bad {
-			status.Refusals = append(status.Refusals, Refusal{c.Model, r.why})
+			status.Refusals = append(status.Refusals, Refusal{c.Model, r.why, r.champion})
 		}
 	}
 	if m.versions.current != nil && (before == nil || before.Model != m.versions.current.Model) {
@@ -180,6 +182,9 @@ func (m *partition) message(more ...string) string {
 
 // again says what becomes of a refused version.
 func (m *partition) again() string {
+	if m.versions.gaveUp(m.versions.candidates[0].Model) {
+		return fmt.Sprintf(" (it is tried again by `thalweg stream resume %s`)", m.cfg.Pipeline)
+	}
 	return fmt.Sprintf(" (it is tried again every %v at most, and at once by `thalweg stream resume %s`)", maxRefusalPauses*m.cfg.MaxBackoff, m.cfg.Pipeline)
 }
 

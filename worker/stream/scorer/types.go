@@ -79,6 +79,7 @@ type (
 		to          int64
 		leaderEpoch int32            // of the last record before to
 		dead        int              // of the records
+		candidate   [2]int           // of the records and the dead, those of the candidate of a canary
 		why         string           // of the last that is dead
 		unfit       map[string]int64 // values of rows, by column, that are null because they did not fit
 		notes       map[string]int64 // events that fail data tests of severity warn, and the like, by what they do
