@@ -171,8 +171,8 @@ var ranks = map[string]int{
 	"cmd/thalweg/verb":      13,
 	"integration/process":   13,
 
-	"cmd/thalweg/jobs":    14,
-	"cmd/thalweg/monitor": 15,
+	"cmd/thalweg/jobs":   14,
+	"cmd/thalweg/alerts": 15, "cmd/thalweg/quality": 15,
 	"cmd/thalweg/audit":   14,
 	"cmd/thalweg/token":   14,
 	"cmd/thalweg/debug":   14,
@@ -236,7 +236,7 @@ var owners = []struct {
 	{"github.com/zeebo/xxh3", []string{"worker/average", "worker/shuffle"}},
 	{"github.com/expr-lang/expr", []string{"pipeline/expression"}},
 	{"github.com/spf13/cobra", []string{"cmd/thalweg", "cmd/thalweg/demo", "cmd/thalweg/debug", "cmd/thalweg/dlq", "cmd/thalweg/models", "cmd/thalweg/produce",
-		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/audit", "cmd/thalweg/token", "cmd/thalweg/stream", "cmd/thalweg/rollout", "cmd/thalweg/jobs", "cmd/thalweg/monitor", "cmd/thalweg/verb"}},
+		"cmd/thalweg/profile", "cmd/thalweg/runs", "cmd/thalweg/init", "cmd/thalweg/members", "cmd/thalweg/audit", "cmd/thalweg/token", "cmd/thalweg/stream", "cmd/thalweg/rollout", "cmd/thalweg/jobs", "cmd/thalweg/alerts", "cmd/thalweg/quality", "cmd/thalweg/verb"}},
 	{"github.com/vbauerster/mpb", []string{"cmd/thalweg/terminal"}},
 }
 

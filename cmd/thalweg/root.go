@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/thalweg/thalweg"
+	"github.com/thalweg/thalweg/cmd/thalweg/alerts"
 	"github.com/thalweg/thalweg/cmd/thalweg/audit"
 	"github.com/thalweg/thalweg/cmd/thalweg/debug"
 	"github.com/thalweg/thalweg/cmd/thalweg/demo"
@@ -19,9 +20,9 @@ import (
 	"github.com/thalweg/thalweg/cmd/thalweg/jobs"
 	"github.com/thalweg/thalweg/cmd/thalweg/members"
 	"github.com/thalweg/thalweg/cmd/thalweg/models"
-	"github.com/thalweg/thalweg/cmd/thalweg/monitor"
 	"github.com/thalweg/thalweg/cmd/thalweg/produce"
 	"github.com/thalweg/thalweg/cmd/thalweg/profile"
+	"github.com/thalweg/thalweg/cmd/thalweg/quality"
 	"github.com/thalweg/thalweg/cmd/thalweg/rollout"
 	"github.com/thalweg/thalweg/cmd/thalweg/runs"
 	"github.com/thalweg/thalweg/cmd/thalweg/stream"
@@ -52,7 +53,7 @@ var commands = []struct {
 	{newApply, verb.Asks},
 	{newDelete, verb.Asks},
 	{newStatus, verb.Asks},
-	{monitor.NewAlerts, verb.Asks},
+	{alerts.New, verb.Asks},
 	{debug.New, verb.Asks},
 	{members.New, verb.Asks},
 	{runs.New, verb.Asks},
@@ -69,7 +70,7 @@ var commands = []struct {
 	{dlq.New, verb.Asks},
 	{newDrift, verb.Asks},
 	{newVerify, verb.Asks},
-	{monitor.NewQuality, verb.Asks},
+	{quality.New, verb.Asks},
 	{newFsck, verb.Asks},
 	{jobs.New, verb.Asks},
 	{token.New, verb.Asks},

@@ -1,4 +1,5 @@
-package monitor
+// Package alerts has the verb that lists what is the matter.
+package alerts
 
 import (
 	"cmp"
@@ -15,8 +16,8 @@ import (
 	"github.com/thalweg/thalweg/worker/cluster"
 )
 
-// NewAlerts returns the verb.
-func NewAlerts(g *verb.Globals) *cobra.Command {
+// New returns the verb.
+func New(g *verb.Globals) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "alerts [PIPELINE]",

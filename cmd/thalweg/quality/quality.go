@@ -1,6 +1,5 @@
-// Package monitor has the verbs that tell how what was answered does: `thalweg quality` and
-// `thalweg alerts`.
-package monitor
+// Package quality has the verb that measures what was answered, by labels that came later.
+package quality
 
 import (
 	"cmp"
@@ -24,8 +23,8 @@ import (
 	"github.com/thalweg/thalweg/worker/stream/labels"
 )
 
-// NewQuality returns the verb.
-func NewQuality(g *verb.Globals) *cobra.Command {
+// New returns the verb.
+func New(g *verb.Globals) *cobra.Command {
 	var within, until string
 	cmd := &cobra.Command{
 		Use:   "quality PIPELINE",
