@@ -38,6 +38,7 @@ type Cells struct {
 	// The state of one event.
 	stamp  uint64 // tells this event's cells from older ones
 	filled int    // columns that have a value
+	size   int    // bytes, of one that is a row of a record
 	// lacks says of columns, by position, why their field cannot be there: the
 	// event's schema has none. May be nil.
 	lacks map[int]string
@@ -127,6 +128,11 @@ func batchSchema(schema table.Schema) *arrow.Schema {
 
 func (d *Cells) reject(row int64, index int, reason, cause string) {
 	d.rejects = append(d.rejects, Reject{Row: row, Index: index, Reason: reason, Cause: cause, Shapes: d.shapes()})
+}
+
+// tooLarge rejects an event of more bytes than any may have.
+func (d *Cells) tooLarge(row int64, index, bytes int) {
+	d.reject(row, index, fmt.Sprintf("the event has %d bytes, the bound is %d", bytes, d.cfg.MaxEventBytes), "event too large")
 }
 
 // shapes returns the columns that have a value so far, masked, where nothing else of an

@@ -166,7 +166,7 @@ func (c *column) setNull(row int) {
 
 // begin readies the buffers for at most rows rows.
 func (d *Cells) begin(rows int) {
-	d.rows = 0
+	d.rows, d.rejects = 0, nil // whatever became of the batch before
 	if cap(d.rowIDs) < rows {
 		d.rowIDs = make([]int64, rows)
 	}

@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -82,7 +81,7 @@ func (d *Decoder) Decode(ctx context.Context, e Events) (arrow.Record, []Reject,
 		case e.Nulls != nil && e.Nulls[i]:
 			d.reject(e.Offsets[i], i, "the event is null (a tombstone)", "null event")
 		case end-start > d.cfg.MaxEventBytes:
-			d.reject(e.Offsets[i], i, fmt.Sprintf("the event has %d bytes, the bound is %d", end-start, d.cfg.MaxEventBytes), "event too large")
+			d.tooLarge(e.Offsets[i], i, end-start)
 		default:
 			d.event(e.Values[start:end], &e, i)
 		}

@@ -23,7 +23,10 @@ const nowhere = -1
 // dictionary, times of any unit, dates, booleans and lists of these are taken by what they
 // are worth; a time without a zone is what a clock showed in Config.Zone. A column of a type
 // that has no values of a column's is an error (Invalid), since no row would be one. The record
-// is sound: none of its values can fail to be read.
+// is sound: none of its values can fail to be read, and no index is that of a null.
+//
+// A row has no bytes as an event, whose bound it has yet: those of its texts count, and
+// elementSize of each element of a list.
 func (d *Decoder) DecodeRows(rec arrow.Record, offsets []int64) (arrow.Record, []Reject, error) {
 	fields := make([]func(row int), 0, rec.NumCols())
 	names := make([]string, 0, rec.NumCols())
@@ -51,10 +54,15 @@ func (d *Decoder) DecodeRows(rec arrow.Record, offsets []int64) (arrow.Record, [
 	rows := int(rec.NumRows())
 	d.begin(rows)
 	for i := range rows {
-		d.filled = 0
+		d.filled, d.size = 0, 0
 		d.stamp++
 		for _, read := range fields {
 			read(i)
+		}
+		if d.size > d.cfg.MaxEventBytes {
+			d.filled = 0
+			d.tooLarge(offsets[i], i, d.size)
+			continue
 		}
 		if unknown && !d.foreign() {
 			d.reject(offsets[i], i, "a field that is no column", "unknown field")
@@ -101,6 +109,16 @@ func (d *Cells) null(c *column) {
 	c.at, c.element = nowhere, 0
 }
 
+// elementSize is what an element of a list takes in any event: a digit and what parts it from
+// the next one.
+const elementSize = 2
+
+// grow counts bytes of a row, and reports whether an event could have them.
+func (d *Cells) grow(bytes int) bool {
+	d.size += bytes
+	return d.size <= d.cfg.MaxEventBytes
+}
+
 // values returns what reads the values of an array; nil where none is one of the column's.
 func (d *Decoder) values(c *column, a arrow.Array) func(row int) {
 	switch c.typ {
@@ -124,7 +142,7 @@ func (d *Decoder) values(c *column, a arrow.Array) func(row int) {
 			}
 		}
 	default:
-		if a, ok := a.(*array.List); ok {
+		if a, ok := a.(array.ListLike); ok {
 			return d.listsOf(c, a)
 		}
 	}
@@ -149,9 +167,8 @@ func texts(a arrow.Array) func(row int) string {
 // textOf takes a text as a column's word or time.
 func (d *Cells) textOf(c *column, text string) {
 	s := unsafe.Slice(unsafe.StringData(text), len(text)) // read only
-	if len(s) > d.cfg.MaxEventBytes {
-		d.blame(c, nowhere, fmt.Sprintf("a text of more than %d bytes", d.cfg.MaxEventBytes))
-		return
+	if !d.grow(len(s)) {
+		return // the row is rejected
 	}
 	if c.typ == table.String {
 		d.word(c, s, nowhere)
@@ -284,22 +301,19 @@ func (d *Decoder) timesOf(c *column, a arrow.Array) func(row int) {
 }
 
 // listsOf reads lists of what the column's lists are of.
-func (d *Decoder) listsOf(c *column, a *array.List) func(row int) {
-	element := &c.list.element
-	values := a.ListValues()
-	read := d.values(element, values)
-	if read == nil && values.DataType().ID() != arrow.NULL {
+func (d *Decoder) listsOf(c *column, a array.ListLike) func(row int) {
+	read, err := d.field(&c.list.element, a.ListValues())
+	if err != nil {
 		return nil
 	}
 	return func(row int) {
-		element := d.openList(c)
 		from, to := a.ValueOffsets(row)
+		if !d.grow(elementSize * int(to-from)) {
+			return // the row is rejected
+		}
+		d.openList(c)
 		for i := int(from); i < int(to); i++ {
-			if values.IsNull(i) {
-				d.null(element)
-			} else {
-				read(i)
-			}
+			read(i)
 			d.push(c)
 		}
 		d.closeList(c)

@@ -235,7 +235,7 @@ func (r *ArrowReader) nextRecord() error {
 				columns[i] = array.NewNull(int(rec.NumRows()))
 				continue
 			}
-			if columns[i], err = sound(rec.Column(at), int(rec.NumRows()), true); err != nil {
+			if columns[i], err = (sounder{memory: r.memory, repair: true}).sound(rec.Column(at), int(rec.NumRows())); err != nil {
 				return fmt.Errorf("column %q: %w", rec.ColumnName(at), err)
 			}
 		}

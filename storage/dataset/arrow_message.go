@@ -193,7 +193,7 @@ type arrowMessages struct {
 	r      io.Reader
 	left   int64
 	memory *bounded // of what is made of a message; may be nil
-	most   int64    // bytes of that; 0: maxArrowBytes less those of the message
+	once   bool     // memory is that of all messages, else of each
 	// behind is the bytes of r in which dictionaries are passed over: those of a file
 	// come before.
 	behind int64
@@ -279,11 +279,8 @@ func (m *arrowMessages) next() (*ipc.Message, error) {
 	if f.kind == arrowDictionary && m.left < m.behind {
 		return nil, nil
 	}
-	if m.memory != nil {
+	if m.memory != nil && !m.once {
 		m.memory.left = min(maxArrowBytes-f.body, f.body*arrowRatio) + arrowSlack
-		if m.most > 0 {
-			m.memory.left = min(m.memory.left, m.most)
-		}
 	}
 	return ipc.NewMessage(memory.NewBufferBytes(f.meta), memory.NewBufferBytes(body)), nil
 }
@@ -293,6 +290,9 @@ type bounded struct {
 	memory.GoAllocator
 	left     int64
 	exceeded bool
+	// reserve reports whether there is room for so many bytes more; nil: there always is.
+	reserve func(bytes int64) bool
+	refused bool
 }
 
 // Allocate implements memory.Allocator.
@@ -311,6 +311,10 @@ func (b *bounded) take(n int) {
 	if b.left -= int64(n); b.left < 0 || int64(n) > maxArrowBytes {
 		b.exceeded = true
 		panic("more memory than its bytes can hold")
+	}
+	if b.reserve != nil && n > 0 && !b.reserve(int64(n)) {
+		b.refused = true
+		panic("no room for its bytes")
 	}
 }
 

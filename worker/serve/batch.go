@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync"
@@ -241,7 +242,11 @@ func (b *batcher) batch(s scorer, kept *[]*call) (next scorer) {
 		calls = (*kept)[:0]
 	}
 	if calls = b.gather(calls); len(calls) > 0 {
-		s.score(calls)
+		if err := guarded(func() error { s.score(calls); return nil }); err != nil {
+			for _, c := range calls {
+				c.err = cmp.Or(c.err, err)
+			}
+		}
 		for _, c := range calls {
 			close(c.done)
 		}

@@ -93,6 +93,27 @@ func TestABatchWaitsForWhoIsAboutToAddRows(t *testing.T) {
 	})
 }
 
+// careless panics about its first batch.
+type careless struct{ recorder }
+
+func (c *careless) score(calls []*call) {
+	c.recorder.score(calls)
+	if len(c.batches) == 1 {
+		panic("a bug")
+	}
+}
+
+func TestAScorerThatPanicsScoresTheNextBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatcher(Limits{MaxBatch: 8, MaxQueued: 100, MaxQueuedBytes: 100}, []scorer{new(careless)})
+		first, next := callOf(t.Context(), 1), callOf(t.Context(), 1)
+		if err := b.ask(first); err == nil || api.HTTPStatus(err) != 500 {
+			t.Errorf("a panic: %v", err)
+		}
+		check(t, b.ask(next))
+	})
+}
+
 func TestWhatIsTooMuchIsRefusedAndWhoGivesUpIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{takes: time.Second}

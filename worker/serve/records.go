@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -20,16 +19,31 @@ import (
 // maxRecordRows bounds the rows of a stream of records, of which those of nulls take no bytes.
 const maxRecordRows = 1 << 20
 
+// maxRecordBytes bounds what a stream of records takes besides its bytes: indices of a byte
+// become such of four.
+const maxRecordBytes = 4 * api.MaxPredictionBytes
+
+// maxUnpackedBytes bounds what all streams of records take so at once: a few bytes that are
+// compressed become very many.
+const maxUnpackedBytes = 512 << 20
+
+// reserve takes bytes of that until the request is answered; false if they are not there.
+func (x *exchange) reserve(bytes int64) bool {
+	if !x.unpacked.TryAcquire(bytes) {
+		return false
+	}
+	x.reserved += bytes
+	return true
+}
+
 // scoreRecords answers a stream of record batches with one that has as many rows, in their
 // order: the columns that scoring adds and, behind them, the error of those that were
 // rejected.
 func (x *exchange) scoreRecords() error {
 	var batches []arrow.Record
 	if err := x.arriving(func(body []byte) error {
-		bounds := dataset.ArrowBounds{Bytes: 2 * api.MaxPredictionBytes, Rows: maxRecordRows}
-		return dataset.ReadArrow(body, bounds, func(column string) bool {
-			return slices.ContainsFunc(x.version.inputs.Columns, func(c table.Column) bool { return c.Name == column })
-		}, func(rec arrow.Record) error {
+		bounds := dataset.ArrowBounds{Columns: maxTensors, Bytes: maxRecordBytes, Rows: maxRecordRows, Reserve: x.reserve}
+		return dataset.ReadArrow(body, bounds, func(column string) bool { return x.version.named[column] }, func(rec arrow.Record) error {
 			batches = append(batches, rec)
 			return nil
 		})

@@ -193,11 +193,38 @@ func TestStreamsOfRecordsThatCannotBeAnsweredSayWhy(t *testing.T) {
 	}
 }
 
+// TestWordsThatAreNullAreNone: a value whose word is null is null, as one whose index is.
+func TestWordsThatAreNullAreNone(t *testing.T) {
+	t.Parallel()
+	a := artifacttest.TrainFlights(t, artifacttest.Flights, 1)
+	s := serving(t, a, Limits{})
+	texts := func(values ...string) arrow.Array {
+		return recordOf(t, []arrow.Field{{Name: "w", Type: arrow.BinaryTypes.String, Nullable: true}}, values).Column(0)
+	}
+	index := recordOf(t, []arrow.Field{{Name: "i", Type: arrow.PrimitiveTypes.Int8, Nullable: true}}, []string{"0", "1", "null"}).Column(0)
+	origins := array.NewDictionaryArray(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, index, texts("a1", "null"))
+	const day = "2001-03-04 05:06:07"
+	schema := arrow.NewSchema([]arrow.Field{{Name: "date", Type: arrow.BinaryTypes.String}, {Name: "origin", Type: origins.DataType(), Nullable: true}}, nil)
+	status, body, _ := ask(t, s, "POST", "/v1/score/flights", stream(t, array.NewRecord(schema, []arrow.Array{texts(day, day, day), origins}, 3)), "Content-Type", arrowType)
+	if status != 200 {
+		t.Fatal(body)
+	}
+	got := answered(t, body)
+	for i, w := range streamed(t, a, []string{`{"date":"` + day + `","origin":"a1"}`, `{"date":"` + day + `","origin":null}`, `{"date":"` + day + `"}`}) {
+		var want map[string]any
+		check(t, json.Unmarshal([]byte(w), &want))
+		if fmt.Sprint(got[i]) != fmt.Sprint(want) {
+			t.Errorf("row %d: %v, the stream %v", i, got[i], want)
+		}
+	}
+}
+
 // FuzzRecords: bytes of a client are answered, or refused as its own mistake.
 func FuzzRecords(f *testing.F) {
 	s := serving(f, artifacttest.TrainFlights(f, artifacttest.Flights, 1), Limits{})
 	f.Add([]byte(stream(f, recordOf(f, []arrow.Field{{Name: "date", Type: arrow.BinaryTypes.String}, {Name: "distance", Type: arrow.PrimitiveTypes.Int16}}, []string{"2001-03-04 05:06:07"}, []string{"7"}))))
 	f.Add([]byte(stream(f, recordOf(f, []arrow.Field{{Name: "origin", Type: table.String.ArrowType(), Nullable: true}}, []string{"A1", "null"}))))
+	f.Add([]byte(stream(f, recordOf(f, []arrow.Field{{Name: "distance", Type: arrow.LargeListOf(arrow.Null), Nullable: true}, {Name: "origin", Type: arrow.FixedSizeListOf(1, arrow.PrimitiveTypes.Int64), Nullable: true}}, []string{"[null]"}, []string{"[1]"}))))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if status, said, _ := ask(t, s, "POST", "/v1/score/flights", string(body), "Content-Type", arrowType); status != 200 && status != 400 && status != 413 {
 			t.Fatalf("%q: %d %s", body, status, said)

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/coordinator/api"
 	"github.com/thalweg/thalweg/tracing"
@@ -36,6 +38,7 @@ type Server struct {
 	metrics  *Metrics
 	traces   *tracing.Tracer // nil: off
 	draining atomic.Bool
+	unpacked *semaphore.Weighted // of maxUnpackedBytes
 	mu       struct {
 		sync.RWMutex
 		endpoints map[string]*Endpoint
@@ -45,7 +48,7 @@ type Server struct {
 // NewServer returns a server without endpoints. Requests that carry a trace have spans in
 // traces, which may be nil.
 func NewServer(metrics *Metrics, traces *tracing.Tracer) *Server {
-	s := &Server{metrics: metrics, traces: traces}
+	s := &Server{metrics: metrics, traces: traces, unpacked: semaphore.NewWeighted(maxUnpackedBytes)}
 	s.mu.endpoints = make(map[string]*Endpoint)
 	return s
 }
@@ -107,6 +110,8 @@ type exchange struct {
 	protocol string // of metrics
 	status   int
 	rows     int // asked about
+	unpacked *semaphore.Weighted
+	reserved int64 // of unpacked
 	// asked and scored are when the first rows were, and the last.
 	asked, scored time.Time
 }
@@ -124,7 +129,8 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (s *Server) answering(protocol string, serve func(x *exchange) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, pipeline := time.Now(), r.PathValue("pipeline")
-		x := &exchange{ResponseWriter: w, r: r, protocol: protocol, status: http.StatusOK}
+		x := &exchange{ResponseWriter: w, r: r, protocol: protocol, status: http.StatusOK, unpacked: s.unpacked}
+		defer func() { x.unpacked.Release(x.reserved) }()
 		wait, err := waitOf(r)
 		if x.ctx, x.until = r.Context(), began.Add(wait); err == nil {
 			if wait < atOnce || r.PathValue("version") != "" { // which may have to be loaded

@@ -19,14 +19,18 @@ import (
 // version, however many micro-batches it takes.
 type Version struct {
 	Model   engine.Model
-	inputs  table.Schema // of rows that clients ask about, as they write them
+	inputs  table.Schema    // of rows that clients ask about, as they write them
+	named   map[string]bool // the columns of inputs
 	answers *answerColumns
 	batcher *batcher
 }
 
 // NewVersion makes a version ready to answer with scorers of its own.
 func NewVersion(m engine.Model, generation thalweg.Generation, a *artifact.Artifact, cfg engine.Config, limits Limits, metrics *Metrics, pipeline string) (*Version, error) {
-	v := &Version{Model: m, inputs: inputsOf(a)}
+	v := &Version{Model: m, inputs: inputsOf(a), named: make(map[string]bool)}
+	for _, c := range v.inputs.Columns {
+		v.named[c.Name] = true
+	}
 	limits = limits.withDefaults()
 	var scorers []scorer
 	for range limits.Scorers {
@@ -148,6 +152,17 @@ func (s *rowScorer) joined(calls []*call) rows {
 	return all
 }
 
+// guarded calls fn, and has a panic be its error: one client's rows take neither a worker nor
+// the requests of others with them.
+func guarded(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked: %v", p)
+		}
+	}()
+	return fn()
+}
+
 // numbers returns those of n rows, from 0.
 func (s *rowScorer) numbers(n int) []int64 {
 	for i := len(s.offsets); i < n; i++ {
@@ -159,19 +174,31 @@ func (s *rowScorer) numbers(n int) []int64 {
 // answer scores n rows, and gives each of the calls that they are of its part.
 func (s *rowScorer) answer(calls []*call, n int, score func(yield func(arrow.Record) error) ([]engine.Reject, error)) {
 	at := make([]place, n)
-	var records []arrow.Record
-	s.origin.ScoredAt = time.Now().UnixMicro()
-	rejects, err := score(func(rec arrow.Record) error {
-		answers, rows := s.of.answers.take(rec)
-		for i, row := range rows {
-			at[row] = place{int32(len(records)), int32(i)}
-		}
-		records = append(records, answers)
-		return nil
-	})
-	for i, r := range rejects {
-		at[r.Offset] = place{-1, int32(i)}
+	found := 0
+	tell := func(row int64, where place) {
+		at[row] = where
+		found++
 	}
+	var records []arrow.Record
+	var rejects []engine.Reject
+	s.origin.ScoredAt = time.Now().UnixMicro()
+	err := guarded(func() (err error) {
+		rejects, err = score(func(rec arrow.Record) error {
+			answers, rows := s.of.answers.take(rec)
+			for i, row := range rows {
+				tell(row, place{int32(len(records)), int32(i)})
+			}
+			records = append(records, answers)
+			return nil
+		})
+		for i, r := range rejects {
+			tell(r.Offset, place{-1, int32(i)})
+		}
+		if err == nil && found != n {
+			err = fmt.Errorf("%d answers to %d rows", found, n)
+		}
+		return err
+	})
 	s.metrics.batch(s.pipeline, n, len(rejects), err)
 	from := 0
 	for _, c := range calls {

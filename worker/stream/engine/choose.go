@@ -106,7 +106,6 @@ type RequestArms struct {
 	percent uint32
 	decoder *events.Decoder // nil: there is no column
 	arms    []int
-	row     []byte
 }
 
 // NewRequestArms returns what decides for a rollout, as streams do by the same column.
@@ -129,18 +128,61 @@ func (r *RequestArms) Choose(ctx context.Context, rows events.Events) ([]int, er
 	return r.byColumn(rows.Offsets, func() (arrow.Record, []events.Reject, error) { return r.decoder.Decode(ctx, rows) })
 }
 
+// unchosen is what ChooseRows begins with.
+const unchosen = -1
+
 // ChooseRows is Choose of rows that are a record of Arrow, as event.Decoder.DecodeRows reads
-// them.
+// them. A row has no bytes: that has no value of the column goes by those it has.
 func (r *RequestArms) ChooseRows(rows arrow.Record, offsets []int64) ([]int, error) {
 	r.arms = r.arms[:0]
-	for i := range int(rows.NumRows()) {
-		r.row = r.row[:0]
-		for _, c := range rows.Columns() {
-			r.row = append(append(r.row, c.ValueStr(i)...), 0)
-		}
-		r.arms = append(r.arms, r.salt.Bytes(r.row).Arm(r.percent))
+	for range rows.NumRows() {
+		r.arms = append(r.arms, unchosen)
 	}
-	return r.byColumn(offsets, func() (arrow.Record, []events.Reject, error) { return r.decoder.DecodeRows(rows, offsets) })
+	if _, err := r.byColumn(offsets, func() (arrow.Record, []events.Reject, error) { return r.decoder.DecodeRows(rows, offsets) }); err != nil {
+		return nil, err
+	}
+	for i, arm := range r.arms {
+		if arm != unchosen {
+			continue
+		}
+		h := r.salt
+		for _, c := range rows.Columns() {
+			h = hashOf(h, c, i)
+		}
+		r.arms[i] = h.Arm(r.percent)
+	}
+	return r.arms, nil
+}
+
+// hashOf adds a value of any type to a hash.
+func hashOf(h rollout.Hash, c arrow.Array, row int) rollout.Hash {
+	if c.DataType().ID() == arrow.NULL || c.IsNull(row) {
+		return h.Number(0)
+	}
+	switch c := c.(type) {
+	case *array.Dictionary:
+		return hashOf(h, c.Dictionary(), c.GetValueIndex(row))
+	case *array.String:
+		return h.Text(c.Value(row))
+	case *array.LargeString:
+		return h.Text(c.Value(row))
+	case *array.Boolean:
+		if c.Value(row) {
+			return h.Number(1)
+		}
+		return h.Number(2)
+	case array.ListLike:
+		from, to := c.ValueOffsets(row)
+		for i := from; i < to; i++ {
+			h = hashOf(h, c.ListValues(), int(i))
+		}
+		return h.Number(uint64(to - from))
+	}
+	if t, ok := c.DataType().(arrow.FixedWidthDataType); ok && t.BitWidth()%8 == 0 && len(c.Data().Buffers()) == 2 {
+		width := t.BitWidth() / 8
+		return h.Bytes(c.Data().Buffers()[1].Bytes()[(c.Data().Offset()+row)*width:][:width])
+	}
+	return h
 }
 
 // byColumn decides anew about the rows that have a value in the column.
