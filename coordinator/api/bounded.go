@@ -20,6 +20,10 @@ const MaxParts = 32 << 10
 // MaxElements is MaxParts of requests for predictions, where parts are the texts of tensors.
 const MaxElements = 1 << 20
 
+// maxNumberBytes bounds what the repeated numbers of one request become: a byte of those that are
+// packed may be eight.
+const maxNumberBytes = 2 * MaxPredictionBytes
+
 // Bounded returns the options of a handler that reads requests of at most so many bytes, also
 // once they are decompressed, and of at most so many parts.
 func Bounded(bytes, parts int) []connect.HandlerOption {
@@ -106,8 +110,13 @@ func (c boundedCodec) Unmarshal(data []byte, message any) error {
 
 // Unmarshal reads a message that has at most so many parts.
 func Unmarshal(data []byte, m proto.Message, parts int) error {
-	if left := parts; !counted(data, m.ProtoReflect().Descriptor(), &left) {
+	left := budget{parts: parts, numbers: maxNumberBytes}
+	left.count(data, m.ProtoReflect().Descriptor())
+	switch {
+	case left.parts < 0:
 		return tooMany(parts)
+	case left.numbers < 0:
+		return fmt.Errorf("the repeated numbers of the request take more than %d bytes", maxNumberBytes)
 	}
 	return proto.Unmarshal(data, m)
 }
@@ -118,16 +127,26 @@ func tooMany(parts int) error {
 
 func notMessage(message any) error { return fmt.Errorf("%T is no message", message) }
 
-// counted takes the texts, bytes and messages in a message off what is left, until there are too
-// many. What is malformed ends the count: the library refuses it.
-func counted(data []byte, of protoreflect.MessageDescriptor, left *int) bool {
-	for len(data) > 0 && *left >= 0 {
+// budget is what a message may still have.
+type budget struct {
+	parts   int // texts, bytes and messages
+	numbers int // bytes of those that are repeated
+}
+
+// count takes what is in a message off what is left, until there is too much. What is malformed
+// ends the count: the library refuses it.
+func (b *budget) count(data []byte, of protoreflect.MessageDescriptor) {
+	for len(data) > 0 && b.parts >= 0 && b.numbers >= 0 {
 		number, typ, n := protowire.ConsumeTag(data)
 		if n < 0 {
 			break
 		}
 		data = data[n:]
+		f := of.Fields().ByNumber(number)
 		if typ != protowire.BytesType {
+			if f != nil && f.IsList() {
+				b.numbers -= numberBytes(f.Kind())
+			}
 			if n = protowire.ConsumeFieldValue(number, typ, data); n < 0 {
 				break
 			}
@@ -139,13 +158,37 @@ func counted(data []byte, of protoreflect.MessageDescriptor, left *int) bool {
 			break
 		}
 		data = data[n:]
-		*left--
+		b.parts--
 		// What requests hold is never of its own kind, so that the depth is that of the schema.
-		if f := of.Fields().ByNumber(number); f != nil && f.Message() != nil {
-			counted(value, f.Message(), left)
+		switch {
+		case f == nil:
+		case f.Message() != nil:
+			b.count(value, f.Message())
+		case f.IsList() && numberBytes(f.Kind()) > 0:
+			b.numbers -= varints(value) * numberBytes(f.Kind())
 		}
 	}
-	return *left >= 0
+}
+
+// varints counts those that are packed: each has one byte without the highest bit, its last.
+func varints(packed []byte) (n int) {
+	for _, c := range packed {
+		n += 1 - int(c>>7)
+	}
+	return n
+}
+
+// numberBytes is what a number takes in memory that may be a byte of a message; 0 of other kinds.
+func numberBytes(kind protoreflect.Kind) int {
+	switch kind {
+	case protoreflect.Int64Kind, protoreflect.Uint64Kind, protoreflect.Sint64Kind:
+		return 8
+	case protoreflect.Int32Kind, protoreflect.Uint32Kind, protoreflect.Sint32Kind, protoreflect.EnumKind:
+		return 4
+	case protoreflect.BoolKind:
+		return 1
+	}
+	return 0
 }
 
 // countValues counts the values in a text of JSON by what stands before each.

@@ -16,8 +16,11 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/thalweg/thalweg/coordinator/api/inference"
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/integration/effort"
 )
@@ -139,6 +142,38 @@ func TestHostileBodiesAreRefusedForLittleMemory(t *testing.T) {
 		}
 		if n > 16<<20 && !effort.Raced {
 			t.Errorf("%s: %d bytes are allocated", name, n)
+		}
+	}
+}
+
+// TestPackedNumbersAreCountedByWhatTheyBecome, before they are read.
+func TestPackedNumbersAreCountedByWhatTheyBecome(t *testing.T) {
+	field := func(number protowire.Number, value []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), value)
+	}
+	tensor := func(f protoreflect.ProtoMessage, name protoreflect.Name, value []byte) []byte { // an input whose contents or shape have it
+		return field(f.ProtoReflect().Descriptor().Fields().ByName(name).Number(), value)
+	}
+	contents := func(name protoreflect.Name, value []byte) []byte {
+		in := tensor(new(inference.ModelInferRequest_InferInputTensor), "contents", tensor(new(inference.InferTensorContents), name, value))
+		return tensor(new(inference.ModelInferRequest), "inputs", in)
+	}
+	zeros := make([]byte, MaxPredictionBytes-100)
+	shape := tensor(new(inference.ModelInferRequest), "inputs", tensor(new(inference.ModelInferRequest_InferInputTensor), "shape", zeros))
+	single := bytes.Repeat(append(protowire.AppendTag(nil, new(inference.InferTensorContents).ProtoReflect().Descriptor().Fields().ByName("int64_contents").Number(), protowire.VarintType), 0), maxNumberBytes/8+1)
+	alone := tensor(new(inference.ModelInferRequest), "inputs", tensor(new(inference.ModelInferRequest_InferInputTensor), "contents", single))
+	for name, data := range map[string][]byte{"contents": contents("int64_contents", zeros), "halves": contents("int_contents", zeros), "a shape": shape, "not packed": alone} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := Unmarshal(data, new(inference.ModelInferRequest), MaxElements)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; err == nil || !strings.Contains(err.Error(), "repeated numbers") || n > 1<<20 {
+			t.Errorf("%s: %v, and %d bytes are allocated", name, err, n)
+		}
+	}
+	for name, data := range map[string][]byte{"bools": contents("bool_contents", zeros), "floats": contents("fp64_contents", zeros[:1<<20]), "numbers": contents("int64_contents", zeros[:1<<20])} {
+		if err := Unmarshal(data, new(inference.ModelInferRequest), MaxElements); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

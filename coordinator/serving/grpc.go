@@ -74,8 +74,20 @@ func (p *Proxy) GRPC() http.Handler {
 			return answer, api.ToConnect(err)
 		}, append(api.Bounded(api.MaxPredictionBytes, 0), connect.WithCodec(asIs{}), connect.WithCompressMinBytes(compressAbove))...))
 	}
-	return mux
+	refused := connect.NewErrorWriter(connect.WithCodec(asIs{}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		held := &hold{of: p.held}
+		defer held.release()
+		if err := held.admit(r); err != nil {
+			_ = refused.Write(w, r, api.ToConnect(err)) // fails if nobody reads it
+			return
+		}
+		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holdKey{}, held)))
+	})
 }
+
+// holdKey is what the hold of a call is in its context.
+type holdKey struct{}
 
 // compressAbove is the size above which answers are compressed for those who ask for it.
 const compressAbove = 64 << 10
@@ -194,7 +206,7 @@ func (p *Proxy) call(ctx context.Context, method, model, version, what string, b
 			return nil, &thalweg.Error{Op: "score", Kind: thalweg.NotFound, Subject: fmt.Sprintf("model %.64q, version %.64q", model, version), Hint: "`thalweg status` lists those that are served"}
 		}
 	}
-	r, err := http.NewRequestWithContext(ctx, method, (&url.URL{Path: path + what}).String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, (&url.URL{Path: path + what}).String(), http.NoBody)
 	if err != nil {
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Err: err}
 	}
@@ -206,9 +218,7 @@ func (p *Proxy) call(ctx context.Context, method, model, version, what string, b
 		}
 	}
 	r.Header.Set("Content-Type", api.MessageType)
-	held := &hold{of: p.held}
-	defer held.release()
-	a, err := p.pass(header, r, model, held)
+	a, err := p.pass(header, r, model, body, ctx.Value(holdKey{}).(*hold))
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,15 @@
 package serving
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,4 +123,63 @@ func TestCallsOfGRPCAreAnsweredByWorkers(t *testing.T) {
 	if connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Errorf("a client that asks too often: %v", err)
 	}
+}
+
+// TestCallsWaitForRoomBeforeTheyAreRead: what a message may become is reserved by what stands
+// before it, and given back once the answer is written.
+func TestCallsWaitForRoomBeforeTheyAreRead(t *testing.T) {
+	t.Parallel()
+	p, c := newProxy(t)
+	good := httptest.NewServer(inferring(t))
+	defer good.Close()
+	c.set(func(s *Service) { s.Workers = []Worker{{"a", strings.TrimPrefix(good.URL, "http://")}} })
+	message, err := proto.Marshal(&inference.ModelInferRequest{ModelName: "p", Inputs: []*inference.ModelInferRequest_InferInputTensor{{Name: "a"}}, RawInputContents: [][]byte{make([]byte, 1000)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enveloped := func(flags byte, size int) []byte {
+		return slices.Concat([]byte{flags}, binary.BigEndian.AppendUint32(nil, uint32(size)))
+	}
+	call := func(body io.Reader) string {
+		r := httptest.NewRequest(http.MethodPost, inference.GRPCInferenceServiceModelInferProcedure, body)
+		r.ProtoMajor, r.ProtoMinor, r.Proto = 2, 0, "HTTP/2.0"
+		r.Header.Set("Content-Type", "application/grpc")
+		r.Header.Set("Grpc-Encoding", "gzip")
+		r.Header.Set("Te", "trailers")
+		w := httptest.NewRecorder()
+		p.GRPC().ServeHTTP(w, r)
+		res := w.Result()
+		return cmp.Or(res.Trailer.Get("Grpc-Status"), res.Header.Get("Grpc-Status"))
+	}
+	one := slices.Concat(enveloped(0, len(message)), message)
+	for name, f := range map[string]struct {
+		free int64
+		body io.Reader
+		want string
+	}{
+		"room":                         {maxHeldBytes, bytes.NewReader(one), "0"},
+		"no room, and nothing is read": {1 << 20, io.MultiReader(bytes.NewReader(enveloped(0, 2<<20)), unreadable{t}), "8"},
+		"no room for a bomb":           {10 << 20, io.MultiReader(bytes.NewReader(enveloped(1, 100)), unreadable{t}), "8"},
+		"half an envelope":             {1 << 20, bytes.NewReader(one[:3]), "13"},
+		"two messages":                 {maxHeldBytes, bytes.NewReader(slices.Concat(one, one)), "13"},
+	} {
+		if !p.held.TryAcquire(maxHeldBytes - f.free) {
+			t.Fatalf("%s: a call before has not given back what it held", name)
+		}
+		if got := call(f.body); got != f.want {
+			t.Errorf("%s: status %s, want %s", name, got, f.want)
+		}
+		p.held.Release(maxHeldBytes - f.free)
+	}
+	if !p.held.TryAcquire(maxHeldBytes) {
+		t.Error("a call has not given back what it held")
+	}
+}
+
+// unreadable is a body that must not be read.
+type unreadable struct{ t testing.TB }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("a message is read without room for it")
+	return 0, io.EOF
 }

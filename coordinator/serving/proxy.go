@@ -110,7 +110,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(parts) >= 3 && (parts[0] == "v1" && parts[1] == "score" || parts[0] == "v2" && parts[1] == "models"):
 		held := &hold{of: p.held}
 		defer held.release()
-		a, err := p.pass(w.Header(), r, parts[2], held)
+		a, err := p.pass(w.Header(), r, parts[2], nil, held)
 		if err != nil {
 			refuse(w, err)
 			return
@@ -184,9 +184,9 @@ func (a *answer) write(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-// pass has a worker answer a request about a pipeline. Of one that is refused header says when
-// to try again.
-func (p *Proxy) pass(header http.Header, r *http.Request, pipeline string, held *hold) (a *answer, err error) {
+// pass has a worker answer a request about a pipeline, whose body has not been read if it is nil.
+// Of one that is refused header says when to try again.
+func (p *Proxy) pass(header http.Header, r *http.Request, pipeline string, body []byte, held *hold) (a *answer, err error) {
 	client, err := p.cluster.Permit(r, pipeline)
 	if err != nil {
 		return nil, err
@@ -200,15 +200,13 @@ func (p *Proxy) pass(header http.Header, r *http.Request, pipeline string, held 
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Throttled, Subject: client, Err: errors.New("it asks too often"), Hint: "serving.rate_limit"}
 	}
-	if err := held.take(r.ContentLength, api.MaxPredictionBytes); err != nil {
-		return nil, err
+	if body != nil {
+		err = held.take(int64(len(body)), api.MaxPredictionBytes)
+	} else {
+		body, err = read(r, held)
 	}
-	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		if large := new(http.MaxBytesError); errors.As(err, &large) {
-			return nil, &thalweg.Error{Op: "score", Kind: thalweg.Exhausted, Subject: "body", Err: fmt.Errorf("it has more than %d bytes", large.Limit), Hint: "ask in several requests"}
-		}
-		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: err}
+		return nil, err
 	}
 	patience := longest
 	if r.Method == http.MethodGet { // it asks how things are now
@@ -222,6 +220,21 @@ func (p *Proxy) pass(header http.Header, r *http.Request, pipeline string, held 
 	of := p.spans.begin(r.Header.Get(tracing.Header), pipeline)
 	defer func() { of.end(a, err) }()
 	return p.persist(of.in(ctx), r, service, body, held)
+}
+
+// read returns the body of a request.
+func read(r *http.Request, held *hold) ([]byte, error) {
+	if err := held.take(r.ContentLength, api.MaxPredictionBytes); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(r.Body)
+	if large := new(http.MaxBytesError); errors.As(err, &large) {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Exhausted, Subject: "body", Err: fmt.Errorf("it has more than %d bytes", large.Limit), Hint: "ask in several requests"}
+	}
+	if err != nil {
+		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Canceled, Err: err}
+	}
+	return body, nil
 }
 
 // wait counts a request, and returns how long its client has to wait if it asks too often.

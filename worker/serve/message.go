@@ -22,7 +22,7 @@ func (x *exchange) inferMessage() error {
 	var ends []int
 	if err := x.arriving(func(body []byte) (err error) {
 		if err := api.Unmarshal(body, &req, api.MaxElements); err != nil {
-			return &thalweg.Error{Op: "read request", Kind: thalweg.Invalid, Subject: "body", Err: err, Hint: "send long columns of texts as raw_input_contents"}
+			return &thalweg.Error{Op: "read request", Kind: thalweg.Invalid, Subject: "body", Err: err, Hint: "send long columns as raw_input_contents"}
 		}
 		values, ends, err = parseMessage(x.version, &req)
 		return err
