@@ -135,3 +135,23 @@ func TestColumnsThatNobodyWantsCostNothing(t *testing.T) {
 		t.Errorf("a column too many: %v", err)
 	}
 }
+
+// TestWordsThatAreNullAreNone: a value whose word is null is null, as one whose index is.
+func TestWordsThatAreNullAreNone(t *testing.T) {
+	t.Parallel()
+	words := array.NewStringBuilder(memory.DefaultAllocator)
+	words.Append("a")
+	words.AppendNull()
+	index := array.NewInt8Builder(memory.DefaultAllocator)
+	index.AppendValues([]int8{0, 1, 0}, []bool{true, true, false})
+	column := array.NewDictionaryArray(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, index.NewArray(), words.NewArray())
+	err := dataset.ReadArrow(streamOf(t, 3, column), within, everything, func(rec arrow.Record) error {
+		if c := rec.Column(0); c.IsNull(0) || !c.IsNull(1) || !c.IsNull(2) {
+			t.Errorf("%v", c)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
