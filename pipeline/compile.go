@@ -52,6 +52,7 @@ func Compile(s *Spec, input table.Schema) (*Plan, error) {
 	c.plan.ScoringInput, c.plan.Expected = c.scoringInput()
 	c.bindScoring()
 	c.eventColumns()
+	c.rolling()
 	c.freshness()
 	if err := c.found.err(); err != nil {
 		return nil, err
@@ -501,6 +502,18 @@ func (c *compiler) splitOfEvents(path string) {
 	}
 	c.servable(path, []string{s.Column})
 	c.uses(c.scoring, []string{s.Column}, "")
+}
+
+// rolling checks the column by which an event is of one version of a rollout or the other.
+func (c *compiler) rolling() {
+	r := c.spec.Spec.Rollout
+	if r == nil || r.By == "" || c.spec.Spec.Scoring == nil && c.spec.Spec.Serving == nil {
+		return
+	}
+	events := c.plan.EventColumns()
+	if _, _, ok := events.Lookup(r.By); !ok {
+		c.missing("spec.rollout.by", r.By, events, c.scoring)
+	}
 }
 
 // eventColumns holds the fields that events are said to have against the

@@ -474,3 +474,13 @@ func TestPatternsAreBounded(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestTheColumnOfARolloutIsOneOfEvents(t *testing.T) {
+	s := edited(t)
+	s.Spec.Rollout = &pipeline.Rollout{By: "orign"}
+	if _, err := pipeline.Compile(s, flightColumns); err == nil || !strings.Contains(err.Error(), "spec.rollout.by: there is no column orign (did you mean origin?)") {
+		t.Error(err)
+	}
+	s.Spec.Rollout.By = "origin"
+	compile(t, s, flightColumns)
+}

@@ -318,8 +318,12 @@ func (r *Rollout) Conditions() (all []rollout.Condition) {
 	return all
 }
 
-// minRolloutInterval is what counts of workers need to come together.
-const minRolloutInterval = Duration(time.Second)
+// minRolloutInterval is what counts of workers need to come together, and minDecisiveInterval
+// where their absence decides.
+const (
+	minRolloutInterval  = Duration(time.Second)
+	minDecisiveInterval = Duration(10 * time.Second)
+)
 
 // check checks what the fields say together.
 func (r *Rollout) check(at Place, schema *SchemaSpec) {
@@ -332,6 +336,9 @@ func (r *Rollout) check(at Place, schema *SchemaSpec) {
 	}
 	if r.Interval < minRolloutInterval {
 		at.Problem("interval", "1s or more", "workers tell what they have counted a few times a second")
+	}
+	if r.OnInconclusive != Hold && r.Interval >= minRolloutInterval && r.Interval < minDecisiveInterval {
+		at.Problem("interval", "10s or more, or on_inconclusive: hold", "on_inconclusive: %s would act before workers have told anything", r.OnInconclusive)
 	}
 	for i, text := range r.RollbackIf {
 		if _, err := rollout.ParseCondition(text); err != nil {

@@ -89,7 +89,9 @@ func (r *Rollouts) Due(s *state.State, now time.Time) (due []*state.JudgeRollout
 			if now.Sub(w.since) < time.Duration(k.IntervalMS)*time.Millisecond {
 				continue
 			}
-			due = append(due, &state.JudgeRollout{Model: m.Name, Alias: name, Salt: k.Salt, Judged: k.Judged, Verdict: w.judge(k, now)})
+			if v := w.judge(k, now); !repeats(k, &v, now) {
+				due = append(due, &state.JudgeRollout{Model: m.Name, Alias: name, Salt: k.Salt, Judged: k.Judged, Verdict: v})
+			}
 			w.since = now // if it is void, the next is due an interval later
 		}
 	}
@@ -100,6 +102,21 @@ func (r *Rollouts) Due(s *state.State, now time.Time) (due []*state.JudgeRollout
 	}
 	return due
 }
+
+// repeatEvery is how often it is noted that there are too few rows still.
+const repeatEvery = time.Hour
+
+// repeats reports whether a verdict changes nothing and says what the last one said not long ago.
+func repeats(k *state.Rollout, v *rollout.Verdict, now time.Time) bool {
+	if len(k.Verdicts) == 0 || v.Outcome != rollout.Inconclusive || k.OnInconclusive != state.InconclusiveHolds || len(v.Findings) > 0 {
+		return false
+	}
+	last := &k.Verdicts[len(k.Verdicts)-1]
+	return last.Outcome == v.Outcome && len(last.Findings) == 0 && last.Percent == v.Percent && now.UnixMilli()-last.AtMS < repeatEvery.Milliseconds()
+}
+
+// failureAge is how long a failure counts at least that a worker told: a few polls.
+const failureAge = 10 * time.Second
 
 // windowLocked returns the window of the step that a rollout is at. A bad verdict takes its
 // counts with it, so that the next one goes by others; one that is inconclusive leaves them.
@@ -126,7 +143,7 @@ func (w *window) judge(k *state.Rollout, now time.Time) rollout.Verdict {
 	champion, candidate := w.sum()
 	v := rollout.Judge(k.Conditions, champion, candidate, k.MinRows)
 	for from, c := range w.latest {
-		if c.Failure != "" && now.Sub(w.seen[from]) <= time.Duration(k.IntervalMS)*time.Millisecond { // it still runs
+		if c.Failure != "" && now.Sub(w.seen[from]) <= max(failureAge, time.Duration(k.IntervalMS)*time.Millisecond) { // it still runs
 			v.Outcome, v.Why = rollout.Bad, fmt.Sprintf("worker %s cannot score with version %d: %s", from.worker, k.Candidate, c.Failure)
 			break
 		}

@@ -145,7 +145,7 @@ func TestACandidateThatIsGoodIsPromotedAndOneThatIsBadRolledBack(t *testing.T) {
 			if r.Outcome != c.outcome || !strings.Contains(r.Why, c.why) {
 				t.Errorf("%q because of %q: %+v", r.Outcome, r.Why, r.Verdicts)
 			}
-			if last := r.Verdicts[len(r.Verdicts)-1]; c.outcome == "" && (last.Outcome != rollout.Inconclusive || last.Times != uint32(c.intervals) || r.Percent() != 5) {
+			if last := r.Verdicts[len(r.Verdicts)-1]; c.outcome == "" && (last.Outcome != rollout.Inconclusive || last.Times != 1 || r.Judged != 1 || r.Percent() != 5) {
 				t.Errorf("held at %d %%: %+v", r.Percent(), last)
 			}
 			champion := k.state.Model("m").Aliases["champion"].Version
@@ -163,7 +163,7 @@ func TestRowsAreJudgedOnce(t *testing.T) {
 	for range 5 {
 		k.pass(4000, usual())
 	}
-	if r := k.rollout(); r.Outcome != state.RolloutPromoted || r.Verdicts[0].Times != 2 {
+	if r := k.rollout(); r.Outcome != state.RolloutPromoted || r.Verdicts[0].Outcome != rollout.Inconclusive {
 		t.Errorf("%q: %+v", r.Outcome, r.Verdicts)
 	}
 	k = newTrial(t, state.RolloutPolicy{Steps: []uint32{10}})
@@ -226,5 +226,16 @@ func TestARolloutThatIsHeldIsNotJudged(t *testing.T) {
 	k.pass(0, usual())
 	if r := k.rollout(); r.Outcome != state.RolloutPromoted {
 		t.Errorf("%q: %+v", r.Outcome, r.Verdicts)
+	}
+}
+
+// What only repeats that there are too few rows is no entry of the log until an hour later.
+func TestAVerdictThatRepeatsTheLastIsNotProposedForAnHour(t *testing.T) {
+	k := newTrial(t, state.RolloutPolicy{Steps: []uint32{10}})
+	for range int(2*repeatEvery/trialInterval) + 2 {
+		k.pass(0, usual())
+	}
+	if r := k.rollout(); r.Judged != 3 || len(r.Verdicts) != 1 || r.Verdicts[0].Times != 3 {
+		t.Errorf("%d verdicts: %+v", r.Judged, r.Verdicts)
 	}
 }

@@ -140,6 +140,7 @@ func (c *ApplySpec) apply(s *State) Answer {
 		s.endRun(active, RunCanceled, fmt.Sprintf("superseded by generation %d", spec.Generation))
 	}
 	p.Specs = append(p.Specs, spec)
+	s.endUnfollowed()
 	p.Specs = slices.Delete(p.Specs, 0, max(0, len(p.Specs)-MaxGenerations)) // no run of an older one is left
 	p.Ordinal = 0
 	p.follow(c.Timetable)

@@ -58,7 +58,7 @@ func (s *State) Collectable(m *Model) []thalweg.ModelVersion {
 		if a.Rollout != nil { // a stream can have a claim of it still
 			needed[a.Rollout.Candidate] = true
 		}
-		for _, v := range a.Replaced[:min(len(a.Replaced), keptReplaced)] {
+		for _, v := range append(a.Tried[:len(a.Tried):len(a.Tried)], a.Replaced[:min(len(a.Replaced), keptReplaced)]...) {
 			needed[v] = true
 		}
 	}

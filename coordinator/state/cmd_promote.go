@@ -44,9 +44,10 @@ func (c *Promote) apply(s *State) Answer {
 			fmt.Sprintf("model %s has %d aliases already", c.Model, MaxAliases))
 	}
 	previous := m.point(c.Alias, c.Version)
+	ends := m.Aliases[c.Alias].Rollout.Going()
+	s.aliasMoved(m.Aliases[c.Alias]) // by the champion itself, too: somebody has decided
 	if previous != c.Version {
-		s.aliasMoved(m.Aliases[c.Alias])
 		s.championMoved(m.Name, c.Alias)
 	}
-	return Answer{Previous: previous, Version: c.Version, Rejected: m.Version(c.Version).Rejected, Changed: previous != c.Version}
+	return Answer{Previous: previous, Version: c.Version, Rejected: m.Version(c.Version).Rejected, Changed: previous != c.Version || ends}
 }

@@ -116,8 +116,12 @@ func (s *State) followed(p *Pipeline) (*Model, *Alias) {
 // under way.
 func (s *State) beginRollout(m *Model, spec *Spec, v *ModelVersion) {
 	a := m.Aliases[spec.Alias]
-	if old := a.Rollout; old.Going() {
-		s.endRollout(old, RolloutSuperseded, fmt.Sprintf("version %d was registered", v.Version))
+	if old := a.Rollout; old != nil {
+		if old.Going() {
+			s.endRollout(old, RolloutSuperseded, fmt.Sprintf("version %d was registered", v.Version))
+		}
+		a.Tried = slices.Insert(a.Tried, 0, old.Candidate)
+		a.Tried = a.Tried[:min(len(a.Tried), keptReplaced)]
 	}
 	a.Rollout = &Rollout{RolloutPolicy: *spec.Rollout, Salt: string(v.Run) + "." + strconv.FormatUint(s.index, 36), Pipeline: v.Pipeline,
 		Champion: a.Version, Candidate: v.Version, BeganMS: s.timeMS, StepMS: s.timeMS}
@@ -154,6 +158,26 @@ func (s *State) aliasMoved(a *Alias) {
 		s.endRollout(r, RolloutPromoted, "it was promoted by hand")
 	default:
 		s.endRollout(r, RolloutAborted, fmt.Sprintf("version %d was promoted", a.Version))
+	}
+}
+
+// endUnfollowed ends the rollouts of aliases that no pipeline follows any more: nothing is
+// counted of them, and nobody could end them.
+func (s *State) endUnfollowed() {
+	type followed struct {
+		model thalweg.ModelName
+		alias string
+	}
+	all := make(map[followed]bool)
+	for _, p := range s.pipelines {
+		all[followed{p.Newest().Model, p.Newest().Alias}] = true
+	}
+	for _, m := range s.models {
+		for name, a := range m.Aliases {
+			if a.Rollout.Going() && !all[followed{m.Name, name}] {
+				s.endRollout(a.Rollout, RolloutAborted, "no pipeline follows "+name+" any more")
+			}
+		}
 	}
 }
 

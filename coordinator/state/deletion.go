@@ -97,6 +97,7 @@ func (s *State) remove(p *Pipeline, purge *Run) {
 		}
 	}
 	delete(s.pipelines, p.Name)
+	s.endUnfollowed()
 	for _, spec := range p.Specs {
 		if m := s.models[spec.Model]; m != nil && !s.IsUsed(m) {
 			m.retire(purge != nil)

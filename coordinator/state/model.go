@@ -54,6 +54,9 @@ type Alias struct {
 	Replaced []thalweg.ModelVersion `json:"replaced,omitempty"`
 	// Rollout is the last that there was, or the one that is going on; nil: none.
 	Rollout *Rollout `json:"rollout,omitempty"`
+	// Tried are the candidates of the rollouts before that one, the last one first: a stream can
+	// have a claim of them still.
+	Tried []thalweg.ModelVersion `json:"tried,omitempty"`
 }
 
 // Version returns the given version, or nil.

@@ -34,7 +34,10 @@ func (s *State) restoreModel(m *Model) error {
 		if flaw := a.Rollout.flaw(m); flaw != "" {
 			return damaged(subject, fmt.Errorf("alias %s: %s", name, flaw))
 		}
-		for _, v := range append([]thalweg.ModelVersion{a.Version}, a.Replaced...) {
+		if len(a.Tried) > keptReplaced {
+			return damaged(subject, fmt.Errorf("alias %s has tried %d versions", name, len(a.Tried)))
+		}
+		for _, v := range slices.Concat([]thalweg.ModelVersion{a.Version}, a.Replaced, a.Tried) {
 			if m.Version(v) == nil {
 				return damaged(subject, fmt.Errorf("alias %s points or pointed to version %d, which is missing", name, v))
 			}

@@ -210,7 +210,7 @@ func (c *comparison) slot(ctx context.Context, log *commitlog.Log, e commitlog.E
 	width, each := c.artifact.Model.Outputs(), len(predictions)/max(1, int(cleaned.NumRows())) // behind the outputs is what samples say
 	seen := map[int64]bool{}
 	for i, offset := range table.Rows(cleaned) {
-		if seen[offset] = true; stored[offset] == nil && e.Intent.Rollout.Candidate != 0 {
+		if seen[offset] = true; stored[offset] == nil && e.Intent.Rollout.Candidate != 0 && !e.Intent.Rollout.Shadow {
 			continue // the candidate's
 		}
 		c.Rows++
