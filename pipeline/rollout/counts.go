@@ -7,13 +7,15 @@ import (
 )
 
 // Scores and times are counted in bins whose borders are the same for all, so that counts of
-// workers can be added: sixteen to a doubling of a score, four to one of a time.
+// workers can be added: sixteen to a doubling of a score, four to one of a time. Between 1/2 and 1 it is the distance to
+// 1 that doubles, so that probabilities near 1 are told apart as those near 0.
 const (
-	scoreFine   = 4   // bits of a score's fraction
-	leastScore  = -16 // scores nearer to zero than 2^-16 are in one bin
-	mostScore   = 16  // and those beyond 2^16
-	magnitudes  = (mostScore - leastScore) << scoreFine
-	ScoreBins   = 2*magnitudes + 3 // of scores: negative, zero, positive, and those that are no number
+	scoreFine   = 4                              // bits of a score's fraction
+	leastScore  = -16                            // scores nearer to zero than 2^-16 are in one bin
+	mostScore   = 16                             // and those beyond 2^16
+	half        = (-1 - leastScore) << scoreFine // bins from 2^-16 to 1/2
+	magnitudes  = 2*half + 1 + mostScore<<scoreFine + 1
+	ScoreBins   = 2*magnitudes + 2 // of scores: negative, zero, positive, and those that are no number
 	zeroBin     = magnitudes
 	noNumberBin = ScoreBins - 1
 
@@ -30,13 +32,25 @@ func ScoreBin(score float64) int {
 	case math.Abs(score) < 1.0/(1<<-leastScore):
 		return zeroBin
 	}
-	fraction, exponent := math.Frexp(min(math.Abs(score), 1<<mostScore)) // in [0.5, 1)
-	at := (exponent-1-leastScore)<<scoreFine + int((fraction-0.5)*(2<<scoreFine))
-	at = min(max(at, 0), magnitudes)
-	if score < 0 {
-		return zeroBin - min(at+1, magnitudes)
+	at := 0
+	switch x := min(math.Abs(score), 1<<mostScore); {
+	case x < 0.5:
+		at = fine(x)
+	case x < 1:
+		at = 2*half - min(max(fine(1-x)+1, 0), half)
+	default:
+		at = 2*half + 1 + fine(x) - fine(1)
 	}
-	return zeroBin + min(at+1, magnitudes)
+	if score < 0 {
+		return zeroBin - at - 1
+	}
+	return zeroBin + at + 1
+}
+
+// fine counts the bins from 2^leastScore to a positive number.
+func fine(x float64) int {
+	fraction, exponent := math.Frexp(x) // in [0.5, 1)
+	return (exponent-1-leastScore)<<scoreFine + int((fraction-0.5)*(2<<scoreFine))
 }
 
 // timeBin returns the bin of a duration.
@@ -111,15 +125,19 @@ func (c *Counts) scored() (n int64) {
 	return n
 }
 
-// quantile is the time within which the batches of a share of the events were scored.
-func (c *Counts) quantile(q float64) time.Duration {
+// quantile is the time within which the batches of a share of the events were scored: between
+// the borders of its bin.
+func (c *Counts) quantile(q float64) (low, high time.Duration) {
 	left := int64(math.Ceil(q * float64(c.Events)))
 	for bin, n := range c.Times {
 		if left -= n; left <= 0 && n > 0 {
-			return timeOf(bin)
+			if bin > 0 {
+				low = timeOf(bin - 1)
+			}
+			return low, timeOf(bin)
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // Sparse returns the bins that are not empty, as bin and count in turns: what workers send.

@@ -102,14 +102,15 @@ func find(c Condition, champion, candidate *Counts) Finding {
 		f.Value, f.Low, f.High = shift(champion, candidate)
 		enough = champion.scored() > 1 && candidate.scored() > 1
 	case LatencyP99:
-		f.Value = candidate.quantile(0.99).Seconds()
-		f.Low, f.High = f.Value, f.Value
+		low, high := candidate.quantile(0.99)
+		f.Value, f.Low, f.High = high.Seconds(), low.Seconds(), high.Seconds()
 		enough = candidate.Batches >= leastBatches
 	case LatencyRatio:
-		if of := champion.quantile(0.99); of > 0 {
-			f.Value = float64(candidate.quantile(0.99)) / float64(of)
+		low, high := candidate.quantile(0.99)
+		if least, most := champion.quantile(0.99); most > 0 {
+			f.Value = float64(high) / float64(most)
+			f.Low, f.High = float64(low)/float64(most), float64(high)/float64(max(least, 1))
 		}
-		f.Low, f.High = f.Value, f.Value
 		enough = champion.Batches >= leastBatches && candidate.Batches >= leastBatches
 	}
 	switch {

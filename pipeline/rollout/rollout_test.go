@@ -67,14 +67,14 @@ func TestConditionsAreReadAndPrinted(t *testing.T) {
 
 func TestBinsRiseWithScores(t *testing.T) {
 	last := -1
-	for _, score := range []float64{math.Inf(-1), -1e9, -70000, -1, -0.5, -1e-5, 0, 1e-5, 2e-5, 0.4, 0.5, 0.99, 1, 70000, math.Inf(1)} {
+	for _, score := range []float64{math.Inf(-1), -1e9, -70000, -1, -0.99999, -0.5, -1e-5, 0, 1e-5, 2e-5, 0.4, 0.5, 0.50001, 0.99, 0.9999999, 1, 65536, 70000, math.Inf(1)} {
 		bin := ScoreBin(score)
 		if bin < last || bin >= noNumberBin {
 			t.Errorf("%v is in bin %d, after %d", score, bin, last)
 		}
 		last = bin
 	}
-	if ScoreBin(0.5) == ScoreBin(0.55) || ScoreBin(math.NaN()) != noNumberBin {
+	if ScoreBin(0.5) == ScoreBin(0.55) || ScoreBin(0.98) == ScoreBin(0.99) || ScoreBin(0.999) == ScoreBin(0.9995) || ScoreBin(math.NaN()) != noNumberBin {
 		t.Error("scores that differ are in one bin")
 	}
 	bins := make([]int64, 5)
@@ -164,5 +164,25 @@ func TestCountsAreTakenAway(t *testing.T) {
 	b.Subtract(a)
 	if b.Events != c.Events || b.Dead != c.Dead || b.Scores != c.Scores || b.Times != c.Times || math.Abs(b.Sum-c.Sum) > 1e-9 {
 		t.Errorf("%d events are left of %d", b.Events, c.Events)
+	}
+}
+
+// A time is known as well as its bin is wide, and so no better judged.
+func TestATimeInTheBinOfABoundIsInconclusive(t *testing.T) {
+	c := new(Counts)
+	for range 100 {
+		c.Batch(10, 0, 19*time.Millisecond)
+	}
+	for bound, want := range map[string]string{"18ms": Inconclusive, "19ms": Inconclusive, "10ms": Bad, "30ms": Good} {
+		of, err := ParseCondition("latency_p99 > " + bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := find(of, c, c); f.Outcome != want {
+			t.Errorf("%s: %s, want %s", f, f.Outcome, want)
+		}
+	}
+	if f := find(Condition{Metric: LatencyRatio, Above: 1.01}, c, c); f.Outcome != Inconclusive {
+		t.Errorf("the same times: %s", f)
 	}
 }

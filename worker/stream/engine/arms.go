@@ -13,7 +13,6 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/connectors"
-	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/monitor"
 	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
@@ -42,7 +41,7 @@ func Open(ctx context.Context, models Models, m Model, cfg Config) (Engine, erro
 			return nil, &ArmError{arm, err}
 		}
 		e.arms[arm].artifactEngine = one.(*artifactEngine)
-		e.arms[arm].classes = a.Answer().Type == model.Category
+		e.arms[arm].middle = middleOf(a)
 		if arm == rollout.Candidate {
 			if e.choose, err = newChooser(m.Rollout, a, cfg); err != nil {
 				return nil, &thalweg.Error{Op: "prepare rollout", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
@@ -89,7 +88,7 @@ type armsEngine struct {
 // arm is one version, and what it was given of the batch at hand.
 type arm struct {
 	*artifactEngine
-	classes bool // its outputs are probabilities of classes
+	middle  int // as middleOf says
 	records connectors.Records
 }
 
@@ -157,7 +156,7 @@ func (e *armsEngine) Score(ctx context.Context, b *Batch, dst *Rows) (err error)
 			cut = min(cut, e.dayCut(&parts, cut, dst))
 		}
 		if err == nil && cut == b.To {
-			err = e.take(b, parts, dst)
+			err = e.take(b, chosen, parts, dst)
 			if err == nil {
 				return nil
 			}
@@ -260,7 +259,7 @@ func (e *armsEngine) dayCut(parts *[rollout.Arms]scored, end int64, dst *Rows) i
 }
 
 // take adds what both arms made of a batch.
-func (e *armsEngine) take(b *Batch, parts [rollout.Arms]scored, dst *Rows) error {
+func (e *armsEngine) take(b *Batch, chosen []int8, parts [rollout.Arms]scored, dst *Rows) error {
 	own := parts[:]
 	if e.shadow {
 		own = parts[:1]
@@ -272,7 +271,11 @@ func (e *armsEngine) take(b *Batch, parts [rollout.Arms]scored, dst *Rows) error
 	for k, p := range parts {
 		var scores []float64
 		for _, piece := range p.pieces {
-			scores = append(scores, scoresOf(piece.predictions, piece.rows(), e.arms[k].outputs, e.arms[k].classes)...)
+			of := scoresOf(piece.predictions, piece.rows(), e.arms[k].outputs, e.arms[k].middle)
+			if e.shadow && k == rollout.Champion { // both are compared by the same events
+				of = ofCandidate(of, offsetsOf(piece.cleaned), b.Offsets(), chosen)
+			}
+			scores = append(scores, of...)
 		}
 		e.tally.Observe(k, p.events, int(p.Rejected), p.took, scores)
 	}
@@ -317,6 +320,21 @@ func (e *armsEngine) take(b *Batch, parts [rollout.Arms]scored, dst *Rows) error
 		mergeOutgoing(own, dst.Send)
 	}
 	return nil
+}
+
+// ofCandidate returns, in place, the scores of rows whose events the candidate has too. Rows and
+// events are in the order of offsets.
+func ofCandidate(scores []float64, rows, events []int64, chosen []int8) []float64 {
+	kept, at := scores[:0], 0
+	for i, offset := range rows {
+		for events[at] != offset {
+			at++
+		}
+		if chosen[at] == rollout.Candidate {
+			kept = append(kept, scores[i])
+		}
+	}
+	return kept
 }
 
 // mergeLetters returns the dead letters of arms in the order of their offsets.

@@ -10,6 +10,7 @@ import (
 	"github.com/thalweg/thalweg/connectors"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	events "github.com/thalweg/thalweg/pipeline/event"
+	"github.com/thalweg/thalweg/pipeline/model"
 	"github.com/thalweg/thalweg/pipeline/rollout"
 	"github.com/thalweg/thalweg/worker/stream/commitlog"
 )
@@ -205,9 +206,18 @@ func (r *RequestArms) byColumn(offsets []int64, decode func() (arrow.Record, []e
 	return r.arms, nil
 }
 
-// scoresOf returns the first output of each row of predictions, or the number of the likeliest
-// class of several.
-func scoresOf(predictions []float32, rows, outputs int, classes bool) []float64 {
+// middleOf returns which output of a model is its score: of several levels the middle one; -1
+// where it is the number of the likeliest class.
+func middleOf(a *artifact.Artifact) int {
+	answer := a.Answer()
+	if answer.Type == model.Category {
+		return -1
+	}
+	return answer.Middle()
+}
+
+// scoresOf returns the score of each row of predictions, as middleOf says.
+func scoresOf(predictions []float32, rows, outputs, middle int) []float64 {
 	if rows == 0 {
 		return nil
 	}
@@ -215,8 +225,8 @@ func scoresOf(predictions []float32, rows, outputs int, classes bool) []float64 
 	scores := make([]float64, rows)
 	for i := range scores {
 		row := predictions[i*stride : i*stride+outputs]
-		scores[i] = float64(row[0])
-		if !classes {
+		if middle >= 0 {
+			scores[i] = float64(row[middle])
 			continue
 		}
 		best := 0

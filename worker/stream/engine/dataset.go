@@ -8,15 +8,14 @@ import (
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
-	"github.com/thalweg/thalweg/pipeline/model"
 )
 
 // RowScorer scores rows of a dataset by the code that scores events, so that the same
 // row gets the same bits. It is for one goroutine.
 type RowScorer struct {
-	engine  *artifactEngine
-	classes bool       // the outputs are probabilities of classes
-	scores  *[]float64 // get those of rows, as a Tally counts them; nil: nobody asks
+	engine *artifactEngine
+	middle int        // as middleOf says
+	scores *[]float64 // get those of rows, as a Tally counts them; nil: nobody asks
 }
 
 // NewRowScorer returns a scorer of rows with a version.
@@ -25,7 +24,7 @@ func NewRowScorer(m Model, a *artifact.Artifact) (*RowScorer, error) {
 	if err := e.prepare(a); err != nil {
 		return nil, &thalweg.Error{Op: "prepare model", Kind: thalweg.KindOf(err), Subject: m.String(), Err: err}
 	}
-	return &RowScorer{engine: e, classes: a.Answer().Type == model.Category}, nil
+	return &RowScorer{engine: e, middle: middleOf(a)}, nil
 }
 
 // Schema returns the columns of scored rows.
@@ -46,7 +45,7 @@ func (s *RowScorer) Score(ctx context.Context, rows arrow.Record, from artifact.
 		for _, p := range pieces {
 			found.Merge(&p.found)
 			if s.scores != nil {
-				*s.scores = append(*s.scores, scoresOf(p.predictions, p.rows(), s.engine.outputs, s.classes)...)
+				*s.scores = append(*s.scores, scoresOf(p.predictions, p.rows(), s.engine.outputs, s.middle)...)
 			}
 			if err == nil && p.rows() > 0 {
 				err = s.yield(p, from, yield)
