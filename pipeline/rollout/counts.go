@@ -32,7 +32,7 @@ func ScoreBin(score float64) int {
 	case math.Abs(score) < 1.0/(1<<-leastScore):
 		return zeroBin
 	}
-	at := 0
+	var at int
 	switch x := min(math.Abs(score), 1<<mostScore); {
 	case x < 0.5:
 		at = fine(x)
