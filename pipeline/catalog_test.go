@@ -83,7 +83,7 @@ func TestEntriesOfACatalogAreAllThatASpecCanName(t *testing.T) {
 		{"type: ordinal", "type: ordinla", "did you mean ordinal?"},
 		{"type: ordinal", "type: random", "write type: datetime, hash, stratify, fixed or ordinal to split by it"},
 		{"strategy: guess", "strategy: gues", "did you mean guess?"},
-		{"strategy: guess", "strategy: fill_with_median", "one of fill_with_mean, fill_with_const, drop_row, own_bin, guess"},
+		{"strategy: guess", "strategy: fill_with_false", "one of fill_with_mean, fill_with_median, fill_with_const, drop_row, own_bin, guess"},
 		{"type: lines", "type: lnies", "did you mean lines?"},
 		{"type: lines", "type: lines, width: 0", "spec.scoring.sink.format.width: 0 is out of range"},
 		{"queue: {topic: dead}", "queue: {topic: dead}, kafka: {topic: x}", "only one of queue and kafka can be there"},

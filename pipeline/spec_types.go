@@ -150,11 +150,11 @@ type FeatureDefaults struct {
 // FeatureOptions are the options of an input feature; which apply depends on
 // its type.
 type FeatureOptions struct {
-	// MissingValueStrategy of a number is fill_with_mean, fill_with_const, drop_row, or
-	// own_bin with encoder bins; of a category fill_with_const, fill_with_mode or
+	// MissingValueStrategy of a number is fill_with_mean, fill_with_median (of up to 16,384
+	// training values drawn by hash), fill_with_const, drop_row, or own_bin with encoder bins; of a category fill_with_const, fill_with_mode or
 	// drop_row; of a list a number's, for each element. An event whose row is dropped
 	// is kept as a dead letter.
-	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" catalog:"missing_values" refused:"fill_with_median,fill_with_false"`
+	MissingValueStrategy string `yaml:"missing_value_strategy,omitempty" json:"missing_value_strategy,omitempty" catalog:"missing_values" refused:"fill_with_false"`
 	// FillValue is what fill_with_const puts in. Default 0 and <MISSING>.
 	FillValue any `yaml:"fill_value,omitempty" json:"fill_value,omitempty"`
 	// MissingIndicator of a number: whether it is missing is a number more, 1 or 0.

@@ -52,6 +52,7 @@ func Encoders() []pipeline.Entry {
 func MissingValues() []pipeline.Entry {
 	return []pipeline.Entry{
 		{Name: fillWithMean, Options: &missingValue{numberType}},
+		{Name: fillWithMedian, Options: &missingValue{numberType}},
 		{Name: fillWithConst, Options: &missingValue{numberType}},
 		{Name: dropRow, Options: &missingValue{numberType}},
 		{Name: ownBin, Options: &missingValue{numberType}},

@@ -46,7 +46,7 @@ func (b *Bins) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
 		data.Cuts = cuts(s.Sample.Values, b.Count)
 	}
 	if out.Missing != ownBin {
-		fill, err := fillOf(f, s.Number, out.Missing)
+		fill, err := fillOf(f, s, out.Missing)
 		if err != nil {
 			return err
 		}

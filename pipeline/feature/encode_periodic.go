@@ -51,7 +51,7 @@ type Circular struct {
 
 // Fit implements Encoder.
 func (p *Periodic) Fit(f pipeline.Feature, s *Statistics, out *Feature) error {
-	fill, err := fillOf(f, s.Number, out.Missing)
+	fill, err := fillOf(f, s, out.Missing)
 	if err != nil {
 		return err
 	}

@@ -50,15 +50,20 @@ func fitNumber(f pipeline.Feature, s *Statistics, missing string) (*Number, erro
 	default:
 		n.Shift, n.Scale = norm.Fit(s.Warped)
 	}
-	n.Fill, err = fillOf(f, s.Number, missing)
+	n.Fill, err = fillOf(f, s, missing)
 	return &n, err
 }
 
 // fillOf returns what a missing number counts as.
-func fillOf(f pipeline.Feature, m Moments, missing string) (float64, error) {
+func fillOf(f pipeline.Feature, s *Statistics, missing string) (float64, error) {
 	switch missing {
 	case fillWithMean, dropRow:
-		return m.Mean, nil
+		return s.Number.Mean, nil
+	case fillWithMedian:
+		if s.Number.Count == 0 {
+			return 0, nil
+		}
+		return quantile(slices.Sorted(slices.Values(s.Sample.Values)), 0.5), nil
 	case fillWithConst:
 		return fillNumber(f.Options.FillValue)
 	}

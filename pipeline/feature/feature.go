@@ -38,11 +38,12 @@ const (
 
 // The strategies for missing values.
 const (
-	fillWithMean  = "fill_with_mean"
-	fillWithConst = "fill_with_const"
-	fillWithMode  = "fill_with_mode"
-	dropRow       = "drop_row"
-	ownBin        = "own_bin"
+	fillWithMean   = "fill_with_mean"
+	fillWithMedian = "fill_with_median"
+	fillWithConst  = "fill_with_const"
+	fillWithMode   = "fill_with_mode"
+	dropRow        = "drop_row"
+	ownBin         = "own_bin"
 )
 
 const (

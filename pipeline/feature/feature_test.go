@@ -290,11 +290,32 @@ func TestABatchWithoutTheColumnIsRefusedByFeature(t *testing.T) {
 	}
 }
 
+// TestMissingNumbersBecomeTheMedian of the training rows, of all shards together, in whichever
+// form a number enters the model.
+func TestMissingNumbersBecomeTheMedian(t *testing.T) {
+	for _, f := range []pipeline.Feature{
+		number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithMedian, Normalization: "none"}),
+		number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithMedian, Normalization: "quantile"}),
+		binnedFeature("i", 3, pipeline.FeatureOptions{MissingValueStrategy: fillWithMedian}),
+	} {
+		tr := fit(t, planOf(f), column("i", int64(9), nil, int64(1)), column("i", int64(2), int64(900), int64(3)), column("i", nil))
+		b, _ := apply(t, tr, column("i", nil, int64(3), int64(9)))
+		if missing, median, other := rowBits(b, 0), rowBits(b, 1), rowBits(b, 2); !slices.Equal(missing, median) || slices.Equal(missing, other) {
+			t.Errorf("normalization %q: a missing value becomes %x, the median 3 %x, and 9 %x", f.Options.Normalization, missing, median, other)
+		}
+	}
+	empty := number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithMedian, Normalization: "none"})
+	b, _ := apply(t, fit(t, planOf(empty), column("i", nil)), column("i", nil, int64(0)))
+	if !slices.Equal(rowBits(b, 0), rowBits(b, 1)) {
+		t.Error("without a value in training a missing one is not 0")
+	}
+}
+
 func TestUnknownOptionsAreRefusedByName(t *testing.T) {
 	for want, f := range map[string]pipeline.Feature{
 		`fit: feature n_i: normalization: "cube": not supported`:                                  number("i", pipeline.FeatureOptions{Normalization: "cube"}),
 		`fit: feature c_s: encoder of a category: "hash": not supported`:                          category("s", pipeline.FeatureOptions{Encoder: pipeline.Choice{Name: "hash"}}),
-		`fit: feature n_i: missing_value_strategy of a number: "fill_with_median": not supported`: number("i", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_median"}),
+		`fit: feature n_i: missing_value_strategy of a number: "fill_with_mode": not supported`:   number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithMode}),
 		`fit: feature c_s: missing_value_strategy of a category: "fill_with_mean": not supported`: category("s", pipeline.FeatureOptions{MissingValueStrategy: "fill_with_mean"}),
 		`fit: feature n_i: fit: fill_value x: invalid (a number feature needs a number)`:          number("i", pipeline.FeatureOptions{MissingValueStrategy: fillWithConst, FillValue: "x"}),
 		`fit: feature c_s: fit: fill_value [1]: invalid (a category feature needs a scalar)`:      category("s", pipeline.FeatureOptions{FillValue: []any{1}}),

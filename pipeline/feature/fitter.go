@@ -115,11 +115,11 @@ func NewFitter(plan *pipeline.Plan) *Fitter {
 	return f
 }
 
-// sampled reports whether a number's encoder or normalisation is fitted to a sample.
+// sampled reports whether a number's encoder, normalisation or filling is fitted to a sample.
 func sampled(f pipeline.Feature) bool {
 	_, bins := f.Options.Encoder.Options.(pipeline.Binner)
 	n, ok := f.Normalization.(*Normalization)
-	return bins || ok && n.Sampled != nil
+	return bins || ok && n.Sampled != nil || strategy(f) == fillWithMedian
 }
 
 func inFeature(name string, err error) error {
