@@ -90,7 +90,7 @@ func Between(before, after Counts) (e Estimates, err error) {
 // freedom.
 func estimate(value, free, scale, variance, most float64) Estimate {
 	value -= float64(free * scale)
-	spread := float64(z * math.Sqrt(variance+float64(2*free*scale)*scale))
+	spread := float64(z * math.Sqrt(variance+float64(2*free*scale*scale)))
 	within := func(x float64) float64 { return min(max(x, 0), most) }
 	return Estimate{Value: within(value), Low: within(value - spread), High: within(value + spread)}
 }

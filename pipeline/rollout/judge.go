@@ -135,7 +135,7 @@ func wilson(k, n int64) (low, high float64) {
 	}
 	p, m := share(k, n), float64(n)
 	middle := (p + z*z/(2*m)) / (1 + z*z/m)
-	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	half := float64(z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m)))
 	return max(0, middle-half), min(1, middle+half)
 }
 
@@ -154,11 +154,11 @@ func shift(champion, candidate *Counts) (value, low, high float64) {
 	mean := func(c *Counts) (mean, variance float64) {
 		n := float64(max(c.scored(), 1))
 		mean = c.Sum / n
-		return mean, max(0, c.Squares/n-mean*mean) / n
+		return mean, max(0, c.Squares/n-float64(mean*mean)) / n
 	}
 	m, v := mean(champion)
 	o, w := mean(candidate)
-	half := z * math.Sqrt(v+w)
+	half := float64(z * math.Sqrt(v+w))
 	value = math.Abs(o - m)
 	return value, max(0, value-half), value + half
 }
@@ -188,24 +188,24 @@ func psi(champion, candidate *[ScoreBins]int64) (value, low, high float64) {
 		bins = append(bins, [2]float64{float64(here[0]), float64(here[1])})
 	}
 	// Half a row more in each bin, so that an empty one has a logarithm.
-	more := float64(len(bins)) / 2
+	more := float64(float64(len(bins)) / 2)
 	of, to := float64(n)+more, float64(m)+more
 	var sums [2]struct{ first, second float64 }
 	for _, b := range bins {
 		p, q := (b[0]+0.5)/of, (b[1]+0.5)/to
 		log := math.Log(q / p)
-		value += (q - p) * log
+		value += float64((q - p) * log)
 		for i, g := range []float64{-log + 1 - q/p, log + 1 - p/q} { // by p, by q
 			share := []float64{p, q}[i]
-			sums[i].first += share * g
-			sums[i].second += share * g * g
+			sums[i].first += float64(share * g)
+			sums[i].second += float64(share * g * g)
 		}
 	}
-	variance := (sums[0].second-sums[0].first*sums[0].first)/of + (sums[1].second-sums[1].first*sums[1].first)/to
+	variance := (sums[0].second-float64(sums[0].first*sums[0].first))/of + (sums[1].second-float64(sums[1].first*sums[1].first))/to
 	same := 1/of + 1/to
 	freedom := float64(len(bins) - 1)
-	variance = max(0, variance) + 2*freedom*same*same
-	half := z * math.Sqrt(variance)
-	value = max(0, value-freedom*same)
+	variance = max(0, variance) + float64(2*freedom*same*same)
+	half := float64(z * math.Sqrt(variance))
+	value = max(0, value-float64(freedom*same))
 	return value, max(0, value-half), value + half
 }
