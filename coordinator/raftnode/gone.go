@@ -48,11 +48,11 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 			return
 		case <-time.After(time.Duration(turn) * n.cfg.ElectionTimeout / turns):
 		}
-		// Asking may have taken long: what has come meanwhile counts.
-		if !n.refused(ctx, leader, 1) || n.raft.State() != raft.Follower || n.raft.LastContact().After(ended) {
-			continue
-		}
-		if now := n.raftLeader(); now.id != "" && now != leader {
+		// Asking may have taken long: what has come meanwhile counts. Where somebody has stood for
+		// election in vain, nobody is known to lead.
+		now := n.raftLeader()
+		if heard := now == leader && n.raft.LastContact().After(ended); heard || now.id != "" && now != leader ||
+			n.raft.State() != raft.Follower || !n.refused(ctx, leader, 1) {
 			continue
 		}
 		n.log.Info("the leader is gone: this node stands for election", "leader", leader.id)
@@ -62,7 +62,8 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 		}
 		select {
 		case calls <- stand:
-		case <-time.After(n.cfg.ElectionTimeout / turns): // raft is busy, and the timeout's turn comes
+		case <-time.After(n.cfg.ElectionTimeout / turns): // raft is busy: it is looked at again
+			n.wire.tellEnded()
 		case <-ctx.Done():
 			return
 		}

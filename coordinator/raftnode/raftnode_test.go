@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,7 +83,8 @@ type group struct {
 	members  map[string]*member
 	peers    []Peer
 	election time.Duration
-	full     sync.Map // IDs of nodes whose disk is nearly full
+	log      *slog.Logger // nil: none
+	full     sync.Map     // IDs of nodes whose disk is nearly full
 }
 
 func newGroup(t *testing.T, ids ...string) *group {
@@ -91,7 +93,11 @@ func newGroup(t *testing.T, ids ...string) *group {
 
 // newSteadyGroup starts a group whose followers wait longer for their leader.
 func newSteadyGroup(t *testing.T, election time.Duration, ids ...string) *group {
-	g := &group{t: t, dir: t.TempDir(), election: election, members: make(map[string]*member)}
+	return newGroupWithLog(t, election, nil, ids...)
+}
+
+func newGroupWithLog(t *testing.T, election time.Duration, log *slog.Logger, ids ...string) *group {
+	g := &group{t: t, dir: t.TempDir(), election: election, log: log, members: make(map[string]*member)}
 	listeners := make(map[string]net.Listener)
 	for _, id := range ids {
 		listeners[id] = listen(t)
@@ -129,7 +135,7 @@ func (g *group) config(id string) Config {
 
 func (g *group) start(id string, l net.Listener, machine *list) {
 	g.t.Helper()
-	node, err := Open(slog.New(slog.DiscardHandler), l, machine, g.config(id))
+	node, err := Open(cmp.Or(g.log, slog.New(slog.DiscardHandler)), l, machine, g.config(id))
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -76,7 +76,15 @@ func (s *stream) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &accepted{c, s.ended}, nil
+	return &accepted{c, s}, nil
+}
+
+// tellEnded says that a connection that a peer made has ended.
+func (s *stream) tellEnded() {
+	select {
+	case s.ended <- struct{}{}:
+	default: // somebody is about to look
+	}
 }
 
 func (s *stream) track(c net.Conn, err error) (net.Conn, error) {
@@ -116,14 +124,11 @@ func (c *conn) Close() error {
 // accepted is a connection that a peer made.
 type accepted struct {
 	net.Conn
-	ended chan<- struct{}
+	of *stream
 }
 
 // Close ends the connection, and tells of it.
 func (c *accepted) Close() error {
-	select {
-	case c.ended <- struct{}{}:
-	default: // somebody is about to look
-	}
+	c.of.tellEnded()
 	return c.Conn.Close()
 }
