@@ -85,8 +85,7 @@ func newCoordinator(g *verb.Globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			go process.TellSystemd(cmd.Context(), log, node.Serving())
-			return node.Run(cmd.Context())
+			return process.UnderSystemd(cmd.Context(), log, node.Serving(), node.Run)
 		},
 	}
 	cmd.Flags().StringVar(&cfg.ID, "id", "", "this node's name, as its certificate has it")

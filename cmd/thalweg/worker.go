@@ -69,8 +69,7 @@ func newWorker(g *verb.Globals) *cobra.Command {
 			log.Info("worker ready", "id", id, "exchange", w.ExchangeAddress())
 			ready := make(chan struct{})
 			close(ready)
-			go process.TellSystemd(cmd.Context(), log, ready)
-			return w.Run(cmd.Context())
+			return process.UnderSystemd(cmd.Context(), log, ready, w.Run)
 		},
 	}
 	host, _ := os.Hostname()

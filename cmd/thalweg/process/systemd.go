@@ -8,10 +8,22 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// TellSystemd tells systemd that the process serves once ready is closed, then that it is
-// alive as often as the unit's WatchdogSec asks for, and at the end of ctx that it stops
-// (sd_notify(3)). It returns then. Without systemd it does nothing.
-func TellSystemd(ctx context.Context, log *slog.Logger, ready <-chan struct{}) {
+// UnderSystemd runs a process that serves until ctx ends, and tells systemd how it is
+// (sd_notify(3)): that it serves once ready is closed, that it lives as often as the unit's
+// WatchdogSec asks for, and at the end of ctx that it stops. Without systemd it only runs it.
+func UnderSystemd(ctx context.Context, log *slog.Logger, ready <-chan struct{}, run func(ctx context.Context) error) error {
+	telling, end := context.WithCancel(ctx)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		tellSystemd(telling, log, ready)
+	}()
+	defer func() { end(); <-told }()
+	return run(ctx)
+}
+
+// tellSystemd tells systemd until ctx ends, and then that the process stops.
+func tellSystemd(ctx context.Context, log *slog.Logger, ready <-chan struct{}) {
 	tell := func(state string) bool {
 		told, err := daemon.SdNotify(false, state)
 		if err != nil {

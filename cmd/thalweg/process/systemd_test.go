@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -28,7 +29,15 @@ func TestSystemdIsToldHowAProcessIs(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ready, done := make(chan struct{}), make(chan struct{})
-	go func() { TellSystemd(ctx, slog.New(slog.DiscardHandler), ready); close(done) }()
+	go func() {
+		defer close(done)
+		if err := UnderSystemd(ctx, slog.New(slog.DiscardHandler), ready, func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil // at once: that it stops is told all the same
+		}); err != nil {
+			t.Error(err)
+		}
+	}()
 	close(ready)
 	for i, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
 		if got := told(); got != want {
@@ -52,5 +61,8 @@ func TestAProcessWithoutSystemdTellsNobody(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	ready := make(chan struct{})
 	close(ready)
-	TellSystemd(t.Context(), slog.New(slog.DiscardHandler), ready) // returns
+	failed := errors.New("no disk")
+	if err := UnderSystemd(t.Context(), slog.New(slog.DiscardHandler), ready, func(context.Context) error { return failed }); err != failed {
+		t.Errorf("got %v", err)
+	}
 }
