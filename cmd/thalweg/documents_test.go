@@ -244,7 +244,7 @@ func TestWhatIsNotRunIsTestedElsewhere(t *testing.T) {
 		}
 		return all
 	}
-	tests, streams, pom := read("integration/*_test.go")+read("coordinator/*_test.go"), read("STREAMS.md"), read("integration/spark/pom.xml")
+	tests, streams, pom := read("integration/*_test.go")+read("coordinator/*_test.go")+read("cmd/thalweg/*_test.go"), read("STREAMS.md"), read("integration/spark/pom.xml")
 	for _, why := range notRun {
 		if name := regexp.MustCompile(`^Test\w+`).FindString(why); !strings.Contains(tests, "func "+name) {
 			t.Errorf("there is no %s", name)
