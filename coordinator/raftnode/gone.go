@@ -38,11 +38,12 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 			continue
 		case <-n.wire.ended:
 		}
-		ended := time.Now()
 		turn, votes := n.turn(leader.id)
 		if leader.id == "" || leader.id == raft.ServerID(n.cfg.ID) || !votes || !n.refused(ctx, leader, askedAgain) {
 			continue
 		}
+		// What it sent before it died may come to be handled for a while.
+		quiet := time.Now().Add(n.cfg.ElectionTimeout / turns)
 		select {
 		case <-ctx.Done():
 			return
@@ -51,7 +52,7 @@ func (n *Node) missLeader(ctx context.Context, calls chan<- raft.RPC) {
 		// Asking may have taken long: what has come meanwhile counts. Where somebody has stood for
 		// election in vain, nobody is known to lead.
 		now := n.raftLeader()
-		if heard := now == leader && n.raft.LastContact().After(ended); heard || now.id != "" && now != leader ||
+		if heard := now == leader && n.raft.LastContact().After(quiet); heard || now.id != "" && now != leader ||
 			n.raft.State() != raft.Follower || !n.refused(ctx, leader, 1) {
 			continue
 		}

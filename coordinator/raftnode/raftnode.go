@@ -82,7 +82,7 @@ type Config struct {
 // Timing is how patient a node is, and how much of the log it keeps.
 type Timing struct {
 	// ElectionTimeout is how long a follower waits for its leader at least before it
-	// asks for an election, and then for votes, default 1 s: up to three times as
+	// asks for an election, and then for votes, default 500 ms: up to three times as
 	// long goes by before a leader that stands still or cannot be reached is missed.
 	// One whose process is gone is missed at once. A leader goes on for as long without
 	// hearing from a majority.
@@ -157,7 +157,7 @@ func Open(log *slog.Logger, listener net.Listener, machine Machine, cfg Config) 
 	if cfg.FreeBytes == nil {
 		cfg.FreeBytes = disk.Free
 	}
-	cfg.ElectionTimeout = cmp.Or(cfg.ElectionTimeout, time.Second)
+	cfg.ElectionTimeout = cmp.Or(cfg.ElectionTimeout, 500*time.Millisecond)
 	n := &Node{cfg: cfg, log: log, book: newAddressBook(cfg), ended: make(chan struct{})}
 	n.fsm = &fsm{machine: machine, fail: n.fail}
 	n.wire = newStream(listener, cfg.Credentials)
