@@ -9,6 +9,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/coordinator/state"
 	"github.com/thalweg/thalweg/pipeline/rollout"
+	"github.com/thalweg/thalweg/pipeline/rollout/judge"
 )
 
 // maxSources bounds the processes whose counts of a rollout are kept: those of twice as many
@@ -141,7 +142,7 @@ func (r *Rollouts) windowLocked(k *state.Rollout, now time.Time) *window {
 // judge judges a candidate by what was counted.
 func (w *window) judge(k *state.Rollout, now time.Time) rollout.Verdict {
 	champion, candidate := w.sum()
-	v := rollout.Judge(k.Conditions, champion, candidate, k.MinRows)
+	v := judge.Candidate(k.Conditions, champion, candidate, k.MinRows)
 	for from, c := range w.latest {
 		if c.Failure != "" && now.Sub(w.seen[from]) <= max(failureAge, time.Duration(k.IntervalMS)*time.Millisecond) { // it still runs
 			v.Outcome, v.Why = rollout.Bad, fmt.Sprintf("worker %s cannot score with version %d: %s", from.worker, k.Candidate, c.Failure)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/thalweg/thalweg/pipeline/interval"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -24,9 +25,6 @@ type Estimates struct {
 	// Bin is the one that brings most to the index.
 	Bin int `json:"bin"`
 }
-
-// z is the quantile of the normal distribution that leaves 2.5 % above it.
-const z = 1.959963984540054
 
 // Between estimates how far the distribution that after is drawn from is from that of before.
 // Both are in the bins of one reference, and both have rows.
@@ -90,7 +88,7 @@ func Between(before, after Counts) (e Estimates, err error) {
 // freedom.
 func estimate(value, free, scale, variance, most float64) Estimate {
 	value -= float64(free * scale)
-	spread := float64(z * math.Sqrt(variance+float64(2*free*scale*scale)))
+	spread := float64(interval.Z * math.Sqrt(variance+float64(2*free*scale*scale)))
 	within := func(x float64) float64 { return min(max(x, 0), most) }
 	return Estimate{Value: within(value), Low: within(value - spread), High: within(value + spread)}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/interval"
 	"github.com/thalweg/thalweg/pipeline/metric"
 )
 
@@ -130,12 +131,8 @@ func gapOf(rates []groupRate) Gap {
 		ratio := least.share / most.share
 		gap.Ratio = &ratio
 	}
-	low, high := metric.Wilson(least.share, least.of), metric.Wilson(most.share, most.of)
-	square := func(x float64) float64 { return float64(x * x) }
-	gap.Interval = &[2]float64{
-		gap.Difference - math.Sqrt(square(most.share-high[0])+square(low[1]-least.share)),
-		gap.Difference + math.Sqrt(square(high[1]-most.share)+square(least.share-low[0])),
-	}
+	of := interval.Difference(least.share, interval.Wilson(least.share, least.of), most.share, interval.Wilson(most.share, most.of))
+	gap.Interval = &of
 	return gap
 }
 

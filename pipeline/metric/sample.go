@@ -7,6 +7,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline"
+	"github.com/thalweg/thalweg/pipeline/interval"
 	"github.com/thalweg/thalweg/pipeline/kernel"
 )
 
@@ -258,24 +259,13 @@ func (s *Sample) without() ([]Accumulator, error) {
 	return sums, nil
 }
 
-// z is the normal quantile of 97.5 %.
-const z = 1.959963984540054
-
-// Wilson returns the 95 % interval around a share of so many rows (Wilson 1927).
-func Wilson(share float64, rows int64) [2]float64 {
-	n := float64(rows)
-	middle := (share + z*z/(2*n)) / (1 + z*z/n)
-	half := float64(z / (1 + z*z/n) * math.Sqrt(float64(share*(1-share))/n+z*z/(4*n*n)))
-	return [2]float64{max(0, middle-half), min(1, middle+half)}
-}
-
 // interval returns the one around a metric's value: of shares of rows Wilson's, which
 // is right even where all rows are alike.
 func (m *Measure) interval(value float64, whole Accumulator, without []Accumulator) *[2]float64 {
 	if m.Share != nil {
 		_, of := m.Share(whole)
-		interval := Wilson(value, of)
-		return &interval
+		around := interval.Wilson(value, of)
+		return &around
 	}
 	values, ok := m.values(without)
 	if !ok {
@@ -314,6 +304,7 @@ func around(value float64, without []float64) *[2]float64 {
 	for _, v := range without {
 		m.Add(v)
 	}
+	const z = interval.Z
 	const z3, z5 = z * z * z, z * z * z * z * z
 	t := z + (z3+z)/(4*(n-1)) + (5*z5+16*z3+3*z)/(96*(n-1)*(n-1))
 	half := float64(t * math.Sqrt(m.Squares*(n-1)/n))

@@ -7,8 +7,9 @@ import (
 )
 
 // Scores and times are counted in bins whose borders are the same for all, so that counts of
-// workers can be added: sixteen to a doubling of a score, four to one of a time. Between 1/2 and 1 it is the distance to
-// 1 that doubles, so that probabilities near 1 are told apart as those near 0.
+// workers can be added: sixteen to a doubling of a score, four to one of a time. Between 1/2
+// and 1 it is the distance to 1 that doubles, so that probabilities near 1 are told apart as
+// those near 0.
 const (
 	scoreFine   = 4                              // bits of a score's fraction
 	leastScore  = -16                            // scores nearer to zero than 2^-16 are in one bin
@@ -117,17 +118,17 @@ func (c *Counts) combine(o *Counts, sign int64) {
 	}
 }
 
-// scored is how many scores there are.
-func (c *Counts) scored() (n int64) {
+// Scored is how many scores there are.
+func (c *Counts) Scored() (n int64) {
 	for _, k := range c.Scores {
 		n += k
 	}
 	return n
 }
 
-// quantile is the time within which the batches of a share of the events were scored: between
+// Quantile is the time within which the batches of a share of the events were scored: between
 // the borders of its bin.
-func (c *Counts) quantile(q float64) (low, high time.Duration) {
+func (c *Counts) Quantile(q float64) (low, high time.Duration) {
 	left := int64(math.Ceil(q * float64(c.Events)))
 	for bin, n := range c.Times {
 		if left -= n; left <= 0 && n > 0 {

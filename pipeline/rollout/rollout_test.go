@@ -105,56 +105,6 @@ func drawn(r *rand.Rand, events int, dead float64, score func() float64, took ti
 	return c
 }
 
-func TestACandidateIsJudgedByWhatIsCertain(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	usual := func() float64 { return r.Float64() }
-	var conditions []Condition
-	for _, text := range []string{"error_rate > 2%", "error_rate_increase > 1%", "psi(score) > 0.1", "score_shift > 0.05", "latency_p99 > 20ms", "latency_ratio > 3"} {
-		c, err := ParseCondition(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conditions = append(conditions, c)
-	}
-	champion := drawn(r, 20_000, 0.001, usual, 5*time.Millisecond)
-	for name, c := range map[string]struct {
-		candidate *Counts
-		outcome   string
-		why       string
-	}{
-		"good":             {drawn(r, 20_000, 0.001, usual, 5*time.Millisecond), Good, "psi(score)"},
-		"errors":           {drawn(r, 20_000, 0.05, usual, 5*time.Millisecond), Bad, "error_rate"},
-		"other scores":     {drawn(r, 20_000, 0.001, func() float64 { return usual() * usual() }, 5*time.Millisecond), Bad, "psi(score)"},
-		"slow":             {drawn(r, 20_000, 0.001, usual, 50*time.Millisecond), Bad, "latency_p99"},
-		"too few rows":     {drawn(r, 900, 0, usual, 5*time.Millisecond), Inconclusive, "too few rows: champion 20000, candidate 900"},
-		"hardly an error":  {drawn(r, 1000, 0.012, usual, 5*time.Millisecond), Inconclusive, "error_rate"},
-		"nothing is known": {new(Counts), Inconclusive, "too few rows"},
-	} {
-		v := Judge(conditions, champion, c.candidate, 1000)
-		if v.Outcome != c.outcome || !strings.Contains(v.Why, c.why) {
-			t.Errorf("%s: %s because of %s", name, v.Outcome, v.Why)
-		}
-	}
-}
-
-// Two samples of one distribution are hardly ever far apart, however few they are.
-func TestTheIndexKnowsTheNumberOfRows(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	for _, n := range []int{100, 1000, 10_000} {
-		outside := 0
-		for range 300 {
-			a := drawn(r, n, 0, r.NormFloat64, time.Millisecond)
-			b := drawn(r, n, 0, r.NormFloat64, time.Millisecond)
-			if _, low, _ := psi(&a.Scores, &b.Scores); low > 0 {
-				outside++
-			}
-		}
-		if outside > 24 { // 15 of two sides on average
-			t.Errorf("with %d rows %d of 300 are apart", n, outside)
-		}
-	}
-}
-
 func TestCountsAreTakenAway(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	a := drawn(r, 1000, 0.1, r.Float64, time.Millisecond)
@@ -164,25 +114,5 @@ func TestCountsAreTakenAway(t *testing.T) {
 	b.Subtract(a)
 	if b.Events != c.Events || b.Dead != c.Dead || b.Scores != c.Scores || b.Times != c.Times || math.Abs(b.Sum-c.Sum) > 1e-9 {
 		t.Errorf("%d events are left of %d", b.Events, c.Events)
-	}
-}
-
-// A time is known as well as its bin is wide, and so no better judged.
-func TestATimeInTheBinOfABoundIsInconclusive(t *testing.T) {
-	c := new(Counts)
-	for range 100 {
-		c.Batch(10, 0, 19*time.Millisecond)
-	}
-	for bound, want := range map[string]string{"18ms": Inconclusive, "19ms": Inconclusive, "10ms": Bad, "30ms": Good} {
-		of, err := ParseCondition("latency_p99 > " + bound)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f := find(of, c, c); f.Outcome != want {
-			t.Errorf("%s: %s, want %s", f, f.Outcome, want)
-		}
-	}
-	if f := find(Condition{Metric: LatencyRatio, Above: 1.01}, c, c); f.Outcome != Inconclusive {
-		t.Errorf("the same times: %s", f)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -18,6 +17,7 @@ import (
 	apiv1 "github.com/thalweg/thalweg/coordinator/api/v1"
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/catalog"
+	"github.com/thalweg/thalweg/pipeline/interval"
 	"github.com/thalweg/thalweg/worker/cluster"
 )
 
@@ -72,9 +72,7 @@ type comparedMetric struct {
 	Interval   *[2]float64 `json:"interval,omitempty"`
 }
 
-// compareMetrics returns the metrics that both versions have, by name. Each end of a
-// difference's interval is as far away as the ends of both intervals together, which are
-// independent (Newcombe's hybrid score).
+// compareMetrics returns the metrics that both versions have, by name.
 func compareMetrics(a, b map[string]float64) []comparedMetric {
 	out := []comparedMetric{}
 	for _, name := range slices.Sorted(maps.Keys(a)) {
@@ -86,8 +84,8 @@ func compareMetrics(a, b map[string]float64) []comparedMetric {
 		lowA, okA := a[name+".low"]
 		lowB, okB := b[name+".low"]
 		if okA && okB {
-			m.Interval = &[2]float64{m.Difference - math.Hypot(b[name]-lowB, a[name+".high"]-a[name]),
-				m.Difference + math.Hypot(b[name+".high"]-b[name], a[name]-lowA)}
+			of := interval.Difference(a[name], interval.Of{lowA, a[name+".high"]}, b[name], interval.Of{lowB, b[name+".high"]})
+			m.Interval = &of
 		}
 		out = append(out, m)
 	}

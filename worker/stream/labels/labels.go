@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/thalweg/thalweg/pipeline"
 	"github.com/thalweg/thalweg/pipeline/artifact"
 	"github.com/thalweg/thalweg/pipeline/evaluation"
+	"github.com/thalweg/thalweg/pipeline/interval"
 	"github.com/thalweg/thalweg/pipeline/metric"
 	"github.com/thalweg/thalweg/pipeline/table"
 	"github.com/thalweg/thalweg/storage"
@@ -252,17 +252,16 @@ func share(part, of int64) metric.Estimate {
 		return metric.Estimate{}
 	}
 	value := float64(part) / float64(of)
-	interval := metric.Wilson(value, of)
-	return metric.Estimate{Value: value, Interval: &interval}
+	around := interval.Wilson(value, of)
+	return metric.Estimate{Value: value, Interval: &around}
 }
 
-// change is by how much a metric is above another that was measured by other rows: the
-// variances of the two add up.
+// change is by how much a metric is above another that was measured by other rows.
 func change(now, then metric.Estimate) metric.Estimate {
 	out := metric.Estimate{Value: now.Value - then.Value}
 	if now.Interval != nil && then.Interval != nil {
-		half := math.Hypot((now.Interval[1]-now.Interval[0])/2, (then.Interval[1]-then.Interval[0])/2)
-		out.Interval = &[2]float64{out.Value - half, out.Value + half}
+		of := interval.Difference(then.Value, *then.Interval, now.Value, *now.Interval)
+		out.Interval = &of
 	}
 	return out
 }
