@@ -57,6 +57,9 @@ for kind, train in [("float64", floats), ("int64", whole)]:
         t = 5e-5 if name == "power" else 0.51 / len(there) if name == "quantile" and kind == "int64" else 1e-6
         case([f"normalizations {name}", "encoders none", "missing_values number fill_with_mean"], kind, f"type: number, normalization: {name}, missing_value_strategy: fill_with_mean", train, rows, t,
              numbers=[[v] for v in scaled(scaler, mean.transform(probes))])
+        if name in ("zscore", "none"):
+            case([f"normalizations {name}", "missing_values number fill_with_median"], kind, f"type: number, normalization: {name}, missing_value_strategy: fill_with_median", train, rows, t,
+                 numbers=[[v] for v in scaled(scaler, SimpleImputer(strategy="median").fit(x).transform(probes))])
         constant = SimpleImputer(strategy="constant", fill_value=2.5).fit(x)
         case([f"normalizations {name}", "missing_values number fill_with_const"], kind, f"type: number, normalization: {name}, missing_value_strategy: fill_with_const, fill_value: 2.5", train, rows, t,
              numbers=[[v] for v in scaled(scaler, constant.transform(probes))])
