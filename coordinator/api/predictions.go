@@ -16,48 +16,42 @@ const (
 	MessageType = "application/x-protobuf"
 )
 
+// statuses are those that requests for predictions are refused with; the first of a kind or of
+// a status is what the other becomes.
+var statuses = [...]struct {
+	kind   thalweg.Kind
+	status int
+}{
+	{thalweg.Invalid, http.StatusBadRequest},
+	{thalweg.Unsupported, http.StatusBadRequest},
+	{thalweg.Invalid, http.StatusUnprocessableEntity},
+	{thalweg.Unauthenticated, http.StatusUnauthorized},
+	{thalweg.Forbidden, http.StatusForbidden},
+	{thalweg.NotFound, http.StatusNotFound},
+	{thalweg.Lost, http.StatusNotFound},
+	{thalweg.Exhausted, http.StatusRequestEntityTooLarge},
+	{thalweg.Throttled, http.StatusTooManyRequests},
+	{thalweg.Unavailable, http.StatusServiceUnavailable},
+	{thalweg.Canceled, http.StatusGatewayTimeout},
+}
+
 // HTTPStatus returns the status that a request for predictions is refused with.
 func HTTPStatus(err error) int {
-	switch thalweg.KindOf(err) {
-	case thalweg.Invalid, thalweg.Unsupported:
-		return http.StatusBadRequest
-	case thalweg.Unauthenticated:
-		return http.StatusUnauthorized
-	case thalweg.Forbidden:
-		return http.StatusForbidden
-	case thalweg.NotFound, thalweg.Lost:
-		return http.StatusNotFound
-	case thalweg.Exhausted:
-		return http.StatusRequestEntityTooLarge
-	case thalweg.Throttled:
-		return http.StatusTooManyRequests
-	case thalweg.Unavailable:
-		return http.StatusServiceUnavailable
-	case thalweg.Canceled:
-		return http.StatusGatewayTimeout
+	kind := thalweg.KindOf(err)
+	for _, s := range statuses {
+		if s.kind == kind {
+			return s.status
+		}
 	}
 	return http.StatusInternalServerError
 }
 
 // KindOf is the inverse of HTTPStatus: the kind of error that a status is of.
 func KindOf(status int) thalweg.Kind {
-	switch status {
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return thalweg.Invalid
-	case http.StatusUnauthorized:
-		return thalweg.Unauthenticated
-	case http.StatusForbidden:
-		return thalweg.Forbidden
-	case http.StatusNotFound:
-		return thalweg.NotFound
-	case http.StatusRequestEntityTooLarge:
-		return thalweg.Exhausted
-	case http.StatusTooManyRequests:
-		return thalweg.Throttled
-	case http.StatusServiceUnavailable:
-		return thalweg.Unavailable
-	case http.StatusGatewayTimeout:
-		return thalweg.Canceled
+	for _, s := range statuses {
+		if s.status == status {
+			return s.kind
+		}
 	}
 	return thalweg.Other
 }

@@ -102,6 +102,15 @@ func (s *Stream) Log(partition int, replay bool) commitlog.Config {
 	return commitlog.Config{Pipeline: s.Config.Pipeline, Prefix: s.Config.Prefix, Topic: s.Config.Topic, Partition: partition, Replay: replay}
 }
 
+// Logs are where the logs of all partitions are that the stream is known to have.
+func (s *Stream) Logs(ctx context.Context) (logs []commitlog.Config, err error) {
+	partitions, err := s.Partitions(ctx)
+	for p := range partitions {
+		logs = append(logs, s.Log(p, false))
+	}
+	return logs, err
+}
+
 // PipelineOf returns the one pipeline that scores a topic.
 func (c *Client) PipelineOf(ctx context.Context, topic string) (string, error) {
 	if topic == "" {

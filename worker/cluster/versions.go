@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/thalweg/thalweg"
@@ -58,6 +59,18 @@ func (c *Client) FindRegistered(ctx context.Context, model, text string) (*apiv1
 		}
 	}
 	return nil, nil, NoVersion(m, text, "a number or an alias of `thalweg models`")
+}
+
+// VersionOf returns a version that is registered by its number, and what it is loaded by.
+func VersionOf(m *apiv1.Model, number thalweg.ModelVersion) (v *apiv1.ModelVersion, of engine.Model, err error) {
+	i := slices.IndexFunc(m.Versions, func(v *apiv1.ModelVersion) bool { return v.Version == uint64(number) })
+	if i < 0 {
+		return nil, of, NoVersion(m, strconv.FormatUint(uint64(number), 10), "it was deleted, or its rows are those of another model")
+	}
+	v = m.Versions[i]
+	of = engine.Model{Name: thalweg.ModelName(m.Name), Version: number}
+	of.Checkpoint, err = CheckpointOf(m.Name, v)
+	return v, of, err
 }
 
 // FindVersion returns what a user calls a version: its number, an alias, or a

@@ -6,8 +6,7 @@ import (
 
 	"github.com/thalweg/thalweg"
 	"github.com/thalweg/thalweg/pipeline/monitor"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
-	"github.com/thalweg/thalweg/worker/stream/engine"
+	"github.com/thalweg/thalweg/worker/cluster"
 	"github.com/thalweg/thalweg/worker/stream/sketch"
 	"github.com/thalweg/thalweg/worker/stream/verify"
 )
@@ -41,13 +40,9 @@ func runDrift(ctx context.Context, j *Job, p Drift) error {
 	if err != nil {
 		return err
 	}
-	partitions, err := s.Partitions(ctx)
+	logs, err := s.Logs(ctx)
 	if err != nil {
 		return err
-	}
-	var logs []commitlog.Config
-	for p := range partitions {
-		logs = append(logs, s.Log(p, false))
 	}
 	models, err := j.Models(ctx)
 	if err != nil {
@@ -58,20 +53,15 @@ func runDrift(ctx context.Context, j *Job, p Drift) error {
 		return err
 	}
 	report, err := sketch.Report(ctx, s.Live.Bucket, logs, s.Spec.Drift(), p.Windows, func(version thalweg.ModelVersion) (*monitor.Reference, error) {
-		for _, v := range model.Versions {
-			if v.Version == uint64(version) {
-				ref, err := thalweg.ParseObjectRef(v.Checkpoint)
-				if err != nil {
-					return nil, err
-				}
-				a, err := models.Load(ctx, engine.Model{Name: thalweg.ModelName(model.Name), Version: version, Checkpoint: ref})
-				if err != nil {
-					return nil, err
-				}
-				return a.Monitoring, nil
-			}
+		_, of, err := cluster.VersionOf(model, version)
+		if err != nil {
+			return nil, err
 		}
-		return nil, &thalweg.Error{Op: "find model version", Kind: thalweg.NotFound, Subject: fmt.Sprintf("%s %d", model.Name, version)}
+		a, err := models.Load(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		return a.Monitoring, nil
 	})
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/thalweg/thalweg"
@@ -136,17 +135,12 @@ func (v *versions) trained(ctx context.Context, number thalweg.ModelVersion) (*l
 	if t := v.loaded[number]; t != nil {
 		return t, nil
 	}
-	i := slices.IndexFunc(v.of.Versions, func(of *apiv1.ModelVersion) bool { return of.Version == uint64(number) })
-	if i < 0 {
-		return nil, cluster.NoVersion(v.of, strconv.FormatUint(uint64(number), 10), "it was deleted, or its rows are those of another model")
-	}
-	version := v.of.Versions[i]
-	ref, err := cluster.CheckpointOf(v.of.Name, version)
+	version, of, err := cluster.VersionOf(v.of, number)
 	if err != nil {
 		return nil, err
 	}
 	t := new(labels.Trained)
-	if t.Artifact, err = v.models.Load(ctx, engine.Model{Name: thalweg.ModelName(v.of.Name), Version: number, Checkpoint: ref}); err != nil {
+	if t.Artifact, err = v.models.Load(ctx, of); err != nil {
 		return nil, err
 	}
 	v.loaded[number] = t

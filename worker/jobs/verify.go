@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/thalweg/thalweg"
-	"github.com/thalweg/thalweg/worker/stream/commitlog"
 	"github.com/thalweg/thalweg/worker/stream/verify"
 )
 
@@ -35,13 +34,9 @@ func runVerify(ctx context.Context, j *Job, p Verify) error {
 	if err != nil {
 		return err
 	}
-	partitions, err := s.Partitions(ctx)
+	logs, err := s.Logs(ctx)
 	if err != nil {
 		return err
-	}
-	var logs []commitlog.Config
-	for p := range partitions {
-		logs = append(logs, s.Log(p, false))
 	}
 	source, err := s.Source()
 	if err != nil {

@@ -56,15 +56,11 @@ func (s *Server) infer(x *exchange) error {
 	}); err != nil {
 		return err
 	}
-	answer, err := x.scoreTensors(values, ends)
-	if err != nil {
-		return err
-	}
 	wanted := make([]string, len(req.Outputs))
 	for i, o := range req.Outputs {
 		wanted[i] = o.Name
 	}
-	outputs, err := x.version.outputsOf(wanted, answer)
+	answer, outputs, err := x.scoreTensors(values, ends, wanted)
 	if err != nil {
 		return err
 	}
@@ -78,16 +74,18 @@ func (s *Server) infer(x *exchange) error {
 	return nil
 }
 
-// scoreTensors answers for rows that came as tensors. That no row was scored is an error.
-func (x *exchange) scoreTensors(values []byte, ends []int) (*Answer, error) {
+// scoreTensors answers for rows that came as tensors, with the outputs that are wanted by
+// name. That no row was scored is an error.
+func (x *exchange) scoreTensors(values []byte, ends []int, wanted []string) (*Answer, []*output, error) {
 	a, err := x.score(rows{values: values, ends: ends})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if n := a.rejected(); n > 0 && n == a.Len() {
-		return nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: "row 0", Err: errors.New(a.errorOf(0))}
+		return nil, nil, &thalweg.Error{Op: "score", Kind: thalweg.Invalid, Subject: "row 0", Err: errors.New(a.errorOf(0))}
 	}
-	return a, nil
+	outputs, err := x.version.outputsOf(wanted, a)
+	return a, outputs, err
 }
 
 // parseInfer takes a request apart: JSON, and behind it the binary data of tensors, in their

@@ -29,15 +29,11 @@ func (x *exchange) inferMessage() error {
 	}); err != nil {
 		return err
 	}
-	answer, err := x.scoreTensors(values, ends)
-	if err != nil {
-		return err
-	}
 	wanted := make([]string, len(req.Outputs))
 	for i, o := range req.Outputs {
 		wanted[i] = o.Name
 	}
-	outputs, err := x.version.outputsOf(wanted, answer)
+	answer, outputs, err := x.scoreTensors(values, ends, wanted)
 	if err != nil {
 		return err
 	}
